@@ -1,0 +1,1 @@
+"""Measures: from a predictions file to Parquet tables."""

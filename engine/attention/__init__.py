@@ -1,0 +1,1 @@
+"""The attention function that reduces patterns to statistics while the model runs."""

@@ -1,0 +1,102 @@
+"""The only file that knows how transformers calls attention: the registered function and its mask function.
+
+Both are registered under one name. Without the mask function transformers would pass no mask at all and drop
+causality silently; here causality, sliding windows and soft-capping are applied by the backend itself, sequence by
+sequence of the packed row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from engine.attention.blocked import Masking
+
+IMPLEMENTATION = "headledger"
+
+AttentionHandler = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
+"""Receives layer, query ``[H, T, d]``, key and value ``[KV, T, d]``, masking; returns the output ``[T, H, d]``."""
+
+_HARMLESS = {"position_ids", "use_cache", "output_attentions", "cache_position", "is_causal", "return_dict",
+             "output_hidden_states", "position_embeddings", "past_key_values", "logits_to_keep",
+             "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "num_items_in_batch"}  # fmt: skip
+
+_handler: ContextVar[AttentionHandler | None] = ContextVar("headledger_attention_handler", default=None)
+
+
+class UnsupportedModelError(ValueError):
+    """A model whose attention this engine does not cover; the message names what is not covered."""
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Answer transformers' attention call for ``[1, heads, T, head_dim]`` queries of one packed row."""
+    handler = _handler.get()
+    if handler is None:
+        raise RuntimeError("the headledger attention was called outside an armed probe")
+    unknown = sorted(name for name, given in kwargs.items() if given is not None and name not in _HARMLESS)
+    if unknown:
+        raise UnsupportedModelError(
+            f"{type(module).__name__} passes {', '.join(unknown)} to attention, which is not covered."
+        )
+    if attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
+        raise UnsupportedModelError(f"{type(module).__name__} calls attention with a mask, a batch or a cache.")
+    masking = Masking(
+        scaling=float(scaling if scaling is not None else query.shape[-1] ** -0.5),
+        window=sliding_window,
+        softcap=softcap,
+    )
+    layer_idx = getattr(module, "layer_idx", None)
+    if layer_idx is None:
+        raise UnsupportedModelError(f"{type(module).__name__} does not know its layer index.")
+    output = handler(int(layer_idx), query[0], key[0], value[0], masking)
+    return output.to(query.dtype).unsqueeze(0), None
+
+
+def _no_mask(*_arguments: Any, **_options: Any) -> None:
+    """Tell transformers that this attention applies causality itself."""
+    return
+
+
+AttentionInterface.register(IMPLEMENTATION, _attention)
+AttentionMaskInterface.register(IMPLEMENTATION, _no_mask)
+
+
+@contextmanager
+def armed(model: PreTrainedModel, handler: AttentionHandler) -> Iterator[None]:
+    """Route the model's attention through a handler, and restore the model's own implementation afterwards.
+
+    Raises
+    ------
+    UnsupportedModelError
+        When the model cannot use a registered attention function.
+    """
+    previous = model.config._attn_implementation
+    token = _handler.set(handler)
+    try:
+        try:
+            model.set_attn_implementation(IMPLEMENTATION)
+        except ValueError as error:
+            raise UnsupportedModelError(f"{type(model).__name__} cannot use another attention: {error}") from error
+        if model.config._attn_implementation != IMPLEMENTATION:
+            raise UnsupportedModelError(f"{type(model).__name__} does not let its attention be replaced.")
+        yield
+    finally:
+        model.set_attn_implementation(previous)
+        _handler.reset(token)

@@ -1,0 +1,188 @@
+"""Samples → encoded samples: chat template, character offsets, decision position, contrast tokens, token groups.
+
+Prompt and answer are tokenised separately and concatenated, as generation did; the recorded answer is teacher-forced.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.config import Config
+from engine.predictions import RowRejected
+from engine.samples import SEGMENTS, EncodedSample, IntArray, Message, Sample
+from engine.statements import statement_span
+from engine.token_groups import TokenGroups, positions_in_spans
+from engine.tokenizer import chat_template
+
+_ROLE_SEGMENT = {"system": "system", "user": "instruction", "assistant": "history", "tool": "history"}
+
+
+class Encoder:
+    """Encodes samples for one tokenizer and one config.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    tokenizer
+        A fast tokenizer.
+    groups
+        Key groups and query groups.
+    max_tokens
+        The model's context length, or None when it has no limit.
+    """
+
+    def __init__(self, config: Config, tokenizer: Any, groups: TokenGroups, max_tokens: int | None):
+        self.config = config
+        self.tokenizer = tokenizer
+        self.groups = groups
+        self.max_tokens = max_tokens
+        self.template = chat_template(config, tokenizer)
+
+    def encode(self, sample: Sample) -> EncodedSample:
+        """Return the sample as the model saw it.
+
+        Raises
+        ------
+        RowRejected
+            When it is longer than the model's context, or the labels' tokens cannot be told apart in it.
+        """
+        prompt = self._render(sample.messages)
+        prompt_ids, prompt_starts, prompt_ends = self._tokenize(prompt, add_special_tokens=self.template is None)
+        answer_ids, answer_starts, answer_ends = self._tokenize(sample.response)
+        num_tokens = len(prompt_ids) + len(answer_ids)
+        if self.max_tokens is not None and num_tokens > self.max_tokens:
+            raise RowRejected(
+                "encode",
+                "longer_than_context",
+                f"{num_tokens} tokens (prompt {len(prompt_ids)}, answer {len(answer_ids)}) do not fit into the model's "
+                f"context of {self.max_tokens}; nothing is truncated.",
+            )
+        if not prompt_ids:
+            raise RowRejected("encode", "empty_prompt", "The prompt has no token, so no row predicts the answer.")
+        index, contrast = self._contrast(sample, answer_ids)
+        starts = np.array(prompt_starts + [s + len(prompt) for s in answer_starts], dtype=np.int32)
+        ends = np.array(prompt_ends + [e + len(prompt) for e in answer_ends], dtype=np.int32)
+        segments = self._segments(prompt, sample.messages, starts, ends, len(prompt_ids))
+        return self._encoded(
+            sample, prompt + sample.response, prompt_ids + answer_ids, starts, ends, segments, index, contrast,
+            len(prompt_ids),
+        )  # fmt: skip
+
+    def _encoded(
+        self, sample: Sample, text: str, ids: list[int], starts: IntArray, ends: IntArray, segments: IntArray,
+        index: int, contrast: tuple[int, int], num_prompt_tokens: int,
+    ) -> EncodedSample:  # fmt: skip
+        decision = num_prompt_tokens + index - 1
+        keys = self.groups.key_positions(text, starts, ends, segments, num_prompt_tokens, decision)
+        queries = self.groups.query_positions(keys, len(ids), num_prompt_tokens, decision)
+        metadata: dict[str, object] = {
+            name: getattr(sample, name)
+            for name in ("cluster", "year", "actual_label", "predicted_label", "raw_predicted_label", "label_source",
+                         "is_correct", "certainty", "magnitude")
+        }  # fmt: skip
+        metadata["flags"] = list(sample.flags)
+        return EncodedSample(
+            sample_id=sample.sample_id,
+            metadata=metadata,
+            text=text,
+            input_ids=np.array(ids, dtype=np.int32),
+            char_starts=starts,
+            char_ends=ends,
+            segments=segments,
+            num_prompt_tokens=num_prompt_tokens,
+            decision_position=decision,
+            contrast_token_ids=contrast,
+            key_groups=keys,
+            query_groups=queries,
+        )
+
+    def _render(self, messages: tuple[Message, ...]) -> str:
+        if self.template is None:
+            return "".join(message.content for message in messages)
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return self.tokenizer.apply_chat_template(
+            turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
+        )
+
+    def _tokenize(self, text: str, add_special_tokens: bool = False) -> tuple[list[int], list[int], list[int]]:
+        coded = self.tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True, verbose=False)
+        offsets = coded["offset_mapping"]
+        return list(coded["input_ids"]), [start for start, _ in offsets], [end for _, end in offsets]
+
+    def _contrast(self, sample: Sample, answer_ids: list[int]) -> tuple[int, tuple[int, int]]:
+        """Find where the labels' tokens first differ.
+
+        Each label's word is put in the recorded word's place, in the same case, and the answer is tokenised again:
+        the first position at which the recorded answer and these variants differ holds the distinguishing tokens.
+
+        Returns
+        -------
+        tuple of int and (int, int)
+            Position in the answer, and the distinguishing tokens of ``decision.contrast``.
+        """
+        recorded = sample.response[sample.label_start : sample.label_end]
+        variants: list[list[int]] = []
+        for label in self.config.decision.contrast:
+            if label == sample.answer_label:
+                variants.append(answer_ids)
+                continue
+            word = _same_case(self._spelling(label, sample.label_spelling), recorded)
+            text = sample.response[: sample.label_start] + word + sample.response[sample.label_end :]
+            variants.append(self._tokenize(text)[0])
+        first, second = variants
+        index = _first_difference(first, second)
+        if index >= min(len(first), len(second), len(answer_ids)) or _first_difference(
+            answer_ids, first if sample.answer_label != self.config.decision.contrast[0] else second
+        ) < index:  # fmt: skip
+            raise RowRejected(
+                "encode",
+                "indistinct_labels",
+                f"The tokens of {' and '.join(self.config.decision.contrast)} cannot be told apart in place of "
+                f"{recorded!r}.",
+            )
+        return index, (first[index], second[index])
+
+    def _spelling(self, label: str, index: int) -> str:
+        """Return the spelling that corresponds to the recorded one, or the first when there is none."""
+        spellings = self.config.decision.labels[label]
+        return spellings[index] if index < len(spellings) else spellings[0]
+
+    def _segments(
+        self, prompt: str, messages: tuple[Message, ...], starts: IntArray, ends: IntArray, num_prompt_tokens: int
+    ) -> IntArray:
+        codes = np.full(len(starts), SEGMENTS.index("template"), dtype=np.int32)
+        cursor = 0
+        for message in messages:
+            content = message.content.strip()
+            begin = prompt.find(content, cursor)
+            if not content or begin < 0:
+                continue
+            cursor = begin + len(content)
+            segment = _ROLE_SEGMENT.get(message.role, "history")
+            codes[positions_in_spans([(begin, cursor)], starts, ends)] = SEGMENTS.index(segment)
+            statement = statement_span(content) if message.role == "user" else None
+            if statement:
+                span = (begin + statement[0], begin + statement[1])
+                codes[positions_in_spans([span], starts, ends)] = SEGMENTS.index("statement")
+        codes[num_prompt_tokens:] = SEGMENTS.index("response")
+        return codes
+
+
+def _first_difference(first: list[int], second: list[int]) -> int:
+    """Return the first index at which two lists differ; the shorter length when they do not."""
+    for index, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return index
+    return min(len(first), len(second))
+
+
+def _same_case(word: str, like: str) -> str:
+    """Return the word in the case style (upper, title, lower) of another."""
+    if like.isupper():
+        return word.upper()
+    if like[:1].isupper():
+        return word[:1].upper() + word[1:]
+    return word

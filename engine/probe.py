@@ -1,0 +1,143 @@
+"""The probe: arms a model's attention for one packed forward, collects statistics, always disarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from engine.attention.blocked import Masking, attend
+from engine.attention.interface import UnsupportedModelError, armed
+from engine.attention.reductions import LayerStatistics, SequenceLayout
+
+_NOT_COVERED = {
+    "is_encoder_decoder": "an encoder-decoder model",
+    "alibi": "ALiBi position biases",
+    "use_alibi": "ALiBi position biases",
+    "kv_lora_rank": "multi-head latent attention",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Layers and query heads of a model, as its config states them."""
+
+    num_layers: int
+    num_heads: int
+
+    @classmethod
+    def of(cls, model_config: object) -> Geometry:
+        """Read the geometry of a (text) config.
+
+        Raises
+        ------
+        UnsupportedModelError
+            When the config names a kind of attention that is not covered.
+        """
+        text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config  # type: ignore[attr-defined]
+        for name, what in _NOT_COVERED.items():
+            if getattr(text, name, None):
+                raise UnsupportedModelError(f"model type {_type(text)!r} is {what}, which is not covered")
+        kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+        if kinds:
+            raise UnsupportedModelError(
+                f"model type {_type(text)!r} has {', '.join(sorted(kinds))} layers, not covered"
+            )
+        if getattr(text, "num_hidden_layers", None) is None or getattr(text, "num_attention_heads", None) is None:
+            raise UnsupportedModelError(f"model type {_type(text)!r} does not state its layers and heads")
+        return cls(int(text.num_hidden_layers), int(text.num_attention_heads))
+
+
+def _type(model_config: object) -> str:
+    return str(getattr(model_config, "model_type", type(model_config).__name__))
+
+
+class Probe:
+    """Measures packed sequences on one model.
+
+    Parameters
+    ----------
+    model
+        A causal language model whose attention can be replaced (any transformers decoder with a registered
+        attention interface).
+
+    Raises
+    ------
+    UnsupportedModelError
+        When the model's kind of attention is not covered.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+        self.geometry = Geometry.of(model.config)
+
+    def measure(
+        self, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]
+    ) -> tuple[torch.Tensor, list[list[LayerStatistics]]]:
+        """Run one packed forward.
+
+        Parameters
+        ----------
+        input_ids
+            Token ids of all sequences one after the other, ``[T_total]``.
+        layouts
+            Where each sequence starts and what to reduce.
+
+        Returns
+        -------
+        tuple of Tensor and list
+            Logits of each sequence's decision row, float32 ``[sequence, vocabulary]``, and the statistics by
+            sequence and layer.
+        """
+        num_layers = self.geometry.num_layers
+        collected: list[list[LayerStatistics | None]] = [[None] * num_layers for _ in layouts]
+
+        def handle(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking):
+            output = query.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
+            for index, layout in enumerate(layouts):
+                rows = slice(layout.start, layout.start + layout.num_tokens)
+                part, statistics = attend(query[:, rows], key[:, rows], value[:, rows], masking, layout, layer)
+                output[rows] = part.to(output.dtype)
+                if collected[index][layer] is not None:
+                    raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
+                collected[index][layer] = statistics
+            return output
+
+        with armed(self.model, handle):
+            logits = decision_logits(self.model, input_ids, layouts)
+        complete = [[statistics for statistics in layers if statistics is not None] for layers in collected]
+        if any(len(layers) != num_layers for layers in complete):
+            seen = sum(statistics is not None for statistics in collected[0])
+            raise UnsupportedModelError(f"only {seen} of {num_layers} layers call the replaced attention")
+        return logits, complete
+
+
+def decision_logits(model: PreTrainedModel, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]) -> torch.Tensor:
+    """Return float32 logits of each sequence's decision row, ``[sequence, vocabulary]``, by one packed forward."""
+    positions = torch.cat([torch.arange(layout.num_tokens) for layout in layouts]).to(input_ids.device)
+    rows = torch.tensor([layout.start + layout.decision for layout in layouts], device=input_ids.device)
+    with torch.inference_mode(), _one_row_at_a_time(model):
+        output = model(input_ids=input_ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=rows)
+    return output.logits[0].float()
+
+
+@contextmanager
+def _one_row_at_a_time(model: PreTrainedModel) -> Iterator[None]:
+    """Let the output head see one row at a time: small matrix products depend on how many rows they have."""
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Module):
+        raise UnsupportedModelError(f"{type(model).__name__} has no output embeddings")
+    forward = head.forward
+
+    def by_row(hidden: torch.Tensor) -> torch.Tensor:
+        return torch.cat([forward(hidden[:, row : row + 1]) for row in range(hidden.shape[1])], dim=1)
+
+    head.forward = by_row  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del head.forward

@@ -1,0 +1,132 @@
+"""The two records that everything passes along: ``Sample`` (text, labels) and ``EncodedSample`` (tokens, masks)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+SEGMENTS = ("template", "system", "statement", "instruction", "history", "response")
+"""Chat segments, in the order of their codes; ``template`` is what the chat template adds between the others."""
+
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A recorded prediction, before tokenisation.
+
+    Attributes
+    ----------
+    messages
+        The conversation up to the answer.
+    response
+        The recorded answer.
+    label_start, label_end
+        Character span of the label *word* inside ``response``.
+    label_spelling
+        Index of the matched spelling in the label's list of spellings.
+    answer_label
+        The label that the word in the answer stands for; differs from ``predicted_label`` where record and answer
+        contradict each other.
+    """
+
+    sample_id: str
+    cluster: str | None
+    year: int | None
+    actual_label: str | None
+    predicted_label: str
+    raw_predicted_label: str | None
+    label_source: str
+    certainty: str | None
+    magnitude: str | None
+    messages: tuple[Message, ...]
+    response: str
+    label_start: int
+    label_end: int
+    label_spelling: int
+    answer_label: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def is_correct(self) -> bool | None:
+        """Whether the predicted label is the actual one; None when the actual one is unknown."""
+        return None if self.actual_label is None else self.predicted_label == self.actual_label
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that cannot be used, and why."""
+
+    sample_id: str
+    stage: str
+    reason: str
+    detail: str
+
+    def as_row(self) -> dict[str, str]:
+        """Return the row of the ``rejects`` table."""
+        return {
+            "sample_id": self.sample_id,
+            "stage": self.stage,
+            "reason": self.reason,
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """A prediction as the model saw it.
+
+    Attributes
+    ----------
+    text
+        Rendered prompt followed by the answer; every character offset of a run counts in it.
+    input_ids
+        Token ids, shape ``[T]``.
+    char_starts, char_ends
+        Character span of each token in ``text``, shape ``[T]``.
+    segments
+        Code of each token's segment (index into ``SEGMENTS``), shape ``[T]``.
+    decision_position
+        The row that predicts the distinguishing token, so the token itself stands at ``decision_position + 1``.
+    contrast_token_ids
+        Distinguishing token of ``decision.contrast[0]`` and of ``[1]`` in this very context.
+    key_groups, query_groups
+        Sorted token positions of each group, by name in config order.
+    """
+
+    sample_id: str
+    metadata: dict[str, object]
+    text: str
+    input_ids: IntArray
+    char_starts: IntArray
+    char_ends: IntArray
+    segments: IntArray
+    num_prompt_tokens: int
+    decision_position: int
+    contrast_token_ids: tuple[int, int]
+    key_groups: dict[str, IntArray] = field(default_factory=dict)
+    query_groups: dict[str, IntArray] = field(default_factory=dict)
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens of prompt and answer."""
+        return len(self.input_ids)
+
+    @property
+    def decision_token_id(self) -> int:
+        """Id of the recorded distinguishing token."""
+        return int(self.input_ids[self.decision_position + 1])
+
+    def token_text(self, position: int) -> str:
+        """Return the characters of the token at a position."""
+        return self.text[self.char_starts[position] : self.char_ends[position]]

@@ -1,0 +1,271 @@
+"""Arrow schemas of every table of a run: names, types, units, ranges and grain.
+
+The only module both sides share: ``engine`` writes these tables, ``analyses`` reads them. Each field carries its
+``unit``, ``range`` and ``description`` as Arrow metadata, so that a Parquet file explains itself. Loads pyarrow and
+nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Raised by one whenever a column changes meaning, type or name."""
+
+MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
+"""Tables that every measure unit writes."""
+
+QUERY_GROUPS_BUILT_IN = ("all", "decision", "response")
+"""Query groups that need no definition: every row, the decision row, the rows of the answer."""
+
+BASE_STATISTICS = (
+    "entropy_nats",
+    "entropy_normalized",
+    "diagonal",
+    "diagonal_excluding_first",
+    "first_token",
+    "previous_token",
+    "mean_distance",
+    "mean_relative_distance",
+    "max_weight",
+    "collision",
+    "duplicate_token",
+    "induction",
+)
+"""Statistics of ``head_stats`` that need no key group, in column order."""
+
+MASS_PREFIX = "mass_"
+NORM_MASS_PREFIX = "norm_mass_"
+BASELINE_PREFIX = "baseline_"
+COUNT_PREFIX = "count_"
+
+LABEL_SOURCES = ("field", "json", "repaired_json", "response_text")
+"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, or the answer's prose."""
+
+REJECT_STAGES = ("read", "label", "encode", "measure", "causal")
+
+
+def _field(name: str, kind: pa.DataType, description: str, *, unit: str = "", span: str = "") -> pa.Field:
+    metadata = {"description": description}
+    if unit:
+        metadata["unit"] = unit
+    if span:
+        metadata["range"] = span
+    return pa.field(name, kind, metadata=metadata)
+
+
+def _schema(table: str, grain: str, fields: Iterable[pa.Field]) -> pa.Schema:
+    metadata = {"headledger_table": table, "headledger_schema_version": str(SCHEMA_VERSION), "grain": grain}
+    return pa.schema(list(fields), metadata=metadata)
+
+
+SAMPLE_ID = _field("sample_id", pa.string(), "Identifier of the prediction, unique in a run")
+LAYER = _field("layer", pa.int32(), "Decoder layer, counted from 0", span="0..num_layers-1")
+HEAD = _field("head", pa.int32(), "Query head, counted from 0", span="0..num_heads-1")
+
+
+def samples_schema(key_groups: Sequence[str]) -> pa.Schema:
+    """Return the schema of ``samples``, one row per measured sample.
+
+    Parameters
+    ----------
+    key_groups
+        Names of the run's key groups; each adds ``count_<key group>``, the number of its tokens.
+    """
+    return _schema(
+        "samples",
+        "one row per sample",
+        [
+            SAMPLE_ID,
+            _field(
+                "cluster",
+                pa.string(),
+                "Unit of independence (the company); rows of one cluster are correlated",
+            ),
+            _field("year", pa.int32(), "Year of the prediction", unit="year"),
+            _field("actual_label", pa.string(), "What happened, normalised to the configured labels"),
+            _field("predicted_label", pa.string(), "What the model said, normalised to the configured labels"),
+            _field("raw_predicted_label", pa.string(), "What the model said, as recorded"),
+            _field("label_source", pa.string(), "Where the label was read", span="|".join(LABEL_SOURCES)),
+            _field("is_correct", pa.bool_(), "predicted_label equals actual_label; null when either is unknown"),
+            _field("certainty", pa.string(), "The model's stated certainty, as recorded"),
+            _field("magnitude", pa.string(), "The model's stated magnitude, as recorded"),
+            _field("num_tokens", pa.int32(), "Prompt and answer tokens", unit="tokens", span="1.."),
+            _field("num_prompt_tokens", pa.int32(), "Tokens before the answer", unit="tokens"),
+            _field("decision_position", pa.int32(), "Row that predicts the label's first distinguishing token"),
+            _field("decision_token", pa.string(), "That distinguishing token's text, as recorded"),
+            _field(
+                "decision_char_start",
+                pa.int32(),
+                "Its first character in the text the model saw (plan/encoded)",
+            ),
+            _field("decision_char_end", pa.int32(), "One past its last character in the text the model saw"),
+            _field("flags", pa.list_(pa.string()), "Remarks of the reader, such as hedged_label"),
+            _field(
+                "logit_difference",
+                pa.float32(),
+                "logit(contrast[0]) - logit(contrast[1]) of the distinguishing tokens at the decision row",
+                unit="nats",
+            ),
+            _field(
+                "contrast_probability",
+                pa.float32(),
+                "Two-way softmax probability of contrast[0] at the decision row",
+                span="0..1",
+            ),
+            _field(
+                "label_surprisal",
+                pa.float32(),
+                "-ln p(recorded decision token) over the full vocabulary",
+                unit="nats",
+                span="0..",
+            ),
+            *(
+                _field(
+                    f"{COUNT_PREFIX}{name}",
+                    pa.int32(),
+                    f"Tokens of key group {name}",
+                    unit="tokens",
+                    span="0..",
+                )
+                for name in key_groups
+            ),
+        ],
+    )
+
+
+def baselines_schema(key_groups: Sequence[str]) -> pa.Schema:
+    """Return the schema of ``baselines``: what uniform attention would give, per query group.
+
+    ``layer`` is null when all layers see the same keys, and set where sliding windows differ between layers.
+    """
+    names = [*key_groups, "duplicate", "induction"]
+    return _schema(
+        "baselines",
+        "one row per sample, query group and, where layers see different keys, layer",
+        [
+            SAMPLE_ID,
+            _field("query_group", pa.string(), "Set of query rows"),
+            _field("layer", pa.int32(), "Layer, or null when all layers see the same keys"),
+            *(
+                _field(
+                    f"{BASELINE_PREFIX}{name}",
+                    pa.float32(),
+                    f"Mean share of visible keys that belong to {name}",
+                    span="0..1",
+                )
+                for name in names
+            ),
+        ],
+    )
+
+
+_STATISTIC_DOCS: dict[str, tuple[str, str, str]] = {
+    "entropy_nats": ("Mean over rows of -sum p ln p", "nats", "0..ln n"),
+    "entropy_normalized": ("Mean over rows with more than one visible key of entropy / ln n", "", "0..1"),
+    "diagonal": ("Mean weight of the row's own position", "", "0..1"),
+    "diagonal_excluding_first": ("The same without row 0, which is 1 by construction", "", "0..1"),
+    "first_token": ("Mean weight of position 0, rows from 1 on", "", "0..1"),
+    "previous_token": ("Mean weight of position i-1, rows from 1 on", "", "0..1"),
+    "mean_distance": ("Mean of sum_j p_ij (i - j)", "tokens", "0..T-1"),
+    "mean_relative_distance": ("The same divided by i, rows from 1 on", "", "0..1"),
+    "max_weight": ("Mean of the row's largest weight (Voita et al. 2019)", "", "0..1"),
+    "collision": ("Mean of sum p squared; its inverse is the effective number of keys", "", "0..1"),
+    "duplicate_token": ("Mean weight on earlier equal tokens, rows that have one", "", "0..1"),
+    "induction": ("Mean weight on tokens that follow an earlier equal token, rows that have one", "", "0..1"),
+}
+
+
+def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False) -> pa.Schema:
+    """Return the schema of ``head_stats``, the central table.
+
+    Parameters
+    ----------
+    key_groups
+        Names of the run's key groups, in config order; each adds ``mass_<key group>``.
+    norm_weighted
+        Whether ``norm_mass_<key group>`` (Kobayashi et al. 2020) is kept too.
+    """
+    fields = [SAMPLE_ID, _field("query_group", pa.string(), "Set of query rows"), LAYER, HEAD]
+    for name in BASE_STATISTICS:
+        text, unit, span = _STATISTIC_DOCS[name]
+        fields.append(_field(name, pa.float32(), text, unit=unit, span=span))
+    for name in key_groups:
+        text = f"Mean over rows of the summed weight on key group {name}"
+        fields.append(_field(f"{MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
+    if norm_weighted:
+        for name in key_groups:
+            text = f"As mass_{name}, weights times the norm of the value's contribution (Kobayashi et al. 2020)"
+            fields.append(_field(f"{NORM_MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
+    return _schema("head_stats", "one row per sample, query group, layer and head", fields)
+
+
+TOKENS_SCHEMA = _schema(
+    "tokens",
+    "one row per sample and position",
+    [
+        SAMPLE_ID,
+        _field("position", pa.int32(), "Token position, counted from 0"),
+        _field("token", pa.string(), "Text of the token"),
+        _field("char_start", pa.int32(), "First character in the text the model saw (plan/encoded)"),
+        _field("char_end", pa.int32(), "One past the last character"),
+        _field("segment", pa.string(), "Chat segment, or template for the tokens between segments"),
+    ],
+)
+
+DECISION_TOP_KEYS_SCHEMA = _schema(
+    "decision_top_keys",
+    "one row per sample, layer, head and rank",
+    [
+        SAMPLE_ID,
+        LAYER,
+        HEAD,
+        _field("rank", pa.int32(), "0 is the key that the decision row weighs most"),
+        _field("key_position", pa.int32(), "Token position of that key"),
+        _field("token", pa.string(), "Its text"),
+        _field("weight", pa.float32(), "Its weight in the decision row", span="0..1"),
+    ],
+)
+
+REJECTS_SCHEMA = _schema(
+    "rejects",
+    "one row per sample that is in no committed unit",
+    [
+        SAMPLE_ID,
+        _field("stage", pa.string(), "Where it was turned away", span="|".join(REJECT_STAGES)),
+        _field("reason", pa.string(), "Why, as a short fixed word"),
+        _field("detail", pa.string(), "Why, in words"),
+    ],
+)
+
+
+def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = False) -> pa.Schema:
+    """Return the schema of a table by name.
+
+    Parameters
+    ----------
+    table
+        A name in ``MEASURE_TABLES`` or ``"rejects"``.
+    key_groups
+        Names of the run's key groups.
+    norm_weighted
+        Whether norm-weighted masses are kept.
+
+    Raises
+    ------
+    KeyError
+        When the table is unknown.
+    """
+    if table == "samples":
+        return samples_schema(key_groups)
+    if table == "baselines":
+        return baselines_schema(key_groups)
+    if table == "head_stats":
+        return head_stats_schema(key_groups, norm_weighted)
+    return {
+        "tokens": TOKENS_SCHEMA,
+        "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
+        "rejects": REJECTS_SCHEMA,
+    }[table]

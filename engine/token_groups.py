@@ -1,0 +1,231 @@
+"""Key groups and query groups as token positions, always by character offsets, never by token text.
+
+Vocabulary terms are whole words and phrases: "up" is not in "group", and "net income" is found although no token
+holds it. A token belongs to a match when it shares at least one character with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from engine.config import Config, KeyGroup
+from engine.errors import ConfigError
+from engine.samples import SEGMENTS, IntArray
+from engine.schema import QUERY_GROUPS_BUILT_IN
+
+NUM_BEGINNING_TOKENS = 10
+"""Length of the built-in key group ``beginning``."""
+
+NUMBER_PATTERN = r"\d+(?:[.,]\d+)*"
+"""The key group ``number`` of the default configuration."""
+
+POSITION_SEGMENTS = ("response", "reasoning", "beginning", "first_token")
+"""Segments defined by token position rather than by chat role."""
+
+KNOWN_SEGMENTS = (*SEGMENTS[1:-1], *POSITION_SEGMENTS)
+
+
+class TokenGroups:
+    """The run's key groups and query groups, applied to one sample at a time.
+
+    Parameters
+    ----------
+    vocabulary
+        Terms per category.
+    key_groups
+        Definition per key group, in the order of the tables' columns.
+    query_groups
+        Names: built-in query groups or key groups used as rows.
+    """
+
+    def __init__(
+        self, vocabulary: Mapping[str, list[str]], key_groups: Mapping[str, KeyGroup], query_groups: Iterable[str]
+    ):
+        self.vocabulary = dict(vocabulary)
+        self.key_groups = dict(key_groups)
+        self.query_groups = tuple(query_groups)
+        self._refuse_unknown_names()
+        self._patterns = {name: self._pattern(name, group) for name, group in self.key_groups.items()}
+
+    @classmethod
+    def from_config(cls, config: Config) -> TokenGroups:
+        """Read the vocabulary and the groups of a config; the default key groups when it names none."""
+        vocabulary = load_vocabulary(config.vocabulary)
+        key_groups = config.key_groups
+        if key_groups is None:
+            key_groups = default_key_groups(vocabulary)
+        return cls(vocabulary, key_groups, config.statistics.query_groups)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the key groups in column order."""
+        return tuple(self.key_groups)
+
+    def _refuse_unknown_names(self) -> None:
+        for name, group in self.key_groups.items():
+            where = f"key_groups.{name}"
+            if not re.fullmatch(r"\w[\w ]*", name):
+                raise ConfigError(f"{where}: a key group's name becomes a column: use letters, digits and underscores.")
+            for category in group.vocabulary or []:
+                if category not in self.vocabulary:
+                    raise ConfigError(f"{where}.vocabulary: {category!r} is not a category of the vocabulary; "
+                                      f"known are {', '.join(self.vocabulary) or 'none'}.")  # fmt: skip
+            if group.segment is not None and group.segment not in KNOWN_SEGMENTS:
+                raise ConfigError(
+                    f"{where}.segment: {group.segment!r} is unknown; known are {', '.join(KNOWN_SEGMENTS)}."
+                )
+            other = group.complement_of
+            if other is not None and (other not in self.key_groups or self.key_groups[other].complement_of):
+                raise ConfigError(f"{where}.complement_of: {other!r} must be another key group that is no complement.")
+        for name in self.query_groups:
+            if name not in (*QUERY_GROUPS_BUILT_IN, "reasoning", *self.key_groups):
+                raise ConfigError(
+                    f"statistics.query_groups: {name!r} is unknown; use {', '.join(QUERY_GROUPS_BUILT_IN)}, reasoning "
+                    f"or a key group ({', '.join(self.key_groups)})."
+                )
+
+    def _pattern(self, name: str, group: KeyGroup) -> re.Pattern[str] | None:
+        if group.vocabulary is not None:
+            return term_pattern([term for category in group.vocabulary for term in self.vocabulary[category]])
+        if group.regex is not None:
+            try:
+                return re.compile(group.regex, re.MULTILINE)
+            except re.error as error:
+                raise ConfigError(
+                    f"key_groups.{name}.regex: {group.regex!r} is not a regular expression: {error}."
+                ) from None
+        return None
+
+    def key_positions(
+        self,
+        text: str,
+        char_starts: IntArray,
+        char_ends: IntArray,
+        segments: IntArray,
+        num_prompt_tokens: int,
+        decision_position: int,
+    ) -> dict[str, IntArray]:
+        """Return the sorted token positions of every key group.
+
+        Parameters
+        ----------
+        text
+            What the model saw.
+        char_starts, char_ends
+            Character span of each token, shape ``[T]``.
+        segments
+            Segment code of each token, shape ``[T]``.
+        num_prompt_tokens, decision_position
+            As in ``EncodedSample``.
+        """
+        num_tokens = len(char_starts)
+        found: dict[str, IntArray] = {}
+        for name, group in self.key_groups.items():
+            pattern = self._patterns[name]
+            if pattern is not None:
+                spans = (match.span() for match in pattern.finditer(text))
+                found[name] = positions_in_spans(spans, char_starts, char_ends)
+            elif group.segment is not None:
+                found[name] = segment_positions(group.segment, segments, num_prompt_tokens, decision_position)
+        everything = np.arange(num_tokens, dtype=np.int32)
+        for name, group in self.key_groups.items():
+            if group.complement_of is not None:
+                found[name] = np.setdiff1d(everything, found[group.complement_of], assume_unique=True)
+        return {name: found[name] for name in self.key_groups}
+
+    def query_positions(
+        self, key_positions: Mapping[str, IntArray], num_tokens: int, num_prompt_tokens: int, decision_position: int
+    ) -> dict[str, IntArray]:
+        """Return the sorted row positions of every query group."""
+        built_in = {
+            "all": np.arange(num_tokens, dtype=np.int32),
+            "decision": np.array([decision_position], dtype=np.int32),
+            "response": np.arange(num_prompt_tokens, num_tokens, dtype=np.int32),
+            "reasoning": np.arange(num_prompt_tokens, decision_position + 1, dtype=np.int32),
+        }
+        return {name: built_in[name] if name in built_in else key_positions[name] for name in self.query_groups}
+
+
+def load_vocabulary(source: str | dict[str, list[str]] | None) -> dict[str, list[str]]:
+    """Return terms per category from a YAML file or from the config itself.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, is not YAML or is no mapping of names to lists of terms.
+    """
+    if source is None:
+        return {}
+    where = "vocabulary"
+    if isinstance(source, str):
+        where = source
+        try:
+            loaded = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"vocabulary: {source}: no such file.") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"vocabulary: {source} cannot be read as YAML: {' '.join(str(error).split())}.") from None
+    else:
+        loaded = source
+    if not isinstance(loaded, dict) or not all(isinstance(terms, list) and terms for terms in loaded.values()):
+        raise ConfigError(f"{where}: must map each category to a non-empty list of terms.")
+    return {str(category): [str(term) for term in terms] for category, terms in loaded.items()}
+
+
+def default_key_groups(vocabulary: Mapping[str, list[str]]) -> dict[str, KeyGroup]:
+    """Return the key groups of a config that names none.
+
+    ``financial`` (the union) and one group per category of the vocabulary, numbers, the chat segments, the answer and
+    its reasoning, the first ten tokens and the first.
+    """
+    groups: dict[str, KeyGroup] = {}
+    if vocabulary:
+        groups["financial"] = KeyGroup(vocabulary=list(vocabulary))
+        groups.update({category: KeyGroup(vocabulary=[category]) for category in vocabulary})
+    groups["number"] = KeyGroup(regex=NUMBER_PATTERN)
+    for segment in ("system", "statement", "instruction", *POSITION_SEGMENTS):
+        groups[segment] = KeyGroup(segment=segment)
+    return groups
+
+
+def term_pattern(terms: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern that matches any of the terms as whole words, the longest first, whatever the case."""
+    ordered = sorted({" ".join(term.split()) for term in terms}, key=lambda term: (-len(term), term))
+    alternatives = "|".join(r"\s+".join(re.escape(word) for word in term.split(" ")) for term in ordered)
+    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
+
+
+def positions_in_spans(spans: Iterable[tuple[int, int]], char_starts: IntArray, char_ends: IntArray) -> IntArray:
+    """Return the positions of tokens that share at least one character with any of the spans.
+
+    ``char_starts`` and ``char_ends`` never decrease, so each span is found by bisection.
+    """
+    marked = np.zeros(len(char_starts), dtype=bool)
+    for start, end in spans:
+        if end <= start:
+            continue
+        first = int(np.searchsorted(char_ends, start, side="right"))
+        last = int(np.searchsorted(char_starts, end, side="left"))
+        marked[first:last] = True
+    marked &= char_ends > char_starts
+    return np.flatnonzero(marked).astype(np.int32)
+
+
+def segment_positions(segment: str, segments: IntArray, num_prompt_tokens: int, decision_position: int) -> IntArray:
+    """Return the token positions of a chat segment or of a part defined by position."""
+    num_tokens = len(segments)
+    if segment == "response":
+        return np.arange(num_prompt_tokens, num_tokens, dtype=np.int32)
+    if segment == "reasoning":
+        return np.arange(num_prompt_tokens, decision_position + 1, dtype=np.int32)
+    if segment == "beginning":
+        return np.arange(min(NUM_BEGINNING_TOKENS, num_tokens), dtype=np.int32)
+    if segment == "first_token":
+        return np.zeros(1, dtype=np.int32)
+    return np.flatnonzero(segments == SEGMENTS.index(segment)).astype(np.int32)

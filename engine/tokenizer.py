@@ -1,0 +1,62 @@
+"""Loading the tokenizer: without weights, without a network, with clear errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config
+from engine.errors import ConfigError
+
+
+def load_tokenizer(config: Config) -> Any:
+    """Return the run's fast tokenizer.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be loaded or has no character offsets (a slow tokenizer).
+    """
+    from transformers import AutoTokenizer
+
+    key = "model.tokenizer" if config.model.tokenizer else "model.path"
+    path = config.model.tokenizer or config.model.path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, revision=config.model.revision, trust_remote_code=config.model.trust_remote_code
+        )
+    except Exception as error:  # transformers raises many types here
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"{key}: no tokenizer could be loaded from {path!r}: {reason} Give a folder that holds tokenizer.json, or "
+            f"the name of a model on the hub that this machine can reach or has in its cache."
+        ) from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise ConfigError(
+            f"{key}: the tokenizer of {path!r} gives no character offsets (it is a slow tokenizer), "
+            f"which decision positions and key groups need; use its fast version."
+        )
+    return tokenizer
+
+
+def chat_template(config: Config, tokenizer: Any) -> str | None:
+    """Return the template that renders prompts; None when prompts are plain text.
+
+    ``prompt.chat_template`` is null (the tokenizer's own), ``none`` (no template), a file or the template itself.
+
+    Raises
+    ------
+    ConfigError
+        When neither the config nor the tokenizer has a template.
+    """
+    given = config.prompt.chat_template
+    if given == "none":
+        return None
+    if given is not None:
+        return Path(given).read_text(encoding="utf-8") if "{" not in given and Path(given).is_file() else given
+    if not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(
+            "prompt.chat_template: this tokenizer has no chat template; give a Jinja template or the path of one, "
+            "or `none` to join the messages as plain text."
+        )
+    return tokenizer.chat_template

@@ -1,0 +1,86 @@
+"""Slow float64 loops: every statistic of one head of one sequence, straight from its definition.
+
+Nothing here is shared with the engine: patterns come from float64 scores and a softmax written out, and each
+statistic is a loop over rows and keys.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def pattern(query, key, scaling, window=None, softcap=None):
+    """Return the attention pattern ``[T, T]`` of one head from queries and keys ``[T, d]``, in float64."""
+    query, key = np.asarray(query, np.float64), np.asarray(key, np.float64)
+    num_tokens = query.shape[0]
+    result = np.zeros((num_tokens, num_tokens))
+    for i in range(num_tokens):
+        visible = visible_keys(i, window)
+        scores = [float(query[i] @ key[j]) * scaling for j in visible]
+        if softcap is not None:
+            scores = [softcap * math.tanh(score / softcap) for score in scores]
+        largest = max(scores)
+        weights = [math.exp(score - largest) for score in scores]
+        total = sum(weights)
+        for j, weight in zip(visible, weights, strict=True):
+            result[i, j] = weight / total
+    return result
+
+
+def visible_keys(i, window=None):
+    """Return the keys that row i sees."""
+    return range(0 if window is None else max(0, i - window + 1), i + 1)
+
+
+def row_statistics(pattern, i, token_ids, key_groups, window=None):
+    """Return every statistic of row i by name; None where it does not exist."""
+    visible = visible_keys(i, window)
+    weights = [pattern[i, j] for j in visible]
+    entropy = -sum(p * math.log(p) for p in weights if p > 0)
+    distance = sum(pattern[i, j] * (i - j) for j in visible)
+    duplicates = [j for j in visible if j < i and token_ids[j] == token_ids[i]]
+    inductions = [j for j in visible if j >= 1 and token_ids[j - 1] == token_ids[i]]
+    row = {
+        "entropy_nats": entropy,
+        "entropy_normalized": entropy / math.log(len(weights)) if len(weights) > 1 else None,
+        "diagonal": pattern[i, i],
+        "diagonal_excluding_first": pattern[i, i] if i >= 1 else None,
+        "first_token": pattern[i, 0] if i >= 1 else None,
+        "previous_token": pattern[i, i - 1] if i >= 1 else None,
+        "mean_distance": distance,
+        "mean_relative_distance": distance / i if i >= 1 else None,
+        "max_weight": max(weights),
+        "collision": sum(p * p for p in weights),
+        "duplicate_token": sum(pattern[i, j] for j in duplicates) if duplicates else None,
+        "induction": sum(pattern[i, j] for j in inductions) if inductions else None,
+    }
+    for name, positions in key_groups.items():
+        members = set(int(j) for j in positions)
+        row[f"mass_{name}"] = sum(pattern[i, j] for j in visible if j in members)
+    return row
+
+
+def row_baselines(i, token_ids, key_groups, window=None):
+    """Return what uniform attention gives row i, by name; None where the statistic does not exist."""
+    visible = visible_keys(i, window)
+    duplicates = sum(1 for j in visible if j < i and token_ids[j] == token_ids[i])
+    inductions = sum(1 for j in visible if j >= 1 and token_ids[j - 1] == token_ids[i])
+    row = {
+        "baseline_duplicate": duplicates / len(visible) if duplicates else None,
+        "baseline_induction": inductions / len(visible) if inductions else None,
+    }
+    for name, positions in key_groups.items():
+        members = set(int(j) for j in positions)
+        row[f"baseline_{name}"] = sum(1 for j in visible if j in members) / len(visible)
+    return row
+
+
+def group_mean(rows):
+    """Return the mean of each statistic over rows where it exists; None when there are none."""
+    means = {}
+    for name in rows[0] if rows else ():
+        values = [row[name] for row in rows if row[name] is not None]
+        means[name] = sum(values) / len(values) if values else None
+    return means
