@@ -136,11 +136,21 @@ class KeyGroup(_Section):
         return self
 
 
+class PatternsSection(_Section):
+    """Whole patterns to keep: which samples, layers and heads, under a byte limit."""
+
+    samples: list[str] = Field(min_length=1)
+    layers: list[int] = Field(min_length=1)
+    heads: list[int] = Field(min_length=1)
+    max_bytes: int = Field(default=256 * 2**20, ge=1)
+
+
 class StatisticsSection(_Section):
     """What is measured beside the statistics that are always kept."""
 
     query_groups: list[str] = ["all", "decision", "response"]
     top_keys: int = Field(default=10, ge=0, le=1000)
+    patterns: PatternsSection | None = None
 
     @field_validator("query_groups")
     @classmethod
@@ -210,7 +220,6 @@ _LATER = {
     "statistics.random_groups": "random vocabularies",
     "statistics.rollout": "rollout",
     "statistics.decision_rows": "decision rows",
-    "statistics.patterns": "stored patterns",
 }
 """Keys of the contract that this version does not have yet: refused by name rather than ignored."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -342,9 +342,3 @@ def check_source(config: Config) -> None:
     """
     if config.decision.locate == "field" and not config.decision.field:
         raise ConfigError("decision.locate: 'field' needs decision.field, the name of the JSON field with the label.")
-
-
-def iterate_ids(predictions: Predictions) -> Iterator[str]:
-    """Yield the id of every row, sample or reject."""
-    yield from (sample.sample_id for sample in predictions.samples)
-    yield from (reject.sample_id for reject in predictions.rejects)

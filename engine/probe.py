@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ class Geometry:
     num_heads: int
 
     @classmethod
-    def of(cls, model_config: object) -> Geometry:
+    def of(cls, model_config: Any) -> Geometry:
         """Read the geometry of a (text) config.
 
         Raises
@@ -38,7 +39,7 @@ class Geometry:
         UnsupportedModelError
             When the config names a kind of attention that is not covered.
         """
-        text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config  # type: ignore[attr-defined]
+        text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config
         for name, what in _NOT_COVERED.items():
             if getattr(text, name, None):
                 raise UnsupportedModelError(f"model type {_type(text)!r} is {what}, which is not covered")
@@ -52,7 +53,7 @@ class Geometry:
         return cls(int(text.num_hidden_layers), int(text.num_attention_heads))
 
 
-def _type(model_config: object) -> str:
+def _type(model_config: Any) -> str:
     return str(getattr(model_config, "model_type", type(model_config).__name__))
 
 
@@ -74,6 +75,7 @@ class Probe:
     def __init__(self, model: PreTrainedModel):
         self.model = model
         self.geometry = Geometry.of(model.config)
+        self.windows: list[int | None] = [None] * self.geometry.num_layers
 
     def measure(
         self, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]
@@ -105,6 +107,7 @@ class Probe:
                 if collected[index][layer] is not None:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
                 collected[index][layer] = statistics
+            self.windows[layer] = masking.window
             return output
 
         with armed(self.model, handle):

@@ -41,10 +41,7 @@ def read_records(path: str, file_format: str = "auto") -> Iterator[Record]:
     InputError
         When the file is missing, of unknown format or broken as a whole.
     """
-    file = Path(path)
-    if not file.is_file():
-        what = "is a folder, not a file" if file.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}. predictions.path must name the file of recorded predictions.")
+    file = check_file(path)
     if file_format == "auto":
         if file.suffix.lower() not in _BY_SUFFIX:
             known = ", ".join(sorted(_BY_SUFFIX))
@@ -52,6 +49,21 @@ def read_records(path: str, file_format: str = "auto") -> Iterator[Record]:
         file_format = _BY_SUFFIX[file.suffix.lower()]
     readers = {"json": _read_json, "jsonl": _read_jsonl, "parquet": _read_parquet, "csv": _read_csv}
     return readers[file_format](file)
+
+
+def check_file(path: str) -> Path:
+    """Return the path of a predictions file that exists.
+
+    Raises
+    ------
+    InputError
+        When there is no such file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        what = "is a folder, not a file" if file.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}. predictions.path must name the file of recorded predictions.")
+    return file
 
 
 def _read_json(file: Path) -> Iterator[Record]:

@@ -229,6 +229,18 @@ DECISION_TOP_KEYS_SCHEMA = _schema(
     ],
 )
 
+PATTERNS_SCHEMA = _schema(
+    "patterns",
+    "one row per sample, layer and head named in the config",
+    [
+        SAMPLE_ID,
+        LAYER,
+        HEAD,
+        _field("num_tokens", pa.int32(), "Rows and columns of the pattern", unit="tokens"),
+        _field("pattern", pa.list_(pa.float16()), "Weights row by row, each up to its own position", span="0..1"),
+    ],
+)
+
 REJECTS_SCHEMA = _schema(
     "rejects",
     "one row per sample that is in no committed unit",
@@ -247,7 +259,7 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
     Parameters
     ----------
     table
-        A name in ``MEASURE_TABLES`` or ``"rejects"``.
+        A name in ``MEASURE_TABLES``, ``"patterns"`` or ``"rejects"``.
     key_groups
         Names of the run's key groups.
     norm_weighted
@@ -267,5 +279,6 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
     return {
         "tokens": TOKENS_SCHEMA,
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
+        "patterns": PATTERNS_SCHEMA,
         "rejects": REJECTS_SCHEMA,
     }[table]

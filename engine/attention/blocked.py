@@ -96,7 +96,7 @@ def attend(
         means.add(first, end, rows.detach(), defined)
         if first <= layout.decision < end:
             row = layout.decision - first
-            decision[:, block.first_key : end] = weights[:, :, row].reshape(num_heads, -1) / sums[:, row]
+            decision[:, block.first_key : end] = weights.reshape(num_heads, end - first, -1)[:, row] / sums[:, row]
         for head in heads:
             patterns[head].append(block.triangle(weights, sums, head))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}

@@ -87,7 +87,7 @@ def armed(model: PreTrainedModel, handler: AttentionHandler) -> Iterator[None]:
     UnsupportedModelError
         When the model cannot use a registered attention function.
     """
-    previous = model.config._attn_implementation
+    previous = str(model.config._attn_implementation)
     token = _handler.set(handler)
     try:
         try:

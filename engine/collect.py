@@ -1,0 +1,80 @@
+"""Collecting: every planned unit is measured and committed, inline or over Ray, and the run is verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine import cluster
+from engine.config import Config
+from engine.errors import ConfigError, RunFailedError, RunStopped
+from engine.progress import ProgressReport
+from engine.store import PlannedUnit, RunStore
+from engine.worker import UnitWorker
+
+
+def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[str, int]:
+    """Bring every planned unit to a commit, verify the run and publish it.
+
+    Returns
+    -------
+    dict
+        Verified numbers of units, samples and rejects.
+
+    Raises
+    ------
+    RunFailedError
+        When a unit cannot be committed or the run cannot be verified; what is committed stays.
+    RunStopped
+        When the run was asked to stop.
+    """
+    planned = store.planned_units()
+    missing = store.missing_units(planned)
+    if missing:
+        store.withdraw()
+        _collect_missing(config, store, planned, missing, key_groups)
+    summary = store.verify()
+    if not summary["samples"]:
+        first = store.first_reject()
+        raise RunFailedError(
+            f"{store.root}: every sample was rejected while it was measured, the first because: {first} Nothing was "
+            f"published; the rejects are in {store.shards}/*/rejects.parquet."
+        )
+    store.publish(summary)
+    return summary
+
+
+def _collect_missing(
+    config: Config,
+    store: RunStore,
+    planned: Sequence[PlannedUnit],
+    missing: Sequence[PlannedUnit],
+    key_groups: Sequence[str],
+) -> None:
+    total = sum(len(unit.sample_ids) for unit in planned)
+    done = total - sum(len(unit.sample_ids) for unit in missing)
+    names = [unit.name for unit in missing]
+    run = _inline if config.cluster.mode == "inline" else cluster.run_units
+    stopped = False
+    with ProgressReport(store, total, done) as progress:
+        for row in run(config, store.root, names, key_groups):
+            if row["state"] == "failed":
+                error = ConfigError if row["exit_code"] == ConfigError.exit_code else RunFailedError
+                raise error(row["detail"])
+            if row["state"] == "stopped":
+                stopped = True
+            else:
+                progress.add(row)
+    if stopped or store.is_stop_requested():
+        raise RunStopped(
+            f"{store.root}: stopped at a shard boundary as asked; {progress.done} of {total} samples are committed. "
+            f"Start the same command again to continue."
+        )
+
+
+def _inline(config: Config, root: Path, units: Sequence[str], key_groups: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield one ledger row per unit, measured in this very process."""
+    worker = UnitWorker(config, root, key_groups)
+    for unit in units:
+        yield worker.run(unit)

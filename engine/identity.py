@@ -1,0 +1,125 @@
+"""What a run is: resolved config, versions, commit and fingerprints, kept in ``run.yaml`` and checked on resume."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config
+from engine.errors import ConfigError
+from engine.model_facts import fingerprints
+from engine.records import check_file
+from engine.schema import SCHEMA_VERSION
+from engine.store import RunStore
+
+_FREE_SECTIONS = ("analysis", "visualization")
+_FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type", "max_retries")
+_PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "polars", "ray", "numpy", "scipy", "altair")
+
+
+def checked_fingerprints(config: Config, store: RunStore, expected: dict[str, Any]) -> dict[str, str]:
+    """Return the fingerprints of model, tokenizer and input.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    store
+        Its run directory, which may hold an earlier part of the same run.
+    expected
+        Fingerprints that the config file itself recorded, when it is a ``run.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        When config, files or code differ from those of the run that would go on; the message names each.
+    InputError
+        When the predictions file is missing.
+    """
+    check_file(config.predictions.path)
+    found = fingerprints(config)
+    changed = [name for name, value in expected.items() if found.get(name) != value]
+    if changed:
+        raise ConfigError(
+            f"This run.yaml belongs to another {' and '.join(changed)}: fingerprints differ from those it recorded. "
+            f"Bring back the same files, or start from a config instead of a run.yaml."
+        )
+    earlier = store.read_run_yaml()
+    if earlier is None or not store.has_commits():
+        return found
+    differences = _differences(_measured_part(earlier["config"]), _measured_part(config.model_dump(mode="json")))
+    differences += [name for name, value in found.items() if earlier["fingerprints"].get(name) != value]
+    if earlier.get("schema_version") != SCHEMA_VERSION or earlier.get("version") != _version():
+        differences.append(f"code version {earlier.get('version')} -> {_version()}")
+    if differences:
+        raise ConfigError(
+            f"{store.root}: holds a run made with another {', '.join(differences)}. Its results are kept; give this "
+            f"run another run.name, or start anew with --fresh (which sets the old one aside and deletes nothing)."
+        )
+    return found
+
+
+def _measured_part(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a config on which measured numbers depend."""
+    part = {name: dict(value) if isinstance(value, dict) else value for name, value in config.items()}
+    for section in _FREE_SECTIONS:
+        part.pop(section, None)
+    part["run"].pop("output", None)
+    for name in _FREE_CLUSTER_KEYS:
+        part["cluster"].pop(name, None)
+    return part
+
+
+def _differences(before: Any, after: Any, path: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return [d for key in keys for d in _differences(before.get(key), after.get(key), f"{path}.{key}".lstrip("."))]
+    return [] if before == after else [f"{path} ({before!r} -> {after!r})"]
+
+
+def write_run_yaml(config: Config, store: RunStore, found: dict[str, str], timings: dict[str, float]) -> None:
+    """Write the resolved config and all that a repetition of the run must match."""
+    earlier = store.read_run_yaml() or {}
+    manifests = (store.manifest(unit.name) for unit in store.planned_units())
+    device = next((manifest["facts"]["device"] for manifest in manifests if manifest), None)
+    store.write_run_yaml(
+        {
+            "config": config.model_dump(mode="json"),
+            "seed": config.run.seed,
+            "version": _version(),
+            "schema_version": SCHEMA_VERSION,
+            "versions": {"python": platform.python_version(), **{name: _installed(name) for name in _PACKAGES}},
+            "commit": _commit(),
+            "fingerprints": found,
+            "device": device,
+            "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+            "timings": {**earlier.get("timings", {}), **{name: round(value, 3) for name, value in timings.items()}},
+        }
+    )
+
+
+def _version() -> str:
+    return _installed("headledger") or "unknown"
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree, marked when it has changes, or None outside a git checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,136 @@
+"""What can be known of a model without loading its weights: its config, its size, its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from engine.attention.interface import UnsupportedModelError
+from engine.config import Config
+from engine.errors import ConfigError
+from engine.plan import ModelFacts
+from engine.probe import Geometry
+
+_WHOLE_FILE_BYTES = 64 * 2**20
+_PROBE_BYTES = 2**20
+WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+
+
+def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str]:
+    """Read a model's config and fingerprint.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    needs_model
+        Whether the run will load the weights; a dry run goes on without knowing the model.
+
+    Returns
+    -------
+    tuple of ModelFacts and str
+        The facts, and a warning for the user (empty when all is known).
+
+    Raises
+    ------
+    ConfigError
+        When the model cannot be read although it is needed, or its kind of attention is not covered.
+    """
+    from transformers import AutoConfig
+
+    path = config.model.path
+    try:
+        model_config: Any = AutoConfig.from_pretrained(
+            path, revision=config.model.revision, trust_remote_code=config.model.trust_remote_code
+        )
+    except Exception as error:  # transformers raises many types here
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        message = f"model.path: no model config could be read from {path!r}: {reason}"
+        if needs_model:
+            raise ConfigError(
+                f"{message} Give a folder with config.json and weights, or the name of a model on the hub that this "
+                f"machine can reach or has in its cache."
+            ) from None
+        return ModelFacts(), f"{message} Layers, context length and memory are therefore unknown in this plan."
+    try:
+        geometry = Geometry.of(model_config)
+    except UnsupportedModelError as error:
+        raise ConfigError(f"model.path: {path!r}: {error}.") from None
+    if needs_model and Path(path).is_dir() and not _weight_files(Path(path)):
+        raise ConfigError(
+            f"model.path: {path!r} holds a config but no weights ({' or '.join(WEIGHT_PATTERNS)}); copy the weights "
+            f"there, or plan without them by --stage plan."
+        )
+    text = model_config.get_text_config()
+    dtype = config.model.dtype if config.model.dtype != "auto" else str(getattr(text, "dtype", None) or "float32")
+    facts = ModelFacts(
+        num_layers=geometry.num_layers,
+        num_heads=geometry.num_heads,
+        num_parameters=_num_parameters(model_config, config.model.trust_remote_code),
+        max_tokens=_context(text),
+        hidden_size=int(text.hidden_size),
+        dtype=dtype.removeprefix("torch."),
+    )
+    return facts, ""
+
+
+def _context(text_config: Any) -> int | None:
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        value = getattr(text_config, name, None)
+        if value:
+            return int(value)
+    return None
+
+
+def _num_parameters(model_config: Any, trust_remote_code: bool) -> int | None:
+    """Return the number of parameters by building the model on the meta device, which holds no numbers."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(model_config, trust_remote_code=trust_remote_code)
+    except Exception:  # an estimate, nothing depends on it
+        return None
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(file for pattern in WEIGHT_PATTERNS for file in folder.glob(pattern))
+
+
+def fingerprints(config: Config) -> dict[str, str]:
+    """Return fingerprints of model, tokenizer and input, by which a repeated run is recognised."""
+    tokenizer = config.model.tokenizer or config.model.path
+    return {
+        "model": _folder_fingerprint(config.model.path, config.model.revision, ("config.json", *WEIGHT_PATTERNS)),
+        "tokenizer": _folder_fingerprint(tokenizer, config.model.revision, ("token*.json", "*.jinja")),
+        "input": _file_digest(Path(config.predictions.path)),
+    }
+
+
+def _folder_fingerprint(path: str, revision: str | None, patterns: tuple[str, ...]) -> str:
+    folder = Path(path)
+    if not folder.is_dir():
+        return f"hub:{path}@{revision or 'main'}"
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
+        digest.update(f"{file.name}:{_file_digest(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _file_digest(file: Path) -> str:
+    """Return a SHA-256 of a file: all of it up to 64 MiB, of larger ones the size and 64 evenly spaced MiB."""
+    digest = hashlib.sha256()
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        if size <= _WHOLE_FILE_BYTES:
+            while block := stream.read(_PROBE_BYTES):
+                digest.update(block)
+        else:
+            digest.update(str(size).encode())
+            for part in range(64):
+                stream.seek(part * (size - _PROBE_BYTES) // 63)
+                digest.update(stream.read(_PROBE_BYTES))
+    return f"sha256:{digest.hexdigest()}"

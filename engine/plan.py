@@ -1,0 +1,179 @@
+"""Fixed, deterministic work units and the packed batches inside them; estimates of memory and disk.
+
+Everything here depends on inputs and config only, never on free memory or on the machine, so that the same run is cut
+the same way everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.config import Config
+from engine.errors import ConfigError
+from engine.samples import EncodedSample, Reject
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of work: its name and its packed batches."""
+
+    name: str
+    batches: list[list[EncodedSample]]
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Ids in batch order."""
+        return [sample.sample_id for batch in self.batches for sample in batch]
+
+
+def measure_units(samples: Sequence[EncodedSample], samples_per_shard: int, tokens_per_batch: int) -> list[Unit]:
+    """Cut samples, in file order, into units, and pack each unit's samples into batches.
+
+    Parameters
+    ----------
+    samples
+        All encoded samples.
+    samples_per_shard
+        Samples of a unit; the last may hold fewer.
+    tokens_per_batch
+        Tokens of a packed batch at most; a sample longer than that gets a batch of its own.
+    """
+    units = []
+    for number, start in enumerate(range(0, len(samples), samples_per_shard)):
+        part = samples[start : start + samples_per_shard]
+        units.append(Unit(f"measure-{number:05d}", pack(part, tokens_per_batch)))
+    return units
+
+
+def pack(samples: Sequence[EncodedSample], tokens_per_batch: int) -> list[list[EncodedSample]]:
+    """Pack samples first-fit, the longest first; equal lengths keep their order."""
+    batches: list[list[EncodedSample]] = []
+    free: list[int] = []
+    for sample in sorted(samples, key=lambda sample: -sample.num_tokens):
+        fitting = next((i for i, room in enumerate(free) if room >= sample.num_tokens), None)
+        if fitting is None:
+            batches.append([])
+            free.append(tokens_per_batch)
+            fitting = len(batches) - 1
+        batches[fitting].append(sample)
+        free[fitting] -= sample.num_tokens
+    return batches
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a plan knows of a model without its weights; None where the model's config could not be read."""
+
+    num_layers: int | None = None
+    num_heads: int | None = None
+    num_parameters: int | None = None
+    max_tokens: int | None = None
+    hidden_size: int | None = None
+    dtype: str = "float32"
+
+
+def check_layers(config: Config, facts: ModelFacts) -> None:
+    """Refuse layers and heads that the model does not have.
+
+    Raises
+    ------
+    ConfigError
+        Naming the config path, the value and the allowed range.
+    """
+    wanted = config.statistics.patterns
+    if wanted is None:
+        return
+    for kind, values, number in (("layer", wanted.layers, facts.num_layers), ("head", wanted.heads, facts.num_heads)):
+        for index, value in enumerate(values):
+            if number is not None and not 0 <= value < number:
+                raise ConfigError(
+                    f"statistics.patterns.{kind}s[{index}]: {kind} {value} is outside 0..{number - 1} for this model "
+                    f"({number} {kind}s)."
+                )
+
+
+def check_patterns(config: Config, samples: Sequence[EncodedSample]) -> None:
+    """Refuse stored patterns of unknown samples or above their byte limit.
+
+    Raises
+    ------
+    ConfigError
+        Naming the sample, or the bytes needed and allowed.
+    """
+    wanted = config.statistics.patterns
+    if wanted is None:
+        return
+    lengths = {sample.sample_id: sample.num_tokens for sample in samples}
+    for index, sample_id in enumerate(wanted.samples):
+        if sample_id not in lengths:
+            raise ConfigError(f"statistics.patterns.samples[{index}]: no sample {sample_id!r} will be measured.")
+    num_patterns = len(set(wanted.layers)) * len(set(wanted.heads))
+    needed = sum(lengths[s] * (lengths[s] + 1) for s in set(wanted.samples)) * num_patterns
+    if needed > wanted.max_bytes:
+        raise ConfigError(
+            f"statistics.patterns: these patterns take {needed:,} bytes, max_bytes allows {wanted.max_bytes:,}: "
+            f"name fewer samples, layers or heads, or raise statistics.patterns.max_bytes."
+        )
+
+
+def plan_summary(
+    config: Config, units: Sequence[Unit], rejects: Sequence[Reject], num_rows: int, facts: ModelFacts
+) -> dict[str, Any]:
+    """Return what ``plan.json`` holds."""
+    samples = [sample for unit in units for batch in unit.batches for sample in batch]
+    num_tokens = sum(sample.num_tokens for sample in samples)
+    largest = max((sum(s.num_tokens for s in batch) for unit in units for batch in unit.batches), default=0)
+    num_groups = len(samples[0].key_groups) if samples else 0
+    return {
+        "num_rows": num_rows,
+        "num_samples": len(samples),
+        "num_rejects": len(rejects),
+        "rejects_by_reason": dict(Counter(reject.reason for reject in rejects).most_common()),
+        "samples_by_label_source": dict(Counter(str(s.metadata["label_source"]) for s in samples).most_common()),
+        "samples_by_predicted_label": dict(Counter(str(s.metadata["predicted_label"]) for s in samples).most_common()),
+        "samples_by_flag": dict(Counter(str(f) for s in samples for f in _flags(s)).most_common()),
+        "num_decision_positions": len(samples),
+        "num_tokens": num_tokens,
+        "max_sample_tokens": max((sample.num_tokens for sample in samples), default=0),
+        "num_shards": len(units),
+        "num_batches": sum(len(unit.batches) for unit in units),
+        "predicted_memory_bytes": _memory(facts, largest, num_groups),
+        "predicted_disk_bytes": _disk(config, facts, samples, num_groups),
+        "model": {
+            "num_layers": facts.num_layers,
+            "num_heads": facts.num_heads,
+            "num_parameters": facts.num_parameters,
+            "max_tokens": facts.max_tokens,
+            "dtype": facts.dtype,
+        },
+    }
+
+
+def _flags(sample: EncodedSample) -> list[object]:
+    flags = sample.metadata.get("flags")
+    return flags if isinstance(flags, list) else []
+
+
+def _memory(facts: ModelFacts, largest_batch: int, num_groups: int) -> int | None:
+    """Return predicted device memory of a replica: weights, a layer's activations, a layer's riders."""
+    if facts.num_parameters is None or facts.hidden_size is None or facts.num_heads is None:
+        return None
+    size = _BYTES.get(facts.dtype, 4)
+    activations = largest_batch * facts.hidden_size * 12 * size
+    riders = largest_batch * (4 * facts.hidden_size + facts.num_heads * (num_groups + 1)) * 4
+    return facts.num_parameters * size + activations + riders
+
+
+def _disk(config: Config, facts: ModelFacts, samples: Sequence[EncodedSample], num_groups: int) -> int | None:
+    """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
+    if facts.num_layers is None or facts.num_heads is None:
+        return None
+    num_heads = facts.num_layers * facts.num_heads
+    statistics = num_heads * len(config.statistics.query_groups) * (12 + num_groups) * 4
+    per_sample = statistics + num_heads * config.statistics.top_keys * 9
+    return len(samples) * per_sample + sum(sample.num_tokens for sample in samples) * 20

@@ -1,0 +1,109 @@
+"""The plan stage: predictions → encoded samples → units on disk, and what a person wants to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.config import Config
+from engine.encoded_units import write_batches
+from engine.encoding import Encoder
+from engine.errors import InputError
+from engine.plan import ModelFacts, check_layers, check_patterns, measure_units, plan_summary
+from engine.predictions import RowRejected, check_source, read_predictions
+from engine.samples import EncodedSample, Reject
+from engine.store import RunStore
+from engine.token_groups import TokenGroups
+from engine.tokenizer import load_tokenizer
+
+
+def make_plan(config: Config, store: RunStore, facts: ModelFacts) -> dict[str, Any]:
+    """Read, encode and cut the predictions; write the plan and return its summary.
+
+    Raises
+    ------
+    ConfigError, InputError
+        When config or predictions cannot be used; nothing is written then.
+    """
+    check_source(config)
+    check_layers(config, facts)
+    groups = TokenGroups.from_config(config)
+    predictions = read_predictions(config)
+    encoder = Encoder(config, load_tokenizer(config), groups, facts.max_tokens)
+    samples: list[EncodedSample] = []
+    rejects = list(predictions.rejects)
+    for sample in predictions.samples:
+        try:
+            samples.append(encoder.encode(sample))
+        except RowRejected as rejected:
+            rejects.append(Reject(sample.sample_id, rejected.stage, rejected.reason, str(rejected)))
+    if not samples:
+        raise InputError(
+            f"{config.predictions.path}: no sample can be measured; the first of {len(rejects)} rejects is "
+            f"{rejects[-1].sample_id}: {rejects[-1].reason}: {rejects[-1].detail}"
+        )
+    check_patterns(config, samples)
+    units = measure_units(samples, config.cluster.samples_per_shard, config.cluster.tokens_per_batch)
+    store.start()
+    for stale in store.encoded.glob("*.parquet"):
+        stale.unlink()
+    for unit in units:
+        write_batches(store.encoded_path(unit.name), unit.batches)
+    store.write_rejects(store.root / "plan" / "rejects.parquet", rejects)
+    store.write_json("plan/units.json", [{"name": unit.name, "sample_ids": unit.sample_ids} for unit in units])
+    summary = plan_summary(config, units, rejects, predictions.num_rows, facts)
+    summary["key_groups"] = list(groups.names)
+    summary["warnings"] = plan_warnings(samples)
+    store.write_json("plan.json", summary)
+    return summary
+
+
+def plan_warnings(samples: Sequence[EncodedSample]) -> list[str]:
+    """Return sentences about samples that can be measured but not compared."""
+    warnings = []
+    correct = {sample.metadata["is_correct"] for sample in samples}
+    if correct in ({True}, {False}):
+        word = "right" if correct == {True} else "wrong"
+        warnings.append(f"All {len(samples)} predictions are {word}: correct and incorrect cannot be compared.")
+    elif True not in correct and False not in correct:
+        warnings.append("No row has a known actual label: correct and incorrect cannot be compared.")
+    for column, what in (("predicted_label", "predict"), ("actual_label", "turned out")):
+        labels = {sample.metadata[column] for sample in samples}
+        if len(labels) == 1 and None not in labels:
+            warnings.append(
+                f"All {len(samples)} rows {what} {labels.pop()!r}: this label cannot be told from correctness."
+            )
+    return warnings
+
+
+def plan_lines(summary: dict[str, Any]) -> list[str]:
+    """Return the plan as aligned lines for a person."""
+    model = summary["model"]
+    size = None if model["num_layers"] is None else f"{model['num_layers']} layers x {model['num_heads']} heads"
+    facts = [
+        ("rows in the file", summary["num_rows"]),
+        ("samples to measure", summary["num_samples"]),
+        ("decision positions found", summary["num_decision_positions"]),
+        ("rejects", _counts(summary["num_rejects"], summary["rejects_by_reason"])),
+        ("labels read from", _counts(None, summary["samples_by_label_source"])),
+        ("predicted labels", _counts(None, summary["samples_by_predicted_label"])),
+        ("flags", _counts(None, summary["samples_by_flag"])),
+        ("tokens", f"{summary['num_tokens']:,} (longest sample {summary['max_sample_tokens']:,})"),
+        ("shards", f"{summary['num_shards']} ({summary['num_batches']} packed batches)"),
+        ("model", size or "unknown"),
+        ("predicted memory of a replica", _bytes(summary["predicted_memory_bytes"])),
+        ("predicted size on disk", _bytes(summary["predicted_disk_bytes"])),
+    ]
+    lines = [f"  {name:<30} {value}" for name, value in facts]
+    return ["Plan", *lines, *(f"Warning: {warning}" for warning in summary["warnings"])]
+
+
+def _counts(total: int | None, by_name: dict[str, int]) -> str:
+    detail = ", ".join(f"{name} {count}" for name, count in by_name.items()) or "none"
+    return detail if total is None else f"{total}" + (f" ({detail})" if by_name else "")
+
+
+def _bytes(number: int | None) -> str:
+    return (
+        "unknown" if number is None else f"{number / 2**30:.2f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
+    )

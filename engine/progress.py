@@ -1,0 +1,88 @@
+"""Progress of a run: a bar on a terminal, plain lines otherwise, and ``progress.json`` either way."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from engine.store import RunStore
+
+_LINE_SECONDS = 5.0
+
+
+class ProgressReport:
+    """Counts samples, tokens and rejects as units are committed.
+
+    Parameters
+    ----------
+    store
+        Where ``progress.json`` is written.
+    num_samples
+        Samples of all units.
+    done
+        Samples and rejects of units that were committed before this start.
+    """
+
+    def __init__(self, store: RunStore, num_samples: int, done: int):
+        self.store = store
+        self.total, self.done, self.resumed = num_samples, done, done
+        self.tokens, self.rejects = 0, 0
+        self.started = time.monotonic()
+        self._last_line = self.started
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> ProgressReport:
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("measuring"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} samples"),
+                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=Console(stderr=True),
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task("measuring", total=self.total, completed=self.done, rate="")
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Count a committed unit's ledger row."""
+        self.done += row["num_samples"] + row["num_rejects"]
+        self.tokens += row["num_tokens"]
+        self.rejects += row["num_rejects"]
+        self.store.write_json("progress.json", self.state())
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, rate=self._rate())
+        elif now - self._last_line >= _LINE_SECONDS or self.done >= self.total:
+            self._last_line = now
+            print(f"measured {self.done}/{self.total} samples, {self._rate()}", file=sys.stderr, flush=True)
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``progress.json`` holds."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        new = self.done - self.resumed
+        return {
+            "num_samples": self.total,
+            "num_done": self.done,
+            "num_done_before": self.resumed,
+            "num_rejects": self.rejects,
+            "samples_per_second": new / seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "remaining_seconds": (self.total - self.done) * seconds / new if new else None,
+        }
+
+    def _rate(self) -> str:
+        state = self.state()
+        return (
+            f"{state['samples_per_second']:.1f} samples/s, {state['tokens_per_second']:.0f} tokens/s, "
+            f"{self.rejects} rejects"
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

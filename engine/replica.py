@@ -1,0 +1,216 @@
+"""One model on one device: encoded samples → Arrow tables. Knows no Ray and no run directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from engine.attention.interface import UnsupportedModelError
+from engine.attention.reductions import sequence_layout
+from engine.config import Config
+from engine.errors import ConfigError, RunFailedError
+from engine.probe import Probe, decision_logits
+from engine.samples import EncodedSample, Reject
+from engine.tables import Measured, unit_tables
+from engine.tolerances import tolerance
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class UnitResult:
+    """What a replica found out about one unit."""
+
+    tables: dict[str, pa.Table]
+    rejects: list[Reject]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def select_device(name: str) -> torch.device:
+    """Return the configured device; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ConfigError
+        When the named device is not there.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available[name]:
+        present = ", ".join(kind for kind, there in available.items() if there)
+        raise ConfigError(f"model.device: {name!r} is not available on this machine; available: {present}.")
+    return torch.device(name)
+
+
+def load_model(config: Config, device: torch.device) -> Any:
+    """Load the configured model for inference.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be loaded, for instance because the folder holds no weights.
+    """
+    from transformers import AutoModelForCausalLM
+
+    settings = config.model
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            settings.path,
+            revision=settings.revision,
+            dtype=settings.dtype if settings.dtype == "auto" else getattr(torch, settings.dtype),
+            trust_remote_code=settings.trust_remote_code,
+        )
+    except Exception as error:  # transformers raises many types here
+        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        raise ConfigError(
+            f"model.path: the model {settings.path!r} could not be loaded: {reason} The folder must hold config.json "
+            f"and weights (model.safetensors), or name a model on the hub that this machine can reach or has cached."
+        ) from None
+    return model.to(device).eval()
+
+
+class Replica:
+    """Measures units with one copy of the model.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    """
+
+    def __init__(self, config: Config):
+        torch.set_num_threads(config.cluster.cpus_per_replica)
+        self.config = config
+        self.device = select_device(config.model.device)
+        started = time.perf_counter()
+        self.model = load_model(config, self.device)
+        try:
+            self.probe = Probe(self.model)
+        except UnsupportedModelError as error:
+            raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
+        self.load_seconds = time.perf_counter() - started
+        self.dtype = str(self.model.dtype).removeprefix("torch.")
+        self.is_checked = False
+        self.logit_deviation: float | None = None
+
+    def measure(self, batches: Sequence[Sequence[EncodedSample]], key_groups: Sequence[str]) -> UnitResult:
+        """Measure a unit.
+
+        Parameters
+        ----------
+        batches
+            The unit's packed batches.
+        key_groups
+            Names of the key groups, for the schema of empty tables.
+
+        Returns
+        -------
+        UnitResult
+            Tables in sample order of the batches, rejects with reasons, and the checks' figures.
+        """
+        started = time.perf_counter()
+        measured: list[Measured] = []
+        rejects: list[Reject] = []
+        divided: list[str] = []
+        for batch in batches:
+            self._measure_batch(batch, measured, rejects, divided)
+        tables = unit_tables(measured, key_groups, self.config.statistics.top_keys)
+        facts = {
+            "device": _device_name(self.device),
+            "dtype": self.dtype,
+            "measure_seconds": time.perf_counter() - started,
+            "load_seconds": self.load_seconds,
+            "num_tokens": sum(sample.num_tokens for batch in batches for sample in batch),
+            "divided_sample_ids": divided,
+            "logit_deviation": self.logit_deviation,
+        }
+        return UnitResult(tables, rejects, facts)
+
+    def _measure_batch(
+        self,
+        batch: Sequence[EncodedSample],
+        measured: list[Measured],
+        rejects: list[Reject],
+        divided: list[str],
+    ) -> None:
+        """Measure a batch; when it fails, measure its halves, down to the one sample that is at fault."""
+        if not self.is_checked:
+            self._check_against_unprobed(batch[0])
+        try:
+            found = self._forward(batch)
+        except UnsupportedModelError as error:
+            raise RunFailedError(f"model.path: {self.config.model.path!r}: {error}.") from None
+        except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if len(batch) == 1:
+                reason = "out_of_memory" if isinstance(error, torch.OutOfMemoryError) else "measurement_failed"
+                detail = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                rejects.append(Reject(batch[0].sample_id, "measure", reason, detail))
+                return
+            logger.warning("a batch of %d samples failed (%s), measuring its halves", len(batch), error)
+            divided.extend(sample.sample_id for sample in batch if sample.sample_id not in divided)
+            middle = len(batch) // 2
+            self._measure_batch(batch[:middle], measured, rejects, divided)
+            self._measure_batch(batch[middle:], measured, rejects, divided)
+            return
+        for sample in found:
+            if sample.is_finite():
+                measured.append(sample)
+            else:
+                detail = f"The model gives NaN or infinity in {self.dtype}; try model.dtype=float32."
+                rejects.append(Reject(sample.encoded.sample_id, "measure", "not_finite", detail))
+
+    def _forward(self, batch: Sequence[EncodedSample]) -> list[Measured]:
+        layouts, start = [], 0
+        for sample in batch:
+            layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
+            start += sample.num_tokens
+        input_ids = torch.cat([layout.token_ids for layout in layouts])
+        logits, statistics = self.probe.measure(input_ids, layouts)
+        return [
+            Measured(sample, logits[index].cpu(), statistics[index], tuple(self.probe.windows))
+            for index, sample in enumerate(batch)
+        ]
+
+    def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
+        wanted = self.config.statistics.patterns
+        if wanted is None or sample_id not in wanted.samples:
+            return {}
+        return {layer: tuple(sorted(set(wanted.heads))) for layer in wanted.layers}
+
+    def _check_against_unprobed(self, sample: EncodedSample) -> None:
+        """Compare the first sample's logits with the model's own attention; refuse to measure when they differ.
+
+        This is what catches any kind of attention that the probe does not reproduce, whatever the model.
+        """
+        layout = sequence_layout(sample, 0, self.device)
+        try:
+            plain = decision_logits(self.model, layout.token_ids, [layout])
+            probed, _ = self.probe.measure(layout.token_ids, [layout])
+        except UnsupportedModelError as error:
+            raise RunFailedError(f"model.path: {self.config.model.path!r}: {error}.") from None
+        except Exception:  # the sample is at fault; it is rejected by its own forward, the next one is checked
+            return
+        if not bool(torch.isfinite(plain).all()):
+            return
+        allowed = tolerance("logits", self.dtype)
+        deviation = float((plain - probed).abs().max())
+        if not deviation <= allowed.atol + allowed.rtol * float(plain.abs().max()):
+            raise RunFailedError(
+                f"model.path: with statistics, {self.config.model.path!r} gives logits that differ by {deviation:.3g} "
+                f"from its own attention on sample {sample.sample_id!r}; its attention is not covered, and nothing "
+                f"was written."
+            )
+        self.is_checked, self.logit_deviation = True, deviation
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

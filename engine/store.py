@@ -1,0 +1,327 @@
+"""The run directory: plan, atomic commits, ledger, verification, publication.
+
+A unit is written under ``incoming/`` and becomes visible by one rename to ``shards/<unit>/``; the ledger is derived
+from the manifests found there, so nothing can disagree with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from engine.errors import RunFailedError
+from engine.samples import Reject
+from engine.schema import REJECTS_SCHEMA, SCHEMA_VERSION
+
+MANIFEST = "manifest.json"
+SUCCESS = "_SUCCESS"
+_STOP = ".stop"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUnit:
+    """A unit of the plan: its name and the ids that it must account for."""
+
+    name: str
+    sample_ids: list[str]
+
+
+class RunStore:
+    """One run directory.
+
+    Parameters
+    ----------
+    root
+        ``<output>/<name>``; made when something is first written.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root).absolute()
+        self.shards = self.root / "shards"
+        self.incoming = self.root / "incoming"
+        self.quarantine = self.root / "quarantine"
+        self.encoded = self.root / "plan" / "encoded"
+
+    # ---------------------------------------------------------------- plan
+
+    def start(self) -> None:
+        """Make the run directory's folders."""
+        for folder in (self.shards, self.incoming, self.encoded):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def encoded_path(self, unit: str) -> Path:
+        """Return where a unit's encoded samples lie."""
+        return self.encoded / f"{unit}.parquet"
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file of the run directory atomically."""
+        _replace(self.root / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Return a JSON file of the run directory, or None when it is not there."""
+        try:
+            return json.loads((self.root / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def write_run_yaml(self, content: dict[str, Any]) -> None:
+        """Write ``run.yaml`` atomically."""
+        _replace(self.root / "run.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+
+    def read_run_yaml(self) -> dict[str, Any] | None:
+        """Return ``run.yaml``, or None when it is not there."""
+        try:
+            return yaml.safe_load((self.root / "run.yaml").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def planned_units(self) -> list[PlannedUnit]:
+        """Return the planned units in order, or none when nothing was planned."""
+        plan = self.read_json("plan/units.json") or []
+        return [PlannedUnit(unit["name"], unit["sample_ids"]) for unit in plan]
+
+    def write_rejects(self, path: Path, rejects: Iterable[Reject]) -> None:
+        """Write a ``rejects`` table."""
+        table = pa.Table.from_pylist([reject.as_row() for reject in rejects], schema=REJECTS_SCHEMA)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_table(path, table)
+
+    # ---------------------------------------------------------------- commit
+
+    def commit(
+        self,
+        unit: str,
+        tables: dict[str, pa.Table],
+        rejects: Sequence[Reject],
+        facts: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Commit a unit: write, fsync, rename, fsync.
+
+        Returns
+        -------
+        dict
+            The manifest that counts: this attempt's, or that of another attempt which committed the unit first.
+        """
+        folder = self.incoming / f"{unit}-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            for name, table in tables.items():
+                _write_table(folder / f"{name}.parquet", table)
+            self.write_rejects(folder / "rejects.parquet", rejects)
+            manifest = {
+                "unit": unit,
+                "schema_version": SCHEMA_VERSION,
+                "attempt": folder.name,
+                "sample_ids": tables["samples"]["sample_id"].to_pylist(),
+                "rejected_ids": [reject.sample_id for reject in rejects],
+                "files": {file.name: _file_facts(file) for file in sorted(folder.glob("*.parquet"))},
+                "facts": facts,
+            }
+            _replace(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+            _sync_folder(folder)
+            target = self.shards / unit
+            try:
+                folder.rename(target)
+            except OSError as error:
+                committed = self.manifest(unit)
+                if committed is not None and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return committed
+                raise
+            _sync_folder(self.shards)
+            return manifest
+        except OSError as error:
+            raise RunFailedError(
+                f"{folder}: unit {unit} could not be written: {error.strerror or error}. Nothing of it is visible; "
+                f"free space or mend the folder and start the same command again."
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def manifest(self, unit: str) -> dict[str, Any] | None:
+        """Return a committed unit's manifest, or None."""
+        try:
+            return json.loads((self.shards / unit / MANIFEST).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            return None
+
+    def missing_units(self, planned: Sequence[PlannedUnit]) -> list[PlannedUnit]:
+        """Return the planned units that are not committed; damaged ones are moved to quarantine first."""
+        missing = []
+        for unit in planned:
+            folder = self.shards / unit.name
+            if folder.exists() and self.damage(unit):
+                self.quarantine.mkdir(exist_ok=True)
+                folder.rename(self.quarantine / f"{unit.name}-{uuid.uuid4().hex}")
+            if not folder.exists():
+                missing.append(unit)
+        return missing
+
+    def damage(self, unit: PlannedUnit) -> str:
+        """Return what is wrong with a committed unit, or the empty string."""
+        manifest = self.manifest(unit.name)
+        if manifest is None:
+            return f"{unit.name}: has no readable {MANIFEST}"
+        ids = Counter([*manifest["sample_ids"], *manifest["rejected_ids"]])
+        if ids != Counter(unit.sample_ids):
+            return f"{unit.name}: does not hold the planned sample ids"
+        for name, facts in manifest["files"].items():
+            file = self.shards / unit.name / name
+            if not file.is_file():
+                return f"{unit.name}: {name} is missing"
+            if file.stat().st_size != facts["bytes"] or _sha256(file) != facts["sha256"]:
+                return f"{unit.name}: {name} is damaged (its checksum differs)"
+        return ""
+
+    # ---------------------------------------------------------------- verify and publish
+
+    def verify(self) -> dict[str, int]:
+        """Check that every input id is in exactly one committed unit or in the rejects.
+
+        Returns
+        -------
+        dict
+            Numbers of units, samples and rejects.
+
+        Raises
+        ------
+        RunFailedError
+            Naming what is missing, damaged or held twice.
+        """
+        planned = self.planned_units()
+        plan = self.read_json("plan.json")
+        if not planned or plan is None:
+            raise RunFailedError(
+                f"{self.root}: holds no plan, so there is nothing to verify; run --stage collect first."
+            )
+        problems = [problem for unit in planned if (problem := self.damage(unit))]
+        known = {unit.name for unit in planned}
+        problems += [
+            f"{folder.name}: is not in the plan" for folder in self._shard_folders() if folder.name not in known
+        ]
+        if problems:
+            raise RunFailedError(f"{self.root}: {len(problems)} unit(s) cannot be verified: {'; '.join(problems[:5])}.")
+        manifests = [self.manifest(unit.name) or {} for unit in planned]
+        early = pq.read_table(self.root / "plan" / "rejects.parquet")["sample_id"].to_pylist()
+        ids = Counter(early)
+        for manifest in manifests:
+            ids.update([*manifest["sample_ids"], *manifest["rejected_ids"]])
+        twice = [sample_id for sample_id, count in ids.items() if count > 1]
+        if twice or len(ids) != plan["num_rows"]:
+            raise RunFailedError(
+                f"{self.root}: {plan['num_rows']} input rows, but {len(ids)} ids in units and rejects "
+                f"({len(twice)} of them held twice)."
+            )
+        return {
+            "units": len(planned),
+            "samples": sum(len(manifest["sample_ids"]) for manifest in manifests),
+            "rejects": len(early) + sum(len(manifest["rejected_ids"]) for manifest in manifests),
+        }
+
+    def _shard_folders(self) -> list[Path]:
+        return sorted(folder for folder in self.shards.iterdir() if folder.is_dir()) if self.shards.is_dir() else []
+
+    def publish(self, summary: dict[str, Any]) -> None:
+        """Merge the rejects and write ``_SUCCESS``, after verification only."""
+        paths = [self.root / "plan" / "rejects.parquet"]
+        paths += [self.shards / unit.name / "rejects.parquet" for unit in self.planned_units()]
+        merged = pa.concat_tables([pq.read_table(path) for path in paths]).cast(REJECTS_SCHEMA)
+        _write_table(self.root / "rejects.parquet", merged)
+        _replace(self.root / SUCCESS, (json.dumps(summary) + "\n").encode())
+
+    def first_reject(self) -> str:
+        """Return the detail of the first sample that was rejected in a unit, for a message."""
+        for file in sorted(self.shards.glob("*/rejects.parquet")):
+            for row in pq.read_table(file).to_pylist():
+                return f"{row['sample_id']}: {row['reason']}: {row['detail']}"
+        return "(no reject was recorded)"
+
+    def has_commits(self) -> bool:
+        """Whether any unit is committed."""
+        return any(self.shards.glob(f"*/{MANIFEST}"))
+
+    def is_published(self) -> bool:
+        """Whether ``_SUCCESS`` is there."""
+        return (self.root / SUCCESS).exists()
+
+    def withdraw(self) -> None:
+        """Take ``_SUCCESS`` away, before something that it vouches for is done again."""
+        (self.root / SUCCESS).unlink(missing_ok=True)
+
+    def request_stop(self) -> None:
+        """Ask every replica to stop before its next unit."""
+        (self.root / _STOP).touch()
+
+    def is_stop_requested(self) -> bool:
+        """Whether replicas should stop before their next unit."""
+        return (self.root / _STOP).exists()
+
+    def clear_stop(self) -> None:
+        """Forget an earlier request to stop."""
+        (self.root / _STOP).unlink(missing_ok=True)
+
+    def set_aside(self) -> Path:
+        """Rename the whole run directory out of the way and return its new place; nothing is deleted."""
+        number = 1
+        while (target := self.root.with_name(f"{self.root.name}.previous-{number}")).exists():
+            number += 1
+        self.root.rename(target)
+        return target
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        pq.write_table(table, temporary, compression="zstd")
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _file_facts(file: Path) -> dict[str, Any]:
+    return {"rows": pq.read_metadata(file).num_rows, "bytes": file.stat().st_size, "sha256": _sha256(file)}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,244 @@
+"""Measured numbers → the Arrow tables of a unit, in the schema's exact columns and types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from engine.attention.reductions import LayerStatistics
+from engine.samples import SEGMENTS, EncodedSample, IntArray
+from engine.schema import BASELINE_PREFIX, COUNT_PREFIX, table_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One sample and what the probe found.
+
+    Attributes
+    ----------
+    logits
+        Decision row over the vocabulary, float32 ``[vocabulary]``.
+    layers
+        Statistics by layer.
+    windows
+        Sliding window of each layer, or None.
+    """
+
+    encoded: EncodedSample
+    logits: torch.Tensor
+    layers: Sequence[LayerStatistics]
+    windows: Sequence[int | None]
+
+    def is_finite(self) -> bool:
+        """Whether logits and decision rows hold neither NaN nor infinity, and no statistic is infinite.
+
+        Means of empty groups are NaN by design, so the statistics of group ``all``-like rows are judged by the
+        decision row, which every layer has.
+        """
+        if not bool(torch.isfinite(self.logits).all()):
+            return False
+        return all(
+            bool(torch.isfinite(layer.decision_pattern).all()) and not bool(torch.isinf(layer.means).any())
+            for layer in self.layers
+        )
+
+
+def unit_tables(measured: Sequence[Measured], key_groups: Sequence[str], top_keys: int) -> dict[str, pa.Table]:
+    """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured."""
+    parts: dict[str, list[pa.RecordBatch]] = {}
+    for sample in measured:
+        for name, batch in _sample_tables(sample, key_groups, top_keys).items():
+            parts.setdefault(name, []).append(batch)
+    names = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
+    tables = {}
+    for name in names:
+        schema = table_schema(name, key_groups)
+        tables[name] = pa.Table.from_batches(parts.get(name, []), schema=schema)
+    if any(layer.patterns for sample in measured for layer in sample.layers):
+        tables["patterns"] = pa.Table.from_batches(parts["patterns"], schema=table_schema("patterns", key_groups))
+    return tables
+
+
+def _sample_tables(sample: Measured, key_groups: Sequence[str], top_keys: int) -> dict[str, pa.RecordBatch]:
+    rows = {
+        "samples": _samples_row(sample),
+        "tokens": _token_rows(sample.encoded),
+        "baselines": _baseline_rows(sample),
+        "head_stats": _head_rows(sample),
+        "decision_top_keys": _top_key_rows(sample, top_keys),
+    }
+    if any(layer.patterns for layer in sample.layers):
+        rows["patterns"] = _pattern_rows(sample)
+    return {name: _batch(columns, table_schema(name, key_groups)) for name, columns in rows.items()}
+
+
+def _batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            arrays.append(pa.array(values.astype(np.float32), type=field.type, mask=np.isnan(values)))
+        else:
+            arrays.append(values if isinstance(values, pa.Array) else pa.array(values, type=field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _samples_row(sample: Measured) -> dict[str, object]:
+    encoded = sample.encoded
+    token = encoded.decision_position + 1
+    first, second = (float(sample.logits[i]) for i in encoded.contrast_token_ids)
+    surprisal = float(torch.logsumexp(sample.logits.double(), 0) - sample.logits[encoded.decision_token_id].double())
+    row: dict[str, object] = {
+        **encoded.metadata,
+        "sample_id": encoded.sample_id,
+        "num_tokens": encoded.num_tokens,
+        "num_prompt_tokens": encoded.num_prompt_tokens,
+        "decision_position": encoded.decision_position,
+        "decision_token": encoded.token_text(token),
+        "decision_char_start": int(encoded.char_starts[token]),
+        "decision_char_end": int(encoded.char_ends[token]),
+        "logit_difference": first - second,
+        "contrast_probability": 1 / (1 + math.exp(min(second - first, 700.0))),
+        "label_surprisal": max(surprisal, 0.0),
+    }
+    for name, positions in encoded.key_groups.items():
+        row[COUNT_PREFIX + name] = len(positions)
+    return {name: [value] for name, value in row.items()}
+
+
+def _token_rows(encoded: EncodedSample) -> dict[str, object]:
+    return {
+        "sample_id": [encoded.sample_id] * encoded.num_tokens,
+        "position": np.arange(encoded.num_tokens, dtype=np.int32),
+        "token": [encoded.token_text(position) for position in range(encoded.num_tokens)],
+        "char_start": encoded.char_starts,
+        "char_end": encoded.char_ends,
+        "segment": [SEGMENTS[code] for code in encoded.segments],
+    }
+
+
+def _head_rows(sample: Measured) -> dict[str, object]:
+    groups = list(sample.encoded.query_groups)
+    schema_names = [field.name for field in table_schema("head_stats", list(sample.encoded.key_groups))][4:]
+    # [layer, head, query group, statistic] -> rows by query group, then layer, then head
+    means = torch.stack([layer.means for layer in sample.layers]).permute(2, 0, 1, 3).cpu().numpy()
+    num_groups, num_layers, num_heads, num_statistics = means.shape
+    assert num_statistics == len(schema_names) and num_groups == len(groups)
+    _clip_rounding(means, schema_names)
+    flat = means.reshape(-1, num_statistics)
+    layer, head = np.divmod(np.tile(np.arange(num_layers * num_heads, dtype=np.int32), num_groups), num_heads)
+    columns: dict[str, object] = {
+        "sample_id": [sample.encoded.sample_id] * len(flat),
+        "query_group": [name for name in groups for _ in range(num_layers * num_heads)],
+        "layer": layer,
+        "head": head,
+    }
+    columns.update({name: flat[:, index] for index, name in enumerate(schema_names)})
+    return columns
+
+
+def _clip_rounding(means: np.ndarray, names: list[str]) -> None:
+    """Take the last-digit excess over 1 from shares; anything larger is a broken invariant."""
+    shares = [i for i, name in enumerate(names) if name not in ("entropy_nats", "mean_distance")]
+    part = means[..., shares]
+    assert not np.nanmax(part, initial=0) > 1 + 1e-4, "a share of attention exceeds 1"
+    assert not np.nanmin(part, initial=0) < -1e-4, "a share of attention is negative"
+    means[..., shares] = np.clip(part, 0, 1)
+
+
+def _top_key_rows(sample: Measured, top_keys: int) -> dict[str, object]:
+    encoded = sample.encoded
+    rows = torch.stack([layer.decision_pattern for layer in sample.layers])[..., : encoded.decision_position + 1]
+    count = min(top_keys, rows.shape[-1])
+    # A stable sort gives equal weights in key order, on every device.
+    weights, positions = torch.sort(rows.cpu(), dim=-1, descending=True, stable=True)
+    weights, positions = weights[..., :count].numpy(), positions[..., :count].numpy().astype(np.int32)
+    num_layers, num_heads, _ = weights.shape
+    layer, head, rank = np.indices((num_layers, num_heads, count), dtype=np.int32).reshape(3, -1)
+    return {
+        "sample_id": [encoded.sample_id] * rank.size,
+        "layer": layer,
+        "head": head,
+        "rank": rank,
+        "key_position": positions.reshape(-1),
+        "token": [encoded.token_text(int(position)) for position in positions.reshape(-1)],
+        "weight": np.minimum(weights.reshape(-1), 1),
+    }
+
+
+def _pattern_rows(sample: Measured) -> dict[str, object]:
+    kept = [
+        (layer_idx, head, layer.patterns[head])
+        for layer_idx, layer in enumerate(sample.layers)
+        for head in sorted(layer.patterns)
+    ]
+    return {
+        "sample_id": [sample.encoded.sample_id] * len(kept),
+        "layer": np.array([layer for layer, _, _ in kept], dtype=np.int32),
+        "head": np.array([head for _, head, _ in kept], dtype=np.int32),
+        "num_tokens": np.full(len(kept), sample.encoded.num_tokens, dtype=np.int32),
+        "pattern": [pattern.cpu().numpy() for _, _, pattern in kept],
+    }
+
+
+def _baseline_rows(sample: Measured) -> dict[str, object]:
+    encoded = sample.encoded
+    windows = [w if w is not None and w < encoded.num_tokens else None for w in sample.windows]
+    layers: list[int | None] = [None] if len(set(windows)) == 1 else list(range(len(windows)))
+    by_window = {window: baselines(encoded, window) for window in set(windows)}
+    names = [*encoded.key_groups, "duplicate", "induction"]
+    columns: dict[str, object] = {
+        "sample_id": [encoded.sample_id] * (len(layers) * len(encoded.query_groups)),
+        "query_group": [group for group in encoded.query_groups for _ in layers],
+        "layer": [layer for _ in encoded.query_groups for layer in layers],
+    }
+    for index, name in enumerate(names):
+        columns[BASELINE_PREFIX + name] = np.array(
+            [by_window[windows[layer or 0]][row, index] for row in range(len(encoded.query_groups)) for layer in layers]
+        )
+    return columns
+
+
+def baselines(encoded: EncodedSample, window: int | None) -> np.ndarray:
+    """Return what uniform attention would give, float64 ``[query group, key group + 2]``.
+
+    The last two columns are the duplicate and induction baselines, means over rows with a match; NaN where a query
+    group has no row that counts.
+    """
+    rows = np.arange(encoded.num_tokens)
+    lowest = np.zeros_like(rows) if window is None else np.maximum(0, rows - window + 1)
+    visible = rows + 1 - lowest
+    shares = np.empty((encoded.num_tokens, len(encoded.key_groups) + 2))
+    for index, positions in enumerate(encoded.key_groups.values()):
+        below = np.zeros(encoded.num_tokens + 1)
+        below[1:][positions] = 1
+        below = np.cumsum(below)
+        shares[:, index] = (below[rows + 1] - below[lowest]) / visible
+    duplicates, inductions = _match_counts(encoded.input_ids, lowest)
+    shares[:, -2] = np.where(duplicates > 0, duplicates / visible, np.nan)
+    shares[:, -1] = np.where(inductions > 0, inductions / visible, np.nan)
+    result = np.full((len(encoded.query_groups), shares.shape[1]), np.nan)
+    for row, positions in enumerate(encoded.query_groups.values()):
+        chosen = shares[positions]
+        counted = ~np.isnan(chosen)
+        with np.errstate(invalid="ignore"):
+            result[row] = np.where(counted, chosen, 0).sum(axis=0) / counted.sum(axis=0)
+    return result
+
+
+def _match_counts(token_ids: IntArray, lowest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per row, how many visible keys are duplicate and how many are induction matches."""
+    duplicates = np.zeros(len(token_ids), dtype=np.int64)
+    inductions = np.zeros(len(token_ids), dtype=np.int64)
+    order = np.argsort(token_ids, kind="stable")
+    edges = np.flatnonzero(np.diff(token_ids[order])) + 1
+    for same in np.split(order, edges):
+        earlier = np.searchsorted(same, same)
+        duplicates[same] = earlier - np.searchsorted(same, lowest[same])
+        inductions[same] = earlier - np.searchsorted(same, np.maximum(lowest[same] - 1, 0))
+    return duplicates, inductions

@@ -1,0 +1,31 @@
+"""The one tolerance table: quantity x dtype -> rtol, atol and why that much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far two computations of a quantity may lie apart: ``|a - b| <= atol + rtol * |b|``."""
+
+    rtol: float
+    atol: float
+    reason: str
+
+
+TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    ("mass", "float32"): Tolerance(0, 1e-6, "a sum of float32 weights; the weights carry the relative error of exp"),
+    ("weight", "float32"): Tolerance(0, 1e-6, "one weight, or the sum of a few"),
+    ("entropy", "float32"): Tolerance(0, 1e-5, "sum p (s - m) over up to thousands of keys"),
+    ("distance", "float32"): Tolerance(1e-6, 1e-4, "i - sum p j subtracts positions of up to the sequence's length"),
+    ("baseline", "float32"): Tolerance(0, 1e-6, "counts divided in float64, stored as float32"),
+    ("logits", "float32"): Tolerance(1e-4, 1e-4, "another order of float32 sums in every layer"),
+    ("logits", "bfloat16"): Tolerance(5e-2, 5e-2, "8 bits of mantissa in every activation between layers"),
+    ("logits", "float16"): Tolerance(1e-2, 1e-2, "11 bits of mantissa in every activation between layers"),
+}
+
+
+def tolerance(quantity: str, dtype: str = "float32") -> Tolerance:
+    """Return the tolerance of a quantity for a model's dtype."""
+    return TOLERANCES[quantity, dtype]
