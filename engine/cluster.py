@@ -25,6 +25,7 @@ def ray_session(config: Config) -> Iterator[dict[str, float]]:
     ``cluster.mode: local`` always starts its own; ``auto`` joins when ``RAY_ADDRESS`` is set.
     """
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     import ray
@@ -130,9 +131,9 @@ def run_units(config: Config, root: Path, units: Sequence[str], key_groups: Sequ
         context.print_on_execution_start = False
         settings = config.cluster
         size = num_replicas(config, resources, len(units))
-        remote: dict[str, Any] = {"max_restarts": settings.max_retries, "max_task_retries": settings.max_retries}
-        if settings.accelerator_type and settings.gpus_per_replica:
-            remote["accelerator_type"] = settings.accelerator_type
+        # Bounded: Ray's own default restarts an actor for ever when a sample kills its process.
+        remote = {"max_restarts": settings.max_retries, "max_task_retries": settings.max_retries}
+        pinned = settings.accelerator_type if settings.gpus_per_replica else None
         # One block per unit: a single block would hand every unit to one replica.
         shards = ray.data.from_arrow([pa.table({"unit": [unit]}) for unit in units])
         rows = shards.map_batches(
@@ -142,7 +143,8 @@ def run_units(config: Config, root: Path, units: Sequence[str], key_groups: Sequ
             batch_size=1,
             num_cpus=settings.cpus_per_replica,
             num_gpus=settings.gpus_per_replica or None,
-            **remote,
+            accelerator_type=pinned,
+            ray_remote_args_fn=lambda: remote,
         )
         try:
             for row in rows.iter_rows():

@@ -21,6 +21,27 @@ _NOT_COVERED = {
     "use_alibi": "ALiBi position biases",
     "kv_lora_rank": "multi-head latent attention",
 }
+_REFUSED_TYPES = {
+    **dict.fromkeys(("bloom", "mpt"), "ALiBi position biases"),
+    **dict.fromkeys(("gpt_oss",), "attention sinks"),
+    **dict.fromkeys(
+        (
+            "albert",
+            "bert",
+            "camembert",
+            "deberta",
+            "deberta-v2",
+            "distilbert",
+            "electra",
+            "modernbert",
+            "roberta",
+            "xlm-roberta",
+        ),
+        "an encoder",
+    ),
+    **dict.fromkeys(("mamba", "mamba2", "rwkv", "jamba", "falcon_mamba"), "recurrent layers"),
+}
+"""Known not to be covered. Whatever is in no list is still compared with the model's own attention before measuring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +61,12 @@ class Geometry:
             When the config names a kind of attention that is not covered.
         """
         text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config
+        if _type(text) in _REFUSED_TYPES:
+            what = _REFUSED_TYPES[_type(text)]
+            raise UnsupportedModelError(f"model type {_type(text)!r} has or is {what}, which is not covered")
         for name, what in _NOT_COVERED.items():
             if getattr(text, name, None):
-                raise UnsupportedModelError(f"model type {_type(text)!r} is {what}, which is not covered")
+                raise UnsupportedModelError(f"model type {_type(text)!r} has or is {what}, which is not covered")
         kinds = set(getattr(text, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
         if kinds:
             raise UnsupportedModelError(

@@ -57,7 +57,7 @@ def row_statistics(pattern, i, token_ids, key_groups, window=None):
         "induction": sum(pattern[i, j] for j in inductions) if inductions else None,
     }
     for name, positions in key_groups.items():
-        members = set(int(j) for j in positions)
+        members = {int(j) for j in positions}
         row[f"mass_{name}"] = sum(pattern[i, j] for j in visible if j in members)
     return row
 
@@ -72,7 +72,7 @@ def row_baselines(i, token_ids, key_groups, window=None):
         "baseline_induction": inductions / len(visible) if inductions else None,
     }
     for name, positions in key_groups.items():
-        members = set(int(j) for j in positions)
+        members = {int(j) for j in positions}
         row[f"baseline_{name}"] = sum(1 for j in visible if j in members) / len(visible)
     return row
 

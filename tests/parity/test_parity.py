@@ -1,0 +1,139 @@
+"""The probe beside eager attention: same logits, same patterns, packed with other samples and alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+
+from engine.attention.reductions import sequence_layout
+from engine.probe import Probe, UnsupportedModelError
+from engine.schema import BASE_STATISTICS
+from engine.tolerances import tolerance
+from tests.conftest import randomize
+from tests.oracles import attention as oracle
+from tests.oracles.test_statistics import QUANTITY, encoded
+
+SMALL = {"vocab_size": 23, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
+         "max_position_embeddings": 512}  # fmt: skip
+FAMILIES = {
+    "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SMALL, num_key_value_heads=2)),
+    "qwen2_mha": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SMALL, num_key_value_heads=4)),
+    "qwen2_mqa": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SMALL, num_key_value_heads=1)),
+    "qwen3": lambda: hf.Qwen3ForCausalLM(hf.Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=16)),
+    "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**SMALL, num_key_value_heads=2)),
+    "mistral": lambda: hf.MistralForCausalLM(hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=20)),
+    "gemma2": lambda: hf.Gemma2ForCausalLM(
+        hf.Gemma2Config(
+            **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=16, query_pre_attn_scalar=16,
+            attn_logit_softcapping=8.0, final_logit_softcapping=10.0,
+        )
+    ),
+    "phi3": lambda: hf.Phi3ForCausalLM(hf.Phi3Config(**SMALL, num_key_value_heads=2, pad_token_id=0)),
+    "gpt2": lambda: hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=23, n_embd=32, n_layer=3, n_head=4, n_positions=512)),
+    "gpt_neox": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**SMALL)),
+}  # fmt: skip
+WINDOWS = {"mistral": [20, 20, 20], "gemma2": [16, None, 16]}
+
+
+def build(family):
+    torch.manual_seed(0)
+    model = FAMILIES[family]().eval()
+    randomize(model, seed=4, scale=0.1)
+    return model
+
+
+def packed(samples):
+    layouts, start = [], 0
+    for sample in samples:
+        layouts.append(sequence_layout(sample, start, torch.device("cpu")))
+        start += sample.num_tokens
+    return torch.cat([layout.token_ids for layout in layouts]), layouts
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_statistics_equal_eager_patterns_one_by_one(family):
+    model = build(family)
+    before = model.config._attn_implementation
+    samples = [encoded(length, seed=length, vocabulary=23) for length in (71, 18, 40)]
+    logits, statistics = Probe(model).measure(*packed(samples))
+    assert model.config._attn_implementation == before
+    model.set_attn_implementation("eager")
+    names = [*BASE_STATISTICS, *(f"mass_{name}" for name in samples[0].key_groups)]
+    windows = WINDOWS.get(family, [None] * 3)
+    for sample, found, row in zip(samples, statistics, logits, strict=True):
+        with torch.no_grad():
+            ids = torch.from_numpy(sample.input_ids.astype(np.int64))[None]
+            plain = model(ids, output_attentions=True, use_cache=False)
+        allowed = tolerance("logits")
+        expected = plain.logits[0, sample.decision_position]
+        torch.testing.assert_close(row, expected, rtol=allowed.rtol, atol=allowed.atol)
+        for layer in range(3):
+            for head in range(4):
+                pattern = plain.attentions[layer][0, head].double().numpy()
+                rows = [
+                    oracle.row_statistics(pattern, i, sample.input_ids, sample.key_groups, windows[layer])
+                    for i in range(sample.num_tokens)
+                ]
+                for group, positions in enumerate(sample.query_groups.values()):
+                    means = oracle.group_mean([rows[i] for i in positions])
+                    for index, name in enumerate(names):
+                        if means.get(name) is None:
+                            continue
+                        # Eager patterns are float32 themselves, so both sides round.
+                        bound = 4 * tolerance(QUANTITY.get(name, "mass")).atol
+                        value = float(found[layer].means[head, group, index])
+                        assert abs(value - means[name]) <= bound, (family, name, layer, head, group)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gemma2"])
+def test_packing_stays_within_tolerance(family):
+    model = build(family)
+    probe = Probe(model)
+    samples = [encoded(length, seed=length, vocabulary=23) for length in (50, 90, 7)]
+    together, joint = probe.measure(*packed(samples))
+    for index, sample in enumerate(samples):
+        alone, single = probe.measure(*packed([sample]))
+        torch.testing.assert_close(together[index], alone[0], rtol=1e-4, atol=1e-4)
+        for a, b in zip(joint[index], single[0], strict=True):
+            torch.testing.assert_close(a.means, b.means, rtol=1e-5, atol=2e-5, equal_nan=True)
+
+
+def test_the_same_batch_gives_the_same_bits():
+    probe = Probe(build("qwen2"))
+    samples = [encoded(length, seed=length, vocabulary=23) for length in (50, 90)]
+    first, again = probe.measure(*packed(samples)), probe.measure(*packed(samples))
+    assert torch.equal(first[0], again[0])
+    for a, b in zip(first[1][0], again[1][0], strict=True):
+        assert torch.equal(a.means.nan_to_num(), b.means.nan_to_num())
+
+
+def test_the_probe_disarms_after_an_error():
+    model = build("qwen2")
+    probe = Probe(model)
+    sample = encoded(20, seed=1, vocabulary=23)
+    ids, layouts = packed([sample])
+    before, forward = model.config._attn_implementation, model.lm_head.forward
+    with pytest.raises(IndexError):
+        probe.measure(ids + 1000, layouts)
+    assert model.config._attn_implementation == before and model.lm_head.forward == forward
+    assert torch.isfinite(probe.measure(ids, layouts)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (hf.T5Config(), "encoder-decoder"),
+        (hf.BloomConfig(), "bloom"),
+        (hf.DeepseekV3Config(), "multi-head latent attention"),
+        (hf.GptOssConfig(), "gpt_oss"),
+        (hf.BertConfig(), "bert"),
+        (hf.MptConfig(), "mpt"),
+    ],
+)
+def test_kinds_that_are_not_covered_are_refused_by_name(config, words):
+    from engine.probe import Geometry
+
+    with pytest.raises(UnsupportedModelError, match=words):
+        Geometry.of(config)

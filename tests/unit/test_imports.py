@@ -1,0 +1,106 @@
+"""The import rules of the architecture, kept true by walking the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+RAY_FILES = {"engine/cluster.py"}
+TRANSFORMERS_ATTENTION_FILES = {"engine/attention/interface.py"}
+FORBIDDEN_IN_ANALYSES = {"torch", "ray", "transformers", "accelerate"}
+
+
+def imports_of(path):
+    """Return the dotted names that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return names
+
+
+FILES = sorted(p for package in ("engine", "analyses") for p in (ROOT / package).rglob("*.py"))
+BY_NAME = {str(path.relative_to(ROOT)): imports_of(path) for path in FILES}
+
+
+def test_the_walk_sees_the_packages():
+    assert "engine/run.py" in BY_NAME and "analyses/report.py" in BY_NAME
+    assert "ray" in BY_NAME["engine/cluster.py"]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_only_the_composition_root_joins_engine_and_analyses(name):
+    engine = {n for n in BY_NAME[name] if n.split(".")[0] == "engine"}
+    if name.startswith("analyses/"):
+        assert all(n == "engine" or n.startswith("engine.schema") for n in engine)
+        assert not {n.split(".")[0] for n in BY_NAME[name]} & FORBIDDEN_IN_ANALYSES
+    elif name != "engine/run.py":
+        assert not any(n.split(".")[0] == "analyses" for n in BY_NAME[name])
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_one_place_per_foreign_concern(name):
+    roots = {n.split(".")[0] for n in BY_NAME[name]}
+    assert ("ray" in roots) <= (name in RAY_FILES)
+    assert ("altair" in roots) <= (name == "analyses/charts.py")
+    attention = {n for n in BY_NAME[name] if "AttentionInterface" in n or "AttentionMaskInterface" in n}
+    assert bool(attention) <= (name in TRANSFORMERS_ATTENTION_FILES)
+
+
+MAY_IMPORT = {
+    "engine/schema.py": set(),
+    "engine/errors.py": set(),
+    "engine/tolerances.py": set(),
+    "engine/samples.py": set(),
+    "engine/config.py": {"errors"},
+    "engine/labels.py": set(),
+    "engine/records.py": {"errors"},
+    "engine/statements.py": set(),
+    "engine/predictions.py": {"config", "errors", "labels", "records", "samples"},
+    "engine/tokenizer.py": {"config", "errors"},
+    "engine/token_groups.py": {"config", "errors", "samples", "schema"},
+    "engine/encoding.py": {"config", "predictions", "samples", "statements", "token_groups", "tokenizer"},
+    "engine/encoded_units.py": {"samples"},
+    "engine/attention/reductions.py": {"samples", "schema"},
+    "engine/attention/blocked.py": {"attention"},
+    "engine/attention/interface.py": {"attention"},
+    "engine/probe.py": {"attention"},
+    "engine/tables.py": {"attention", "samples", "schema"},
+    "engine/replica.py": {"attention", "config", "errors", "probe", "samples", "tables", "tolerances"},
+    "engine/plan.py": {"config", "errors", "samples"},
+    "engine/store.py": {"errors", "samples", "schema"},
+    "engine/lease.py": {"errors"},
+    "engine/worker.py": {"config", "encoded_units", "replica", "store"},
+    "engine/progress.py": {"store"},
+    "engine/cluster.py": {"config", "errors", "worker"},
+    "engine/collect.py": {"cluster", "config", "errors", "progress", "store", "worker"},
+}
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT)
+def test_data_flows_one_way(name):
+    used = {n.split(".")[1] for n in BY_NAME[name] if n.startswith("engine.") and len(n.split(".")) > 1}
+    assert used <= MAY_IMPORT[name], f"{name} may not import {used - MAY_IMPORT[name]}"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("engine.schema", ["torch", "transformers", "ray", "polars"]),
+        ("analyses", ["torch", "ray", "polars"]),
+        ("analyses.report", ["torch", "ray", "transformers"]),
+        ("engine.replica", ["ray", "polars"]),
+        ("engine.planning", ["ray", "polars"]),
+    ],
+)
+def test_light_modules_load_nothing_heavy(module, absent):
+    code = f"import {module}, sys; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,236 @@
+import csv
+import json
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from engine.config import Config
+from engine.errors import InputError
+from engine.predictions import read_predictions, split_transcript
+from engine.samples import Message
+from tests.conftest import answer, record, records
+
+
+def config(path, **sections):
+    predictions = {"path": str(path), **sections.pop("predictions", {})}
+    return Config.model_validate({"predictions": predictions, "model": {"path": "m"}, **sections})
+
+
+def write(tmp_path, rows, name="p.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def with_answer(text, predicted, rng=None):
+    row = record(0, rng or random.Random(0), "increase")
+    head = row["full_model_response"].partition("\nassistant\n")[0]
+    return {
+        **row,
+        "company_id": 7777,
+        "predicted_direction": predicted,
+        "full_model_response": f"{head}\nassistant\n{text}",
+    }
+
+
+def test_every_row_becomes_a_sample(tmp_path):
+    rows = records(10)
+    found = read_predictions(config(write(tmp_path, rows)))
+    assert (found.num_rows, len(found.samples), found.rejects) == (10, 10, [])
+    for row, sample in zip(rows, found.samples, strict=True):
+        assert sample.sample_id == f"{row['company_id']}-{row['year']}"
+        assert (sample.cluster, sample.year) == (str(row["company_id"]), row["year"])
+        assert (sample.predicted_label, sample.actual_label) == (row["predicted_direction"], row["actual_label"])
+        assert sample.is_correct == row["is_match"] and sample.label_source == "field"
+        assert sample.response[sample.label_start : sample.label_end] == row["predicted_direction"].title()
+        rebuilt = "\n".join(f"{m.role}\n{m.content}" for m in sample.messages) + f"\nassistant\n{sample.response}"
+        assert rebuilt == row["full_model_response"]
+
+
+def test_the_same_records_in_four_formats(tmp_path):
+    rows = records(6)
+    wide = [{**row, "company_id": str(row["company_id"])} for row in rows]
+    paths = [write(tmp_path, rows)]
+    lines = tmp_path / "p.jsonl"
+    lines.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    parquet = tmp_path / "p.parquet"
+    pq.write_table(pa.Table.from_pylist(wide), parquet)
+    table = tmp_path / "p.csv"
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    expected = read_predictions(config(paths[0])).samples
+    for path in (lines, parquet, table):
+        assert read_predictions(config(path)).samples == expected, path
+
+
+def test_columns_are_mapped(tmp_path):
+    rows = [{"firm": 1, "fy": 2001, "truth": "Increase", "said": "DECREASE.", "q": "Will EPS rise?", "a": "Decrease"}]
+    fields = {"cluster": "firm", "year": "fy", "actual": "truth", "predicted": "said", "prompt": "q", "response": "a"}
+    found = read_predictions(config(write(tmp_path, rows), predictions={"fields": fields}, prompt={"source": "fields"}))
+    (sample,) = found.samples
+    assert (sample.cluster, sample.year, sample.actual_label, sample.predicted_label) == (
+        "1",
+        2001,
+        "increase",
+        "decrease",
+    )
+    assert sample.raw_predicted_label == "DECREASE." and sample.messages == (Message("user", "Will EPS rise?"),)
+
+
+def test_chat_messages(tmp_path):
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "It will increase."}]
+    rows = [{"id": 7, "predicted_direction": "increase", "messages": messages}, {"id": 8, "messages": "no list"}]
+    found = read_predictions(config(write(tmp_path, rows), prompt={"source": "messages"}))
+    assert [s.sample_id for s in found.samples] == ["7"] and found.samples[0].label_start == len("It will ")
+    assert [(r.sample_id, r.reason) for r in found.rejects] == [("8", "no_roles")]
+
+
+@pytest.mark.parametrize(
+    ("text", "predicted", "label", "source", "flags"),
+    [
+        ('{"direction_of_eps_change": "Increase"}', "increase", "increase", "field", ()),
+        ('{"direction_of_eps_change": "Increase"}', " INCREASE! ", "increase", "field", ()),
+        ('{"direction_of_eps_change": "Increase"}', "error", "increase", "json", ()),
+        ('```json\n{"direction_of_eps_change": "Decrease", "reason": "a "b" c"}\n```', "error", "decrease",
+         "repaired_json", ()),
+        ('```json\n{\n"direction_of_eps_change": "Moderate Increase",\n"x": 1\n"\n}\n```', "error", "increase",
+         "repaired_json", ("hedged_label",)),
+        ('{"direction_of_eps_change": "Slight decrease"}', "slight decrease", "decrease", "field", ("hedged_label",)),
+        ('{"direction_of_eps_change": "Decrease"}', "increase", "increase", "field", ("contradiction",)),
+        ("EPS will decrease. Margins increase. So: increase", "increase", "increase", "field", ()),
+    ],
+)  # fmt: skip
+def test_labels_are_recovered_and_say_how(tmp_path, text, predicted, label, source, flags):
+    found = read_predictions(config(write(tmp_path, [with_answer(text, predicted)])))
+    (sample,) = found.samples
+    assert (sample.predicted_label, sample.label_source, sample.flags) == (label, source, flags)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (with_answer('{"direction_of_eps_change": "<Increase/Decrease>"}', "<increase/decrease>"), "template_echo"),
+        (with_answer('{"direction_of_eps_change": "<Increase/Decrease>"}', "error"), "template_echo"),
+        (with_answer('{"direction_of_eps_change": "Uncertain"}', "uncertain"), "no_label"),
+        (with_answer("I cannot tell.", "error"), "no_label"),
+        (with_answer("I cannot tell.", "increase"), "no_decision"),
+        (with_answer("   ", "increase"), "no_response"),
+        ({"company_id": 1, "year": 2, "predicted_direction": "increase"}, "missing_field"),
+        ({"company_id": 1, "year": 2, "full_model_response": "no roles here"}, "no_roles"),
+        ({"company_id": 1, "year": 2, "full_model_response": None}, "missing_field"),
+        ([1, 2], "unreadable_row"),
+    ],
+)
+def test_unusable_rows_are_rejected_with_a_reason(tmp_path, row, reason):
+    found = read_predictions(config(write(tmp_path, [*records(2), row, *records(4)[2:]])))
+    assert len(found.samples) == 4
+    (reject,) = found.rejects
+    assert reject.reason == reason and reject.detail
+
+
+def test_the_last_json_field_is_the_decision(tmp_path):
+    text = (
+        '{"direction_of_eps_change": "Decrease"} ... on reflection\n{"direction_of_eps_change": "Increase"} or decrease'
+    )
+    (sample,) = read_predictions(config(write(tmp_path, [with_answer(text, "increase")]))).samples
+    assert sample.label_start == text.rindex("Increase") and sample.label_source == "field"
+
+
+def test_roles_are_lines_and_the_first_assistant_counts():
+    text = "system\nBe kind.\nuser\nQ?\nuser\nmore\nassistant\nHello\nassistant\nagain"
+    messages, response = split_transcript(text)
+    assert messages == (Message("system", "Be kind."), Message("user", "Q?\nuser\nmore"))
+    assert response == "Hello\nassistant\nagain"
+    messages, _ = split_transcript("user\nan assistant\nassistant\nok")
+    assert messages == (Message("user", "an assistant"),)
+
+
+def test_kept_special_tokens_give_the_same_roles():
+    kept = "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\nA increase<|im_end|>"
+    assert split_transcript(kept) == ((Message("system", "S"), Message("user", "U")), "A increase")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("p.json", "[]", "holds no prediction"),
+        ("p.json", "[{", "not valid JSON"),
+        ("p.json", '{"a": 1}', "must hold a list"),
+        ("p.json", '"text"', "must hold a list"),
+        ("p.txt", "[]", "unknown suffix"),
+        ("p.parquet", "PAR0", "not a readable Parquet"),
+        ("p.json", "\ud800", "not UTF-8"),
+    ],
+)
+def test_unusable_files_are_refused(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match=words):
+        read_predictions(config(path))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_predictions(config(tmp_path / "none.json"))
+
+
+def test_duplicate_ids_are_refused_by_name(tmp_path):
+    rows = records(4)
+    with pytest.raises(InputError, match=r"1 sample id\(s\).*'1000-1990'.*company_id and year"):
+        read_predictions(config(write(tmp_path, [*rows, rows[0]])))
+
+
+def test_no_row_with_a_decision(tmp_path):
+    rows = [with_answer("nothing", "error"), {**with_answer("x", "error"), "year": 5}]
+    with pytest.raises(InputError, match=r"none of 2 row.*2 no_label"):
+        read_predictions(config(write(tmp_path, rows)))
+
+
+def test_broken_lines_of_json_lines_are_rejects(tmp_path):
+    path = tmp_path / "p.jsonl"
+    good = records(2)
+    path.write_text(json.dumps(good[0]) + "\n{broken\n" + json.dumps(good[1]) + "\n[1]\n")
+    found = read_predictions(config(path))
+    assert len(found.samples) == 2 and found.num_rows == 4
+    assert [(r.sample_id, r.reason) for r in found.rejects] == [
+        ("row-2", "unreadable_row"),
+        ("row-4", "unreadable_row"),
+    ]
+
+
+def test_byte_order_mark_is_ignored(tmp_path):
+    path = tmp_path / "p.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(records(2)).encode())
+    assert len(read_predictions(config(path)).samples) == 2
+
+
+def test_selection_is_seeded_balanced_and_accounted_for(tmp_path):
+    path = write(tmp_path, records(40))
+    settings = {"max_samples": 8, "balance": ["predicted_label"]}
+    first, again = (read_predictions(config(path, predictions=settings)) for _ in range(2))
+    other = read_predictions(config(path, predictions=settings, run={"seed": 1}))
+    assert first.samples == again.samples and first.samples != other.samples
+    assert sum(s.predicted_label == "increase" for s in first.samples) == 4
+    assert {r.reason for r in first.rejects} == {"not_selected"} and len(first.samples) + len(first.rejects) == 40
+
+
+def test_filter_keeps_what_it_names(tmp_path):
+    found = read_predictions(config(write(tmp_path, records(6)), predictions={"filter": {"year": 1990}}))
+    assert {s.year for s in found.samples} == {1990} and {r.reason for r in found.rejects} == {"filtered"}
+    assert len(found.samples) == 3 and len(found.rejects) == 3
+
+
+def test_other_labels_than_finance(tmp_path):
+    row = {"id": "a", "predicted_direction": "positive", "prompt": "Great film.", "response": "Sentiment: Positive"}
+    decision = {"labels": {"positive": ["positive"], "negative": ["negative"]}, "contrast": ["positive", "negative"],
+                "field": None}  # fmt: skip
+    found = read_predictions(config(write(tmp_path, [row]), decision=decision, prompt={"source": "fields"}))
+    assert found.samples[0].response[found.samples[0].label_start :] == "Positive"
+
+
+def test_answers_of_the_fixture_name_both_labels_before_the_decision():
+    assert "increase" in answer("decrease", random.Random(1)).lower()
