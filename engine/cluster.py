@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,21 +132,23 @@ def run_units(config: Config, root: Path, units: Sequence[str], key_groups: Sequ
         context.print_on_execution_start = False
         settings = config.cluster
         size = num_replicas(config, resources, len(units))
-        # Bounded: Ray's own default restarts an actor for ever when a sample kills its process.
-        remote = {"max_restarts": settings.max_retries, "max_task_retries": settings.max_retries}
-        pinned = settings.accelerator_type if settings.gpus_per_replica else None
         # One block per unit: a single block would hand every unit to one replica.
         shards = ray.data.from_arrow([pa.table({"unit": [unit]}) for unit in units])
-        rows = shards.map_batches(
-            ReplicaActor,
-            fn_constructor_args=(config.model_dump(mode="json"), str(root), list(key_groups)),
-            compute=ActorPoolStrategy(size=size),
-            batch_size=1,
-            num_cpus=settings.cpus_per_replica,
-            num_gpus=settings.gpus_per_replica or None,
-            accelerator_type=pinned,
-            ray_remote_args_fn=lambda: remote,
-        )
+        with warnings.catch_warnings():
+            # Ray names no successor of these two yet; pyproject.toml holds Ray below the version that drops them.
+            warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+            rows = shards.map_batches(
+                ReplicaActor,
+                fn_constructor_args=(config.model_dump(mode="json"), str(root), list(key_groups)),
+                compute=ActorPoolStrategy(size=size),
+                batch_size=1,
+                num_cpus=settings.cpus_per_replica,
+                num_gpus=settings.gpus_per_replica or None,
+                accelerator_type=settings.accelerator_type if settings.gpus_per_replica else None,
+                # Bounded: by default Ray restarts an actor for ever when a sample kills its process.
+                max_restarts=settings.max_retries,
+                max_task_retries=settings.max_retries,
+            )
         try:
             for row in rows.iter_rows():
                 yield dict(row)

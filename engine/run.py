@@ -153,7 +153,7 @@ def _analyze(store: RunStore) -> None:
     if not store.is_published():
         raise RunFailedError(f"{store.root}: holds no finished measurement (_SUCCESS is missing); run --stage collect.")
     result = analyze(store.root)
-    print(f"Report: {result.report_path}")
+    print(f"Report: {result.report}")
 
 
 def _quiet_libraries(debug: bool) -> None:

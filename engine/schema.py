@@ -56,6 +56,11 @@ def _field(name: str, kind: pa.DataType, description: str, *, unit: str = "", sp
     return pa.field(name, kind, metadata=metadata)
 
 
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    """Return a list type whose items are named as Parquet names them, so that schemas survive a round trip."""
+    return pa.list_(pa.field("element", kind))
+
+
 def _schema(table: str, grain: str, fields: Iterable[pa.Field]) -> pa.Schema:
     metadata = {"headledger_table": table, "headledger_schema_version": str(SCHEMA_VERSION), "grain": grain}
     return pa.schema(list(fields), metadata=metadata)
@@ -102,7 +107,7 @@ def samples_schema(key_groups: Sequence[str]) -> pa.Schema:
                 "Its first character in the text the model saw (plan/encoded)",
             ),
             _field("decision_char_end", pa.int32(), "One past its last character in the text the model saw"),
-            _field("flags", pa.list_(pa.string()), "Remarks of the reader, such as hedged_label"),
+            _field("flags", _list_of(pa.string()), "Remarks of the reader, such as hedged_label"),
             _field(
                 "logit_difference",
                 pa.float32(),
@@ -237,7 +242,7 @@ PATTERNS_SCHEMA = _schema(
         LAYER,
         HEAD,
         _field("num_tokens", pa.int32(), "Rows and columns of the pattern", unit="tokens"),
-        _field("pattern", pa.list_(pa.float16()), "Weights row by row, each up to its own position", span="0..1"),
+        _field("pattern", _list_of(pa.float16()), "Weights row by row, each up to its own position", span="0..1"),
     ],
 )
 

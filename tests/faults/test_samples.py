@@ -1,0 +1,115 @@
+"""A faulty sample costs itself, never its neighbours."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from engine import replica as replica_module
+from engine.config import load_config
+from engine.errors import RunFailedError
+from engine.store import RunStore
+from engine.worker import UnitWorker
+
+
+@pytest.fixture
+def worker(config_file):
+    from engine.run import main
+
+    assert main([str(config_file), "--stage", "plan"]) == 0
+    config, _ = load_config(config_file)
+    store = RunStore(config_file.parent / "runs" / "test")
+    return UnitWorker(config, store.root, store.read_json("plan.json")["key_groups"])
+
+
+def read(worker, unit, table):
+    return pl.read_parquet(worker.store.shards / unit / f"{table}.parquet")
+
+
+def length_of(worker, unit, sample_id):
+    rows = pl.read_parquet(worker.store.encoded_path(unit)).filter(sample_id=sample_id)
+    return rows["input_ids"].list.len()[0]
+
+
+def test_a_sample_that_raises_is_rejected_alone(worker, monkeypatch):
+    victim = "1001-1990"
+    measure = worker.replica._forward
+
+    def fails_for_one(batch):
+        if any(sample.sample_id == victim for sample in batch):
+            raise RuntimeError("no such kernel")
+        return measure(batch)
+
+    monkeypatch.setattr(worker.replica, "_forward", fails_for_one)
+    row = worker.run("measure-00000")
+    assert (row["num_samples"], row["num_rejects"]) == (4, 1)
+    rejects = read(worker, "measure-00000", "rejects").to_dicts()
+    assert [(r["sample_id"], r["stage"], r["reason"]) for r in rejects] == [(victim, "measure", "measurement_failed")]
+    assert "no such kernel" in rejects[0]["detail"]
+    assert victim in worker.store.manifest("measure-00000")["facts"]["divided_sample_ids"]
+
+
+def test_out_of_memory_halves_the_batch(worker, monkeypatch):
+    """A device that holds one sample at a time still measures all of them."""
+    measure, sizes = worker.replica._forward, []
+
+    def small_device(batch):
+        sizes.append(len(batch))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("device is full")
+        return measure(batch)
+
+    monkeypatch.setattr(worker.replica, "_forward", small_device)
+    row = worker.run("measure-00000")
+    assert (row["num_samples"], row["num_rejects"]) == (5, 0) and max(sizes) > 1
+
+
+def test_not_a_number_is_rejected_and_neighbours_kept(worker):
+    """A row of the embedding that is NaN poisons exactly the samples that hold its token."""
+    units = pl.read_parquet(worker.store.encoded_path("measure-00000"))
+    ids = {row["sample_id"]: set(row["input_ids"]) for row in units.to_dicts()}
+    token, victims = next(
+        (token, {s for s in ids if token in ids[s]})
+        for token in sorted(set.union(*ids.values()))
+        if 0 < sum(token in members for members in ids.values()) < len(ids)
+    )
+    with torch.no_grad():
+        worker.replica.model.get_input_embeddings().weight[token] = float("nan")
+        # The output head is tied to it; other samples' logits must stay finite.
+        head = worker.replica.model.get_output_embeddings()
+        head.weight = torch.nn.Parameter(head.weight.detach().nan_to_num())
+    row = worker.run("measure-00000")
+    rejects = read(worker, "measure-00000", "rejects")
+    assert set(rejects["sample_id"]) == victims and set(rejects["reason"]) == {"not_finite"}
+    assert row["num_samples"] == 5 - len(victims) > 0
+
+
+def test_attention_that_the_probe_does_not_reproduce_stops_the_run(worker, monkeypatch):
+    """The logits are compared with the model's own attention before anything is written."""
+    attend = replica_module.Probe.measure
+
+    def wrong(self, input_ids, layouts):
+        logits, statistics = attend(self, input_ids, layouts)
+        return logits + 0.01 * logits.abs().max(), statistics
+
+    monkeypatch.setattr(replica_module.Probe, "measure", wrong)
+    with pytest.raises(RunFailedError, match="its attention is not covered"):
+        worker.run("measure-00000")
+    assert not list(worker.store.shards.iterdir())
+
+
+def test_a_unit_committed_by_another_attempt_is_success(worker):
+    first = worker.run("measure-00001")
+    manifest = worker.store.manifest("measure-00001")
+    assert worker.run("measure-00001") | {"seconds": 0} == first | {"seconds": 0}
+    assert worker.store.manifest("measure-00001") == manifest
+    assert not list(worker.store.incoming.iterdir())
+
+
+def test_the_model_is_left_in_inference_state(worker):
+    assert isinstance(
+        worker.replica.model, type(AutoModelForCausalLM.from_pretrained(worker.replica.config.model.path))
+    )
+    assert not worker.replica.model.training

@@ -1,0 +1,280 @@
+"""The command line: stages, exit codes, and one clear paragraph for every mistake a user can make."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from engine.run import main
+from engine.schema import MEASURE_TABLES, table_schema
+from engine.store import RunStore
+from tests.conftest import ROOT, SHARED, record, records
+
+
+def run_dir(config_file):
+    return config_file.parent / "runs" / "test"
+
+
+def refused(capsys, arguments, code, *words):
+    """Run the command line, expect an exit code, and return the one paragraph on stderr."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == code
+    message = capsys.readouterr().err.strip()
+    assert message and "\n" not in message and "Traceback" not in message
+    for word in words:
+        assert word in message, message
+    return message
+
+
+def test_one_command_from_predictions_to_report(config_file, capsys):
+    assert main([str(config_file)]) == 0
+    run = run_dir(config_file)
+    assert f"Report: {run / 'analysis' / 'report.html'}" in capsys.readouterr().out
+    for name in ("plan.json", "run.yaml", "rejects.parquet", "progress.json", "_SUCCESS"):
+        assert (run / name).is_file(), name
+    assert pl.scan_parquet(run / "shards" / "*" / "head_stats.parquet").collect().height == 12 * 3 * 2 * 4
+    assert main([str(config_file), "--stage", "verify"]) == 0
+    assert not list((run / "incoming").iterdir()) and not (run / ".lease").exists()
+
+
+def test_every_table_has_its_exact_schema(config_file):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    groups = json.loads((run_dir(config_file) / "plan.json").read_text())["key_groups"]
+    for unit in (run_dir(config_file) / "shards").iterdir():
+        for name in (*MEASURE_TABLES, "rejects"):
+            assert pq.read_schema(unit / f"{name}.parquet").equals(table_schema(name, groups), check_metadata=True), (
+                name
+            )
+
+
+def test_plan_is_a_dry_run(config_file, tiny_model_dir, tmp_path, capsys):
+    """No weights are needed; the plan says what a run would do."""
+    bare = tmp_path / "config-only"
+    shutil.copytree(tiny_model_dir, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    assert main([str(config_file), f"model.path={bare}", "--stage", "plan"]) == 0
+    plan = json.loads((run_dir(config_file) / "plan.json").read_text())
+    assert (plan["num_rows"], plan["num_samples"], plan["num_rejects"], plan["num_shards"]) == (12, 12, 0, 3)
+    assert plan["samples_by_label_source"] == {"field": 12} and plan["num_tokens"] > 1000
+    assert plan["predicted_memory_bytes"] > 0 and plan["predicted_disk_bytes"] > 0
+    printed = capsys.readouterr().out
+    assert "decision positions found       12" in printed and "2 layers x 4 heads" in printed
+    assert not list((run_dir(config_file) / "shards").iterdir())
+
+
+def test_a_plan_without_a_reachable_model_says_so(config_file, tiny_model_dir, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    overrides = ["model.path=nobody/no-such-model", f"model.tokenizer={tiny_model_dir}"]
+    assert main([str(config_file), *overrides, "--stage", "plan"]) == 0
+    assert "no model config could be read from 'nobody/no-such-model'" in capsys.readouterr().err
+    plan = json.loads((run_dir(config_file) / "plan.json").read_text())
+    assert plan["predicted_memory_bytes"] is None and plan["num_samples"] == 12
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared material is not beside this checkout")
+def test_the_full_config_plans_the_real_records_without_weights(tmp_path, capsys):
+    arguments = [
+        str(ROOT / "config" / "full.yaml"), "--stage", "plan", f"run.output={tmp_path}",
+        "--predictions", str(SHARED / "data" / "predictions_checkpoint_sample.json"),
+        f"model.tokenizer={SHARED / 'data' / 'qwen2-tokenizer'}",
+        f"vocabulary={ROOT / 'config' / 'vocabulary' / 'financial.yaml'}",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    plan = json.loads((tmp_path / "qwen2-7b-eps" / "plan.json").read_text())
+    assert plan["samples_by_label_source"] == {"field": 1, "repaired_json": 1} and plan["num_tokens"] > 5000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ["no such file", "predictions.path"]),
+        ("[{", ["not valid JSON"]),
+        ("[]", ["holds no prediction"]),
+        (json.dumps([*records(3), records(1)[0]]), ["sample id", "'1000-1990'"]),
+        (
+            json.dumps([{"company_id": 1, "year": 1, "full_model_response": "user\nq\nassistant\nno idea"}]),
+            ["no_label"],
+        ),
+    ],
+)
+def test_unusable_predictions_exit_3(config_file, predictions_file, capsys, content, words):
+    predictions_file.unlink()
+    if content is not None:
+        predictions_file.write_text(content)
+    refused(capsys, [config_file], 3, str(predictions_file), *words)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("cluster.token_per_batch=5", ["did you mean cluster.tokens_per_batch"]),
+        ("statistics.patterns={samples: [1000-1990], layers: [31], heads: [0]}",
+         ["statistics.patterns.layers[0]: layer 31 is outside 0..1 for this model (2 layers)"]),
+        ("statistics.patterns={samples: [1000-1990], layers: [0], heads: [1, 4]}",
+         ["statistics.patterns.heads[1]: head 4 is outside 0..3"]),
+        ("statistics.patterns={samples: [nobody], layers: [0], heads: [0]}", ["no sample 'nobody'"]),
+        ("statistics.patterns={samples: [1000-1990], layers: [0], heads: [0], max_bytes: 10}", ["max_bytes allows 10"]),
+        ("statistics.query_groups=[all, sums]", ["'sums' is unknown"]),
+        ("key_groups={a: {vocabulary: [gold]}}", ["'gold' is not a category"]),
+        ("model.device=cuda", ["'cuda' is not available"]),
+        ("vocabulary=none.yaml", ["none.yaml: no such file"]),
+    ],
+)  # fmt: skip
+def test_unusable_settings_exit_2(config_file, capsys, override, words):
+    refused(capsys, [config_file, override], 2, *words)
+
+
+def test_usage(capsys):
+    refused(capsys, [], 2, "Give one config file")
+    with pytest.raises(SystemExit) as caught:
+        main(["--stage", "everything"])
+    assert caught.value.code == 2
+
+
+def test_a_model_folder_without_weights(config_file, tiny_model_dir, tmp_path, capsys):
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_model_dir, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    refused(capsys, [config_file, f"model.path={bare}"], 2, "no weights", "*.safetensors", str(bare))
+
+
+def test_a_damaged_model_fails_fast(config_file, tiny_model_dir, tmp_path, capsys):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(tiny_model_dir, damaged)
+    weights = damaged / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    refused(capsys, [config_file, f"model.path={damaged}"], 2, "could not be loaded", str(damaged))
+    assert not (run_dir(config_file) / "_SUCCESS").exists()
+
+
+def test_samples_longer_than_the_context_become_rejects(config_file, predictions_file, capsys):
+    rows = records(4)
+    rows[1]["full_model_response"] += " and" * 2000
+    predictions_file.write_text(json.dumps(rows))
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    rejects = pl.read_parquet(run_dir(config_file) / "rejects.parquet")
+    assert rejects["sample_id"].to_list() == ["1000-1991"] and rejects["reason"].to_list() == ["longer_than_context"]
+    samples = pl.read_parquet(run_dir(config_file) / "shards" / "*" / "samples.parquet")
+    assert sorted(samples["sample_id"]) == ["1000-1990", "1001-1990", "1001-1991"]
+
+
+def test_nothing_fits_the_context(config_file, predictions_file, capsys):
+    rows = records(2)
+    for row in rows:
+        row["full_model_response"] += " and" * 2000
+    predictions_file.write_text(json.dumps(rows))
+    refused(capsys, [config_file], 3, "no sample can be measured", "longer_than_context")
+
+
+def test_one_label_only_is_measured_and_said(config_file, predictions_file, capsys):
+    rng = random.Random(0)
+    rows = [{**record(i, rng, "increase"), "actual_label": "increase"} for i in range(6)]
+    predictions_file.write_text(json.dumps(rows))
+    assert main([str(config_file)]) == 0
+    printed = capsys.readouterr().out
+    assert "All 6 predictions are right: correct and incorrect cannot be compared." in printed
+    assert "All 6 rows predict 'increase'" in printed
+    assert (run_dir(config_file) / "analysis" / "report.html").is_file()
+
+
+def test_another_config_or_input_in_an_existing_run_is_refused(config_file, predictions_file, capsys):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    before = {path: path.read_bytes() for path in run_dir(config_file).rglob("*.parquet")}
+    refused(capsys, [config_file, "statistics.top_keys=3"], 2, "statistics.top_keys (10 -> 3)", "--fresh", "run.name")
+    predictions_file.write_text(json.dumps(records(11)))
+    refused(capsys, [config_file], 2, "another input")
+    assert {path: path.read_bytes() for path in run_dir(config_file).rglob("*.parquet")} == before
+    assert main([str(config_file), "--stage", "collect", "--fresh"]) == 0
+    aside = run_dir(config_file).with_name("test.previous-1")
+    assert all((aside / path.relative_to(run_dir(config_file))).read_bytes() == data for path, data in before.items())
+
+
+def test_analysis_settings_may_change_in_an_existing_run(config_file):
+    assert main([str(config_file)]) == 0
+    assert main([str(config_file), "analysis.correction=holm"]) == 0
+    assert yaml.safe_load((run_dir(config_file) / "run.yaml").read_text())["config"]["analysis"]["correction"] == "holm"
+
+
+def test_a_run_yaml_repeats_its_run(config_file, predictions_file, capsys):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    again = run_dir(config_file) / "run.yaml"
+    assert main([str(again), "run.name=again", "--stage", "collect"]) == 0
+    for table in ("samples", "head_stats", "baselines"):
+        first, second = (
+            pl.read_parquet(run_dir(config_file).with_name(name) / "shards" / "*" / f"{table}.parquet")
+            for name in ("test", "again")
+        )
+        assert first.equals(second)
+    predictions_file.write_text(json.dumps(records(11)))
+    refused(capsys, [again, "run.name=third"], 2, "another input", "fingerprints differ")
+
+
+def test_debug_runs_four_samples_in_a_run_of_its_own(config_file):
+    assert main([str(config_file), "--debug", "--stage", "collect"]) == 0
+    run = run_dir(config_file).with_name("test-debug")
+    assert pl.read_parquet(run / "shards" / "*" / "samples.parquet").height == 4
+
+
+def test_older_spellings_of_options(config_file, predictions_file):
+    arguments = ["--config", str(config_file), "--max_samples", "3", "--predictions", str(predictions_file)]
+    assert main([*arguments, "run.name=older", "--stage", "plan"]) == 0
+    plan = RunStore(config_file.parent / "runs" / "older").read_json("plan.json")
+    assert (plan["num_samples"], plan["rejects_by_reason"]) == (3, {"not_selected": 9})
+
+
+def test_stored_patterns_are_the_lower_triangle(config_file):
+    wanted = "statistics.patterns={samples: [1000-1990], layers: [1], heads: [0, 3]}"
+    assert main([str(config_file), wanted, "--stage", "collect"]) == 0
+    run = run_dir(config_file)
+    patterns = pl.read_parquet(run / "shards" / "*" / "patterns.parquet")
+    assert patterns.select("sample_id", "layer", "head").rows() == [("1000-1990", 1, 0), ("1000-1990", 1, 3)]
+    length = patterns["num_tokens"][0]
+    assert patterns["pattern"].list.len().to_list() == [length * (length + 1) // 2] * 2
+    diagonal = [sum(range(2, i + 2)) for i in range(length)]
+    stats = pl.read_parquet(run / "shards" / "*" / "head_stats.parquet")
+    stats = stats.filter(sample_id="1000-1990", layer=1, query_group="all", head=3)
+    values = patterns["pattern"][1].to_list()
+    assert sum(values[i] for i in diagonal) / length == pytest.approx(stats["diagonal"][0], abs=1e-3)
+
+
+def test_verify_finds_what_is_damaged_and_a_new_start_mends_it(config_file, capsys):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    run = run_dir(config_file)
+    whole = pl.read_parquet(run / "shards" / "*" / "head_stats.parquet")
+    victim = run / "shards" / "measure-00001" / "head_stats.parquet"
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    refused(capsys, [config_file, "--stage", "verify"], 1, "measure-00001: head_stats.parquet is damaged")
+    shutil.rmtree(run / "shards" / "measure-00002")
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    assert pl.read_parquet(run / "shards" / "*" / "head_stats.parquet").equals(whole)
+    assert [folder.name.rpartition("-")[0] for folder in (run / "quarantine").iterdir()] == ["measure-00001"]
+
+
+def test_a_failed_analysis_leaves_the_measurement(config_file, capsys, monkeypatch):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    shutil.rmtree(run_dir(config_file) / "shards" / "measure-00000")
+    (run_dir(config_file) / "_SUCCESS").unlink()
+    refused(capsys, [config_file, "--stage", "analyze"], 1, "_SUCCESS is missing")
+
+
+def test_a_second_driver_is_refused(config_file, capsys):
+    store = RunStore(run_dir(config_file))
+    store.root.mkdir(parents=True)
+    from engine.lease import RunLease
+
+    with RunLease(store.root):
+        refused(capsys, [config_file, "--stage", "collect"], 1, "another process works in this run directory")
+
+
+def test_errors_of_the_real_command_have_no_traceback(tmp_path):
+    command = [sys.executable, "-m", "engine.run", str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2 and done.stderr.strip().count("\n") == 0 and "no such config file" in done.stderr
