@@ -1,0 +1,201 @@
+"""Writes run directories of the contract's schema with known content, without a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine import schema
+
+CATEGORIES = ("revenue", "profit", "balance_sheet", "change", "operations", "time")
+KEY_GROUPS = (
+    "financial",
+    *CATEGORIES,
+    "number",
+    "system",
+    "statement",
+    "instruction",
+    "response",
+    "reasoning",
+    "beginning",
+    "first_token",
+)
+
+
+@dataclass
+class Recipe:
+    """What a synthetic run looks like.
+
+    ``planted`` maps (query_group, statistic, layer, head) to what a correct sample has more than an incorrect one.
+    """
+
+    num_samples: int = 120
+    num_layers: int = 4
+    num_heads: int = 4
+    num_clusters: int = 40
+    num_shards: int = 3
+    seed: int = 0
+    accuracy: float = 0.6
+    key_groups: tuple[str, ...] = KEY_GROUPS
+    query_groups: tuple[str, ...] = ("all", "decision", "response")
+    planted: dict[tuple[str, str, int, int], float] = field(default_factory=dict)
+    optional_tables: bool = True
+    top_keys: int = 5
+
+
+def write_run(run_dir: Path, recipe: Recipe | None = None, **changes: object) -> Path:
+    """Write a run directory and return it; ``changes`` are fields of ``Recipe``."""
+    recipe = recipe or Recipe()
+    for name, value in changes.items():
+        assert hasattr(recipe, name), name
+        setattr(recipe, name, value)
+    rng = np.random.default_rng(recipe.seed)
+    samples = _samples(recipe, rng)
+    head_stats = _head_stats(recipe, samples, rng)
+    baselines = _baselines(recipe, samples, rng)
+    top_keys = _top_keys(recipe, samples, rng)
+    edges = np.linspace(0, recipe.num_samples, recipe.num_shards + 1).astype(int)
+    for shard, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        ids = pa.array(samples["sample_id"][start:stop])
+        tables = {"samples": samples, "head_stats": head_stats}
+        if recipe.optional_tables:
+            tables |= {"baselines": baselines, "decision_top_keys": top_keys}
+        folder = run_dir / "shards" / f"measure-{shard:05d}"
+        folder.mkdir(parents=True)
+        for name, columns in tables.items():
+            table = pa.table(columns, schema=schema.table_schema(name, recipe.key_groups))
+            keep = pa.compute.is_in(table["sample_id"], value_set=ids)
+            pq.write_table(table.filter(keep), folder / f"{name}.parquet", compression="zstd")
+    (run_dir / "_SUCCESS").write_text("")
+    return run_dir
+
+
+def add_metadata(run_dir: Path, config: dict | None = None, rejects: int = 3) -> None:
+    """Add run.yaml, plan.json, manifests and rejects, as the engine writes them."""
+    config = config or {}
+    text = json.dumps({"config": {"run": {"name": run_dir.name, "seed": 7}} | config, "seed": 7})
+    (run_dir / "run.yaml").write_text(text)
+    plan = {"num_rows": 123, "num_samples": 120, "num_rejects": rejects, "rejects_by_reason": {"no_decision": rejects}}
+    (run_dir / "plan.json").write_text(json.dumps(plan))
+    columns = {
+        "sample_id": [f"r{i}" for i in range(rejects)],
+        "stage": ["label"] * rejects,
+        "reason": ["no_decision"] * rejects,
+        "detail": ["no label"] * rejects,
+    }
+    pq.write_table(pa.table(columns, schema=schema.REJECTS_SCHEMA), run_dir / "rejects.parquet")
+    for unit in (run_dir / "shards").iterdir():
+        (unit / "manifest.json").write_text("{}")
+
+
+def edit_table(run_dir: Path, name: str, edit) -> None:
+    """Apply ``edit`` (Polars frame to Polars frame) to a table of every shard."""
+    import polars as pl
+
+    for path in (run_dir / "shards").glob(f"*/{name}.parquet"):
+        edit(pl.read_parquet(path)).write_parquet(path)
+
+
+def _samples(recipe: Recipe, rng: np.random.Generator) -> dict:
+    n = recipe.num_samples
+    actual = np.where(rng.random(n) < 0.63, "increase", "decrease")
+    is_correct = rng.random(n) < recipe.accuracy
+    other = np.where(actual == "increase", "decrease", "increase")
+    predicted = np.where(is_correct, actual, other)
+    num_tokens = rng.integers(300, 700, n)
+    difference = np.where(predicted == "increase", 1, -1) * rng.gamma(2.0, 0.8, n)
+    columns = {
+        "sample_id": [f"s{i:05d}" for i in range(n)],
+        "cluster": [f"c{i}" for i in rng.integers(0, recipe.num_clusters, n)],
+        "year": rng.integers(2013, 2016, n),
+        "actual_label": actual,
+        "predicted_label": predicted,
+        "raw_predicted_label": [f"Moderate {label.title()}" for label in predicted],
+        "label_source": ["field"] * n,
+        "is_correct": is_correct,
+        "certainty": rng.choice(["High", "Medium", "Low"], n),
+        "magnitude": rng.choice(["Small", "Moderate", "Significant"], n),
+        "num_tokens": num_tokens,
+        "num_prompt_tokens": num_tokens - 60,
+        "decision_position": num_tokens - 12,
+        "decision_token": np.where(predicted == "increase", " Increase", " Decre"),
+        "decision_char_start": num_tokens * 3,
+        "decision_char_end": num_tokens * 3 + 9,
+        "flags": [[] for _ in range(n)],
+        "logit_difference": difference.astype(np.float32),
+        "contrast_probability": (1 / (1 + np.exp(-difference))).astype(np.float32),
+        "label_surprisal": rng.gamma(1.5, 0.3, n).astype(np.float32),
+    }
+    for name in recipe.key_groups:
+        columns[f"count_{name}"] = rng.integers(5, 60, n).astype(np.int32)
+    return columns
+
+
+def _head_stats(recipe: Recipe, samples: dict, rng: np.random.Generator) -> dict:
+    n, layers, heads, groups = recipe.num_samples, recipe.num_layers, recipe.num_heads, recipe.query_groups
+    shape = (n, len(groups), layers, heads)
+    company = rng.normal(0, 0.3, (recipe.num_clusters, 1, layers, heads))
+    codes = np.array([int(name[1:]) for name in samples["cluster"]])
+    columns: dict = {
+        "sample_id": np.repeat(np.array(samples["sample_id"]), len(groups) * layers * heads),
+        "query_group": np.tile(np.repeat(np.array(groups), layers * heads), n),
+        "layer": np.tile(np.repeat(np.arange(layers), heads), n * len(groups)),
+        "head": np.tile(np.arange(heads), n * len(groups) * layers),
+    }
+    correct = np.asarray(samples["is_correct"], dtype=float)
+    for name in [*schema.BASE_STATISTICS, *(f"mass_{group}" for group in recipe.key_groups)]:
+        centre = rng.normal(-2.2, 1.1, (1, 1, layers, heads))
+        noise = rng.normal(0, 0.25, shape) + company[codes] * rng.choice([-1, 1])
+        values = 1 / (1 + np.exp(-(centre + noise)))
+        if name in ("entropy_nats", "mean_distance"):
+            values = values * 5
+        for (group, statistic, layer, head), size in recipe.planted.items():
+            if statistic == name:
+                values[:, groups.index(group), layer, head] += size * correct
+        columns[name] = values.reshape(-1).astype(np.float32)
+    return columns
+
+
+def _baselines(recipe: Recipe, samples: dict, rng: np.random.Generator) -> dict:
+    n, groups = recipe.num_samples, recipe.query_groups
+    columns: dict = {
+        "sample_id": np.repeat(np.array(samples["sample_id"]), len(groups)),
+        "query_group": np.tile(np.array(groups), n),
+        "layer": pa.nulls(n * len(groups), pa.int32()),
+    }
+    for name in [*recipe.key_groups, "duplicate", "induction"]:
+        columns[f"baseline_{name}"] = rng.uniform(0.03, 0.12, n * len(groups)).astype(np.float32)
+    return columns
+
+
+def _top_keys(recipe: Recipe, samples: dict, rng: np.random.Generator) -> dict:
+    n, layers, heads, ranks = recipe.num_samples, recipe.num_layers, recipe.num_heads, recipe.top_keys
+    words = [
+        "<|im_start|>",
+        " Revenue",
+        " Net",
+        " Income",
+        " total",
+        "\n",
+        " t",
+        " |",
+        " 4",
+        " assets",
+        ' "',
+        " growth",
+    ]
+    weight = np.sort(rng.dirichlet(np.ones(ranks + 2), (n, layers, heads))[..., :ranks])[..., ::-1]
+    return {
+        "sample_id": np.repeat(np.array(samples["sample_id"]), layers * heads * ranks),
+        "layer": np.tile(np.repeat(np.arange(layers), heads * ranks), n),
+        "head": np.tile(np.repeat(np.arange(heads), ranks), n * layers),
+        "rank": np.tile(np.arange(ranks), n * layers * heads),
+        "key_position": rng.integers(0, 300, n * layers * heads * ranks),
+        "token": rng.choice(words, n * layers * heads * ranks, p=np.arange(1, 13) / 78),
+        "weight": weight.reshape(-1).astype(np.float32),
+    }
