@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -45,7 +46,8 @@ def ray_session(config: Config) -> Iterator[dict[str, float]]:
         options["address"] = address
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(**options)
+        with _silent_stderr():
+            ray.init(**options)
     except Exception as error:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a local Ray"
         raise RunFailedError(f"cluster.mode: {where} cannot be used: {' '.join(str(error).split())[:300]}") from error
@@ -56,6 +58,20 @@ def ray_session(config: Config) -> Iterator[dict[str, float]]:
         yield dict(ray.cluster_resources())
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep what Ray's C++ core prints while it starts off the terminal; failures come as exceptions."""
+    sys.stderr.flush()
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
 
 
 def num_replicas(config: Config, resources: dict[str, float], num_units: int) -> int:

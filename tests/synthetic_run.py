@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def write_run(run_dir: Path, recipe: Recipe | None = None, **changes: object) ->
     baselines = _baselines(recipe, samples, rng)
     top_keys = _top_keys(recipe, samples, rng)
     edges = np.linspace(0, recipe.num_samples, recipe.num_shards + 1).astype(int)
-    for shard, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for shard, (start, stop) in enumerate(pairwise(edges)):
         ids = pa.array(samples["sample_id"][start:stop])
         tables = {"samples": samples, "head_stats": head_stats}
         if recipe.optional_tables:

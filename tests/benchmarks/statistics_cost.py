@@ -2,7 +2,8 @@
 
 ``python -m tests.benchmarks.statistics_cost`` prints a table and writes it to ``statistics_cost.md`` beside this file.
 Each figure is a ratio: the same packed tokens, the same ``logits_to_keep``, the same process for time (plain, probed,
-plain, probed, …) and one fresh process each for memory. Nothing is asserted: speed is measured, not tested.
+eager, plain, probed, eager, …) and one fresh process each for memory. Beside them the forward that keeps every pattern
+(eager attention with ``output_attentions``). Nothing is asserted: speed is measured, not tested.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from engine.samples import EncodedSample
 
 NUM_KEY_GROUPS = 16
 MIB = 2**20
+KINDS = ("plain", "probed", "patterns kept")
 
 
 def build_model(layers: int) -> Qwen2ForCausalLM:
@@ -56,30 +58,40 @@ def encoded(num_tokens: int) -> EncodedSample:
 
 
 def forwards(layers: int, num_tokens: int):
-    """Return the plain and the probed forward as functions without arguments."""
+    """Return one function without arguments per kind of forward."""
     model = build_model(layers)
     probe = Probe(model)
     layout = sequence_layout(encoded(num_tokens), 0, torch.device("cpu"))
-    return (
-        lambda: decision_logits(model, layout.token_ids, [layout]),
-        lambda: probe.measure(layout.token_ids, [layout]),
-    )
+
+    def patterns_kept():
+        model.set_attn_implementation("eager")
+        try:
+            with torch.inference_mode():
+                model(layout.token_ids[None], output_attentions=True, use_cache=False, logits_to_keep=1)
+        finally:
+            model.set_attn_implementation("sdpa")
+
+    return {
+        "plain": lambda: decision_logits(model, layout.token_ids, [layout]),
+        "probed": lambda: probe.measure(layout.token_ids, [layout]),
+        "patterns kept": patterns_kept,
+    }
 
 
-def time_ratio(layers: int, num_tokens: int, repeats: int) -> tuple[float, float]:
-    """Return the plain forward's median CPU seconds and the median ratio of probed over plain, pair by pair."""
-    plain, probed = forwards(layers, num_tokens)
-    plain()
-    probed()
-    pairs = []
-    for _ in range(repeats):
-        pair = []
-        for forward in (plain, probed):
+def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict[str, float]]:
+    """Return the plain forward's median CPU seconds and, per kind, the median ratio to it round by round."""
+    by_kind = forwards(layers, num_tokens)
+    rounds = []
+    for _ in range(repeats + 1):
+        seconds = {}
+        for kind, forward in by_kind.items():
             started = time.process_time()
             forward()
-            pair.append(time.process_time() - started)
-        pairs.append(pair)
-    return statistics.median(p for p, _ in pairs), statistics.median(b / a for a, b in pairs)
+            seconds[kind] = time.process_time() - started
+        rounds.append(seconds)
+    rounds = rounds[1:]
+    ratios = {kind: statistics.median(r[kind] / r["plain"] for r in rounds) for kind in KINDS}
+    return statistics.median(r["plain"] for r in rounds), ratios
 
 
 def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
@@ -91,10 +103,9 @@ def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
 
 
 def _measure_peak(layers: int, num_tokens: int, kind: str) -> None:
-    forward = forwards(layers, num_tokens)[("plain", "probed").index(kind)]
-    warm = forwards(1, 64)
-    warm[0]()
-    warm[1]()
+    forward = forwards(layers, num_tokens)[kind]
+    for warm in forwards(1, 64).values():
+        warm()
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     forward()
@@ -112,7 +123,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=24)
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peak", choices=("plain", "probed"))
+    parser.add_argument("--peak", choices=KINDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.peak:
@@ -122,14 +133,16 @@ def main() -> None:
         f"Qwen2, {options.layers} layers x 14 heads x 2 KV heads, width 896, float32, 1 thread, "
         f"{NUM_KEY_GROUPS} key groups, 3 query groups; torch {torch.__version__}, {platform.machine()}.",
         "",
-        "| tokens | plain sdpa forward, CPU s | with all statistics | plain memory, MiB | memory with statistics |",
-        "|---|---|---|---|---|",
+        "| tokens | plain sdpa forward | with all statistics | with patterns kept |",
+        "|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
     for num_tokens in options.tokens:
-        seconds, ratio = time_ratio(options.layers, num_tokens, options.repeats)
-        plain, probed = (peak_bytes(options.layers, num_tokens, kind) for kind in ("plain", "probed"))
-        line = f"| {num_tokens:,} | {seconds:.2f} | x {ratio:.2f} | {plain / MIB:.0f} | x {probed / plain:.2f} |"
+        seconds, ratios = cpu_seconds(options.layers, num_tokens, options.repeats)
+        peaks = {kind: peak_bytes(options.layers, num_tokens, kind) for kind in KINDS}
+        cells = [f"{num_tokens:,}", f"{seconds:.2f} CPU s, {peaks['plain'] / MIB:.0f} MiB"]
+        cells += [f"{ratios[kind]:.2f} x time, {peaks[kind] / peaks['plain']:.2f} x memory" for kind in KINDS[1:]]
+        line = f"| {' | '.join(cells)} |"
         print(line, flush=True)
         lines.append(line)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")

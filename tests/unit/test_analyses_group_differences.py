@@ -104,7 +104,9 @@ def test_a_label_that_equals_correctness_is_dropped_not_the_group(copied):
 
 
 def test_constant_and_missing_statistics_have_a_reason_instead_of_a_p(copied):
-    is_incorrect = pl.col("sample_id").is_in(open_tables(copied).samples.filter(~pl.col("is_correct"))["sample_id"].implode())
+    is_incorrect = pl.col("sample_id").is_in(
+        open_tables(copied).samples.filter(~pl.col("is_correct"))["sample_id"].implode()
+    )
     edit_table(
         copied,
         "head_stats",

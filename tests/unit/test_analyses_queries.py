@@ -29,7 +29,9 @@ def test_open_tables_knows_the_run(run_dir):
     assert not tables.is_partial and tables.config == {} and tables.seed == 0
 
 
-@pytest.mark.parametrize("problem", ["missing", "no_shards", "no_success", "no_tables", "not_parquet", "column", "version"])
+@pytest.mark.parametrize(
+    "problem", ["missing", "no_shards", "no_success", "no_tables", "not_parquet", "column", "version"]
+)
 def test_a_directory_that_is_no_run_is_refused_with_its_name_and_a_remedy(copied, problem):
     path = copied
     if problem == "missing":
