@@ -149,6 +149,7 @@ class StatisticsSection(_Section):
     """What is measured beside the statistics that are always kept."""
 
     query_groups: list[str] = ["all", "decision", "response"]
+    norm_weighted: bool = False
     top_keys: int = Field(default=10, ge=0, le=1000)
     patterns: PatternsSection | None = None
 
@@ -216,7 +217,6 @@ class Config(_Section):
 _LATER = {
     "causal": "causal analyses",
     "generation.enabled": "generation for rows without an answer",
-    "statistics.norm_weighted": "norm-weighted masses",
     "statistics.random_groups": "random vocabularies",
     "statistics.rollout": "rollout",
     "statistics.decision_rows": "decision rows",

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from engine.attention.blocked import Masking, attend
-from engine.attention.interface import UnsupportedModelError, armed
+from engine.attention.interface import UnsupportedModelError, armed, value_norms
 from engine.attention.reductions import LayerStatistics, SequenceLayout
 
 _NOT_COVERED = {
@@ -96,8 +96,9 @@ class Probe:
         When the model's kind of attention is not covered.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, norm_weighted: bool = False):
         self.model = model
+        self.norm_weighted = norm_weighted
         self.geometry = Geometry.of(model.config)
         self.windows: list[int | None] = [None] * self.geometry.num_layers
 
@@ -122,11 +123,17 @@ class Probe:
         num_layers = self.geometry.num_layers
         collected: list[list[LayerStatistics | None]] = [[None] * num_layers for _ in layouts]
 
-        def handle(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking):
+        def handle(
+            module: nn.Module, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking
+        ) -> torch.Tensor:
+            norms = value_norms(module, value, query.shape[0]) if self.norm_weighted else None
             output = query.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
             for index, layout in enumerate(layouts):
                 rows = slice(layout.start, layout.start + layout.num_tokens)
-                part, statistics = attend(query[:, rows], key[:, rows], value[:, rows], masking, layout, layer)
+                part, statistics = attend(
+                    query[:, rows], key[:, rows], value[:, rows], masking, layout, layer,
+                    None if norms is None else norms[:, rows],
+                )  # fmt: skip
                 output[rows] = part.to(output.dtype)
                 if collected[index][layer] is not None:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")

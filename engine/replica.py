@@ -92,7 +92,7 @@ class Replica:
         started = time.perf_counter()
         self.model = load_model(config, self.device)
         try:
-            self.probe = Probe(self.model)
+            self.probe = Probe(self.model, config.statistics.norm_weighted)
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
         self.load_seconds = time.perf_counter() - started
@@ -121,7 +121,7 @@ class Replica:
         divided: list[str] = []
         for batch in batches:
             self._measure_batch(batch, measured, rejects, divided)
-        tables = unit_tables(measured, key_groups, self.config.statistics.top_keys)
+        tables = unit_tables(measured, key_groups, self.config.statistics)
         facts = {
             "device": _device_name(self.device),
             "dtype": self.dtype,

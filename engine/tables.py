@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from engine.attention.reductions import LayerStatistics
+from engine.config import StatisticsSection
 from engine.samples import SEGMENTS, EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX, COUNT_PREFIX, table_schema
 
@@ -48,33 +49,38 @@ class Measured:
         )
 
 
-def unit_tables(measured: Sequence[Measured], key_groups: Sequence[str], top_keys: int) -> dict[str, pa.Table]:
+def unit_tables(
+    measured: Sequence[Measured], key_groups: Sequence[str], settings: StatisticsSection
+) -> dict[str, pa.Table]:
     """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured."""
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:
-        for name, batch in _sample_tables(sample, key_groups, top_keys).items():
+        for name, batch in _sample_tables(sample, settings).items():
             parts.setdefault(name, []).append(batch)
     names = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
     tables = {}
     for name in names:
-        schema = table_schema(name, key_groups)
+        schema = table_schema(name, key_groups, settings.norm_weighted)
         tables[name] = pa.Table.from_batches(parts.get(name, []), schema=schema)
     if any(layer.patterns for sample in measured for layer in sample.layers):
         tables["patterns"] = pa.Table.from_batches(parts["patterns"], schema=table_schema("patterns", key_groups))
     return tables
 
 
-def _sample_tables(sample: Measured, key_groups: Sequence[str], top_keys: int) -> dict[str, pa.RecordBatch]:
+def _sample_tables(sample: Measured, settings: StatisticsSection) -> dict[str, pa.RecordBatch]:
+    key_groups = list(sample.encoded.key_groups)
     rows = {
         "samples": _samples_row(sample),
         "tokens": _token_rows(sample.encoded),
         "baselines": _baseline_rows(sample),
-        "head_stats": _head_rows(sample),
-        "decision_top_keys": _top_key_rows(sample, top_keys),
+        "head_stats": _head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
+        "decision_top_keys": _top_key_rows(sample, settings.top_keys),
     }
     if any(layer.patterns for layer in sample.layers):
         rows["patterns"] = _pattern_rows(sample)
-    return {name: _batch(columns, table_schema(name, key_groups)) for name, columns in rows.items()}
+    return {
+        name: _batch(columns, table_schema(name, key_groups, settings.norm_weighted)) for name, columns in rows.items()
+    }
 
 
 def _batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
@@ -122,9 +128,9 @@ def _token_rows(encoded: EncodedSample) -> dict[str, object]:
     }
 
 
-def _head_rows(sample: Measured) -> dict[str, object]:
+def _head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:
     groups = list(sample.encoded.query_groups)
-    schema_names = [field.name for field in table_schema("head_stats", list(sample.encoded.key_groups))][4:]
+    schema_names = schema.names[4:]
     # [layer, head, query group, statistic] -> rows by query group, then layer, then head
     means = torch.stack([layer.means for layer in sample.layers]).permute(2, 0, 1, 3).cpu().numpy()
     num_groups, num_layers, num_heads, num_statistics = means.shape

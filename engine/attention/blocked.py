@@ -56,6 +56,7 @@ def attend(
     masking: Masking,
     layout: SequenceLayout,
     layer_idx: int,
+    value_norms: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, LayerStatistics]:
     """Compute one sequence's attention output and statistics in one layer.
 
@@ -71,6 +72,9 @@ def attend(
         The sequence's token ids, key groups and query groups.
     layer_idx
         Layer, for the patterns asked for.
+    value_norms
+        Norm of what each position's value adds to the residual stream through each query head, float32 ``[H, T]``;
+        when given, norm-weighted masses follow the masses.
 
     Returns
     -------
@@ -83,7 +87,8 @@ def attend(
     keys = key.float()
     riders = _riders(value.float(), layout)
     output = torch.empty((num_tokens, num_heads, value.shape[-1]), dtype=torch.float32, device=query.device)
-    means = GroupMeans(layout, num_heads)
+    normed = None if value_norms is None else _normed_riders(value_norms, layout)
+    means = GroupMeans(layout, num_heads, layout.num_statistics(value_norms is not None))
     decision = torch.zeros((num_heads, num_tokens), dtype=torch.float32, device=query.device)
     heads = layout.pattern_heads.get(layer_idx, ())
     patterns: dict[int, list[torch.Tensor]] = {head: [] for head in heads}
@@ -93,6 +98,9 @@ def attend(
         carried = (weights @ riders[:, block.first_key : end]).reshape(num_heads, end - first, -1) / sums
         output[first:end] = carried[..., : value.shape[-1]].transpose(0, 1)
         rows, defined = block.rows(weights, sums, shifted, carried[..., value.shape[-1] :], layout)
+        if normed is not None:
+            shares = block.norm_weighted(weights, normed[:, block.first_key : end])
+            rows, defined = torch.cat((rows, shares), -1), torch.cat((defined, defined.new_ones(shares.shape[1:])), -1)
         means.add(first, end, rows.detach(), defined)
         if first <= layout.decision < end:
             row = layout.decision - first
@@ -109,6 +117,12 @@ def _riders(value: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
     position = torch.arange(num_tokens, dtype=torch.float32, device=value.device)[:, None]
     shared = torch.cat((layout.indicators, position), dim=1)
     return torch.cat((value, shared.expand(num_kv, -1, -1)), dim=2)
+
+
+def _normed_riders(value_norms: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
+    """Return key groups and a column of ones, both times the norms, per query head, ``[H, T, C + 1]``."""
+    ones = torch.ones((layout.num_tokens, 1), dtype=torch.float32, device=value_norms.device)
+    return value_norms[:, :, None] * torch.cat((layout.indicators, ones), dim=1)
 
 
 def _blocks(num_tokens: int, num_heads: int, window: int | None, device: torch.device) -> list[tuple[int, int]]:
@@ -200,6 +214,13 @@ class _Block:
         defined = defined_rows(position, counts, has_match, groups.shape[-1])
         assert base.shape[-1] == NUM_BASE
         return torch.cat((base, groups), dim=-1), defined
+
+    def norm_weighted(self, weights: torch.Tensor, normed: torch.Tensor) -> torch.Tensor:
+        """Return norm-weighted masses ``[H, B, C]`` (Kobayashi et al. 2020); 0 where every value is 0."""
+        num_heads = normed.shape[0]
+        carried = weights.reshape(num_heads, self.end - self.first, -1) @ normed
+        total = carried[..., -1:]
+        return torch.where(total > 0, carried[..., :-1] / total, torch.zeros_like(total))
 
     def _at(self, weights: torch.Tensor, back: int) -> torch.Tensor:
         """Return each row's weight ``back`` positions before its own; 0 where there is no such visible key."""

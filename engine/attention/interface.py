@@ -20,8 +20,11 @@ from engine.attention.blocked import Masking
 
 IMPLEMENTATION = "headledger"
 
-AttentionHandler = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
-"""Receives layer, query ``[H, T, d]``, key and value ``[KV, T, d]``, masking; returns the output ``[T, H, d]``."""
+AttentionHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
+"""Receives module, layer, query ``[H, T, d]``, key and value ``[KV, T, d]``, masking; returns output ``[T, H, d]``."""
+
+_OUTPUT_PROJECTIONS = ("o_proj", "dense", "c_proj", "out_proj", "wo")
+"""What model families call the projection of the heads' outputs into the residual stream."""
 
 _HARMLESS = {"position_ids", "use_cache", "output_attentions", "cache_position", "is_causal", "return_dict",
              "output_hidden_states", "position_embeddings", "past_key_values", "logits_to_keep",
@@ -65,8 +68,41 @@ def _attention(
     layer_idx = getattr(module, "layer_idx", None)
     if layer_idx is None:
         raise UnsupportedModelError(f"{type(module).__name__} does not know its layer index.")
-    output = handler(int(layer_idx), query[0], key[0], value[0], masking)
+    output = handler(module, int(layer_idx), query[0], key[0], value[0], masking)
     return output.to(query.dtype).unsqueeze(0), None
+
+
+def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch.Tensor:
+    r"""Return ``||W_O^h v_j||`` per query head and position, float32 ``[H, T]``.
+
+    Computed as ``sqrt(v^T (W_O^T W_O) v)`` (Kobayashi et al. 2020, eq. 4), with the value of the query head's KV group;
+    ``v`` holds the bias of the value projection, as it does in the forward pass.
+
+    Parameters
+    ----------
+    module
+        The attention module.
+    value
+        ``[KV, T, head_dim]``.
+    num_heads
+        Number of query heads.
+
+    Raises
+    ------
+    UnsupportedModelError
+        When the module's output projection is not found.
+    """
+    projection = next((getattr(module, name) for name in _OUTPUT_PROJECTIONS if hasattr(module, name)), None)
+    weight = getattr(projection, "weight", None)
+    head_dim = value.shape[-1]
+    if weight is None or num_heads * head_dim not in weight.shape:
+        raise UnsupportedModelError(f"{type(module).__name__} has no output projection that is known")
+    # Linear keeps [out, in]; GPT-2's Conv1D keeps [in, out].
+    columns = weight if isinstance(projection, nn.Linear) else weight.T
+    heads = columns.float().reshape(columns.shape[0], num_heads, head_dim).permute(1, 0, 2)
+    gram = heads.mT @ heads
+    repeated = value.float().repeat_interleave(num_heads // value.shape[0], dim=0)
+    return ((repeated @ gram) * repeated).sum(dim=-1).clamp(min=0).sqrt()
 
 
 def _no_mask(*_arguments: Any, **_options: Any) -> None:

@@ -1,7 +1,8 @@
 """What is accumulated per query row, and how rows become means over query groups.
 
 Shape legend: ``T`` tokens of one sequence, ``B`` rows of one block, ``n`` keys visible to a block, ``H`` query heads,
-``C`` key groups, ``Q`` query groups, ``K = 12 + C`` statistics in the order ``BASE_STATISTICS`` then key groups.
+``C`` key groups, ``Q`` query groups, ``K = 12 + C`` statistics in the order ``BASE_STATISTICS`` then masses by key
+group (``K = 12 + 2C`` when norm-weighted masses follow).
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ class SequenceLayout:
     def num_tokens(self) -> int:
         """Length of the sequence."""
         return self.token_ids.shape[0]
+
+    def num_statistics(self, norm_weighted: bool) -> int:
+        """Return ``K``: the base statistics, a mass per key group and, when asked, a norm-weighted mass each."""
+        return NUM_BASE + self.indicators.shape[1] * (2 if norm_weighted else 1)
 
 
 def sequence_layout(
@@ -116,8 +121,7 @@ def token_matches(token_ids: torch.Tensor, first_row: int, end_row: int, first_k
 class GroupMeans:
     """Accumulates rows into means over query groups, each statistic over the rows where it is defined."""
 
-    def __init__(self, layout: SequenceLayout, num_heads: int):
-        num_statistics = NUM_BASE + layout.indicators.shape[1]
+    def __init__(self, layout: SequenceLayout, num_heads: int, num_statistics: int):
         device = layout.indicators.device
         # Sums of thousands of rows keep all of float32's digits only in float64; MPS has none.
         self.dtype = torch.float32 if device.type == "mps" else torch.float64

@@ -62,6 +62,21 @@ def row_statistics(pattern, i, token_ids, key_groups, window=None):
     return row
 
 
+def norm_weighted_row(pattern, i, output_weight, values, key_groups):
+    """Return norm-weighted masses of row i: weights times ||W_O v_j||, renormalised over the visible keys.
+
+    ``output_weight`` is the head's slice ``[hidden, head_dim]`` of the output projection, ``values`` are
+    ``[T, head_dim]``.
+    """
+    weight, values = np.asarray(output_weight, np.float64), np.asarray(values, np.float64)
+    contributions = [pattern[i, j] * math.sqrt(sum(x * x for x in weight @ values[j])) for j in range(i + 1)]
+    total = sum(contributions)
+    return {
+        f"norm_mass_{name}": sum(contributions[j] for j in range(i + 1) if j in {int(p) for p in positions}) / total
+        for name, positions in key_groups.items()
+    }
+
+
 def row_baselines(i, token_ids, key_groups, window=None):
     """Return what uniform attention gives row i, by name; None where the statistic does not exist."""
     visible = visible_keys(i, window)

@@ -8,6 +8,7 @@ import torch
 
 from engine.attention import blocked
 from engine.attention.blocked import Masking, attend
+from engine.attention.interface import UnsupportedModelError, value_norms
 from engine.attention.reductions import sequence_layout
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
@@ -135,3 +136,47 @@ def test_half_precision_inputs_are_measured_in_float32():
     _, half = attend(query, key, value, Masking(8**-0.5), layout, 0)
     _, full = attend(query.float(), key.float(), value.float(), Masking(8**-0.5), layout, 0)
     assert torch.equal(half.means.nan_to_num(), full.means.nan_to_num())
+
+
+class Projected(torch.nn.Module):
+    """An attention module as far as its output projection goes."""
+
+    def __init__(self, name, projection):
+        super().__init__()
+        setattr(self, name, projection)
+
+
+@pytest.mark.parametrize(
+    ("name", "heads", "kv"), [("o_proj", 4, 2), ("dense", 2, 2), ("c_proj", 4, 4), ("o_proj", 3, 1)]
+)
+def test_norm_weighted_masses_equal_the_oracle(name, heads, kv):
+    from transformers.pytorch_utils import Conv1D
+
+    torch.manual_seed(heads)
+    projection = Conv1D(20, heads * 8) if name == "c_proj" else torch.nn.Linear(heads * 8, 20)
+    with torch.no_grad():
+        projection.weight.normal_()
+    columns = (projection.weight.T if name == "c_proj" else projection.weight).detach()
+    sample = encoded(30, seed=8)
+    query, key, value = tensors(heads, kv, 30, 8, seed=2)
+    norms = value_norms(Projected(name, projection), value, heads).detach()
+    layout = sequence_layout(sample, 0, torch.device("cpu"))
+    _, found = attend(query, key, value, Masking(8**-0.5), layout, 0, norms)
+    width = len(sample.key_groups)
+    assert found.means.shape[-1] == layout.num_statistics(norm_weighted=True)
+    for head in range(heads):
+        kv_head = head // (heads // kv)
+        pattern = oracle.pattern(query[head], key[kv_head], 8**-0.5)
+        weight = columns[:, head * 8 : (head + 1) * 8]
+        rows = [oracle.norm_weighted_row(pattern, i, weight, value[kv_head], sample.key_groups) for i in range(30)]
+        for group, positions in enumerate(sample.query_groups.values()):
+            means = oracle.group_mean([rows[i] for i in positions])
+            for index, key_group in enumerate(sample.key_groups):
+                expected = means.get(f"norm_mass_{key_group}")
+                measured = float(found.means[head, group, index - width])
+                assert np.isnan(measured) if expected is None else abs(measured - expected) < 2e-6
+
+
+def test_an_unknown_output_projection_is_refused():
+    with pytest.raises(UnsupportedModelError, match="no output projection"):
+        value_norms(Projected("final", torch.nn.Linear(8, 8)), torch.zeros(1, 3, 8), 1)

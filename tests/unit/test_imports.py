@@ -72,7 +72,7 @@ MAY_IMPORT = {
     "engine/attention/blocked.py": {"attention"},
     "engine/attention/interface.py": {"attention"},
     "engine/probe.py": {"attention"},
-    "engine/tables.py": {"attention", "samples", "schema"},
+    "engine/tables.py": {"attention", "config", "samples", "schema"},
     "engine/replica.py": {"attention", "config", "errors", "probe", "samples", "tables", "tolerances"},
     "engine/plan.py": {"config", "errors", "samples"},
     "engine/store.py": {"errors", "samples", "schema"},
