@@ -150,6 +150,8 @@ class StatisticsSection(_Section):
 
     query_groups: list[str] = ["all", "decision", "response"]
     norm_weighted: bool = False
+    decision_rows: bool = False
+    rollout: bool = False
     top_keys: int = Field(default=10, ge=0, le=1000)
     patterns: PatternsSection | None = None
 
@@ -218,8 +220,6 @@ _LATER = {
     "causal": "causal analyses",
     "generation.enabled": "generation for rows without an answer",
     "statistics.random_groups": "random vocabularies",
-    "statistics.rollout": "rollout",
-    "statistics.decision_rows": "decision rows",
 }
 """Keys of the contract that this version does not have yet: refused by name rather than ignored."""
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from engine.attention.blocked import Masking, attend
 from engine.attention.interface import UnsupportedModelError, armed, value_norms
 from engine.attention.reductions import LayerStatistics, SequenceLayout
+from engine.attention.rollout import LayerScores, rollout
 
 _NOT_COVERED = {
     "is_encoder_decoder": "an encoder-decoder model",
@@ -81,6 +82,28 @@ def _type(model_config: Any) -> str:
     return str(getattr(model_config, "model_type", type(model_config).__name__))
 
 
+@dataclass(frozen=True, slots=True)
+class SequenceMeasurement:
+    """What one forward found out about one sequence.
+
+    Attributes
+    ----------
+    logits
+        Decision row, float32 ``[vocabulary]``.
+    layers
+        Statistics by layer.
+    windows
+        Sliding window of each layer, or None.
+    rollout
+        Rollout of the decision row, float32 ``[T]``, when asked for.
+    """
+
+    logits: torch.Tensor
+    layers: list[LayerStatistics]
+    windows: tuple[int | None, ...]
+    rollout: torch.Tensor | None = None
+
+
 class Probe:
     """Measures packed sequences on one model.
 
@@ -89,6 +112,10 @@ class Probe:
     model
         A causal language model whose attention can be replaced (any transformers decoder with a registered
         attention interface).
+    norm_weighted
+        Whether norm-weighted masses are measured too.
+    with_rollout
+        Whether the decision row's rollout is computed too; keeps queries and keys of all layers for a forward.
 
     Raises
     ------
@@ -96,15 +123,14 @@ class Probe:
         When the model's kind of attention is not covered.
     """
 
-    def __init__(self, model: PreTrainedModel, norm_weighted: bool = False):
+    def __init__(self, model: PreTrainedModel, norm_weighted: bool = False, with_rollout: bool = False):
         self.model = model
         self.norm_weighted = norm_weighted
+        self.with_rollout = with_rollout
         self.geometry = Geometry.of(model.config)
         self.windows: list[int | None] = [None] * self.geometry.num_layers
 
-    def measure(
-        self, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]
-    ) -> tuple[torch.Tensor, list[list[LayerStatistics]]]:
+    def measure(self, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]) -> list[SequenceMeasurement]:
         """Run one packed forward.
 
         Parameters
@@ -116,12 +142,12 @@ class Probe:
 
         Returns
         -------
-        tuple of Tensor and list
-            Logits of each sequence's decision row, float32 ``[sequence, vocabulary]``, and the statistics by
-            sequence and layer.
+        list of SequenceMeasurement
+            In the order of ``layouts``.
         """
         num_layers = self.geometry.num_layers
         collected: list[list[LayerStatistics | None]] = [[None] * num_layers for _ in layouts]
+        scores: list[list[LayerScores]] = [[] for _ in layouts]
 
         def handle(
             module: nn.Module, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking
@@ -138,6 +164,8 @@ class Probe:
                 if collected[index][layer] is not None:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
                 collected[index][layer] = statistics
+                if self.with_rollout:
+                    scores[index].append(LayerScores(query[:, rows], key[:, rows], masking))
             self.windows[layer] = masking.window
             return output
 
@@ -147,7 +175,13 @@ class Probe:
         if any(len(layers) != num_layers for layers in complete):
             seen = sum(statistics is not None for statistics in collected[0])
             raise UnsupportedModelError(f"only {seen} of {num_layers} layers call the replaced attention")
-        return logits, complete
+        return [
+            SequenceMeasurement(
+                logits[index], layers, tuple(self.windows),
+                rollout(scores[index], layout.decision) if self.with_rollout else None,
+            )
+            for index, (layout, layers) in enumerate(zip(layouts, complete, strict=True))
+        ]  # fmt: skip
 
 
 def decision_logits(model: PreTrainedModel, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]) -> torch.Tensor:

@@ -92,7 +92,7 @@ class Replica:
         started = time.perf_counter()
         self.model = load_model(config, self.device)
         try:
-            self.probe = Probe(self.model, config.statistics.norm_weighted)
+            self.probe = Probe(self.model, config.statistics.norm_weighted, config.statistics.rollout)
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
         self.load_seconds = time.perf_counter() - started
@@ -130,6 +130,7 @@ class Replica:
             "num_tokens": sum(sample.num_tokens for batch in batches for sample in batch),
             "divided_sample_ids": divided,
             "logit_deviation": self.logit_deviation,
+            "max_row_sum_error": max((sample.row_sum_error() for sample in measured), default=0.0),
         }
         return UnitResult(tables, rejects, facts)
 
@@ -174,11 +175,8 @@ class Replica:
             layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
             start += sample.num_tokens
         input_ids = torch.cat([layout.token_ids for layout in layouts])
-        logits, statistics = self.probe.measure(input_ids, layouts)
-        return [
-            Measured(sample, logits[index].cpu(), statistics[index], tuple(self.probe.windows))
-            for index, sample in enumerate(batch)
-        ]
+        found = self.probe.measure(input_ids, layouts)
+        return [Measured(sample, measurement) for sample, measurement in zip(batch, found, strict=True)]
 
     def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
         wanted = self.config.statistics.patterns
@@ -193,8 +191,8 @@ class Replica:
         """
         layout = sequence_layout(sample, 0, self.device)
         try:
-            plain = decision_logits(self.model, layout.token_ids, [layout])
-            probed, _ = self.probe.measure(layout.token_ids, [layout])
+            plain = decision_logits(self.model, layout.token_ids, [layout])[0]
+            probed = self.probe.measure(layout.token_ids, [layout])[0].logits
         except UnsupportedModelError as error:
             raise RunFailedError(f"model.path: {self.config.model.path!r}: {error}.") from None
         except Exception:  # the sample is at fault; it is rejected by its own forward, the next one is checked

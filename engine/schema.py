@@ -17,6 +17,9 @@ SCHEMA_VERSION = 1
 MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
 """Tables that every measure unit writes."""
 
+OPTIONAL_TABLES = ("patterns", "decision_rows")
+"""Tables that a measure unit writes when the config asks for them."""
+
 QUERY_GROUPS_BUILT_IN = ("all", "decision", "response")
 """Query groups that need no definition: every row, the decision row, the rows of the answer."""
 
@@ -246,6 +249,24 @@ PATTERNS_SCHEMA = _schema(
     ],
 )
 
+DECISION_ROWS_SCHEMA = _schema(
+    "decision_rows",
+    "one row per sample and layer",
+    [
+        SAMPLE_ID,
+        LAYER,
+        _field(
+            "pattern", _list_of(pa.float32()), "Decision row averaged over heads, up to its own position", span="0..1"
+        ),
+        _field(
+            "rollout",
+            _list_of(pa.float32()),
+            "Rollout of the decision row (Abnar & Zuidema 2020), last layer only, null elsewhere",
+            span="0..1",
+        ),
+    ],
+)
+
 REJECTS_SCHEMA = _schema(
     "rejects",
     "one row per sample that is in no committed unit",
@@ -264,7 +285,7 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
     Parameters
     ----------
     table
-        A name in ``MEASURE_TABLES``, ``"patterns"`` or ``"rejects"``.
+        A name in ``MEASURE_TABLES`` or ``OPTIONAL_TABLES``, or ``"rejects"``.
     key_groups
         Names of the run's key groups.
     norm_weighted
@@ -285,5 +306,6 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
         "tokens": TOKENS_SCHEMA,
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
         "patterns": PATTERNS_SCHEMA,
+        "decision_rows": DECISION_ROWS_SCHEMA,
         "rejects": REJECTS_SCHEMA,
     }[table]

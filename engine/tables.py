@@ -12,34 +12,32 @@ import torch
 
 from engine.attention.reductions import LayerStatistics
 from engine.config import StatisticsSection
+from engine.probe import SequenceMeasurement
 from engine.samples import SEGMENTS, EncodedSample, IntArray
-from engine.schema import BASELINE_PREFIX, COUNT_PREFIX, table_schema
+from engine.schema import BASELINE_PREFIX, COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, table_schema
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One sample and what the probe found.
-
-    Attributes
-    ----------
-    logits
-        Decision row over the vocabulary, float32 ``[vocabulary]``.
-    layers
-        Statistics by layer.
-    windows
-        Sliding window of each layer, or None.
-    """
+    """One sample and what the probe found."""
 
     encoded: EncodedSample
-    logits: torch.Tensor
-    layers: Sequence[LayerStatistics]
-    windows: Sequence[int | None]
+    found: SequenceMeasurement
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Decision row over the vocabulary, float32 ``[vocabulary]``."""
+        return self.found.logits
+
+    @property
+    def layers(self) -> Sequence[LayerStatistics]:
+        """Statistics by layer."""
+        return self.found.layers
 
     def is_finite(self) -> bool:
         """Whether logits and decision rows hold neither NaN nor infinity, and no statistic is infinite.
 
-        Means of empty groups are NaN by design, so the statistics of group ``all``-like rows are judged by the
-        decision row, which every layer has.
+        Means of empty query groups are NaN by design; the decision row exists in every layer.
         """
         if not bool(torch.isfinite(self.logits).all()):
             return False
@@ -47,6 +45,10 @@ class Measured:
             bool(torch.isfinite(layer.decision_pattern).all()) and not bool(torch.isinf(layer.means).any())
             for layer in self.layers
         )
+
+    def row_sum_error(self) -> float:
+        """Return how far the decision rows' sums lie from 1 at most, over layers and heads."""
+        return max(float((layer.decision_pattern.sum(-1) - 1).abs().max()) for layer in self.layers)
 
 
 def unit_tables(
@@ -57,14 +59,10 @@ def unit_tables(
     for sample in measured:
         for name, batch in _sample_tables(sample, settings).items():
             parts.setdefault(name, []).append(batch)
-    names = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
-    tables = {}
-    for name in names:
-        schema = table_schema(name, key_groups, settings.norm_weighted)
-        tables[name] = pa.Table.from_batches(parts.get(name, []), schema=schema)
-    if any(layer.patterns for sample in measured for layer in sample.layers):
-        tables["patterns"] = pa.Table.from_batches(parts["patterns"], schema=table_schema("patterns", key_groups))
-    return tables
+    return {
+        name: pa.Table.from_batches(parts.get(name, []), schema=table_schema(name, key_groups, settings.norm_weighted))
+        for name in (*MEASURE_TABLES, *(name for name in OPTIONAL_TABLES if name in parts))
+    }
 
 
 def _sample_tables(sample: Measured, settings: StatisticsSection) -> dict[str, pa.RecordBatch]:
@@ -78,6 +76,8 @@ def _sample_tables(sample: Measured, settings: StatisticsSection) -> dict[str, p
     }
     if any(layer.patterns for layer in sample.layers):
         rows["patterns"] = _pattern_rows(sample)
+    if settings.decision_rows or settings.rollout:
+        rows["decision_rows"] = _decision_rows(sample)
     return {
         name: _batch(columns, table_schema(name, key_groups, settings.norm_weighted)) for name, columns in rows.items()
     }
@@ -177,6 +177,21 @@ def _top_key_rows(sample: Measured, top_keys: int) -> dict[str, object]:
     }
 
 
+def _decision_rows(sample: Measured) -> dict[str, object]:
+    """Return the decision row of each layer averaged over heads, and the rollout with the last layer."""
+    end = sample.encoded.decision_position + 1
+    num_layers = len(sample.layers)
+    rollouts: list[object] = [None] * num_layers
+    if sample.found.rollout is not None:
+        rollouts[-1] = sample.found.rollout[:end].cpu().numpy()
+    return {
+        "sample_id": [sample.encoded.sample_id] * num_layers,
+        "layer": np.arange(num_layers, dtype=np.int32),
+        "pattern": [layer.decision_pattern.mean(dim=0)[:end].cpu().numpy() for layer in sample.layers],
+        "rollout": rollouts,
+    }
+
+
 def _pattern_rows(sample: Measured) -> dict[str, object]:
     kept = [
         (layer_idx, head, layer.patterns[head])
@@ -194,7 +209,7 @@ def _pattern_rows(sample: Measured) -> dict[str, object]:
 
 def _baseline_rows(sample: Measured) -> dict[str, object]:
     encoded = sample.encoded
-    windows = [w if w is not None and w < encoded.num_tokens else None for w in sample.windows]
+    windows = [w if w is not None and w < encoded.num_tokens else None for w in sample.found.windows]
     layers: list[int | None] = [None] if len(set(windows)) == 1 else list(range(len(windows)))
     by_window = {window: baselines(encoded, window) for window in set(windows)}
     names = [*encoded.key_groups, "duplicate", "induction"]

@@ -6,6 +6,7 @@ whatever the model's dtype, because half-precision scores overflow or lose the s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -109,6 +110,35 @@ def attend(
             patterns[head].append(block.triangle(weights, sums, head))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}
     return output, LayerStatistics(means.means(), decision.detach(), kept)
+
+
+def head_averaged_blocks(
+    query: torch.Tensor, key: torch.Tensor, masking: Masking, num_rows: int
+) -> Iterator[tuple[int, int, int, torch.Tensor]]:
+    """Yield the pattern averaged over heads, block by block, for the first rows of a sequence.
+
+    Parameters
+    ----------
+    query, key
+        ``[H, T, head_dim]`` and ``[KV, T, head_dim]``.
+    masking
+        As in ``attend``.
+    num_rows
+        Rows wanted, from the first on.
+
+    Yields
+    ------
+    tuple
+        First row, one past the last, first key, and the rows float32 ``[B, n]``.
+    """
+    num_heads, num_kv = query.shape[0], key.shape[0]
+    grouped = query.float().reshape(num_kv, num_heads // num_kv, query.shape[1], -1) * masking.scaling
+    keys = key.float()
+    for first, end in _blocks(num_rows, num_heads, masking.window, query.device):
+        block = _Block(first, end, masking.window)
+        weights, sums, _ = block.weights(grouped, keys, masking)
+        pattern = weights.reshape(num_heads, end - first, -1) / sums
+        yield first, end, block.first_key, pattern.mean(dim=0)
 
 
 def _riders(value: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import polars as pl
 import pytest
 import torch
@@ -91,8 +93,8 @@ def test_attention_that_the_probe_does_not_reproduce_stops_the_run(worker, monke
     attend = replica_module.Probe.measure
 
     def wrong(self, input_ids, layouts):
-        logits, statistics = attend(self, input_ids, layouts)
-        return logits + 0.01 * logits.abs().max(), statistics
+        found = attend(self, input_ids, layouts)
+        return [dataclasses.replace(f, logits=f.logits + 0.01 * f.logits.abs().max()) for f in found]
 
     monkeypatch.setattr(replica_module.Probe, "measure", wrong)
     with pytest.raises(RunFailedError, match="its attention is not covered"):

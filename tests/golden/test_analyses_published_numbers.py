@@ -33,7 +33,23 @@ def test_wilson_intervals_of_newcombe_1998(successes, trials, low, high):
 def test_benjamini_hochberg_1995():
     """Benjamini and Hochberg (1995), section 4: 15 p-values, four rejected at 0.05 (Bonferroni: three)."""
     pvalues = np.array(
-        [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1]
+        [
+            0.0001,
+            0.0004,
+            0.0019,
+            0.0095,
+            0.0201,
+            0.0278,
+            0.0298,
+            0.0344,
+            0.0459,
+            0.3240,
+            0.4262,
+            0.5719,
+            0.6528,
+            0.7590,
+            1,
+        ]
     )
     assert (significance.adjust_pvalues(pvalues, "fdr_bh") <= 0.05).sum() == 4
     assert (significance.adjust_pvalues(pvalues, "bonferroni") <= 0.05).sum() == 3

@@ -57,12 +57,13 @@ def test_packed_statistics_equal_eager_patterns_one_by_one(family):
     model = build(family)
     before = model.config._attn_implementation
     samples = [encoded(length, seed=length, vocabulary=23) for length in (71, 18, 40)]
-    logits, statistics = Probe(model).measure(*packed(samples))
+    measured = Probe(model).measure(*packed(samples))
     assert model.config._attn_implementation == before
     model.set_attn_implementation("eager")
     names = [*BASE_STATISTICS, *(f"mass_{name}" for name in samples[0].key_groups)]
     windows = WINDOWS.get(family, [None] * 3)
-    for sample, found, row in zip(samples, statistics, logits, strict=True):
+    for sample, measurement in zip(samples, measured, strict=True):
+        found, row = measurement.layers, measurement.logits
         with torch.no_grad():
             ids = torch.from_numpy(sample.input_ids.astype(np.int64))[None]
             plain = model(ids, output_attentions=True, use_cache=False)
@@ -87,16 +88,34 @@ def test_packed_statistics_equal_eager_patterns_one_by_one(family):
                         assert abs(value - means[name]) <= bound, (family, name, layer, head, group)
 
 
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt2"])
+def test_rollout_of_the_decision_row(family):
+    """Against matrix products of eager patterns, as Abnar and Zuidema write them."""
+    model = build(family)
+    samples = [encoded(length, seed=length, vocabulary=23) for length in (33, 12)]
+    measured = Probe(model, with_rollout=True).measure(*packed(samples))
+    model.set_attn_implementation("eager")
+    for sample, found in zip(samples, measured, strict=True):
+        with torch.no_grad():
+            ids = torch.from_numpy(sample.input_ids.astype(np.int64))[None]
+            attentions = model(ids, output_attentions=True, use_cache=False).attentions
+        product = np.eye(sample.num_tokens)
+        for attention in attentions:
+            mixed = (attention[0].double().mean(0).numpy() + np.eye(sample.num_tokens)) / 2
+            product = mixed @ product
+        np.testing.assert_allclose(found.rollout, product[sample.decision_position], atol=2e-6)
+        assert float(found.rollout.sum()) == pytest.approx(1, abs=1e-5)
+
+
 @pytest.mark.parametrize("family", ["qwen2", "gemma2"])
 def test_packing_stays_within_tolerance(family):
     model = build(family)
     probe = Probe(model)
     samples = [encoded(length, seed=length, vocabulary=23) for length in (50, 90, 7)]
-    together, joint = probe.measure(*packed(samples))
-    for index, sample in enumerate(samples):
-        alone, single = probe.measure(*packed([sample]))
-        torch.testing.assert_close(together[index], alone[0], rtol=1e-4, atol=1e-4)
-        for a, b in zip(joint[index], single[0], strict=True):
+    for sample, together in zip(samples, probe.measure(*packed(samples)), strict=True):
+        (alone,) = probe.measure(*packed([sample]))
+        torch.testing.assert_close(together.logits, alone.logits, rtol=1e-4, atol=1e-4)
+        for a, b in zip(together.layers, alone.layers, strict=True):
             torch.testing.assert_close(a.means, b.means, rtol=1e-5, atol=2e-5, equal_nan=True)
 
 
@@ -104,9 +123,10 @@ def test_the_same_batch_gives_the_same_bits():
     probe = Probe(build("qwen2"))
     samples = [encoded(length, seed=length, vocabulary=23) for length in (50, 90)]
     first, again = probe.measure(*packed(samples)), probe.measure(*packed(samples))
-    assert torch.equal(first[0], again[0])
-    for a, b in zip(first[1][0], again[1][0], strict=True):
-        assert torch.equal(a.means.nan_to_num(), b.means.nan_to_num())
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.logits, other.logits)
+        for a, b in zip(one.layers, other.layers, strict=True):
+            assert torch.equal(a.means.nan_to_num(), b.means.nan_to_num())
 
 
 def test_the_probe_disarms_after_an_error():
@@ -118,7 +138,7 @@ def test_the_probe_disarms_after_an_error():
     with pytest.raises(IndexError):
         probe.measure(ids + 1000, layouts)
     assert model.config._attn_implementation == before and model.lm_head.forward == forward
-    assert torch.isfinite(probe.measure(ids, layouts)[0]).all()
+    assert torch.isfinite(probe.measure(ids, layouts)[0].logits).all()
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,19 @@ def test_random_vocabularies_take_the_type_from_a_head_that_likes_any_word(tmp_p
     assert found["vocabulary_lift"].min() > 1.5 and found["random_lift"].is_not_null().all()
 
 
+def test_a_lift_that_rests_on_one_company_makes_no_financial_head(tmp_path):
+    run_dir = write_run(tmp_path / "run", num_samples=60, num_layers=1, num_heads=1, num_clusters=20)
+    odd_ones = open_tables(run_dir).samples.filter(pl.col("cluster") == "c3")["sample_id"].implode()
+    looks = pl.when(pl.col("sample_id").is_in(odd_ones)).then(1.0).otherwise(0.0).cast(pl.Float32)
+    low = [pl.lit(0.05, dtype=pl.Float32).alias(f) for f in ("diagonal_excluding_first", "previous_token")]
+    low.append(pl.lit(0.05, dtype=pl.Float32).alias("mass_beginning"))
+    edit_table(run_dir, "head_stats", lambda frame: frame.with_columns(*low, mass_financial=looks))
+    edit_table(run_dir, "baselines", lambda frame: frame.with_columns(baseline_financial=pl.lit(0.01).cast(pl.Float32)))
+    found = head_types(open_tables(run_dir), QUICK).row(0, named=True)
+    assert found["vocabulary_lift"] > 1.5 and found["vocabulary_lift_ci_low"] < 1
+    assert "financial" not in found["all_types"]
+
+
 def test_settings_refuse_the_impossible_and_keep_defaults():
     assert AnalysisSettings.from_mapping({"groups": ["is_correct"], "alpha": None, "unknown": 1}) == AnalysisSettings()
     assert AnalysisSettings.from_mapping(None).head_types["financial_lift"] == 1.5

@@ -20,7 +20,10 @@ def run_dir(tmp_path_factory):
 def secret(tmp_path):
     path = tmp_path / "secret.csv"
     path.write_text("password\nhunter2\n")
-    return path
+    pl.read_csv(path).write_parquet(tmp_path / "secret.parquet")
+    pl.read_csv(path).write_ndjson(tmp_path / "secret.jsonl")
+    pl.read_csv(path).write_ipc(tmp_path / "secret.ipc")
+    return path.with_suffix("")
 
 
 def test_a_query_joins_tables_of_shards_and_of_the_analysis(run_dir):
@@ -37,27 +40,27 @@ def test_a_query_joins_tables_of_shards_and_of_the_analysis(run_dir):
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT * FROM read_csv('{secret}')",
-        "select * from READ_CSV ('{secret}')",
-        "SELECT * FROM \"read_csv\"('{secret}')",
-        "SELECT * FROM `read_csv`('{secret}')",
-        "SELECT * FROM read_csv/* why not */('{secret}')",
-        "SELECT * FROM /* a */ read_csv -- b\n ('{secret}')",
-        "SELECT * FROM samples WHERE sample_id IN (SELECT password FROM read_csv('{secret}'))",
-        "WITH c AS (SELECT * FROM read_csv('{secret}')) SELECT * FROM c",
-        "SELECT * FROM samples UNION ALL SELECT * FROM read_csv('{secret}')",
-        "SELECT * FROM samples, read_csv('{secret}')",
-        "FROM read_csv('{secret}')",
-        "EXPLAIN SELECT * FROM read_csv('{secret}')",
-        "SELECT '--' , * FROM read_csv('{secret}')",
-        "SELECT '/*', * FROM read_csv('{secret}') -- */",
-        "SELECT * FROM read_parquet('{secret}')",
-        "SELECT * FROM read_json('{secret}')",
-        "SELECT * FROM read_ipc('{secret}')",
-        "SELECT * FROM scan_csv('{secret}')",
-        "SELECT * FROM '{secret}'",
-        'SELECT * FROM "{secret}"',
-        "CREATE TABLE x AS SELECT * FROM read_csv('{secret}')",
+        "SELECT * FROM read_csv('{secret}.csv')",
+        "select * from READ_CSV ('{secret}.csv')",
+        "SELECT * FROM \"read_csv\"('{secret}.csv')",
+        "SELECT * FROM `read_csv`('{secret}.csv')",
+        "SELECT * FROM read_csv/* why not */('{secret}.csv')",
+        "SELECT * FROM /* a */ read_csv -- b\n ('{secret}.csv')",
+        "SELECT * FROM samples WHERE sample_id IN (SELECT password FROM read_csv('{secret}.csv'))",
+        "WITH c AS (SELECT * FROM read_csv('{secret}.csv')) SELECT * FROM c",
+        "SELECT * FROM samples UNION ALL SELECT * FROM read_csv('{secret}.csv')",
+        "SELECT * FROM samples, read_csv('{secret}.csv')",
+        "FROM read_csv('{secret}.csv')",
+        "EXPLAIN SELECT * FROM read_csv('{secret}.csv')",
+        "SELECT '--' , * FROM read_csv('{secret}.csv')",
+        "SELECT '/*', * FROM read_csv('{secret}.csv') -- */",
+        "SELECT * FROM read_parquet('{secret}.parquet')",
+        "SELECT * FROM read_json('{secret}.jsonl')",
+        "SELECT * FROM read_ipc('{secret}.ipc')",
+        "SELECT * FROM scan_csv('{secret}.csv')",
+        "SELECT * FROM '{secret}.csv'",
+        'SELECT * FROM "{secret}.csv"',
+        "CREATE TABLE x AS SELECT * FROM read_csv('{secret}.csv')",
         "DROP TABLE samples",
         "DELETE FROM samples",
         "TRUNCATE samples",
@@ -71,6 +74,8 @@ def test_a_query_joins_tables_of_shards_and_of_the_analysis(run_dir):
 def test_everything_but_queries_over_the_runs_tables_is_refused(run_dir, secret, query, capsys):
     with pytest.raises(QueryError) as refused:
         run_query(run_dir, query.format(secret=secret))
+    if "(" in query and "{secret}" in query and "CREATE" not in query:
+        assert "is refused" in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert main([str(run_dir), query.format(secret=secret)]) == 2
     printed = capsys.readouterr()

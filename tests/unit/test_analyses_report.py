@@ -7,9 +7,11 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+import statsmodels.api as sm
 
 from analyses import report
 from analyses.findings import CAVEAT
@@ -295,6 +297,14 @@ def test_accuracy_by_hand(plain):
     recalls = samples.group_by("actual_label").agg(pl.col("is_correct").mean())["is_correct"]
     assert found["balanced accuracy"]["value"] == pytest.approx(recalls.mean())
     assert found["accuracy"]["method"] == "clustered" and found["accuracy"]["num_clusters"] < 60
+    is_up = (samples["actual_label"] == "increase").cast(float).to_numpy()
+    columns = np.column_stack([is_up, 1 - is_up])
+    fit = sm.OLS(samples["is_correct"].cast(float).to_numpy(), columns).fit(
+        cov_type="cluster", cov_kwds={"groups": samples["cluster"].to_numpy()}, use_t=True
+    )
+    low, high = fit.t_test([0.5, 0.5]).conf_int()[0]
+    balanced = found["balanced accuracy"]
+    assert balanced["ci_high"] - balanced["ci_low"] == pytest.approx(high - low, rel=0.02)
     for row in found.values():
         assert 0 <= row["ci_low"] < row["value"] < row["ci_high"] <= 1
 

@@ -243,6 +243,25 @@ def test_stored_patterns_are_the_lower_triangle(config_file):
     assert sum(values[i] for i in diagonal) / length == pytest.approx(stats["diagonal"][0], abs=1e-3)
 
 
+def test_optional_statistics_add_their_columns_and_tables(config_file):
+    wanted = ["statistics.norm_weighted=true", "statistics.decision_rows=true", "statistics.rollout=true"]
+    assert main([str(config_file), *wanted, "--stage", "collect"]) == 0
+    run = run_dir(config_file)
+    groups = json.loads((run / "plan.json").read_text())["key_groups"]
+    unit = run / "shards" / "measure-00000"
+    assert pq.read_schema(unit / "head_stats.parquet").equals(
+        table_schema("head_stats", groups, True), check_metadata=True
+    )
+    rows = pl.read_parquet(unit / "decision_rows.parquet")
+    samples = pl.read_parquet(unit / "samples.parquet").select("sample_id", "decision_position")
+    joined = rows.join(samples, on="sample_id")
+    assert (joined["pattern"].list.len() == joined["decision_position"] + 1).all()
+    assert rows.filter(layer=1)["rollout"].list.sum().to_list() == pytest.approx([1.0] * 5, abs=1e-5)
+    assert rows.filter(layer=0)["rollout"].null_count() == 5
+    means = rows.filter(layer=1)["pattern"].list.sum().to_list()
+    assert means == pytest.approx([1.0] * 5, abs=1e-5)
+
+
 def test_verify_finds_what_is_damaged_and_a_new_start_mends_it(config_file, capsys):
     assert main([str(config_file), "--stage", "collect"]) == 0
     run = run_dir(config_file)
