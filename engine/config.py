@@ -127,6 +127,7 @@ class KeyGroup(_Section):
     regex: str | None = None
     segment: str | None = None
     complement_of: str | None = None
+    random_like: str | None = None
 
     @model_validator(mode="after")
     def _one_definition(self) -> KeyGroup:
@@ -150,6 +151,7 @@ class StatisticsSection(_Section):
 
     query_groups: list[str] = ["all", "decision", "response"]
     norm_weighted: bool = False
+    random_groups: int = Field(default=0, ge=0, le=200)
     decision_rows: bool = False
     rollout: bool = False
     top_keys: int = Field(default=10, ge=0, le=1000)
@@ -219,7 +221,6 @@ class Config(_Section):
 _LATER = {
     "causal": "causal analyses",
     "generation.enabled": "generation for rows without an answer",
-    "statistics.random_groups": "random vocabularies",
 }
 """Keys of the contract that this version does not have yet: refused by name rather than ignored."""
 

@@ -42,6 +42,10 @@ def make_plan(config: Config, store: RunStore, facts: ModelFacts) -> dict[str, A
             f"{config.predictions.path}: no sample can be measured; the first of {len(rejects)} rejects is "
             f"{rejects[-1].sample_id}: {rejects[-1].reason}: {rejects[-1].detail}"
         )
+    if groups.random_groups(config.statistics.random_groups):
+        texts = [sample.text for sample in samples]
+        groups = groups.with_random_groups(texts, config.statistics.random_groups, config.run.seed)
+        samples = [groups.applied_to(sample) for sample in samples]
     check_patterns(config, samples)
     units = measure_units(samples, config.cluster.samples_per_shard, config.cluster.tokens_per_batch)
     store.start()
@@ -53,6 +57,9 @@ def make_plan(config: Config, store: RunStore, facts: ModelFacts) -> dict[str, A
     store.write_json("plan/units.json", [{"name": unit.name, "sample_ids": unit.sample_ids} for unit in units])
     summary = plan_summary(config, units, rejects, predictions.num_rows, facts)
     summary["key_groups"] = list(groups.names)
+    summary["random_vocabularies"] = {
+        name: groups.vocabulary[name] for name in groups.names if name in groups.vocabulary and "random" in name
+    }
     summary["warnings"] = plan_warnings(samples)
     store.write_json("plan.json", summary)
     return summary

@@ -37,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.exception("stopped")
         print(f"{error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if options.debug:
+            logging.exception("stopped")
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}{error.strerror or error}. Nothing that was committed is lost; mend this and start again, or "
+              f"choose another run.output.", file=sys.stderr)  # fmt: skip
+        return EXIT_FAILED
     except ValueError as error:
         if options.debug or type(error).__module__.split(".")[0] != "analyses":
             raise

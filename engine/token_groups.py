@@ -7,7 +7,8 @@ holds it. A token belongs to a match when it shares at least one character with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import yaml
 
 from engine.config import Config, KeyGroup
 from engine.errors import ConfigError
-from engine.samples import SEGMENTS, IntArray
+from engine.random_vocabulary import random_vocabularies
+from engine.samples import SEGMENTS, EncodedSample, IntArray
 from engine.schema import QUERY_GROUPS_BUILT_IN
 
 NUM_BEGINNING_TOKENS = 10
@@ -67,6 +69,34 @@ class TokenGroups:
         """Names of the key groups in column order."""
         return tuple(self.key_groups)
 
+    def random_groups(self, num_random: int) -> dict[str, str]:
+        """Return which group each random group is like: those of the config, then ``random_<like>_<number>``.
+
+        Raises
+        ------
+        ConfigError
+            When random groups are wanted and no key group is a vocabulary.
+        """
+        wanted = {name: group.random_like for name, group in self.key_groups.items() if group.random_like}
+        if num_random:
+            like = next((name for name, group in self.key_groups.items() if group.vocabulary), None)
+            if like is None:
+                raise ConfigError("statistics.random_groups: needs a key group that is a vocabulary; there is none.")
+            wanted.update({f"random_{like}_{number}": like for number in range(1, num_random + 1)})
+        return wanted
+
+    def with_random_groups(self, texts: Sequence[str], num_random: int, seed: int) -> TokenGroups:
+        """Return these groups with every random group drawn from the texts."""
+        wanted = self.random_groups(num_random)
+        groups, vocabulary = dict(self.key_groups), dict(self.vocabulary)
+        for like in dict.fromkeys(wanted.values()):
+            names = [name for name, original in wanted.items() if original == like]
+            pattern = self._patterns[like]
+            assert pattern is not None
+            for name, words in zip(names, random_vocabularies(texts, pattern, len(names), seed), strict=True):
+                vocabulary[name], groups[name] = words, KeyGroup(vocabulary=[name])
+        return TokenGroups(vocabulary, groups, self.query_groups)
+
     def _refuse_unknown_names(self) -> None:
         for name, group in self.key_groups.items():
             where = f"key_groups.{name}"
@@ -80,6 +110,9 @@ class TokenGroups:
                 raise ConfigError(
                     f"{where}.segment: {group.segment!r} is unknown; known are {', '.join(KNOWN_SEGMENTS)}."
                 )
+            like = group.random_like
+            if like is not None and (like not in self.key_groups or self.key_groups[like].vocabulary is None):
+                raise ConfigError(f"{where}.random_like: {like!r} must be a key group defined by `vocabulary`.")
             other = group.complement_of
             if other is not None and (other not in self.key_groups or self.key_groups[other].complement_of):
                 raise ConfigError(f"{where}.complement_of: {other!r} must be another key group that is no complement.")
@@ -131,6 +164,8 @@ class TokenGroups:
             if pattern is not None:
                 spans = (match.span() for match in pattern.finditer(text))
                 found[name] = positions_in_spans(spans, char_starts, char_ends)
+            elif group.random_like is not None:
+                found[name] = np.array([], dtype=np.int32)  # drawn once all texts are known
             elif group.segment is not None:
                 found[name] = segment_positions(group.segment, segments, num_prompt_tokens, decision_position)
         everything = np.arange(num_tokens, dtype=np.int32)
@@ -138,6 +173,15 @@ class TokenGroups:
             if group.complement_of is not None:
                 found[name] = np.setdiff1d(everything, found[group.complement_of], assume_unique=True)
         return {name: found[name] for name in self.key_groups}
+
+    def applied_to(self, sample: EncodedSample) -> EncodedSample:
+        """Return an encoded sample with its groups found anew by these definitions."""
+        keys = self.key_positions(
+            sample.text, sample.char_starts, sample.char_ends, sample.segments, sample.num_prompt_tokens,
+            sample.decision_position,
+        )  # fmt: skip
+        queries = self.query_positions(keys, sample.num_tokens, sample.num_prompt_tokens, sample.decision_position)
+        return replace(sample, key_groups=keys, query_groups=queries)
 
     def query_positions(
         self, key_positions: Mapping[str, IntArray], num_tokens: int, num_prompt_tokens: int, decision_position: int
@@ -197,6 +241,8 @@ def default_key_groups(vocabulary: Mapping[str, list[str]]) -> dict[str, KeyGrou
 def term_pattern(terms: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern that matches any of the terms as whole words, the longest first, whatever the case."""
     ordered = sorted({" ".join(term.split()) for term in terms}, key=lambda term: (-len(term), term))
+    if not ordered:
+        return re.compile(r"(?!)")  # matches nothing
     alternatives = "|".join(r"\s+".join(re.escape(word) for word in term.split(" ")) for term in ordered)
     return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
 

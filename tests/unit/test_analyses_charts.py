@@ -92,5 +92,8 @@ def test_words_and_numbers():
     assert p_text(0.00001) == "p < 0.0001" and p_text(0.0312) == "p = 0.031" and p_text(None) == "p unknown"
     assert count_text(1, "company") == "1 company" and count_text(2000, "company") == "2,000 companies"
     assert (
-        visible_token(" net\n") == "·net\\n" and len(visible_token("x" * 100)) == 24 and visible_token("") == "(empty)"
+        visible_token(" net\n") == "␣net\\n"
+        and visible_token(" " * 20) == "␣×20"
+        and len(visible_token("x" * 100)) == 24
+        and visible_token("") == "(empty)"
     )

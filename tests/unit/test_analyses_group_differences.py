@@ -49,6 +49,8 @@ def test_the_planted_difference_is_found_and_nothing_else(planted):
     assert row["ci_low"] < 0.1 < row["ci_high"] and row["ci_low"] <= row["difference"] <= row["ci_high"]
     assert len(found) <= 3, "false discoveries"
     assert row["mean_a"] > row["mean_b"] and row["auc"] > 0.5 and row["effect_size"] > 0
+    ratio = row["difference"] / (row["mean_a"] - row["mean_b"])
+    assert row["effect_size_adjusted"] == pytest.approx(ratio * row["effect_size"], rel=1e-6)
 
 
 def test_the_family_is_every_head_statistic_and_query_group(planted):

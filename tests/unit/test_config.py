@@ -39,7 +39,7 @@ def test_full_pins_one_replica_per_a100():
         ({"decision": {"labels": {"up": ["x"], "down": ["X"]}, "contrast": ["up", "down"]}}, ["spelling", "both"]),
         ({"key_groups": {"a": {"regex": "x", "segment": "system"}}}, ["key_groups.a", "exactly one of"]),
         ({"causal": {"attribution": {"on": True}}}, ["causal", "not available in this version"]),
-        ({"statistics": {"random_groups": 3}}, ["statistics.random_groups", "not available"]),
+        ({"generation": {"enabled": True}}, ["generation.enabled", "not available"]),
         ({"model": {}}, ["model.path", "required"]),
     ],
 )

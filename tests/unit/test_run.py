@@ -284,6 +284,12 @@ def test_a_failed_analysis_leaves_the_measurement(config_file, capsys, monkeypat
     refused(capsys, [config_file, "--stage", "analyze"], 1, "_SUCCESS is missing")
 
 
+def test_an_output_that_cannot_be_written(config_file, tmp_path, capsys):
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    refused(capsys, [config_file, f"run.output={blocked}"], 1, str(blocked), "choose another run.output")
+
+
 def test_a_second_driver_is_refused(config_file, capsys):
     store = RunStore(run_dir(config_file))
     store.root.mkdir(parents=True)

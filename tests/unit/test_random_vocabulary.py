@@ -1,0 +1,78 @@
+import json
+import math
+import random
+
+import polars as pl
+
+from engine.random_vocabulary import random_vocabularies
+from engine.run import main
+from engine.token_groups import term_pattern
+
+WORDS = [f"word{chr(97 + i)}{chr(97 + j)}" for i in range(12) for j in range(10)]
+
+
+def texts(seed=0):
+    """Texts whose first half holds one set of words and whose second half another, with frequencies from 1 to 40."""
+    rng = random.Random(seed)
+    early, late = WORDS[:60], WORDS[60:]
+    weights = [40 / (1 + index % 40) for index in range(60)]
+    return [
+        " ".join([*rng.choices(early, weights, k=60), *rng.choices(late, weights, k=60), "net income", "eps"])
+        for _ in range(30)
+    ]
+
+
+def facts(made, words):
+    counts = [sum(text.split().count(word) for text in made) for word in words]
+    places = [text.split().index(word) / 120 for text in made for word in words if word in text.split()]
+    return sum(counts), sum(places) / len(places)
+
+
+def test_matched_in_frequency_and_position():
+    made = texts()
+    original = WORDS[5:15]
+    drawn = random_vocabularies(made, term_pattern(original), 20, seed=3)
+    count, place = facts(made, original)
+    for words in drawn:
+        assert len(words) == len(set(words)) == len(original) and not set(words) & set(original)
+        other_count, other_place = facts(made, words)
+        assert abs(math.log(other_count / count)) < 0.5 and abs(other_place - place) < 0.15
+    assert len({tuple(words) for words in drawn}) > 10
+
+
+def test_seeded_and_independent_of_the_number_drawn():
+    made, pattern = texts(), term_pattern(WORDS[:5])
+    five = random_vocabularies(made, pattern, 5, seed=1)
+    assert five == random_vocabularies(made, pattern, 5, seed=1) == random_vocabularies(made, pattern, 8, seed=1)[:5]
+    assert five != random_vocabularies(made, pattern, 5, seed=2)
+
+
+def test_words_of_the_vocabulary_are_never_drawn_even_where_they_stand_alone():
+    made = ["net income and income or other things net of words", "income"]
+    (drawn,) = random_vocabularies(made, term_pattern(["net income"]), 1, seed=0)
+    assert not {"net", "income"} & set(drawn) and drawn
+
+
+def test_too_few_words_give_a_smaller_vocabulary():
+    assert random_vocabularies(["a b"], term_pattern(["a", "b"]), 2, seed=0) == [[], []]
+
+
+def test_random_groups_are_measured_in_the_same_pass(config_file):
+    wanted = ["statistics.random_groups=2", "statistics.query_groups=[decision]"]
+    assert main([str(config_file), *wanted, "--stage", "collect"]) == 0
+    run = config_file.parent / "runs" / "test"
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["key_groups"][-2:] == ["random_financial_1", "random_financial_2"]
+    first, second = plan["random_vocabularies"].values()
+    assert first and second and first != second and "income" not in first
+    stats = pl.read_parquet(run / "shards" / "*" / "head_stats.parquet")
+    assert stats["mass_random_financial_1"].min() >= 0 and stats["mass_random_financial_1"].max() > 0
+    samples = pl.read_parquet(run / "shards" / "*" / "samples.parquet")
+    assert (samples["count_random_financial_1"] > 0).all()
+
+
+def test_a_random_group_by_name(config_file):
+    groups = "key_groups={money: {vocabulary: [profit]}, other: {random_like: money}, rest: {complement_of: other}}"
+    assert main([str(config_file), groups, "statistics.query_groups=[all]", "--stage", "collect"]) == 0
+    stats = pl.read_parquet(config_file.parent / "runs" / "test" / "shards" / "*" / "head_stats.parquet")
+    assert ((stats["mass_other"] + stats["mass_rest"]) - 1).abs().max() < 1e-5 and stats["mass_other"].max() > 0
