@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD = re.compile(r"(?<!\w)[^\W\d_]+(?:['’-][^\W\d_]+)*(?!\w)")
 _NUM_NEAREST = 5
 _POSITION_WEIGHT = 4.0
 """How a distance of the whole text's length compares with a factor of e in frequency."""
@@ -54,9 +54,7 @@ def random_vocabularies(
         when the texts have too few other words.
     """
     inside, outside = _word_facts(texts, vocabulary)
-    for word in inside:
-        outside.pop(word, None)
-    names = sorted(outside)
+    names = sorted(word for word in outside if word not in inside and not vocabulary.fullmatch(word))
     counts = np.array([math.log(outside[name].count) for name in names])
     positions = np.array([outside[name].position for name in names])
     originals = sorted(inside, key=lambda word: (-inside[word].count, word))

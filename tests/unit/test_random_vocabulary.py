@@ -53,6 +53,11 @@ def test_words_of_the_vocabulary_are_never_drawn_even_where_they_stand_alone():
     assert not {"net", "income"} & set(drawn) and drawn
 
 
+def test_parts_of_identifiers_are_no_words():
+    (drawn,) = random_vocabularies(["eps rises, direction_of_change <|im_start|> alone"], term_pattern(["eps"]), 1, seed=0)
+    assert set(drawn) <= {"rises", "alone"}
+
+
 def test_too_few_words_give_a_smaller_vocabulary():
     assert random_vocabularies(["a b"], term_pattern(["a", "b"]), 2, seed=0) == [[], []]
 
