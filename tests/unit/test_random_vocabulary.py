@@ -54,7 +54,8 @@ def test_words_of_the_vocabulary_are_never_drawn_even_where_they_stand_alone():
 
 
 def test_parts_of_identifiers_are_no_words():
-    (drawn,) = random_vocabularies(["eps rises, direction_of_change <|im_start|> alone"], term_pattern(["eps"]), 1, seed=0)
+    text = "eps rises, direction_of_change <|im_start|> alone"
+    (drawn,) = random_vocabularies([text], term_pattern(["eps"]), 1, seed=0)
     assert set(drawn) <= {"rises", "alone"}
 
 
