@@ -1,0 +1,1 @@
+"""Explains: from Parquet tables to tests, charts and a report."""

@@ -1,0 +1,261 @@
+"""Tests, charts and a report from the tables of a run: ``python -m analyses.report RUN_DIR [RUN_DIR ...]``.
+
+Everything is written into a temporary folder beside ``analysis/`` and moved into place when it is complete, so a
+failed analysis leaves an earlier one, and ``_SUCCESS``, as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from analyses.analysis_tables import AnalysisTables, compute_tables
+from analyses.compared_runs import write_comparison
+from analyses.described_tables import write_table
+from analyses.exports import as_json, javascript_bundle, vegalite_version, write_chart
+from analyses.figures import Figure, make_figures
+from analyses.findings import CAVEAT, findings
+from analyses.queries import RunError, open_tables
+from analyses.result_files import (
+    PARTIAL,
+    accuracy_lines,
+    attention_results,
+    comparison_results,
+    method_lines,
+    text_report,
+)
+from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
+from analyses.summaries import Overview, overview
+from analyses.themes import THEMES
+
+EXIT_FAILED, EXIT_INPUT = 1, 3
+
+ROWS_SHOWN = 25
+"""Rows of a table that the page shows; the Parquet file has all."""
+
+
+@dataclass(frozen=True)
+class AnalysisResult:
+    """Where an analysis lies, and what it says in short.
+
+    Attributes
+    ----------
+    directory, report, summary
+        The ``analysis`` folder, ``report.html`` and ``analysis_summary_report.txt`` in it.
+    files
+        Every file written.
+    num_tests, num_significant, num_replicated
+        Over all comparisons.
+    sentences
+        The findings on group differences, the verdict first.
+    seconds
+        How long it took.
+    """
+
+    directory: Path
+    report: Path
+    summary: Path
+    files: tuple[Path, ...]
+    num_tests: int
+    num_significant: int
+    num_replicated: int
+    sentences: tuple[str, ...]
+    seconds: float
+
+
+def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
+    """Analyse a run and write its ``analysis`` folder.
+
+    Parameters
+    ----------
+    run_dir
+        A run directory.
+    partial
+        Whether a run without ``_SUCCESS`` is acceptable.
+
+    Raises
+    ------
+    RunError
+        When the directory cannot be analysed.
+    SettingsError
+        When ``run.yaml`` holds an impossible setting.
+    """
+    started = time.perf_counter()
+    run = open_tables(Path(run_dir), partial=partial)
+    settings = AnalysisSettings.from_mapping(run.config.get("analysis"))
+    look = VisualizationSettings.from_mapping(run.config.get("visualization"))
+    tables = compute_tables(run, settings, look)
+    facts = overview(run, settings)
+    target = run.run_dir / "analysis"
+    building = run.run_dir / f".analysis-{os.getpid()}"
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        _write(building, tables, facts)
+        _replace(target, building)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    found = tables.differences.filter(pl.col("pvalue_adjusted") <= settings.alpha)
+    return AnalysisResult(
+        directory=target,
+        report=target / "report.html",
+        summary=target / "analysis_summary_report.txt",
+        files=tuple(sorted(path for path in target.rglob("*") if path.is_file())),
+        num_tests=tables.differences["pvalue"].count(),
+        num_significant=len(found),
+        num_replicated=int(found["is_replicated"].fill_null(False).sum()),
+        sentences=tuple(findings(tables)["difference_map"]),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _replace(target: Path, building: Path) -> None:
+    """Move the finished folder into place; the earlier one is kept until the new one stands."""
+    earlier = target.with_name(f".analysis-earlier-{os.getpid()}")
+    if target.exists():
+        target.rename(earlier)
+    try:
+        building.rename(target)
+    except OSError:
+        if earlier.exists():
+            earlier.rename(target)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _write(folder: Path, tables: AnalysisTables, facts: Overview) -> None:
+    (folder / "tables").mkdir(parents=True)
+    (folder / "visualizations").mkdir()
+    frames = _frames(tables, facts)
+    for name, frame in frames.items():
+        write_table(frame, folder / "tables", name)
+    figures, absent = make_figures(tables)
+    sentences = findings(tables)
+    for figure in figures:
+        specification = figure.specification | {"config": THEMES[tables.look.theme]}
+        write_chart(specification, figure.title, folder / "visualizations" / figure.name, tables.look.formats)
+    _write_json(folder / "attention_analysis_results.json", attention_results(tables, facts))
+    _write_json(folder / "comparison_analysis_results.json", comparison_results(tables, sentences))
+    text = text_report(tables, facts, figures, absent, sentences)
+    (folder / "analysis_summary_report.txt").write_text(text, encoding="utf-8")
+    page = render_page(tables, facts, figures, absent, sentences, frames)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
+    frames = {
+        "group_differences": tables.differences,
+        "head_types": tables.head_types,
+        "head_means": tables.head_means,
+        "layer_profiles": tables.layer_profiles,
+        "key_group_attention": tables.key_group_attention,
+        "accuracy": facts.accuracy,
+        "confusion": facts.confusion,
+        "rejects": facts.rejects,
+        "decision_tokens": facts.decision_tokens,
+    }
+    if tables.decision_top_tokens is not None:
+        frames["decision_top_tokens"] = tables.decision_top_tokens
+    return frames
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def render_page(
+    tables: AnalysisTables,
+    facts: Overview,
+    figures: Sequence[Figure],
+    absent: Mapping[str, str],
+    sentences: Mapping[str, list[str]],
+    frames: Mapping[str, pl.DataFrame],
+) -> str:
+    """Return ``report.html``: one page with every chart, its script embedded once, that opens offline."""
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("analyses"), autoescape=True, trim_blocks=True)
+    environment.filters["number"] = _shown
+    shown = {figure.name: _excerpt(frames[figure.tables[0]]) for figure in figures}
+    version = vegalite_version(figures[0].specification) if figures else None
+    return environment.get_template("report.html.j2").render(
+        facts=facts.facts,
+        title=dict(facts.facts)["Run"],
+        theme=tables.look.theme,
+        partial=PARTIAL if tables.run.is_partial else None,
+        accuracy=facts.accuracy.to_dicts(),
+        confusion=_confusion_grid(facts.confusion),
+        rejects=facts.rejects.to_dicts(),
+        decision_tokens=facts.decision_tokens.head(10).to_dicts(),
+        accuracy_lines=accuracy_lines(facts),
+        caveat=CAVEAT,
+        verdicts=sentences["difference_map"],
+        methods=method_lines(tables),
+        figures=figures,
+        sentences=sentences,
+        absent=absent,
+        excerpts=shown,
+        themes=as_json(THEMES),
+        specifications={figure.name: as_json(figure.specification) for figure in figures},
+        bundle=javascript_bundle(version) if version else "",
+    )
+
+
+def _excerpt(frame: pl.DataFrame) -> dict[str, Any]:
+    """Return the first rows of a table, the smallest p first where it has one; columns of one value are left out."""
+    ordered = frame.sort("pvalue", nulls_last=True) if "pvalue" in frame.columns else frame
+    head = ordered.head(ROWS_SHOWN).drop("method", "note", strict=False)
+    names = head.columns[:14]
+    return {"columns": names, "rows": head.select(names).rows(), "num_rows": len(frame)}
+
+
+def _confusion_grid(confusion: pl.DataFrame) -> dict[str, Any]:
+    predicted = sorted(confusion["predicted_label"].unique())
+    actual = sorted(confusion["actual_label"].unique())
+    counts = {(row[0], row[1]): row[2] for row in confusion.iter_rows()}
+    rows = [(label, [counts.get((label, other), 0) for other in predicted]) for label in actual]
+    return {"predicted": predicted, "rows": rows}
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m analyses.report", description="Tests, charts and a report.")
+    parser.add_argument("run_dir", nargs="+", type=Path, help="run directory; several are compared as well")
+    parser.add_argument("--partial", action="store_true", help="analyse what is committed of an unfinished run")
+    options = parser.parse_args(arguments)
+    try:
+        results = [analyze(path, partial=options.partial) for path in options.run_dir]
+        for result in results:
+            print(f"{result.report}  ({result.seconds:.1f} s)")
+            print("\n".join(f"  {sentence}" for sentence in result.sentences[:3]))
+        if len(results) > 1:
+            print(write_comparison(options.run_dir))
+    except (RunError, SettingsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except Exception as error:
+        print(f"error: the analysis failed, nothing was replaced: {type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

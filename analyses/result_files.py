@@ -1,0 +1,218 @@
+"""The text report and the two JSON files, which keep the top-level keys of the users' old script."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from analyses.analysis_tables import AnalysisTables
+from analyses.attention_profiles import EVERYONE
+from analyses.figures import Figure
+from analyses.findings import CAVEAT
+from analyses.group_differences import Comparison
+from analyses.summaries import Overview
+from analyses.wording import percent_text
+
+NUM_LISTED = 50
+"""Tests that the JSON lists per section, the strongest first; the table holds all."""
+
+
+def attention_results(tables: AnalysisTables, overview: Overview) -> dict[str, Any]:
+    """Return the content of ``attention_analysis_results.json``: summaries per group of samples, no matrices."""
+    shown = tables.comparison
+    is_correctness = shown is not None and (shown.label_a, shown.label_b) == ("correct", "incorrect")
+    labels = ("correct", "incorrect") if is_correctness else (None, None)
+    return _clean(
+        {
+            "correct_predictions": _group_summary(tables, True, labels[0]),
+            "incorrect_predictions": _group_summary(tables, False, labels[1]),
+            "attention_patterns": _attention_summary(tables, EVERYONE)
+            | {
+                "head_types": dict(tables.head_types["head_type"].value_counts(sort=True).iter_rows()),
+                "num_layers": tables.run.num_layers,
+                "num_heads": tables.run.num_heads,
+            },
+            "run": dict(overview.facts),
+            "is_partial": tables.run.is_partial,
+            "accuracy": overview.accuracy.to_dicts(),
+            "confusion": overview.confusion.to_dicts(),
+            "rejects": overview.rejects.to_dicts(),
+            "decision_tokens": overview.decision_tokens.head(tables.look.max_tokens).to_dicts(),
+            "decision_top_tokens": []
+            if tables.decision_top_tokens is None
+            else tables.decision_top_tokens.filter(pl.col("group") == EVERYONE).to_dicts(),
+        }
+    )
+
+
+def _group_summary(tables: AnalysisTables, is_correct: bool, label: str | None) -> dict[str, Any]:
+    num_samples = tables.run.samples.filter(pl.col("is_correct") == is_correct).height
+    return {"num_samples": num_samples} | (_attention_summary(tables, label) if label else {})
+
+
+def _attention_summary(tables: AnalysisTables, label: str) -> dict[str, Any]:
+    """Return weight and lift per key group, and every statistic per layer, of one group of samples."""
+    attention: dict[str, Any] = {}
+    for row in tables.key_group_attention.filter(pl.col("group") == label).to_dicts():
+        told = {name: row[name] for name in ("mean", "ci_low", "ci_high", "num_samples", "num_clusters")}
+        attention.setdefault(row["query_group"], {}).setdefault(row["key_group"], {})[row["measure"]] = told
+    profiles: dict[str, Any] = {}
+    ordered = tables.layer_profiles.filter(pl.col("group") == label).sort("layer")
+    for (query_group, statistic), rows in ordered.group_by("query_group", "statistic", maintain_order=True):
+        profiles.setdefault(str(query_group), {})[str(statistic)] = rows["mean"].round_sig_figs(5).to_list()
+    return {"key_group_attention": attention, "layer_profiles": profiles}
+
+
+def comparison_results(tables: AnalysisTables, sentences: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the content of ``comparison_analysis_results.json``."""
+    vocabulary = tables.key_group_attention.filter(
+        (pl.col("group") == EVERYONE) & pl.col("kind").is_in(["union", "category"])
+    )
+    wanted = ("query_group", "key_group", "measure", "difference", "difference_ci_low", "difference_ci_high")
+    settings = tables.settings
+    return _clean(
+        {
+            "financial_attention_differences": vocabulary.select(*wanted, "pvalue", "pvalue_adjusted").to_dicts(),
+            "head_specialization_differences": {
+                "head_types": dict(tables.head_types["head_type"].value_counts(sort=True).iter_rows()),
+                "strongest_per_type": _strongest_per_type(tables),
+            },
+            "statistical_differences": {
+                comparison.name: _family_summary(tables, comparison) for comparison in tables.comparisons
+            },
+            "settings": {
+                "alpha": settings.alpha,
+                "correction": settings.correction,
+                "permutations": settings.permutations,
+                "cluster_by": settings.cluster_by,
+                "covariates": list(settings.covariates),
+                "confirmation_fraction": settings.confirmation_fraction,
+                "seed": tables.run.seed,
+            },
+            "findings": dict(sentences),
+            "caveat": CAVEAT,
+        }
+    )
+
+
+def _strongest_per_type(tables: AnalysisTables) -> list[dict[str, Any]]:
+    """Return, for each head type, the test with the smallest p among its heads."""
+    tested = tables.tested.drop_nulls("pvalue").sort("pvalue")
+    if tested.is_empty():
+        return []
+    typed = tested.join(tables.head_types.select("layer", "head", "head_type"), on=["layer", "head"], how="left")
+    return typed.unique("head_type", keep="first", maintain_order=True).drop("method", "note").to_dicts()
+
+
+def _family_summary(tables: AnalysisTables, comparison: Comparison) -> dict[str, Any]:
+    tested = tables.tests_of(comparison.name).drop_nulls("pvalue")
+    found = tested.filter(pl.col("pvalue_adjusted") <= tables.settings.alpha)
+    return {
+        "a": comparison.label_a,
+        "b": comparison.label_b,
+        "num_a": int(comparison.is_a.sum()),
+        "num_b": int(comparison.is_b.sum()),
+        "problem": comparison.problem or None,
+        "num_tests": len(tested),
+        "num_significant": len(found),
+        "num_significant_max_t": tested.filter(pl.col("pvalue_max_t") <= tables.settings.alpha).height,
+        "num_replicated": int(found["is_replicated"].fill_null(False).sum()),
+        "methods": sorted(tested["method"].drop_nulls().unique()),
+        "strongest": tested.sort("pvalue").head(NUM_LISTED).drop("comparison", "method", "note").to_dicts(),
+    }
+
+
+def _clean(content: Any) -> Any:
+    """Return JSON-ready content: NaN and infinities become null."""
+    if isinstance(content, Mapping):
+        return {str(key): _clean(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_clean(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def text_report(
+    tables: AnalysisTables,
+    overview: Overview,
+    figures: list[Figure],
+    absent: Mapping[str, str],
+    sentences: Mapping[str, list[str]],
+) -> str:
+    """Return ``analysis_summary_report.txt``: the report's content without its charts."""
+    blocks = [_heading("Headledger: attention of every head behind recorded predictions", "=")]
+    if tables.run.is_partial:
+        blocks.append(_wrap(PARTIAL))
+    blocks.append("\n".join(_wrap(f"{name}: {value}") for name, value in overview.facts))
+    blocks.append(_heading("How well the model did", "-"))
+    blocks.append("\n".join(_wrap(f"* {line}") for line in accuracy_lines(overview)))
+    for figure in figures:
+        if sentences.get(figure.name):
+            blocks.append(_heading(figure.title, "-"))
+            blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences[figure.name]))
+    if "difference_map" in absent:
+        blocks.append(_heading("Group differences", "-"))
+        blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences["difference_map"]))
+    if absent:
+        blocks.append(_heading("Not in this report", "-"))
+        blocks.append("\n".join(_wrap(f"* {name}: {reason}") for name, reason in absent.items()))
+    blocks.append(_heading("How to read this", "-"))
+    blocks.append(_wrap(CAVEAT))
+    blocks.append("\n".join(_wrap(f"* {line}") for line in method_lines(tables)))
+    return "\n\n".join(blocks) + "\n"
+
+
+PARTIAL = "PARTIAL RUN: it is not finished. These are the shards committed so far; numbers will change."
+
+
+def accuracy_lines(overview: Overview) -> list[str]:
+    """Return accuracy, confusion and rejects as lines of text."""
+    lines = [
+        f"{row['measure']}: {percent_text(row['value'])} ({row['method']} interval {percent_text(row['ci_low'])} to "
+        f"{percent_text(row['ci_high'])}, n = {row['num_samples']:,})"
+        for row in overview.accuracy.to_dicts()
+    ]
+    counted = "actual {actual_label}, predicted {predicted_label}: {num_samples:,}"
+    lines.extend(counted.format(**row) for row in overview.confusion.to_dicts())
+    lines.extend("rejected at {stage}, {reason}: {num_samples:,}".format(**row) for row in overview.rejects.to_dicts())
+    if overview.rejects.is_empty():
+        lines.append("rejected: none")
+    return lines
+
+
+def method_lines(tables: AnalysisTables) -> list[str]:
+    """Return what was tested and how, as lines of text."""
+    settings = tables.settings
+    covariates = ", ".join(settings.covariates) or "no covariates"
+    lines = [
+        "Each test is an ordinary least squares regression of one head's statistic on the group, the predicted label, "
+        f"their interaction and {covariates}; the quoted difference is the average marginal effect of the group. "
+        f"Errors are clustered by {settings.cluster_by} (CR1, Student's t with clusters - 1 degrees of freedom).",
+        "The declared family of a comparison is every head x statistic x query group; p-values are adjusted over all "
+        f"of it ({settings.correction}, alpha {settings.alpha:g}).",
+        "Welch's t-test, Mann-Whitney with AUC and Hedges g are unadjusted and treat samples as independent.",
+    ]
+    if settings.permutations:
+        lines.append(
+            f"Max-T (Westfall-Young) uses {settings.permutations:,} random sign flips per cluster (Freedman-Lane, seed "
+            f"{tables.run.seed})."
+        )
+    if settings.confirmation_fraction:
+        lines.append(
+            f"Replicated means: significant after adjustment on {100 * (1 - settings.confirmation_fraction):g} % of "
+            "the clusters, and the same sign with p below alpha on the others."
+        )
+    methods = tables.differences["method"].drop_nulls().unique().sort().to_list()
+    lines.extend(f"Model fitted: {method}." for method in methods if "dropped" in method)
+    return lines
+
+
+def _heading(text: str, line: str) -> str:
+    return f"{text}\n{line * len(text)}"
+
+
+def _wrap(text: str) -> str:
+    return textwrap.fill(text, 110, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

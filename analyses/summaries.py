@@ -1,0 +1,166 @@
+"""What was run and how well the model did: counts, accuracy with intervals, rejects, decision tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from analyses.queries import RunTables, cluster_codes
+from analyses.settings import AnalysisSettings
+from analyses.significance import clustered_mean, wilson_interval
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Facts about a run, each frame a table of its own.
+
+    Attributes
+    ----------
+    facts
+        What was run, as (what, value) in reading order.
+    accuracy
+        ``measure, value, ci_low, ci_high, num_samples, num_clusters, method``.
+    confusion
+        ``actual_label, predicted_label, num_samples``.
+    rejects
+        ``stage, reason, num_samples``.
+    decision_tokens
+        ``decision_token, predicted_label, num_samples``, most frequent first.
+    """
+
+    facts: list[tuple[str, str]]
+    accuracy: pl.DataFrame
+    confusion: pl.DataFrame
+    rejects: pl.DataFrame
+    decision_tokens: pl.DataFrame
+
+
+def overview(tables: RunTables, settings: AnalysisSettings) -> Overview:
+    """Summarise a run."""
+    labels = ["actual_label", "predicted_label"]
+    counted = tables.samples.with_columns(pl.col(labels).fill_null("unknown"))
+    confusion = counted.group_by(labels).agg(num_samples=pl.len()).sort(labels)
+    tokens = counted.drop_nulls("decision_token").group_by("decision_token", "predicted_label")
+    return Overview(
+        facts=_facts(tables, settings),
+        accuracy=accuracy(tables, settings),
+        confusion=confusion,
+        rejects=_rejects(tables),
+        decision_tokens=tokens.agg(num_samples=pl.len()).sort(
+            "num_samples", "decision_token", descending=[True, False]
+        ),
+    )
+
+
+def accuracy(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
+    """Return accuracy, recall per label, balanced accuracy and the share of the most frequent label.
+
+    Intervals are clustered where there are clusters enough, Wilson's where each sample stands alone.
+    """
+    cluster = cluster_codes(tables, settings.cluster_by)
+    samples = tables.samples
+    is_known = samples["is_correct"].is_not_null().to_numpy()
+    is_correct = samples["is_correct"].fill_null(False).to_numpy()
+    actual = samples["actual_label"].fill_null("unknown").to_numpy()
+    confidence = 1 - settings.alpha
+    rows = [_proportion("accuracy", is_correct[is_known], cluster[is_known], confidence)]
+    levels = sorted({label for label in actual[is_known] if label != "unknown"})
+    if levels:
+        chosen = [is_known & (actual == label) for label in levels]
+        largest = int(np.argmax([rows_of.sum() for rows_of in chosen]))
+        always = chosen[largest][is_known]
+        rows.append(_proportion(f'always "{levels[largest]}"', always, cluster[is_known], confidence))
+        recalls = [
+            _proportion(f'correct when "{label}" happened', is_correct[rows_of], cluster[rows_of], confidence)
+            for label, rows_of in zip(levels, chosen, strict=True)
+        ]
+        if len(levels) > 1:
+            rows.append(_balanced(is_correct, actual, levels, is_known, cluster, confidence))
+        rows.extend(recalls)
+    return pl.DataFrame(rows, schema=_ACCURACY_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+_ACCURACY_SCHEMA: dict[str, Any] = {
+    "measure": pl.String,
+    "value": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+    "num_samples": pl.Int32,
+    "num_clusters": pl.Int32,
+    "method": pl.String,
+}
+
+
+def _proportion(measure: str, hits: np.ndarray, cluster: np.ndarray, confidence: float) -> tuple[Any, ...]:
+    num_clusters = len(np.unique(cluster))
+    if len(hits) == 0:
+        return measure, float("nan"), float("nan"), float("nan"), 0, 0, "no sample"
+    wilson = wilson_interval(int(hits.sum()), len(hits), confidence)
+    if num_clusters < 2 or num_clusters == len(hits) or hits.all() or not hits.any():
+        return measure, float(hits.mean()), *wilson, len(hits), num_clusters, "Wilson"
+    estimate = clustered_mean(hits[:, None].astype(np.float64), cluster, confidence)
+    low, high = max(0.0, float(estimate.ci_low[0])), min(1.0, float(estimate.ci_high[0]))
+    return measure, float(hits.mean()), low, high, len(hits), num_clusters, "clustered"
+
+
+def _balanced(
+    is_correct: np.ndarray,
+    actual: np.ndarray,
+    levels: list[str],
+    is_known: np.ndarray,
+    cluster: np.ndarray,
+    confidence: float,
+) -> tuple[Any, ...]:
+    """Return the mean of the labels' recalls; its error is that of the mean of their influence functions."""
+    known = is_known & np.isin(actual, levels)
+    hits, labels, codes = is_correct[known].astype(np.float64), actual[known], cluster[known]
+    value, influence = 0.0, np.zeros(len(hits))
+    for label in levels:
+        rows = labels == label
+        recall = hits[rows].mean()
+        value += recall / len(levels)
+        influence[rows] += (hits[rows] - recall) * len(hits) / (rows.sum() * len(levels))
+    estimate = clustered_mean(influence[:, None], codes, confidence)
+    low, high = value + float(estimate.ci_low[0]), value + float(estimate.ci_high[0])
+    num_clusters = len(np.unique(codes))
+    return "balanced accuracy", value, max(0.0, low), min(1.0, high), len(hits), num_clusters, "clustered"
+
+
+def _rejects(tables: RunTables) -> pl.DataFrame:
+    schema: dict[str, Any] = {"stage": pl.String, "reason": pl.String, "num_samples": pl.Int64}
+    found = tables.tables.get("rejects")
+    if found is not None:
+        counted = found.group_by("stage", "reason").agg(num_samples=pl.len().cast(pl.Int64))
+        return counted.sort("num_samples", "reason", descending=[True, False]).collect()
+    planned = tables.plan.get("rejects_by_reason") or {}
+    return pl.DataFrame([("plan", str(reason), int(count)) for reason, count in planned.items()], schema, orient="row")
+
+
+def _facts(tables: RunTables, settings: AnalysisSettings) -> list[tuple[str, str]]:
+    config, run, samples = tables.config, tables.run, tables.samples
+    tokens = samples["num_tokens"].drop_nulls()
+    facts = [
+        ("Run", str((config.get("run") or {}).get("name") or tables.run_dir.name)),
+        ("Model", str((config.get("model") or {}).get("path") or "not recorded")),
+        ("Predictions", str((config.get("predictions") or {}).get("path") or "not recorded")),
+        ("Samples", f"{len(samples):,}"),
+        ("Clusters", f"{len(np.unique(cluster_codes(tables, settings.cluster_by))):,} by {settings.cluster_by}"),
+        ("Heads", f"{tables.num_layers} layers x {tables.num_heads} query heads"),
+        ("Attention of", ", ".join(tables.query_groups)),
+        ("Attention to", ", ".join(name.replace("_", " ") for name in tables.key_groups)),
+    ]
+    if len(tokens):
+        facts.insert(4, ("Tokens per sample", f"median {tokens.median():,.0f}, {tokens.min():,} to {tokens.max():,}"))
+    for name, key in (("Device", "device"), ("Commit", "commit"), ("Seed", "seed")):
+        if run.get(key) not in (None, "", {}):
+            facts.append((name, _plain(run[key])))
+    return facts
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
