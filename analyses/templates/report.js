@@ -22,22 +22,17 @@ function choices(embedded) {
   return known;
 }
 
-const waiting = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    waiting.unobserve(entry.target);
-    draw(entry.target);
-  }
-}, { rootMargin: "600px" });
-
 const places = [...document.querySelectorAll(".chart")];
-places.forEach((place) => waiting.observe(place));
+
+// All of them, one after the other from the top, so that every chart is there for printing and for a screenshot
+// without scrolling.
+async function drawAll() {
+  for (const place of places) await draw(place);
+}
+
+const drawn = drawAll();
 
 document.getElementById("theme").addEventListener("click", () => {
   page.dataset.theme = page.dataset.theme === "dark" ? "light" : "dark";
-  places.filter((place) => views.has(place.dataset.chart)).forEach(draw);
-});
-
-window.addEventListener("beforeprint", () => {
-  places.filter((place) => !views.has(place.dataset.chart)).forEach(draw);
+  drawn.then(() => places.forEach(draw));
 });
