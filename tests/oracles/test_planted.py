@@ -128,4 +128,4 @@ def test_no_other_head_looks_like_a_planted_one(stats):
         same = [(layer, head) for layer, head, value in ranked if value > ranked[0][2] - 1e-4]
         assert planted.HEADS[behaviour] in same
         if behaviour != "uniform":
-            assert len(same) == 1 and ranked[1][2] < ranked[0][2] / 2
+            assert len(same) == 1 and ranked[1][2] < 0.7 * ranked[0][2]
