@@ -64,23 +64,48 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
         )
     text = model_config.get_text_config()
     dtype = config.model.dtype if config.model.dtype != "auto" else str(getattr(text, "dtype", None) or "float32")
+    rope = _rope(text)
     facts = ModelFacts(
         num_layers=geometry.num_layers,
         num_heads=geometry.num_heads,
         num_parameters=_num_parameters(model_config, config.model.trust_remote_code),
-        max_tokens=_context(text),
+        max_tokens=_context(text, rope),
         hidden_size=int(text.hidden_size),
         dtype=dtype.removeprefix("torch."),
+        rope_kind=rope.get("rope_type"),
+        rope_original=rope.get("original"),
     )
     return facts, ""
 
 
-def _context(text_config: Any) -> int | None:
+def _rope(text_config: Any) -> dict[str, Any]:
+    """Return kind, original context and factor of rotary scalings that depend on the sequence's length."""
+    parameters = getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None) or {}
+    if not isinstance(parameters, dict):
+        return {}
+    layered = [part for part in parameters.values() if isinstance(part, dict) and "rope_type" in part]
+    for part in layered or [parameters]:
+        kind = part.get("rope_type")
+        if kind in ("longrope", "dynamic"):
+            original = part.get("original_max_position_embeddings") or _positions(text_config)
+            return {"rope_type": kind, "original": original, "factor": part.get("factor")}
+    return {}
+
+
+def _positions(text_config: Any) -> int | None:
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
         value = getattr(text_config, name, None)
         if value:
             return int(value)
     return None
+
+
+def _context(text_config: Any, rope: dict[str, Any]) -> int | None:
+    """Return the longest sequence that the model takes; dynamic scaling stretches the stated one by its factor."""
+    positions = _positions(text_config)
+    if positions is not None and rope.get("rope_type") == "dynamic":
+        return int(positions * float(rope["factor"] or 1))
+    return positions
 
 
 def _num_parameters(model_config: Any, trust_remote_code: bool) -> int | None:

@@ -7,7 +7,7 @@ the same way everywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from engine.errors import ConfigError
 from engine.samples import EncodedSample, Reject
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+Regime = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class Unit:
         return [sample.sample_id for batch in self.batches for sample in batch]
 
 
-def measure_units(samples: Sequence[EncodedSample], samples_per_shard: int, tokens_per_batch: int) -> list[Unit]:
+def measure_units(
+    samples: Sequence[EncodedSample], samples_per_shard: int, tokens_per_batch: int, regime: Regime | None = None
+) -> list[Unit]:
     """Cut samples, in file order, into units, and pack each unit's samples into batches.
 
     Parameters
@@ -42,26 +47,32 @@ def measure_units(samples: Sequence[EncodedSample], samples_per_shard: int, toke
         Samples of a unit; the last may hold fewer.
     tokens_per_batch
         Tokens of a packed batch at most; a sample longer than that gets a batch of its own.
+    regime
+        Which samples may share a batch, by their length; all of them when None.
     """
     units = []
     for number, start in enumerate(range(0, len(samples), samples_per_shard)):
         part = samples[start : start + samples_per_shard]
-        units.append(Unit(f"measure-{number:05d}", pack(part, tokens_per_batch)))
+        units.append(Unit(f"measure-{number:05d}", pack(part, tokens_per_batch, regime)))
     return units
 
 
-def pack(samples: Sequence[EncodedSample], tokens_per_batch: int) -> list[list[EncodedSample]]:
+def pack(
+    samples: Sequence[EncodedSample], tokens_per_batch: int, regime: Regime | None = None
+) -> list[list[EncodedSample]]:
     """Pack samples first-fit, the longest first; equal lengths keep their order."""
     batches: list[list[EncodedSample]] = []
-    free: list[int] = []
+    free: list[tuple[int, object]] = []
     for sample in sorted(samples, key=lambda sample: -sample.num_tokens):
-        fitting = next((i for i, room in enumerate(free) if room >= sample.num_tokens), None)
+        kind = regime(sample.num_tokens) if regime else None
+        fits = (i for i, (room, other) in enumerate(free) if room >= sample.num_tokens and other == kind)
+        fitting = next(fits, None)
         if fitting is None:
             batches.append([])
-            free.append(tokens_per_batch)
+            free.append((tokens_per_batch, kind))
             fitting = len(batches) - 1
         batches[fitting].append(sample)
-        free[fitting] -= sample.num_tokens
+        free[fitting] = (free[fitting][0] - sample.num_tokens, kind)
     return batches
 
 
@@ -75,6 +86,19 @@ class ModelFacts:
     max_tokens: int | None = None
     hidden_size: int | None = None
     dtype: str = "float32"
+    rope_kind: str | None = None
+    rope_original: int | None = None
+
+    def rope_regime(self, num_tokens: int) -> object:
+        """Return what the rotary frequencies of a sequence depend on beside the position.
+
+        ``longrope`` has one set of frequencies up to the original context and another beyond it; ``dynamic`` has one
+        per length beyond it. Both look at the longest position of the whole packed row, so only sequences of one
+        regime may share it.
+        """
+        if self.rope_original is None or num_tokens <= self.rope_original:
+            return 0
+        return num_tokens if self.rope_kind == "dynamic" else 1
 
 
 def check_layers(config: Config, facts: ModelFacts) -> None:

@@ -47,7 +47,8 @@ def make_plan(config: Config, store: RunStore, facts: ModelFacts) -> dict[str, A
         groups = groups.with_random_groups(texts, config.statistics.random_groups, config.run.seed)
         samples = [groups.applied_to(sample) for sample in samples]
     check_patterns(config, samples)
-    units = measure_units(samples, config.cluster.samples_per_shard, config.cluster.tokens_per_batch)
+    cluster = config.cluster
+    units = measure_units(samples, cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime)
     store.start()
     for stale in store.encoded.glob("*.parquet"):
         stale.unlink()

@@ -8,6 +8,7 @@ import torch
 import transformers as hf
 
 from engine.attention.reductions import sequence_layout
+from engine.plan import ModelFacts, pack
 from engine.probe import Probe, UnsupportedModelError
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
@@ -23,6 +24,15 @@ FAMILIES = {
     "qwen2_mqa": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SMALL, num_key_value_heads=1)),
     "qwen3": lambda: hf.Qwen3ForCausalLM(hf.Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=16)),
     "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**SMALL, num_key_value_heads=2)),
+    "qwen2.5_yarn": lambda: hf.Qwen2ForCausalLM(
+        hf.Qwen2Config(**SMALL, num_key_value_heads=2, rope_parameters={
+            "rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 32})
+    ),
+    "llama3_rope": lambda: hf.LlamaForCausalLM(
+        hf.LlamaConfig(**SMALL, num_key_value_heads=2, attention_bias=True, rope_parameters={
+            "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32})
+    ),
     "mistral": lambda: hf.MistralForCausalLM(hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=20)),
     "gemma2": lambda: hf.Gemma2ForCausalLM(
         hf.Gemma2Config(
@@ -30,11 +40,48 @@ FAMILIES = {
             attn_logit_softcapping=8.0, final_logit_softcapping=10.0,
         )
     ),
+    "gemma3": lambda: hf.Gemma3ForCausalLM(
+        hf.Gemma3TextConfig(
+            **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=16, query_pre_attn_scalar=16,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        )
+    ),
     "phi3": lambda: hf.Phi3ForCausalLM(hf.Phi3Config(**SMALL, num_key_value_heads=2, pad_token_id=0)),
     "gpt2": lambda: hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=23, n_embd=32, n_layer=3, n_head=4, n_positions=512)),
     "gpt_neox": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**SMALL)),
 }  # fmt: skip
-WINDOWS = {"mistral": [20, 20, 20], "gemma2": [16, None, 16]}
+WINDOWS = {"mistral": [20, 20, 20], "gemma2": [16, None, 16], "gemma3": [16, None, 16]}
+
+BY_LENGTH = {
+    "llama_dynamic": (
+        lambda: hf.LlamaForCausalLM(
+            hf.LlamaConfig(
+                **{**SMALL, "max_position_embeddings": 32},
+                num_key_value_heads=2,
+                rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0},
+            )
+        ),
+        ModelFacts(rope_kind="dynamic", rope_original=32),
+    ),
+    "phi3_longrope": (
+        lambda: hf.Phi3ForCausalLM(
+            hf.Phi3Config(
+                **SMALL,
+                num_key_value_heads=2,
+                pad_token_id=0,
+                original_max_position_embeddings=32,
+                rope_parameters={
+                    "rope_type": "longrope",
+                    "rope_theta": 1e4,
+                    "short_factor": [1.0] * 4,
+                    "long_factor": [3.0, 5.0, 7.0, 9.0],
+                    "original_max_position_embeddings": 32,
+                },
+            )
+        ),
+        ModelFacts(rope_kind="longrope", rope_original=32),
+    ),
+}
 
 
 def build(family):
@@ -86,6 +133,29 @@ def test_packed_statistics_equal_eager_patterns_one_by_one(family):
                         bound = 4 * tolerance(QUANTITY.get(name, "mass")).atol
                         value = float(found[layer].means[head, group, index])
                         assert abs(value - means[name]) <= bound, (family, name, layer, head, group)
+
+
+@pytest.mark.parametrize("family", BY_LENGTH)
+def test_scalings_that_look_at_the_longest_position_are_packed_by_regime(family):
+    """Whatever was measured before and whatever shares the batch, a sample gets its own frequencies."""
+    make, facts = BY_LENGTH[family]
+    torch.manual_seed(0)
+    model = make().eval()
+    randomize(model, seed=4, scale=0.3)
+    samples = [encoded(length, seed=length, vocabulary=23) for length in (90, 60, 20, 31, 60)]
+    batches = pack(samples, 1000, facts.rope_regime)
+    assert sum(map(len, batches)) == 5 and 1 < len(batches) < 5
+    probe = Probe(model)
+    for batch in [*batches, *reversed(batches)]:
+        for sample, found in zip(batch, probe.measure(*packed(batch)), strict=True):
+            fresh = make().eval()
+            fresh.load_state_dict(model.state_dict())
+            with torch.no_grad():
+                expected = fresh(torch.from_numpy(sample.input_ids.astype(np.int64))[None]).logits
+            torch.testing.assert_close(found.logits, expected[0, sample.decision_position], rtol=1e-4, atol=1e-4)
+    mixed = Probe(model).measure(*packed(samples))
+    apart = [found for sample in samples for found in probe.measure(*packed([sample]))]
+    assert any((a.logits - b.logits).abs().max() > 1e-3 for a, b in zip(mixed, apart, strict=True))
 
 
 @pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt2"])
