@@ -148,6 +148,7 @@ class Probe:
         num_layers = self.geometry.num_layers
         collected: list[list[LayerStatistics | None]] = [[None] * num_layers for _ in layouts]
         scores: list[list[LayerScores]] = [[] for _ in layouts]
+        kept = [self._storage(layout) for layout in layouts]
 
         def handle(
             module: nn.Module, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking
@@ -163,7 +164,9 @@ class Probe:
                 output[rows] = part.to(output.dtype)
                 if collected[index][layer] is not None:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
-                collected[index][layer] = statistics
+                means, decisions = kept[index]
+                means[layer], decisions[layer] = statistics.means, statistics.decision_pattern
+                collected[index][layer] = LayerStatistics(means[layer], decisions[layer], statistics.patterns)
                 if self.with_rollout:
                     scores[index].append(LayerScores(query[:, rows], key[:, rows], masking))
             self.windows[layer] = masking.window
@@ -182,6 +185,20 @@ class Probe:
             )
             for index, (layout, layers) in enumerate(zip(layouts, complete, strict=True))
         ]  # fmt: skip
+
+    def _storage(self, layout: SequenceLayout) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return room for a sequence's statistics of all layers.
+
+        Taken before the forward: small tensors that outlive a layer would otherwise be carved out of the large blocks
+        that its activations leave free, so that the next layer needs new ones.
+        """
+        num_layers, num_heads = self.geometry.num_layers, self.geometry.num_heads
+        groups = layout.query_weights.shape[0]
+        like = layout.indicators
+        return (
+            like.new_empty((num_layers, num_heads, groups, layout.num_statistics(self.norm_weighted))),
+            like.new_empty((num_layers, num_heads, layout.num_tokens)),
+        )
 
 
 def decision_logits(model: PreTrainedModel, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]) -> torch.Tensor:
