@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+from transformers import AttentionInterface, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from data.curriculum import DRILL, FULL, Curriculum, Pair, Stage
 from data.demo_tokenizer import END, END_OF_TEXT, train_tokenizer
@@ -206,7 +206,7 @@ def start_or_resume(args: argparse.Namespace, source: Curriculum) -> tuple[Any, 
     if args.resume:
         model = Qwen2ForCausalLM.from_pretrained(args.resume, dtype=torch.float32)
         record = json.loads((args.resume / "training_log.json").read_text())
-        return model, AutoTokenizer.from_pretrained(args.resume), record["phases"]
+        return model, PreTrainedTokenizerFast.from_pretrained(args.resume), record["phases"]
     chat = CHAT_TEXT.format(system=SYSTEM_PROMPT)
     pairs = [source.pair(FULL if i % 3 else DRILL) for i in range(TOKENIZER_TEXTS)]
     corpus = [text for pair in pairs for text in (chat, pair.user or "", pair.answer)]
