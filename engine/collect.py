@@ -15,7 +15,7 @@ from engine.worker import UnitWorker
 
 
 def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[str, int]:
-    """Bring every planned unit to a commit, verify the run and publish it.
+    """Bring every planned unit to a commit and verify the run; publishing it is left to the caller.
 
     Returns
     -------
@@ -41,7 +41,6 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
             f"{store.root}: every sample was rejected while it was measured, the first because: {first} Nothing was "
             f"published; the rejects are in {store.shards}/*/rejects.parquet."
         )
-    store.publish(summary)
     return summary
 
 

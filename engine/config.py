@@ -6,6 +6,7 @@ Unknown keys are refused with the nearest known name, and every error names the 
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,13 +17,13 @@ from engine.errors import ConfigError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, coerce_numbers_to_str=True)
 
 
 class RunSection(_Section):
     """Where a run lies and its seed."""
 
-    name: str = Field(default="run", min_length=1, pattern=r"^[^/\\\x00]+$")
+    name: str = Field(default="run", pattern=r"^[^/\\\x00]*[^/\\\x00.][^/\\\x00]*$")
     output: str = "runs"
     seed: int = Field(default=0, ge=0)
 
@@ -82,7 +83,7 @@ class DecisionSection(_Section):
         "increase": ["increase", "increases", "increased"],
         "decrease": ["decrease", "decreases", "decreased"],
     }
-    contrast: list[str] = ["increase", "decrease"]
+    contrast: list[str] = []
     field: str | None = "direction_of_eps_change"
     locate: Literal["auto", "field", "text"] = "auto"
 
@@ -100,6 +101,10 @@ class DecisionSection(_Section):
     def _contrast_is_two_labels(self) -> DecisionSection:
         if len(self.labels) < 2:
             raise ValueError(f"labels has {len(self.labels)} label(s), at least two are needed")
+        if not self.contrast:
+            self.contrast = list(self.labels)[:2]
+        if self.locate == "field" and not self.field:
+            raise ValueError("locate is 'field', which needs field, the name of the JSON field with the label")
         if len(self.contrast) != 2 or len(set(self.contrast)) != 2:
             raise ValueError(f"contrast is {self.contrast}, it must name two different labels")
         for label in self.contrast:
@@ -118,6 +123,11 @@ class GenerationSection(_Section):
     """Answers for rows without one (not available yet: such rows are rejected)."""
 
     enabled: Literal[False] = False
+    max_new_tokens: int = Field(default=1024, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    do_sample: bool = False
+    seed: int = Field(default=0, ge=0)
 
 
 class KeyGroup(_Section):
@@ -218,11 +228,15 @@ class Config(_Section):
     cluster: ClusterSection = ClusterSection()
 
 
-_LATER = {
-    "causal": "causal analyses",
-    "generation.enabled": "generation for rows without an answer",
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, so that labels such as yes and no stay words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-"""Keys of the contract that this version does not have yet: refused by name rather than ignored."""
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
 
 
 def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Config, dict[str, Any]]:
@@ -269,7 +283,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a UTF-8 text file: {error}.") from None
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(tree, dict):
@@ -291,30 +305,39 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section.")
         node = child
     try:
-        node[last] = yaml.safe_load(text)
+        node[last] = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is not YAML: {' '.join(str(error).split())}.") from None
 
 
 def _refuse_unavailable(tree: dict[str, Any], path: Path) -> None:
-    for key, what in _LATER.items():
-        node: Any = tree
-        *parents, last = key.split(".")
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            continue
-        if node[last]:
-            raise ConfigError(f"{path}: {key}: {what} are not available in this version; remove the key.")
-        if key != "generation.enabled":
-            del node[last]
+    """Refuse what the contract names and this version lacks; keys of it that are switched off may stand."""
+    causal = tree.pop("causal", None)
+    wanted = [name for name, value in causal.items() if value is not None] if isinstance(causal, dict) else causal
+    missing = {"causal": wanted and "causal analyses", "generation.enabled": "", "model.attention": ""}
+    if _at(tree, "generation", "enabled"):
+        missing["generation.enabled"] = "generation for rows without an answer"
+    if _at(tree, "model", "attention") == "fused":
+        missing["model.attention"] = "the fused kernel (use auto or blocked)"
+    groups = tree.get("key_groups")
+    for name, group in groups.items() if isinstance(groups, dict) else ():
+        if isinstance(group, dict) and group.get("spans"):
+            missing[f"key_groups.{name}.spans"] = "line items and periods as key groups"
+    for key, what in missing.items():
+        if what:
+            raise ConfigError(f"{path}: {key}: {what} cannot be had in this version yet; remove the key.")
+
+
+def _at(tree: dict[str, Any], section: str, key: str) -> Any:
+    part = tree.get(section)
+    return part.get(key) if isinstance(part, dict) else None
 
 
 def _explain(error: ValidationError, path: Path) -> str:
     """Say in one paragraph what is wrong with the first faulty keys."""
     parts: list[str] = []
     for item in error.errors()[:5]:
-        location = ".".join(str(part) for part in item["loc"])
+        location = ".".join(str(part) for part in item["loc"] if "[" not in str(part))
         value = item.get("input")
         if item["type"] == "extra_forbidden":
             parts.append(f"{location}: unknown key{_nearest(item['loc'])}")
@@ -335,7 +358,7 @@ def _nearest(location: tuple[int | str, ...]) -> str:
     known = list(getattr(section, "model_fields", {}))
     close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
     if close:
-        return f"; did you mean {'.'.join([*(str(p) for p in location[:-1]), close[0]])}?"
+        return f" (did you mean {'.'.join([*(str(p) for p in location[:-1]), close[0]])}?)"
     return f"; known keys are {', '.join(known)}"
 
 
@@ -358,6 +381,8 @@ def _find_relative_paths(config: Config, folder: Path) -> None:
         return value
 
     config.predictions.path = found(config.predictions.path)
+    if config.prompt.chat_template is not None and "{" not in config.prompt.chat_template:
+        config.prompt.chat_template = found(config.prompt.chat_template)
     config.model.path = found(config.model.path)
     if config.model.tokenizer is not None:
         config.model.tokenizer = found(config.model.tokenizer)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jinja2
 import numpy as np
 
 from engine.config import Config
@@ -103,9 +104,14 @@ class Encoder:
         if self.template is None:
             return "".join(message.content for message in messages)
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        return self.tokenizer.apply_chat_template(
-            turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
-        )
+        try:
+            return self.tokenizer.apply_chat_template(
+                turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
+            )
+        except jinja2.TemplateError as error:
+            raise RowRejected(
+                "encode", "template_refuses", f"The chat template cannot render this conversation: {error}"
+            ) from None
 
     def _tokenize(self, text: str, add_special_tokens: bool = False) -> tuple[list[int], list[int], list[int]]:
         coded = self.tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True, verbose=False)
@@ -117,6 +123,8 @@ class Encoder:
 
         Each label's word is put in the recorded word's place, in the same case, and the answer is tokenised again:
         the first position at which the recorded answer and these variants differ holds the distinguishing tokens.
+        Where the recorded label is a third one that parts from both before they part from each other, both tokens are
+        the same and the logit difference has no meaning: it is null in the tables.
 
         Returns
         -------
@@ -125,6 +133,7 @@ class Encoder:
         """
         recorded = sample.response[sample.label_start : sample.label_end]
         variants: list[list[int]] = []
+        others: list[list[int]] = []
         for label in self.config.decision.contrast:
             if label == sample.answer_label:
                 variants.append(answer_ids)
@@ -132,11 +141,10 @@ class Encoder:
             word = _same_case(self._spelling(label, sample.label_spelling), recorded)
             text = sample.response[: sample.label_start] + word + sample.response[sample.label_end :]
             variants.append(self._tokenize(text)[0])
+            others.append(variants[-1])
         first, second = variants
-        index = _first_difference(first, second)
-        if index >= min(len(first), len(second), len(answer_ids)) or _first_difference(
-            answer_ids, first if sample.answer_label != self.config.decision.contrast[0] else second
-        ) < index:  # fmt: skip
+        index = min(_first_difference(first, second), *(_first_difference(answer_ids, other) for other in others))
+        if index >= min(len(first), len(second), len(answer_ids)):
             raise RowRejected(
                 "encode",
                 "indistinct_labels",
@@ -180,9 +188,13 @@ def _first_difference(first: list[int], second: list[int]) -> int:
 
 
 def _same_case(word: str, like: str) -> str:
-    """Return the word in the case style (upper, title, lower) of another."""
-    if like.isupper():
+    """Return the word in the case style (upper, lower, title, capitalised) of another."""
+    if like.isupper() and len(like) > 1:
         return word.upper()
+    if like.islower():
+        return word.lower()
+    if like.istitle() and " " in like:
+        return word.title()
     if like[:1].isupper():
         return word[:1].upper() + word[1:]
     return word

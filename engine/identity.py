@@ -21,7 +21,7 @@ _FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type"
 _PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "polars", "ray", "numpy", "scipy", "altair")
 
 
-def checked_fingerprints(config: Config, store: RunStore, expected: dict[str, Any]) -> dict[str, str]:
+def checked_fingerprints(config: Config, store: RunStore, expected: dict[str, Any], continues: bool) -> dict[str, str]:
     """Return the fingerprints of model, tokenizer and input.
 
     Parameters
@@ -32,6 +32,8 @@ def checked_fingerprints(config: Config, store: RunStore, expected: dict[str, An
         Its run directory, which may hold an earlier part of the same run.
     expected
         Fingerprints that the config file itself recorded, when it is a ``run.yaml``.
+    continues
+        Whether committed units of the directory are gone on with; if not, they are not compared.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def checked_fingerprints(config: Config, store: RunStore, expected: dict[str, An
             f"Bring back the same files, or start from a config instead of a run.yaml."
         )
     earlier = store.read_run_yaml()
-    if earlier is None or not store.has_commits():
+    if earlier is None or not continues:
         return found
     differences = _differences(_measured_part(earlier["config"]), _measured_part(config.model_dump(mode="json")))
     differences += [name for name, value in found.items() if earlier["fingerprints"].get(name) != value]
@@ -81,7 +83,30 @@ def _differences(before: Any, after: Any, path: str = "") -> list[str]:
     return [] if before == after else [f"{path} ({before!r} -> {after!r})"]
 
 
-def write_run_yaml(config: Config, store: RunStore, found: dict[str, str], timings: dict[str, float]) -> None:
+def adopt_analysis_settings(config: Config, store: RunStore) -> None:
+    """Let a finished run be analysed by this config's settings.
+
+    Raises
+    ------
+    ConfigError
+        When the config differs in anything that the measured numbers depend on.
+    """
+    earlier = store.read_run_yaml()
+    if earlier is None:
+        return
+    dumped = config.model_dump(mode="json")
+    differences = _differences(_measured_part(earlier["config"]), _measured_part(dumped))
+    if differences:
+        raise ConfigError(
+            f"{store.root}: was measured with another {', '.join(differences)}; --stage analyze can only change the "
+            f"sections {' and '.join(_FREE_SECTIONS)}."
+        )
+    store.write_run_yaml({**earlier, "config": dumped})
+
+
+def write_run_yaml(
+    config: Config, store: RunStore, found: dict[str, str], timings: dict[str, float], is_debug: bool = False
+) -> None:
     """Write the resolved config and all that a repetition of the run must match."""
     earlier = store.read_run_yaml() or {}
     manifests = (store.manifest(unit.name) for unit in store.planned_units())
@@ -90,6 +115,7 @@ def write_run_yaml(config: Config, store: RunStore, found: dict[str, str], timin
         {
             "config": config.model_dump(mode="json"),
             "seed": config.run.seed,
+            "debug": is_debug,
             "version": _version(),
             "schema_version": SCHEMA_VERSION,
             "versions": {"python": platform.python_version(), **{name: _installed(name) for name in _PACKAGES}},

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 import json_repair
 
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?](?=\d)[^\n.!?]*)*[.!?]*")
+_CONCLUDES = re.compile(
+    r"\b(?:conclu\w*|therefore|thus|hence|overall|final\w*|predict\w*|forecast\w*|expect\w*|answer|assess\w*|"
+    r"verdict|choose|choice|likely|in summary|decision)\b",
+    re.IGNORECASE,
+)
 _STRIP = " \t\r\n\"'`*_.,;:!?()[]{}"
 
 
@@ -45,11 +51,15 @@ class LabelReader:
             for label, spellings in self.labels.items()
             for index, spelling in enumerate(spellings)
         }
-        ordered = sorted(self._spellings, key=lambda text: (-len(text), text))
-        alternatives = "|".join(r"\s+".join(re.escape(word) for word in text.split()) for text in ordered)
-        self._words = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
+        every = [spelling for spellings in self.labels.values() for spelling in spellings]
+        ordered = sorted(every, key=lambda text: (-len(text), text))
+        self._words = re.compile(rf"(?<!\w)(?:{'|'.join(map(_spelling_pattern, ordered))})(?!\w)")
+        # A field's words may be joined by underscores or spaces, as an answer in prose writes them.
+        name = r"[\s_]+".join(re.escape(word) for word in re.split(r"[\s_]+", field or ""))
         self._field_value = re.compile(
-            rf"[\"'“”]?{re.escape(field or '')}[\"'“”]?\s*[:=]\s*(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?|[^,}}\n]*)"
+            rf"(?<!\w){name}(?!\w)[\"'“”*`]*\s*[:=]\s*[*`]*\s*"
+            rf"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?|“[^”\n]*”?|[^,}}\n]*)",
+            re.IGNORECASE,
         )
 
     def exact(self, text: str) -> str | None:
@@ -82,6 +92,22 @@ class LabelReader:
         matches = list(self._field_value.finditer(answer))
         return matches[-1].span("value") if matches else None
 
+    def conclusion(self, answer: str) -> LabelWord | None:
+        """Return the label word of an answer's conclusion in prose.
+
+        The last sentence that names a label and sounds like a conclusion (therefore, predict, expect, answer, …), or
+        else the last sentence that names a label at all; None when that sentence names several labels.
+        """
+        naming = [
+            (sentence, words)
+            for sentence in _SENTENCE.finditer(answer)
+            if (words := self.words(answer, *sentence.span()))
+        ]
+        concluding = [pair for pair in naming if _CONCLUDES.search(pair[0].group())]
+        for _, words in (concluding or naming)[-1:]:
+            return words[-1] if len({word.label for word in words}) == 1 else None
+        return None
+
     def from_json(self, answer: str) -> tuple[str, str] | None:
         """Return the field's value from the answer's last JSON block, and whether it was valid.
 
@@ -108,6 +134,12 @@ class LabelReader:
         if isinstance(tree, dict) and isinstance(tree.get(self.field), str):
             return str(tree[self.field])
         return None
+
+
+def _spelling_pattern(spelling: str) -> str:
+    """Return a pattern for a spelling; one of one or two letters counts in its own case only ("A" is no article)."""
+    pattern = r"\s+".join(re.escape(word) for word in spelling.split())
+    return pattern if len(spelling) <= 2 else f"(?i:{pattern})"
 
 
 def _parsed(block: str) -> object:

@@ -20,16 +20,19 @@ class RunLease:
     """Holds a run directory for one driver.
 
     A lease whose holder died on this host is taken over at once; one from another host once its heartbeat is older
-    than ``STALE_SECONDS``, by the modification times that the file system itself gave.
+    than ``STALE_SECONDS``, by the modification times that the file system itself gave. The lease lies beside the run
+    directory, so that it holds while the directory is set aside.
     """
 
     def __init__(self, root: Path):
-        self.path = root / ".lease"
+        self.root = root
+        self.path = root.with_name(f".{root.name}.lease")
         self.token = uuid.uuid4().hex
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> RunLease:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": self.token})
         for _ in range(3):
             try:
@@ -39,7 +42,7 @@ class RunLease:
                 return self
             except FileExistsError:
                 self._remove_if_abandoned()
-        raise RunFailedError(f"{self.path}: this run directory changes hands too fast; start the command again.")
+        raise RunFailedError(f"{self.root}: this run directory changes hands too fast; start the command again.")
 
     def _remove_if_abandoned(self) -> None:
         try:
@@ -55,7 +58,7 @@ class RunLease:
             abandoned = self._now() - beat > STALE_SECONDS
         if not abandoned:
             raise RunFailedError(
-                f"{self.path.parent}: another process works in this run directory (host {holder.get('host')}, pid "
+                f"{self.root}: another process works in this run directory (host {holder.get('host')}, pid "
                 f"{holder.get('pid')}). Wait for it, or give this run another run.name."
             )
         self.path.unlink(missing_ok=True)

@@ -72,6 +72,7 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
         max_tokens=_context(text, rope),
         hidden_size=int(text.hidden_size),
         dtype=dtype.removeprefix("torch."),
+        vocab_size=getattr(text, "vocab_size", None),
         rope_kind=rope.get("rope_type"),
         rope_original=rope.get("original"),
     )
@@ -132,6 +133,11 @@ def fingerprints(config: Config) -> dict[str, str]:
         "model": _folder_fingerprint(config.model.path, config.model.revision, ("config.json", *WEIGHT_PATTERNS)),
         "tokenizer": _folder_fingerprint(tokenizer, config.model.revision, ("token*.json", "*.jinja")),
         "input": _file_digest(Path(config.predictions.path)),
+        **{
+            name: _file_digest(Path(value))
+            for name, value in (("vocabulary", config.vocabulary), ("chat_template", config.prompt.chat_template))
+            if isinstance(value, str) and "{" not in value and Path(value).is_file()
+        },
     }
 
 

@@ -86,6 +86,7 @@ class ModelFacts:
     max_tokens: int | None = None
     hidden_size: int | None = None
     dtype: str = "float32"
+    vocab_size: int | None = None
     rope_kind: str | None = None
     rope_original: int | None = None
 
@@ -119,6 +120,22 @@ def check_layers(config: Config, facts: ModelFacts) -> None:
                     f"statistics.patterns.{kind}s[{index}]: {kind} {value} is outside 0..{number - 1} for this model "
                     f"({number} {kind}s)."
                 )
+
+
+def check_vocabulary(facts: ModelFacts, samples: Sequence[EncodedSample]) -> None:
+    """Refuse a tokenizer whose ids the model does not know.
+
+    Raises
+    ------
+    ConfigError
+        Naming the largest id and the model's vocabulary.
+    """
+    largest = max(int(sample.input_ids.max()) for sample in samples)
+    if facts.vocab_size is not None and largest >= facts.vocab_size:
+        raise ConfigError(
+            f"model.tokenizer: the tokenizer gives token id {largest}, but the model knows ids 0.."
+            f"{facts.vocab_size - 1}; tokenizer and model do not belong together."
+        )
 
 
 def check_patterns(config: Config, samples: Sequence[EncodedSample]) -> None:

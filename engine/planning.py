@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.config import Config
 from engine.encoded_units import write_batches
 from engine.encoding import Encoder
 from engine.errors import InputError
-from engine.plan import ModelFacts, check_layers, check_patterns, measure_units, plan_summary
-from engine.predictions import RowRejected, check_source, read_predictions
+from engine.plan import ModelFacts, Unit, check_layers, check_patterns, check_vocabulary, measure_units, plan_summary
+from engine.predictions import RowRejected, read_predictions
 from engine.samples import EncodedSample, Reject
 from engine.store import RunStore
 from engine.token_groups import TokenGroups
 from engine.tokenizer import load_tokenizer
 
 
-def make_plan(config: Config, store: RunStore, facts: ModelFacts) -> dict[str, Any]:
-    """Read, encode and cut the predictions; write the plan and return its summary.
+@dataclass(frozen=True, slots=True)
+class PreparedPlan:
+    """A plan that is not written yet: its units, the rows turned away, and what ``plan.json`` will hold."""
+
+    units: list[Unit]
+    rejects: list[Reject]
+    summary: dict[str, Any]
+
+
+def prepare_plan(config: Config, facts: ModelFacts) -> PreparedPlan:
+    """Read, encode and cut the predictions; write nothing.
 
     Raises
     ------
     ConfigError, InputError
-        When config or predictions cannot be used; nothing is written then.
+        When config or predictions cannot be used.
     """
-    check_source(config)
     check_layers(config, facts)
     groups = TokenGroups.from_config(config)
     predictions = read_predictions(config)
@@ -38,32 +47,38 @@ def make_plan(config: Config, store: RunStore, facts: ModelFacts) -> dict[str, A
         except RowRejected as rejected:
             rejects.append(Reject(sample.sample_id, rejected.stage, rejected.reason, str(rejected)))
     if not samples:
+        first = rejects[len(predictions.rejects)]
         raise InputError(
-            f"{config.predictions.path}: no sample can be measured; the first of {len(rejects)} rejects is "
-            f"{rejects[-1].sample_id}: {rejects[-1].reason}: {rejects[-1].detail}"
+            f"{config.predictions.path}: no sample can be measured; of {len(rejects)} rejects, the first that had a "
+            f"label is {first.sample_id}: {first.reason}: {first.detail}"
         )
     if groups.random_groups(config.statistics.random_groups):
         texts = [sample.text for sample in samples]
         groups = groups.with_random_groups(texts, config.statistics.random_groups, config.run.seed)
         samples = [groups.applied_to(sample) for sample in samples]
+    check_vocabulary(facts, samples)
     check_patterns(config, samples)
     cluster = config.cluster
     units = measure_units(samples, cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime)
-    store.start()
-    for stale in store.encoded.glob("*.parquet"):
-        stale.unlink()
-    for unit in units:
-        write_batches(store.encoded_path(unit.name), unit.batches)
-    store.write_rejects(store.root / "plan" / "rejects.parquet", rejects)
-    store.write_json("plan/units.json", [{"name": unit.name, "sample_ids": unit.sample_ids} for unit in units])
     summary = plan_summary(config, units, rejects, predictions.num_rows, facts)
     summary["key_groups"] = list(groups.names)
     summary["random_vocabularies"] = {
         name: groups.vocabulary[name] for name in groups.names if name in groups.vocabulary and "random" in name
     }
     summary["warnings"] = plan_warnings(samples)
-    store.write_json("plan.json", summary)
-    return summary
+    return PreparedPlan(units, rejects, summary)
+
+
+def write_plan(store: RunStore, plan: PreparedPlan) -> None:
+    """Write a plan into a run directory that holds no committed unit; ``plan.json`` comes last."""
+    store.start()
+    for stale in store.encoded.glob("*.parquet"):
+        stale.unlink()
+    for unit in plan.units:
+        write_batches(store.encoded_path(unit.name), unit.batches)
+    store.write_rejects(store.root / "plan" / "rejects.parquet", plan.rejects)
+    store.write_json("plan/units.json", [{"name": unit.name, "sample_ids": unit.sample_ids} for unit in plan.units])
+    store.write_json("plan.json", plan.summary)
 
 
 def plan_warnings(samples: Sequence[EncodedSample]) -> list[str]:

@@ -6,6 +6,7 @@ and ``label_source`` says where the label was read.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,13 +16,17 @@ from typing import Any
 import numpy as np
 
 from engine.config import Config
-from engine.errors import ConfigError, InputError
+from engine.errors import InputError
 from engine.labels import LabelReader, LabelWord
 from engine.records import Record, read_records
 from engine.samples import Message, Reject, Sample
 
 _ROLE_LINE = re.compile(r"^(system|user|assistant)[ \t]*\r?$", re.MULTILINE)
-_CHATML = re.compile(r"<\|im_start\|>\s*(\w+)\r?\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+_KEPT_TOKENS = (
+    re.compile(r"<\|im_start\|>\s*(\w+)\r?\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
+    re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>\s*(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL),
+)
+"""Chat markup of Qwen (ChatML) and of Llama 3, for transcripts whose special tokens were kept."""
 _MISSING = (None, "")
 
 
@@ -98,7 +103,7 @@ def _refuse_unusable(
 
 def _id_rule(config: Config) -> str:
     fields = config.predictions.fields
-    return f"the field {fields.id!r}" if fields.id else f"{fields.cluster} and {fields.year}"
+    return f"the field {fields.id!r}" if fields.id else f"sample_id or id, or else {fields.cluster} and {fields.year}"
 
 
 class _RowReader:
@@ -170,6 +175,8 @@ class _RowReader:
         source = self.config.prompt.source
         if source == "transcript":
             transcript = self._required_text(values, self.fields.transcript)
+            if "\r\n" in transcript and "\n" not in transcript.replace("\r\n", ""):
+                transcript = transcript.replace("\r\n", "\n")  # a file's line ends, not the model's
             messages, response = split_transcript(transcript)
         elif source == "messages":
             messages, response = _from_messages(values.get(self.fields.messages), self.fields.messages)
@@ -194,50 +201,49 @@ class _RowReader:
 
     def _label(self, raw: str | None, response: str) -> tuple[str, str, tuple[str, ...]]:
         """Return label, source and flags by the first rule that gives a label: record, JSON, repaired JSON, prose."""
-        label = self.labels.exact(raw) if raw else None
-        if label:
-            return label, "field", ()
         if raw:
+            label = self.labels.exact(raw)
+            if label:
+                return label, "field", ()
             hedge = self.labels.single(raw)
             if hedge:
                 return hedge.label, "field", ("hedged_label",)
-            if self.labels.is_template(raw):
-                raise RowRejected("label", "template_echo", f"The recorded label is the template itself: {raw!r}.")
         found = self.labels.from_json(response)
+        if found is None:
+            span = self.labels.field_span(response)
+            found = (response[span[0] : span[1]], "repaired_json") if span else None
         if found:
             value, source = found
             word = self.labels.single(value)
             if word:
-                flags = () if self.labels.exact(value) else ("hedged_label",)
-                return word.label, source, flags
+                return word.label, source, () if self.labels.exact(value) else ("hedged_label",)
             reason = "template_echo" if self.labels.is_template(value) else "no_label"
             raise RowRejected("label", reason, f"The answer's {self.labels.field!r} is {value[:120]!r}.")
-        span = self.labels.field_span(response)
-        if span:
-            value = response[span[0] : span[1]]
-            word = self.labels.single(value)
-            if word:
-                return word.label, "repaired_json", () if self.labels.exact(value) else ("hedged_label",)
+        concluded = self.labels.conclusion(response)
+        if concluded:
+            return concluded.label, "response_text", ()
+        if raw and self.labels.is_template(raw):
+            raise RowRejected("label", "template_echo", f"The recorded label is the template itself: {raw!r}.")
         raise RowRejected("label", "no_label", f"Neither the record ({raw!r}) nor the answer names one of the labels.")
 
     def _decision_word(self, response: str, label: str) -> LabelWord:
         """Return the label word whose first distinguishing token is the decision.
 
-        The word in the value of the JSON field, where the answer has one (its last occurrence); otherwise the last
-        word of the recorded label in the answer.
+        The word in the value of the field, where the answer has one (its last occurrence); otherwise the word of the
+        conclusion, or the last word of the recorded label in the answer.
         """
-        locate = self.config.decision.locate
+        locate, field = self.config.decision.locate, self.labels.field
         span = self.labels.field_span(response) if locate in ("auto", "field") else None
         if span:
             words = self.labels.words(response, *span)
             if len({word.label for word in words}) == 1:
                 return words[-1]
-        if locate == "field" or span:
-            where = "no label word" if span else "not there"
-            raise RowRejected(
-                "label", "no_decision", f"In the answer the value of {self.labels.field!r} has {where}."
-                if span else f"The answer has no {self.labels.field!r}."
-            )  # fmt: skip
+            raise RowRejected("label", "no_decision", f"The answer's {field!r} does not name one label.")
+        if locate == "field":
+            raise RowRejected("label", "no_decision", f"The answer has no {field!r}.")
+        concluded = self.labels.conclusion(response)
+        if concluded and concluded.label == label:
+            return concluded
         words = [word for word in self.labels.words(response) if word.label == label]
         if not words:
             raise RowRejected("label", "no_decision", f"The answer never says {label!r}.")
@@ -256,9 +262,11 @@ def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
     RowRejected
         When no user part or no answer can be found.
     """
-    if "<|im_start|>" in transcript:
-        turns = [Message(m.group(1), m.group(2)) for m in _CHATML.finditer(transcript)]
-        if turns and turns[-1].role == "assistant" and any(turn.role == "user" for turn in turns):
+    for markup in _KEPT_TOKENS:
+        turns = [Message(m.group(1), m.group(2)) for m in markup.finditer(transcript)]
+        if not turns:
+            continue
+        if turns[-1].role == "assistant" and any(turn.role == "user" for turn in turns):
             return tuple(turns[:-1]), turns[-1].content
         raise RowRejected("read", "no_roles", "The transcript has special tokens but no user and assistant part.")
     lines = list(_ROLE_LINE.finditer(transcript))
@@ -285,6 +293,11 @@ def _without_newline_ends(part: str) -> str:
 
 
 def _from_messages(value: Any, name: str) -> tuple[tuple[Message, ...], str]:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise RowRejected("read", "no_roles", f"{name!r} is not valid JSON: {error}.") from None
     turns = [
         Message(str(item["role"]), str(item["content"]))
         for item in (value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [])
@@ -299,6 +312,8 @@ def _text(value: Any) -> str | None:
     """Return a field as text; None for null, NaN and the empty string."""
     if value in _MISSING or (isinstance(value, float) and np.isnan(value)):
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # integers beside missing values arrive as floats
     return value if isinstance(value, str) else str(value)
 
 
@@ -330,15 +345,3 @@ def _select(samples: list[Sample], config: Config) -> tuple[list[Sample], list[R
     detail = f"Not among the {settings.max_samples} samples drawn with seed {config.run.seed}."
     left = [Reject(s.sample_id, "read", "not_selected", detail) for i, s in enumerate(samples) if i not in chosen]
     return kept, left
-
-
-def check_source(config: Config) -> None:
-    """Refuse a config whose prompt source cannot work.
-
-    Raises
-    ------
-    ConfigError
-        When ``decision.locate`` needs a field that is not named.
-    """
-    if config.decision.locate == "field" and not config.decision.field:
-        raise ConfigError("decision.locate: 'field' needs decision.field, the name of the JSON field with the label.")

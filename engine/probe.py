@@ -16,6 +16,8 @@ from engine.attention.interface import UnsupportedModelError, armed, value_norms
 from engine.attention.reductions import LayerStatistics, SequenceLayout
 from engine.attention.rollout import LayerScores, rollout
 
+_VOCABULARY_CHUNK = 16384
+
 _NOT_COVERED = {
     "is_encoder_decoder": "an encoder-decoder model",
     "alibi": "ALiBi position biases",
@@ -166,7 +168,9 @@ class Probe:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
                 means, decisions = kept[index]
                 means[layer], decisions[layer] = statistics.means, statistics.decision_pattern
-                collected[index][layer] = LayerStatistics(means[layer], decisions[layer], statistics.patterns)
+                collected[index][layer] = LayerStatistics(
+                    means[layer], decisions[layer], statistics.is_finite, statistics.patterns
+                )
                 if self.with_rollout:
                     scores[index].append(LayerScores(query[:, rows], key[:, rows], masking))
             self.windows[layer] = masking.window
@@ -206,7 +210,7 @@ def decision_logits(model: PreTrainedModel, input_ids: torch.Tensor, layouts: Se
     positions = torch.cat([torch.arange(layout.num_tokens) for layout in layouts]).to(input_ids.device)
     rows = torch.tensor([layout.start + layout.decision for layout in layouts], device=input_ids.device)
     _forget_longer_inputs(model)
-    with torch.inference_mode(), _one_row_at_a_time(model):
+    with torch.inference_mode(), _exact_head(model):
         output = model(input_ids=input_ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=rows)
     return output.logits[0].float()
 
@@ -223,18 +227,34 @@ def _forget_longer_inputs(model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def _one_row_at_a_time(model: PreTrainedModel) -> Iterator[None]:
-    """Let the output head see one row at a time: small matrix products depend on how many rows they have."""
+def _exact_head(model: PreTrainedModel) -> Iterator[None]:
+    """Let the output head see one row at a time, in float32.
+
+    One row, because small matrix products depend on how many rows they have; float32, because logits of 20 in
+    bfloat16 are multiples of 1/8 and their difference would be too.
+    """
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Module):
         raise UnsupportedModelError(f"{type(model).__name__} has no output embeddings")
     forward = head.forward
 
     def by_row(hidden: torch.Tensor) -> torch.Tensor:
-        return torch.cat([forward(hidden[:, row : row + 1]) for row in range(hidden.shape[1])], dim=1)
+        rows = [hidden[:, row : row + 1] for row in range(hidden.shape[1])]
+        if not isinstance(head, nn.Linear):
+            return torch.cat([forward(row) for row in rows], dim=1)
+        return torch.cat([_float32_linear(head, row) for row in rows], dim=1)
 
     head.forward = by_row  # type: ignore[method-assign]
     try:
         yield
     finally:
         del head.forward
+
+
+def _float32_linear(head: nn.Linear, row: torch.Tensor) -> torch.Tensor:
+    """Return ``head(row)`` computed in float32, without a float32 copy of the whole weight."""
+    parts = [
+        nn.functional.linear(row.float(), weight.float()) for weight in head.weight.split(_VOCABULARY_CHUNK, dim=0)
+    ]
+    logits = torch.cat(parts, dim=-1)
+    return logits if head.bias is None else logits + head.bias.float()

@@ -130,7 +130,10 @@ def _read_csv(file: Path) -> Iterator[Record]:
     csv.field_size_limit(2**31 - 1)
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            for number, values in enumerate(csv.DictReader(text, strict=True), start=1):
+            header = text.readline()
+            text.seek(0)
+            delimiter = max(",;\t|", key=header.count)
+            for number, values in enumerate(csv.DictReader(text, strict=True, delimiter=delimiter), start=1):
                 if None in values or None in values.values():
                     yield Record(number, {}, f"Row {number} has another number of fields than the header.")
                 else:

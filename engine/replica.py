@@ -58,14 +58,17 @@ def load_model(config: Config, device: torch.device) -> Any:
         When it cannot be loaded, for instance because the folder holds no weights.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()  # a run has its own
     settings = config.model
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             settings.path,
             revision=settings.revision,
             dtype=settings.dtype if settings.dtype == "auto" else getattr(torch, settings.dtype),
             trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
         )
     except Exception as error:  # transformers raises many types here
         reason = " ".join(str(error).split())[:400] or type(error).__name__
@@ -73,6 +76,13 @@ def load_model(config: Config, device: torch.device) -> Any:
             f"model.path: the model {settings.path!r} could not be loaded: {reason} The folder must hold config.json "
             f"and weights (model.safetensors), or name a model on the hub that this machine can reach or has cached."
         ) from None
+    model, loading = loaded
+    absent = sorted({*map(str, loading.get("missing_keys", ())), *map(str, loading.get("mismatched_keys", ()))})
+    if absent:
+        raise ConfigError(
+            f"model.path: the weights in {settings.path!r} lack {len(absent)} tensor(s) that the model needs, such as "
+            f"{', '.join(absent[:3])}; they would be random numbers. Complete the checkpoint."
+        )
     return model.to(device).eval()
 
 

@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from analyses.settings import SettingsError, check_settings
 from engine.config import Config, load_config
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, ConfigError, RunFailedError, UserError
 from engine.lease import RunLease
+from engine.schema import samples_schema
 from engine.store import RunStore
 
 STAGES = ("all", "plan", "collect", "analyze", "verify")
@@ -44,11 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{where}{error.strerror or error}. Nothing that was committed is lost; mend this and start again, or "
               f"choose another run.output.", file=sys.stderr)  # fmt: skip
         return EXIT_FAILED
-    except ValueError as error:
-        if options.debug or type(error).__module__.split(".")[0] != "analyses":
-            raise
-        print(f"{error}", file=sys.stderr)
-        return EXIT_FAILED
     except KeyboardInterrupt:
         print("Interrupted; committed units are kept, the same command continues.", file=sys.stderr)
         return EXIT_STOPPED
@@ -65,25 +62,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--predictions", metavar="PATH", help="the same as predictions.path=PATH")
     parser.add_argument("--max-samples", "--max_samples", type=int, metavar="N", help="predictions.max_samples=N")
     parser.add_argument("--stage", choices=STAGES, default="all", help="plan is a dry run that loads no weights")
-    parser.add_argument("--debug", action="store_true", help="4 samples, inline, verbose, in a run of its own")
+    parser.add_argument("--debug", action="store_true", help="4 samples, inline, verbose, with tracebacks")
     parser.add_argument("--fresh", action="store_true", help="set an existing run directory aside and start anew")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     config, expected = _config(options)
-    store = RunStore(Path(config.run.output) / config.run.name)
-    if options.fresh and store.root.exists():
-        print(f"The earlier run was set aside as {store.set_aside()}.")
+    store = _store(config, options.debug)
+    if options.fresh and options.stage in ("analyze", "verify"):
+        raise ConfigError(
+            f"--fresh starts a new measurement, which --stage {options.stage} does not; leave one of them."
+        )
     if options.stage in ("all", "plan", "collect"):
-        store.root.mkdir(parents=True, exist_ok=True)
         with RunLease(store.root):
-            _measure(config, store, expected, options.stage)
+            _measure(config, store, expected, options)
     if options.stage == "verify":
         print(f"{store.root}: verified, {_described(store.verify())}.")
     if options.stage in ("all", "analyze"):
-        _analyze(store)
+        _analyze(config, store)
     return EXIT_DONE
+
+
+def _store(config: Config, is_debug: bool) -> RunStore:
+    """Return the run directory; a debug run never mixes with a real one of the same name."""
+    store = RunStore(Path(config.run.output) / config.run.name)
+    earlier = store.read_run_yaml()
+    if is_debug and earlier and not earlier.get("debug") and store.has_commits():
+        config.run.name += "-debug"
+        return RunStore(Path(config.run.output) / config.run.name)
+    return store
 
 
 def _config(options: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
@@ -101,34 +109,54 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
     if options.debug:
         config.predictions.max_samples = min(config.predictions.max_samples or _DEBUG_SAMPLES, _DEBUG_SAMPLES)
         config.cluster.mode = "inline"
-        config.run.name += "-debug"
     return config, expected
 
 
-def _measure(config: Config, store: RunStore, expected: dict[str, Any], stage: str) -> None:
+def _measure(config: Config, store: RunStore, expected: dict[str, Any], options: argparse.Namespace) -> None:
     from engine.collect import collect
     from engine.identity import checked_fingerprints, write_run_yaml
-    from engine.model_facts import read_model_facts
-    from engine.planning import make_plan, plan_lines
+    from engine.planning import plan_lines
 
     started = time.perf_counter()
-    found = checked_fingerprints(config, store, expected)
+    was_debug = bool((store.read_run_yaml() or {}).get("debug")) and not options.debug
+    continues = store.has_commits() and not options.fresh and not was_debug and store.read_json("plan.json") is not None
+    found = checked_fingerprints(config, store, expected, continues)
+    if not continues:
+        _plan_anew(config, store, options)
+        write_run_yaml(config, store, found, {"plan_seconds": time.perf_counter() - started}, options.debug)
     plan = store.read_json("plan.json")
-    if not store.has_commits() or plan is None:
-        facts, warning = read_model_facts(config, needs_model=stage != "plan")
-        plan = make_plan(config, store, facts)
-        write_run_yaml(config, store, found, {"plan_seconds": time.perf_counter() - started})
-        if warning:
-            print(f"Warning: {warning}", file=sys.stderr)
     print("\n".join(plan_lines(plan)), flush=True)
-    if stage == "plan":
+    if options.stage == "plan":
         print(f"The plan is in {store.root}.")
         return
     with _stopping_at_shards(store):
         started = time.perf_counter()
         summary = collect(config, store, plan["key_groups"])
-    write_run_yaml(config, store, found, {"collect_seconds": time.perf_counter() - started})
+    if not store.is_published():
+        write_run_yaml(config, store, found, {"collect_seconds": time.perf_counter() - started}, options.debug)
+        store.publish(summary)
     print(f"Measured and verified: {_described(summary)}, in {store.root}.", flush=True)
+
+
+def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> None:
+    """Plan, and only once that worked set an earlier run aside and write the plan."""
+    from engine.model_facts import read_model_facts
+    from engine.planning import prepare_plan, write_plan
+
+    facts, warning = read_model_facts(config, needs_model=options.stage != "plan")
+    prepared = prepare_plan(config, facts)
+    try:
+        check_settings(
+            config.analysis.model_dump(), config.visualization.model_dump(),
+            samples_schema(prepared.summary["key_groups"]).names,
+        )  # fmt: skip
+    except SettingsError as error:
+        raise ConfigError(f"{error}.") from None
+    if warning:
+        print(f"Warning: {warning}", file=sys.stderr)
+    if store.has_commits() or (options.fresh and store.root.exists()):
+        print(f"The earlier run was set aside as {store.set_aside()}.")
+    write_plan(store, prepared)
 
 
 def _described(summary: dict[str, int]) -> str:
@@ -154,12 +182,22 @@ def _stopping_at_shards(store: RunStore) -> Iterator[None]:
         store.clear_stop()
 
 
-def _analyze(store: RunStore) -> None:
+def _analyze(config: Config, store: RunStore) -> None:
     from analyses.report import analyze
+    from engine.identity import adopt_analysis_settings
 
     if not store.is_published():
         raise RunFailedError(f"{store.root}: holds no finished measurement (_SUCCESS is missing); run --stage collect.")
-    result = analyze(store.root)
+    adopt_analysis_settings(config, store)
+    try:
+        result = analyze(store.root)
+    except SettingsError as error:
+        raise ConfigError(f"{error}.") from None
+    except Exception as error:
+        raise RunFailedError(
+            f"{store.root}: the analysis failed: {' '.join(str(error).split()) or type(error).__name__} The "
+            f"measurement is complete and kept; mend this and run --stage analyze."
+        ) from error
     print(f"Report: {result.report}")
 
 

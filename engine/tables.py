@@ -35,16 +35,9 @@ class Measured:
         return self.found.layers
 
     def is_finite(self) -> bool:
-        """Whether logits and decision rows hold neither NaN nor infinity, and no statistic is infinite.
-
-        Means of empty query groups are NaN by design; the decision row exists in every layer.
-        """
-        if not bool(torch.isfinite(self.logits).all()):
-            return False
-        return all(
-            bool(torch.isfinite(layer.decision_pattern).all()) and not bool(torch.isinf(layer.means).any())
-            for layer in self.layers
-        )
+        """Whether logits, decision rows and the sums behind every mean hold neither NaN nor infinity."""
+        parts = [self.logits, *(layer.decision_pattern for layer in self.layers)]
+        return all(bool(torch.isfinite(part).all()) for part in parts) and all(layer.is_finite for layer in self.layers)
 
     def row_sum_error(self) -> float:
         """Return how far the decision rows' sums lie from 1 at most, over layers and heads."""
@@ -98,6 +91,7 @@ def _samples_row(sample: Measured) -> dict[str, object]:
     encoded = sample.encoded
     token = encoded.decision_position + 1
     first, second = (float(sample.logits[i]) for i in encoded.contrast_token_ids)
+    has_contrast = len(set(encoded.contrast_token_ids)) == 2
     surprisal = float(torch.logsumexp(sample.logits.double(), 0) - sample.logits[encoded.decision_token_id].double())
     row: dict[str, object] = {
         **encoded.metadata,
@@ -108,8 +102,8 @@ def _samples_row(sample: Measured) -> dict[str, object]:
         "decision_token": encoded.token_text(token),
         "decision_char_start": int(encoded.char_starts[token]),
         "decision_char_end": int(encoded.char_ends[token]),
-        "logit_difference": first - second,
-        "contrast_probability": 1 / (1 + math.exp(min(second - first, 700.0))),
+        "logit_difference": first - second if has_contrast else None,
+        "contrast_probability": 1 / (1 + math.exp(min(second - first, 700.0))) if has_contrast else None,
         "label_surprisal": max(surprisal, 0.0),
     }
     for name, positions in encoded.key_groups.items():

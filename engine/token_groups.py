@@ -102,6 +102,8 @@ class TokenGroups:
             where = f"key_groups.{name}"
             if not re.fullmatch(r"\w[\w ]*", name):
                 raise ConfigError(f"{where}: a key group's name becomes a column: use letters, digits and underscores.")
+            if name in ("duplicate", "induction"):
+                raise ConfigError(f"{where}: this name is taken by the baselines of the same name; choose another.")
             for category in group.vocabulary or []:
                 if category not in self.vocabulary:
                     raise ConfigError(f"{where}.vocabulary: {category!r} is not a category of the vocabulary; "
@@ -232,6 +234,13 @@ def default_key_groups(vocabulary: Mapping[str, list[str]]) -> dict[str, KeyGrou
     if vocabulary:
         groups["financial"] = KeyGroup(vocabulary=list(vocabulary))
         groups.update({category: KeyGroup(vocabulary=[category]) for category in vocabulary})
+    built_in = ("financial", "number", "system", "statement", "instruction", *POSITION_SEGMENTS)
+    clashing = [category for category in vocabulary if category in built_in]
+    if clashing:
+        raise ConfigError(
+            f"vocabulary: {clashing[0]!r} is the name of a default key group ({', '.join(built_in)}); rename the "
+            f"category, or define the run's key_groups yourself."
+        )
     groups["number"] = KeyGroup(regex=NUMBER_PATTERN)
     for segment in ("system", "statement", "instruction", *POSITION_SEGMENTS):
         groups[segment] = KeyGroup(segment=segment)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from engine.config import Config
 from engine.errors import ConfigError
 
@@ -23,7 +25,9 @@ def load_tokenizer(config: Config) -> Any:
     path = config.model.tokenizer or config.model.path
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            path, revision=config.model.revision, trust_remote_code=config.model.trust_remote_code
+            path,
+            revision=None if config.model.tokenizer else config.model.revision,
+            trust_remote_code=config.model.trust_remote_code,
         )
     except Exception as error:  # transformers raises many types here
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -53,10 +57,28 @@ def chat_template(config: Config, tokenizer: Any) -> str | None:
     if given == "none":
         return None
     if given is not None:
-        return Path(given).read_text(encoding="utf-8") if "{" not in given and Path(given).is_file() else given
+        text = given if "{" in given else _read_template(given)
+        _check_template(text, "prompt.chat_template")
+        return text
     if not getattr(tokenizer, "chat_template", None):
         raise ConfigError(
             "prompt.chat_template: this tokenizer has no chat template; give a Jinja template or the path of one, "
             "or `none` to join the messages as plain text."
         )
     return tokenizer.chat_template
+
+
+def _read_template(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"prompt.chat_template: {path!r} is neither a Jinja template, nor a readable file, nor `none`."
+        ) from None
+
+
+def _check_template(text: str, where: str) -> None:
+    try:
+        jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigError(f"{where}: is not a valid Jinja template: line {error.lineno}: {error.message}.") from None

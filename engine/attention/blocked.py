@@ -109,7 +109,7 @@ def attend(
         for head in heads:
             patterns[head].append(block.triangle(weights, sums, head))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}
-    return output, LayerStatistics(means.means(), decision.detach(), kept)
+    return output, LayerStatistics(means.means(), decision.detach(), means.is_finite(), kept)
 
 
 def head_averaged_blocks(

@@ -89,12 +89,15 @@ class LayerStatistics:
         Float32 ``[H, Q, K]``; NaN where a query group has no row that counts.
     decision_pattern
         The decision row, float32 ``[H, T]``, zero beyond the row itself.
+    is_finite
+        Whether no row of any query group gave NaN or infinity.
     patterns
         Whole patterns of the heads asked for, float16 lower triangles row by row.
     """
 
     means: torch.Tensor
     decision_pattern: torch.Tensor
+    is_finite: bool = True
     patterns: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
@@ -146,6 +149,10 @@ class GroupMeans:
         defined = is_defined.to(self.dtype)
         self.sums += weights @ (rows.to(self.dtype) * defined)
         self.counts += weights @ defined
+
+    def is_finite(self) -> bool:
+        """Whether no row added so far gave NaN or infinity."""
+        return bool(torch.isfinite(self.sums).all())
 
     def means(self) -> torch.Tensor:
         """Return float32 means ``[H, Q, K]``, NaN where no row counted."""

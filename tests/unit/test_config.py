@@ -38,8 +38,8 @@ def test_full_pins_one_replica_per_a100():
         ({"decision": {"contrast": ["increase", "increase"]}}, ["two different labels"]),
         ({"decision": {"labels": {"up": ["x"], "down": ["X"]}, "contrast": ["up", "down"]}}, ["spelling", "both"]),
         ({"key_groups": {"a": {"regex": "x", "segment": "system"}}}, ["key_groups.a", "exactly one of"]),
-        ({"causal": {"attribution": {"on": True}}}, ["causal", "not available in this version"]),
-        ({"generation": {"enabled": True}}, ["generation.enabled", "not available"]),
+        ({"causal": {"attribution": {"on": True}}}, ["causal", "cannot be had in this version yet"]),
+        ({"generation": {"enabled": True}}, ["generation.enabled", "cannot be had"]),
         ({"model": {}}, ["model.path", "required"]),
     ],
 )
@@ -51,6 +51,14 @@ def test_errors_name_file_path_value_and_remedy(tmp_path, sections, words):
     assert str(path) in message and "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_yes_and_no_are_words_and_the_first_two_labels_are_contrasted(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("predictions: {path: p}\nmodel: {path: m}\ndecision: {labels: {yes: [yes], no: [no], maybe: []}}\n")
+    config, _ = load_config(path)
+    assert config.decision.labels == {"yes": ["yes"], "no": ["no"], "maybe": ["maybe"]}
+    assert config.decision.contrast == ["yes", "no"]
 
 
 def test_overrides_are_yaml_and_win(tmp_path):

@@ -81,6 +81,23 @@ def test_upper_case_labels_are_contrasted_in_upper_case(tmp_path, tokenizer_dir)
     assert "DECREASE".startswith(tokenizer.decode([sample.contrast_token_ids[1]]))
 
 
+def test_labels_spelled_with_capitals_are_contrasted_as_the_answer_writes_them(tmp_path, tokenizer_dir):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    decision = {"labels": {"Increase": [], "Decrease": []}}
+    rows = [answered('{"direction_of_eps_change": "decrease"}', "decrease")]
+    (sample,) = encode(write(tmp_path, rows), tokenizer_dir, decision=decision)
+    first, second = (tokenizer.decode([i]) for i in sample.contrast_token_ids)
+    assert "increase".startswith(first) and "decrease".startswith(second)
+
+
+def test_a_third_label_keeps_its_row_where_the_labels_first_differ(tmp_path, tokenizer_dir):
+    decision = {"labels": {"move up": [], "move down": [], "stay": []}, "field": None}
+    rows = [answered("It will stay", "stay"), answered("It will move down", "move down", index=2)]
+    stay, down = encode(write(tmp_path, rows), tokenizer_dir, decision=decision)
+    assert stay.text[stay.char_starts[stay.decision_position + 1] :].strip().startswith("stay")
+    assert len(set(stay.contrast_token_ids)) == 1 and len(set(down.contrast_token_ids)) == 2
+
+
 def test_segments_cover_statement_instruction_and_response(tmp_path, tokenizer_dir):
     (sample,) = encode(write(tmp_path, records(1)), tokenizer_dir)
     text = {}

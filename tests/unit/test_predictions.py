@@ -102,6 +102,12 @@ def test_chat_messages(tmp_path):
         ('{"direction_of_eps_change": "Slight decrease"}', "slight decrease", "decrease", "field", ("hedged_label",)),
         ('{"direction_of_eps_change": "Decrease"}', "increase", "increase", "field", ("contradiction",)),
         ("EPS will decrease. Margins increase. So: increase", "increase", "increase", "field", ()),
+        ("Costs increased. Therefore EPS will likely decrease.", "error", "decrease", "response_text", ()),
+        ("**direction_of_eps_change**: Increase", "error", "increase", "repaired_json", ()),
+        ("Direction of EPS change: Decrease", "error", "decrease", "repaired_json", ()),
+        ('{"direction_of_eps_change": "Decrease"}', "<increase/decrease>", "decrease", "json", ()),
+        ('{"direction_of_eps_change": "Increase", "prior_direction_of_eps_change": "Decrease"}', "error", "increase",
+         "json", ()),
     ],
 )  # fmt: skip
 def test_labels_are_recovered_and_say_how(tmp_path, text, predicted, label, source, flags):
@@ -200,6 +206,48 @@ def test_broken_lines_of_json_lines_are_rejects(tmp_path):
         ("row-2", "unreadable_row"),
         ("row-4", "unreadable_row"),
     ]
+
+
+def test_the_conclusion_decides_in_prose(tmp_path):
+    text = "I expect a decrease of 3.5 percent. Sales did increase, though."
+    (sample,) = read_predictions(config(write(tmp_path, [with_answer(text, "error")]))).samples
+    assert (sample.predicted_label, sample.label_start) == ("decrease", text.index("decrease"))
+    both = "In conclusion it may increase or decrease."
+    with pytest.raises(InputError, match="no_label"):
+        read_predictions(config(write(tmp_path, [with_answer(both, "error")])))
+
+
+def test_single_letters_are_labels_in_their_own_case(tmp_path):
+    row = {"id": 1, "prompt": "A or B?", "response": "I choose A. It has a good margin, a bit."}
+    decision = {"labels": {"A": [], "B": []}, "field": None}
+    found = read_predictions(config(write(tmp_path, [row]), decision=decision, prompt={"source": "fields"}))
+    assert found.samples[0].predicted_label == "A" and found.samples[0].label_start == len("I choose ")
+
+
+def test_windows_line_ends_of_the_file_are_not_the_models(tmp_path):
+    row = records(1)[0]
+    windows = {**row, "full_model_response": row["full_model_response"].replace("\n", "\r\n")}
+    one, other = (read_predictions(config(write(tmp_path, [r]))).samples for r in (row, windows))
+    assert one == other
+
+
+def test_llama_transcripts_with_kept_tokens():
+    text = ("<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nUp or down?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\nincrease<|eot_id|>")  # fmt: skip
+    assert split_transcript(text) == ((Message("user", "Up or down?"),), "increase")
+
+
+def test_float_ids_and_other_delimiters(tmp_path):
+    rows = [{**row, "company_id": float(row["company_id"]), "year": float(row["year"])} for row in records(2)]
+    parquet = tmp_path / "p.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), parquet)
+    assert [s.sample_id for s in read_predictions(config(parquet)).samples] == ["1000-1990", "1000-1991"]
+    table = tmp_path / "p.csv"
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0], delimiter=";")
+        writer.writeheader()
+        writer.writerows(records(2))
+    assert [s.sample_id for s in read_predictions(config(table)).samples] == ["1000-1990", "1000-1991"]
 
 
 def test_byte_order_mark_is_ignored(tmp_path):

@@ -42,7 +42,7 @@ def test_one_command_from_predictions_to_report(config_file, capsys):
         assert (run / name).is_file(), name
     assert pl.scan_parquet(run / "shards" / "*" / "head_stats.parquet").collect().height == 12 * 3 * 2 * 4
     assert main([str(config_file), "--stage", "verify"]) == 0
-    assert not list((run / "incoming").iterdir()) and not (run / ".lease").exists()
+    assert not list((run / "incoming").iterdir()) and not list(run.parent.glob(".*.lease"))
 
 
 def test_every_table_has_its_exact_schema(config_file):
@@ -201,6 +201,94 @@ def test_analysis_settings_may_change_in_an_existing_run(config_file):
     assert yaml.safe_load((run_dir(config_file) / "run.yaml").read_text())["config"]["analysis"]["correction"] == "holm"
 
 
+def test_analyze_takes_its_settings_from_the_config_and_refuses_others(config_file, capsys):
+    assert main([str(config_file)]) == 0
+    assert main([str(config_file), "--stage", "analyze", "analysis.alpha=0.2"]) == 0
+    run = run_dir(config_file)
+    assert yaml.safe_load((run / "run.yaml").read_text())["config"]["analysis"]["alpha"] == 0.2
+    assert "0.2" in (run / "analysis" / "analysis_summary_report.txt").read_text()
+    refused(capsys, [config_file, "--stage", "analyze", "statistics.top_keys=2"], 2, "statistics.top_keys (10 -> 2)")
+    refused(capsys, [config_file, "--stage", "analyze", "--fresh"], 2, "--fresh")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("analysis.covariates=[nope]", ["analysis.covariates[0]", "'nope'"]),
+        ("analysis.cluster_by=firm", ["analysis.cluster_by", "'firm'"]),
+        ("analysis.head_types={focussed: 1}", ["analysis.head_types", "focus"]),
+        ("visualization.color_schemes={sequential: nope}", ["visualization.color_schemes", "'nope'"]),
+    ],
+)
+def test_analysis_settings_are_checked_before_anything_is_measured(config_file, capsys, override, words):
+    refused(capsys, [config_file, override], 2, *words)
+    assert not run_dir(config_file).exists()
+
+
+def test_fresh_sets_nothing_aside_before_all_is_well(config_file, predictions_file, capsys):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    predictions_file.unlink()
+    refused(capsys, [config_file, "--fresh"], 3, "no such file")
+    assert (run_dir(config_file) / "_SUCCESS").exists()
+
+
+def test_success_is_collects_last_file(config_file):
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    run = run_dir(config_file)
+    last = (run / "_SUCCESS").stat().st_mtime_ns
+    assert all(path.stat().st_mtime_ns <= last for path in run.rglob("*") if path.is_file())
+
+
+def test_a_changed_vocabulary_is_noticed(config_file, tmp_path, capsys):
+    vocabulary = tmp_path / "words.yaml"
+    vocabulary.write_text("money: [profit, eps]")
+    arguments = [config_file, f"vocabulary={vocabulary}", "--stage", "collect"]
+    assert main([str(argument) for argument in arguments]) == 0
+    vocabulary.write_text("money: [sales]")
+    refused(capsys, arguments, 2, "another vocabulary")
+
+
+def test_a_checkpoint_that_lacks_a_tensor_is_refused(config_file, tiny_model_dir, tmp_path, capsys):
+    from safetensors.torch import load_file, save_file
+
+    partial = tmp_path / "partial"
+    shutil.copytree(tiny_model_dir, partial)
+    tensors = load_file(partial / "model.safetensors")
+    del tensors["model.layers.1.self_attn.q_proj.weight"]
+    save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
+    refused(capsys, [config_file, f"model.path={partial}"], 2, "lack 1 tensor", "layers.1.self_attn.q_proj.weight")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("prompt.chat_template=/nope/x.jinja", ["prompt.chat_template", "'/nope/x.jinja'"]),
+        ("prompt.chat_template='{% if x %}'", ["prompt.chat_template", "not a valid Jinja template"]),
+        ("vocabulary={number: [one]}", ["'number' is the name of a default key group"]),
+        ("key_groups={duplicate: {regex: x}}", ["key_groups.duplicate", "taken by the baselines"]),
+        ("causal={attribution: {}}", ["causal analyses cannot be had in this version yet"]),
+        ("key_groups={a: {spans: line_item}}", ["key_groups.a.spans", "cannot be had"]),
+        ("run.name=..", ["run.name"]),
+    ],
+)
+def test_more_unusable_settings_exit_2(config_file, capsys, override, words):
+    refused(capsys, [config_file, override], 2, *words)
+
+
+def test_switched_off_keys_of_the_contract_may_stand(config_file):
+    off = [
+        "causal={max_samples: null}",
+        "generation={enabled: false, max_new_tokens: 100, temperature: 0.7}",
+        "run.name=7",
+    ]
+    assert main([str(config_file), *off, "--stage", "plan"]) == 0
+
+
+def test_a_template_that_refuses_a_conversation_rejects_the_row(config_file, capsys):
+    template = "prompt.chat_template=\"{{ raise_exception('no system role') }}\""
+    refused(capsys, [config_file, template], 3, "template_refuses", "no system role")
+
+
 def test_a_run_yaml_repeats_its_run(config_file, predictions_file, capsys):
     assert main([str(config_file), "--stage", "collect"]) == 0
     again = run_dir(config_file) / "run.yaml"
@@ -215,10 +303,16 @@ def test_a_run_yaml_repeats_its_run(config_file, predictions_file, capsys):
     refused(capsys, [again, "run.name=third"], 2, "another input", "fingerprints differ")
 
 
-def test_debug_runs_four_samples_in_a_run_of_its_own(config_file):
+def test_debug_runs_four_samples_and_never_mixes_with_a_real_run(config_file):
+    run = run_dir(config_file)
     assert main([str(config_file), "--debug", "--stage", "collect"]) == 0
-    run = run_dir(config_file).with_name("test-debug")
     assert pl.read_parquet(run / "shards" / "*" / "samples.parquet").height == 4
+    assert main([str(config_file), "--stage", "collect"]) == 0
+    assert pl.read_parquet(run / "shards" / "*" / "samples.parquet").height == 12
+    assert (run.with_name("test.previous-1") / "_SUCCESS").exists()
+    assert main([str(config_file), "--debug", "--stage", "collect"]) == 0
+    assert pl.read_parquet(run / "shards" / "*" / "samples.parquet").height == 12
+    assert pl.read_parquet(run.with_name("test-debug") / "shards" / "*" / "samples.parquet").height == 4
 
 
 def test_older_spellings_of_options(config_file, predictions_file):
@@ -292,7 +386,6 @@ def test_an_output_that_cannot_be_written(config_file, tmp_path, capsys):
 
 def test_a_second_driver_is_refused(config_file, capsys):
     store = RunStore(run_dir(config_file))
-    store.root.mkdir(parents=True)
     from engine.lease import RunLease
 
     with RunLease(store.root):
