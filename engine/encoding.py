@@ -11,8 +11,7 @@ import jinja2
 import numpy as np
 
 from engine.config import Config
-from engine.predictions import RowRejected
-from engine.samples import SEGMENTS, EncodedSample, IntArray, Message, Sample
+from engine.samples import SEGMENTS, EncodedSample, IntArray, Message, RowRejected, Sample
 from engine.statements import statement_span
 from engine.token_groups import TokenGroups, positions_in_spans
 from engine.tokenizer import chat_template

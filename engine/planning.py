@@ -11,8 +11,8 @@ from engine.encoded_units import write_batches
 from engine.encoding import Encoder
 from engine.errors import InputError
 from engine.plan import ModelFacts, Unit, check_layers, check_patterns, check_vocabulary, measure_units, plan_summary
-from engine.predictions import RowRejected, read_predictions
-from engine.samples import EncodedSample, Reject
+from engine.predictions import read_predictions
+from engine.samples import EncodedSample, Reject, RowRejected
 from engine.store import RunStore
 from engine.token_groups import TokenGroups
 from engine.tokenizer import load_tokenizer

@@ -6,10 +6,8 @@ and ``label_source`` says where the label was read.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,23 +17,10 @@ from engine.config import Config
 from engine.errors import InputError
 from engine.labels import LabelReader, LabelWord
 from engine.records import Record, read_records
-from engine.samples import Message, Reject, Sample
+from engine.samples import Message, Reject, RowRejected, Sample
+from engine.transcripts import messages_and_answer, split_transcript
 
-_ROLE_LINE = re.compile(r"^(system|user|assistant)[ \t]*\r?$", re.MULTILINE)
-_KEPT_TOKENS = (
-    re.compile(r"<\|im_start\|>\s*(\w+)\r?\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
-    re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>\s*(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL),
-)
-"""Chat markup of Qwen (ChatML) and of Llama 3, for transcripts whose special tokens were kept."""
 _MISSING = (None, "")
-
-
-class RowRejected(Exception):  # noqa: N818 - caught where rows become rejects, never seen by a user
-    """A row that cannot be used; ``str()`` is the reject's detail."""
-
-    def __init__(self, stage: str, reason: str, detail: str):
-        super().__init__(detail)
-        self.stage, self.reason = stage, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +164,7 @@ class _RowReader:
                 transcript = transcript.replace("\r\n", "\n")  # a file's line ends, not the model's
             messages, response = split_transcript(transcript)
         elif source == "messages":
-            messages, response = _from_messages(values.get(self.fields.messages), self.fields.messages)
+            messages, response = messages_and_answer(values.get(self.fields.messages), self.fields.messages)
         else:
             prompt = self._required_text(values, self.fields.prompt)
             response = _text(values.get(self.fields.response)) or ""
@@ -248,64 +233,6 @@ class _RowReader:
         if not words:
             raise RowRejected("label", "no_decision", f"The answer never says {label!r}.")
         return words[-1]
-
-
-def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
-    r"""Recover roles from a chat transcript whose special tokens were kept or stripped.
-
-    Stripped transcripts read ``system\n…\nuser\n…\nassistant\n…``. Roles are lines of their own: an optional system
-    part, the first ``user`` line, then the first ``assistant`` line after it. Later lines of that kind belong to the
-    answer, which may well talk about an assistant.
-
-    Raises
-    ------
-    RowRejected
-        When no user part or no answer can be found.
-    """
-    for markup in _KEPT_TOKENS:
-        turns = [Message(m.group(1), m.group(2)) for m in markup.finditer(transcript)]
-        if not turns:
-            continue
-        if turns[-1].role == "assistant" and any(turn.role == "user" for turn in turns):
-            return tuple(turns[:-1]), turns[-1].content
-        raise RowRejected("read", "no_roles", "The transcript has special tokens but no user and assistant part.")
-    lines = list(_ROLE_LINE.finditer(transcript))
-    user = next((line for line in lines if line.group(1) == "user"), None)
-    after = user.end() if user else 0
-    assistant = next((line for line in lines if line.group(1) == "assistant" and line.start() >= after), None)
-    if user is None or assistant is None:
-        raise RowRejected("read", "no_roles", "The transcript has no line `user` followed by a line `assistant`.")
-    messages: list[Message] = []
-    head = transcript[: user.start()]
-    system = _ROLE_LINE.match(head.lstrip())
-    if system and system.group(1) == "system":
-        messages.append(Message("system", _without_newline_ends(head.lstrip()[system.end() :])))
-    elif head.strip():
-        messages.append(Message("system", _without_newline_ends(head)))
-    messages.append(Message("user", _without_newline_ends(transcript[user.end() : assistant.start()])))
-    return tuple(messages), transcript[assistant.end() :].removeprefix("\n")
-
-
-def _without_newline_ends(part: str) -> str:
-    r"""Remove the one line end on either side that the chat template puts around a message."""
-    part = part.removeprefix("\n")
-    return part.removesuffix("\n").removesuffix("\r")
-
-
-def _from_messages(value: Any, name: str) -> tuple[tuple[Message, ...], str]:
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise RowRejected("read", "no_roles", f"{name!r} is not valid JSON: {error}.") from None
-    turns = [
-        Message(str(item["role"]), str(item["content"]))
-        for item in (value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [])
-        if isinstance(item, Mapping) and item.get("role") and item.get("content") is not None
-    ]
-    if len(turns) < 2 or turns[-1].role != "assistant":
-        raise RowRejected("read", "no_roles", f"{name!r} must be a list of messages that ends with the assistant's.")
-    return tuple(turns[:-1]), turns[-1].content
 
 
 def _text(value: Any) -> str | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from analyses.settings import SettingsError, check_settings
-from engine.config import Config, load_config
+from engine.config import Config
+from engine.config_file import load_config
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, ConfigError, RunFailedError, UserError
 from engine.lease import RunLease
 from engine.schema import samples_schema

@@ -82,6 +82,14 @@ class Reject:
         }
 
 
+class RowRejected(Exception):  # noqa: N818 - caught where rows become rejects, never seen by a user
+    """A row that cannot be used; ``str()`` is the reject's detail."""
+
+    def __init__(self, stage: str, reason: str, detail: str):
+        super().__init__(detail)
+        self.stage, self.reason = stage, reason
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedSample:
     """A prediction as the model saw it.

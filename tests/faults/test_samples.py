@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from engine import replica as replica_module
-from engine.config import load_config
+from engine.config_file import load_config
 from engine.errors import RunFailedError
 from engine.store import RunStore
 from engine.worker import UnitWorker

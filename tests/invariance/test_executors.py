@@ -48,7 +48,7 @@ def test_ray_and_inline_give_identical_tables(config_file, reference):
 
 def test_the_order_of_units_does_not_matter(config_file, reference):
     """Units measured last to first, by hand, commit the same bits."""
-    from engine.config import load_config
+    from engine.config_file import load_config
     from engine.store import RunStore
     from engine.worker import UnitWorker
 

@@ -8,8 +8,8 @@ import vl_convert
 from analyses.analysis_tables import compute_tables
 from analyses.exports import vegalite_version, write_chart
 from analyses.figures import MAX_VOLCANO_POINTS, make_figures
-from analyses.queries import open_tables
 from analyses.report import analyze
+from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings, VisualizationSettings
 from analyses.themes import THEMES
 from analyses.wording import count_text, difference_text, p_text, statistic_label, value_text, visible_token

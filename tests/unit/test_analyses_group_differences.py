@@ -10,8 +10,9 @@ from analyses.analysis_tables import compute_tables
 from analyses.attention_profiles import EVERYONE
 from analyses.group_differences import SCHEMA, group_differences, resolve_comparison
 from analyses.head_types import head_types
-from analyses.queries import RunError, open_tables, statistic_blocks
+from analyses.queries import statistic_blocks
 from analyses.replication import HalfEffects, is_replicated, split_clusters
+from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
 from tests.synthetic_run import KEY_GROUPS, edit_table, write_run
 
@@ -148,14 +149,14 @@ def test_comparisons_by_column_value_and_median():
     assert (by_value.name, by_value.is_b.tolist()) == ("sure", [False, True, True, True])
     assert resolve_comparison(samples, "predicted_label").label_a == "increase"
     assert resolve_comparison(samples, "contrast_probability").is_a.tolist() == [False, True, False, False]
-    with pytest.raises(RunError, match="no column"):
+    with pytest.raises(SettingsError, match="no column"):
         resolve_comparison(samples, "sector")
-    with pytest.raises(RunError, match="which of them to compare"):
+    with pytest.raises(SettingsError, match="which of them to compare"):
         resolve_comparison(samples, "certainty")
 
 
 def test_unknown_covariates_are_refused_by_name(planted):
-    with pytest.raises(RunError, match="log_size"):
+    with pytest.raises(SettingsError, match="log_size"):
         group_differences(open_tables(planted), AnalysisSettings(covariates=("log_size",), permutations=0))
 
 
@@ -270,7 +271,7 @@ def test_a_lift_that_rests_on_one_company_makes_no_financial_head(tmp_path):
 
 
 def test_settings_refuse_the_impossible_and_keep_defaults():
-    assert AnalysisSettings.from_mapping({"groups": ["is_correct"], "alpha": None, "unknown": 1}) == AnalysisSettings()
+    assert AnalysisSettings.from_mapping({"groups": ["is_correct"], "alpha": None}) == AnalysisSettings()
     assert AnalysisSettings.from_mapping(None).head_types["financial_lift"] == 1.5
     look = VisualizationSettings.from_mapping({"figure_sizes": {"width": 300}, "color_schemes": {}})
     assert look.figure_sizes == {"width": 300, "height": 360} and look.color_schemes["sequential"] == "viridis"

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analyses import queries
+from analyses import queries, run_tables, units
 from analyses.key_groups import declared_statistics, kind_of
+from analyses.settings import SettingsError
 from tests.synthetic_run import KEY_GROUPS, add_metadata, edit_table, write_run
 
 
@@ -22,7 +23,7 @@ def copied(run_dir, tmp_path):
 
 
 def test_open_tables_knows_the_run(run_dir):
-    tables = queries.open_tables(run_dir)
+    tables = run_tables.open_tables(run_dir)
     assert (tables.num_layers, tables.num_heads, len(tables.samples)) == (3, 2, 24)
     assert tables.query_groups == ("all", "decision", "response")
     assert tables.key_groups == KEY_GROUPS
@@ -53,8 +54,8 @@ def test_a_directory_that_is_no_run_is_refused_with_its_name_and_a_remedy(copied
 
         changed = table.replace_schema_metadata({"headledger_schema_version": "99"})
         pq.write_table(changed, copied / "shards" / "measure-00000" / "samples.parquet")
-    with pytest.raises(queries.RunError) as refused:
-        queries.open_tables(path)
+    with pytest.raises(units.RunError) as refused:
+        run_tables.open_tables(path)
     text = str(refused.value)
     assert str(copied) in text and len(text) > 60 and "\n" not in text
 
@@ -63,7 +64,7 @@ def test_partial_reads_an_unfinished_run_and_only_its_committed_shards(copied):
     (copied / "_SUCCESS").unlink()
     add_metadata(copied)
     (copied / "shards" / "measure-00001" / "manifest.json").unlink()
-    tables = queries.open_tables(copied, partial=True)
+    tables = run_tables.open_tables(copied, partial=True)
     assert tables.is_partial and len(tables.samples) == 16
 
 
@@ -73,7 +74,7 @@ def test_dot_directories_and_causal_units_are_no_samples(copied):
     pl.DataFrame({"sample_id": ["s00000"], "change": [0.5]}).write_parquet(
         copied / "shards" / "causal-00000" / "interventions.parquet"
     )
-    tables = queries.open_tables(copied)
+    tables = run_tables.open_tables(copied)
     assert len(tables.samples) == 24
     assert tables.head_stats.select(pl.len()).collect().item() == 24 * 3 * 6
     assert tables.tables["interventions"].collect().height == 1
@@ -81,15 +82,15 @@ def test_dot_directories_and_causal_units_are_no_samples(copied):
 
 def test_a_sample_in_two_shards_is_refused(copied):
     shutil.copytree(copied / "shards" / "measure-00000", copied / "shards" / "measure-00009")
-    with pytest.raises(queries.RunError, match="more than one shard"):
-        queries.open_tables(copied)
+    with pytest.raises(units.RunError, match="more than one shard"):
+        run_tables.open_tables(copied)
 
 
 def test_shards_with_other_columns_are_refused(copied):
     path = copied / "shards" / "measure-00001" / "head_stats.parquet"
     pl.read_parquet(path).rename({"mass_profit": "mass_gain"}).write_parquet(path)
-    with pytest.raises(queries.RunError, match="differ in their columns"):
-        queries.open_tables(copied)
+    with pytest.raises(units.RunError, match="differ in their columns"):
+        run_tables.open_tables(copied)
 
 
 def test_a_foreign_run_with_fewer_and_other_typed_columns_is_read(copied):
@@ -101,13 +102,13 @@ def test_a_foreign_run_with_fewer_and_other_typed_columns_is_read(copied):
     )
     for unit in (copied / "shards").iterdir():
         (unit / "baselines.parquet").unlink()
-    tables = queries.open_tables(copied)
+    tables = run_tables.open_tables(copied)
     assert tables.samples["cluster"].dtype == pl.String and tables.samples["predicted_label"].is_null().all()
     assert queries.lift_values(tables, "all", "financial") is None
 
 
 def test_statistic_blocks_put_every_value_in_its_place(run_dir):
-    tables = queries.open_tables(run_dir)
+    tables = run_tables.open_tables(run_dir)
     names = ("mass_profit", "entropy_nats", "first_token")
     blocks = list(queries.statistic_blocks(tables, "decision", names, max_bytes=1))
     assert [block[0] for block in blocks] == [(name,) for name in names]
@@ -127,7 +128,7 @@ def test_null_statistics_become_nan_and_not_zero(copied):
             pl.when(pl.col("sample_id") == "s00003").then(None).otherwise(pl.col("mass_profit")).alias("mass_profit")
         ),
     )
-    tables = queries.open_tables(copied)
+    tables = run_tables.open_tables(copied)
     ((_, values),) = queries.statistic_blocks(tables, "all", ("mass_profit",))
     missing = np.isnan(values[:, 0]).all(axis=1)
     assert tables.samples["sample_id"].to_numpy()[missing].tolist() == ["s00003"] and missing.sum() == 1
@@ -135,7 +136,7 @@ def test_null_statistics_become_nan_and_not_zero(copied):
 
 def test_baselines_per_layer_win_over_those_for_all_layers(copied):
     edit_table(copied, "baselines", lambda frame: pl.concat([frame, layer_two(frame)]))
-    tables = queries.open_tables(copied)
+    tables = run_tables.open_tables(copied)
     found = queries.lift_values(tables, "all", "profit").reshape(24, 3, 2)
     ((_, mass),) = queries.statistic_blocks(tables, "all", ("mass_profit",))
     baseline = tables.tables["baselines"].filter((pl.col("query_group") == "all") & pl.col("layer").is_null())
@@ -171,7 +172,7 @@ def test_lift_log_odds_and_sink_free_mass_by_hand():
 
 
 def test_head_means_are_plain_means(run_dir):
-    tables = queries.open_tables(run_dir)
+    tables = run_tables.open_tables(run_dir)
     means = queries.head_means(tables)
     rows = tables.head_stats.collect()
     one = rows.filter((pl.col("query_group") == "all") & (pl.col("layer") == 1) & (pl.col("head") == 1))
@@ -185,11 +186,11 @@ def test_key_groups_are_told_apart_by_config_and_by_name(run_dir):
     assert [kind_of(name, config) for name in ("words", "a", "x")] == ["union", "category", "structure"]
     names = ("financial", "profit", "number", "random_3", "not_profit")
     assert [kind_of(name, {}) for name in names] == ["union", "category", "structure", "random", "complement"]
-    assert "mass_first_token" not in declared_statistics(queries.open_tables(run_dir))
+    assert "mass_first_token" not in declared_statistics(run_tables.open_tables(run_dir))
 
 
 def test_samples_without_a_cluster_stand_alone(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(cluster=pl.lit(None, dtype=pl.String)))
-    assert len(set(queries.cluster_codes(queries.open_tables(copied), "cluster"))) == 24
-    with pytest.raises(queries.RunError, match="cluster_by"):
-        queries.cluster_codes(queries.open_tables(copied), "company")
+    assert len(set(queries.cluster_codes(run_tables.open_tables(copied), "cluster"))) == 24
+    with pytest.raises(SettingsError, match="cluster_by"):
+        queries.cluster_codes(run_tables.open_tables(copied), "company")

@@ -15,9 +15,10 @@ import statsmodels.api as sm
 
 from analyses import report
 from analyses.findings import CAVEAT
-from analyses.queries import RunError, open_tables
 from analyses.report import analyze, main
+from analyses.run_tables import open_tables
 from analyses.summaries import accuracy
+from analyses.units import RunError
 from tests.synthetic_run import add_metadata, edit_table, write_run
 
 NO_PICTURES = {"analysis": {"permutations": 99}, "visualization": {"formats": ["json"]}}
@@ -268,7 +269,7 @@ def test_exit_codes_and_messages(plain, tmp_path, capsys):
     assert main([str(tmp_path / "nowhere")]) == 3
     assert "no such directory" in capsys.readouterr().err
     (plain / "run.yaml").write_text("config: {analysis: {alpha: 7}}")
-    assert main([str(plain)]) == 3
+    assert main([str(plain)]) == 2
     assert "analysis.alpha: 7 is not allowed" in capsys.readouterr().err
     with pytest.raises(SystemExit) as usage:
         main([])

@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from analyses.settings import AnalysisSettings, VisualizationSettings
-from engine.config import AnalysisSection, VisualizationSection, load_config
+from engine.config import AnalysisSection, VisualizationSection
+from engine.config_file import load_config
 from engine.errors import ConfigError
 from tests.conftest import ROOT
 

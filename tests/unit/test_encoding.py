@@ -6,8 +6,8 @@ from transformers import AutoTokenizer
 
 from engine.config import Config
 from engine.encoding import Encoder
-from engine.predictions import RowRejected, read_predictions
-from engine.samples import SEGMENTS
+from engine.predictions import read_predictions
+from engine.samples import SEGMENTS, RowRejected
 from engine.token_groups import TokenGroups
 from engine.tokenizer import load_tokenizer
 from tests.conftest import ROOT, SHARED, record, records

@@ -8,8 +8,9 @@ import pytest
 
 from engine.config import Config
 from engine.errors import InputError
-from engine.predictions import read_predictions, split_transcript
+from engine.predictions import read_predictions
 from engine.samples import Message
+from engine.transcripts import split_transcript
 from tests.conftest import answer, record, records
 
 

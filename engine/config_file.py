@@ -1,0 +1,176 @@
+"""Config files: YAML and ``section.key=value`` overrides; errors name the file, the key and the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from engine.config import Config
+from engine.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, so that labels such as yes and no stay words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+
+
+def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Config, dict[str, Any]]:
+    """Read a YAML config, or a finished run's ``run.yaml``, and apply overrides.
+
+    Parameters
+    ----------
+    path
+        The file. A ``run.yaml`` is recognised by its ``config`` and ``fingerprints`` sections.
+    overrides
+        ``section.key=value`` strings; the value is read as YAML.
+
+    Returns
+    -------
+    tuple of Config and dict
+        The validated config and the fingerprints it must match (empty unless the file is a ``run.yaml``).
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing or not YAML, or a key or value is not allowed.
+    """
+    path = Path(path)
+    tree = _read_yaml(path)
+    fingerprints: dict[str, Any] = {}
+    if "fingerprints" in tree and isinstance(tree.get("config"), dict):
+        fingerprints, tree = tree["fingerprints"], tree["config"]
+    for override in overrides:
+        _apply_override(tree, override)
+    _refuse_unavailable(tree, path)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from None
+    _find_relative_paths(config, path.parent)
+    return config, fingerprints
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file. Start from config/demo.yaml or config/full.yaml.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a UTF-8 text file: {error}.") from None
+    try:
+        tree = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must hold sections such as `predictions:` and `model:`, not {type(tree).__name__}.")
+    return tree
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"{override!r} is not an override; write section.key=value, such as run.name=again.")
+    *parents, last = key.strip().split(".")
+    node = tree
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section.")
+        node = child
+    try:
+        node[last] = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not YAML: {' '.join(str(error).split())}.") from None
+
+
+def _refuse_unavailable(tree: dict[str, Any], path: Path) -> None:
+    """Refuse what the contract names and this version lacks; keys of it that are switched off may stand."""
+    causal = tree.pop("causal", None)
+    wanted = [name for name, value in causal.items() if value is not None] if isinstance(causal, dict) else causal
+    missing = {"causal": wanted and "causal analyses", "generation.enabled": "", "model.attention": ""}
+    if _at(tree, "generation", "enabled"):
+        missing["generation.enabled"] = "generation for rows without an answer"
+    if _at(tree, "model", "attention") == "fused":
+        missing["model.attention"] = "the fused kernel (use auto or blocked)"
+    groups = tree.get("key_groups")
+    for name, group in groups.items() if isinstance(groups, dict) else ():
+        if isinstance(group, dict) and group.get("spans"):
+            missing[f"key_groups.{name}.spans"] = "line items and periods as key groups"
+    for key, what in missing.items():
+        if what:
+            raise ConfigError(f"{path}: {key}: {what} cannot be had in this version yet; remove the key.")
+
+
+def _at(tree: dict[str, Any], section: str, key: str) -> Any:
+    part = tree.get(section)
+    return part.get(key) if isinstance(part, dict) else None
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    """Say in one paragraph what is wrong with the first faulty keys."""
+    parts: list[str] = []
+    for item in error.errors()[:5]:
+        location = ".".join(str(part) for part in item["loc"] if "[" not in str(part))
+        value = item.get("input")
+        if item["type"] == "extra_forbidden":
+            parts.append(f"{location}: unknown key{_nearest(item['loc'])}")
+        elif item["type"] == "missing":
+            parts.append(f"{location}: is required and missing")
+        else:
+            shown = "" if isinstance(value, dict | BaseModel) else f" (given: {value!r})"
+            parts.append(f"{location}: {item['msg'].removeprefix('Value error, ')}{shown}")
+    return f"{path}: " + "; ".join(parts) + "."
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        fields = getattr(section, "model_fields", {})
+        if part in fields:
+            section = _section_type(fields[part].annotation)
+    known = list(getattr(section, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    if close:
+        return f" (did you mean {'.'.join([*(str(p) for p in location[:-1]), close[0]])}?)"
+    return f"; known keys are {', '.join(known)}"
+
+
+def _section_type(annotation: Any) -> Any:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+        for inner in get_args(candidate):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                return inner
+    return annotation
+
+
+def _find_relative_paths(config: Config, folder: Path) -> None:
+    """Let a path be relative to the working directory or else to the config file's folder."""
+
+    def found(value: str) -> str:
+        if not Path(value).exists() and (folder / value).exists():
+            return str(folder / value)
+        return value
+
+    config.predictions.path = found(config.predictions.path)
+    if config.prompt.chat_template is not None and "{" not in config.prompt.chat_template:
+        config.prompt.chat_template = found(config.prompt.chat_template)
+    config.model.path = found(config.model.path)
+    if config.model.tokenizer is not None:
+        config.model.tokenizer = found(config.model.tokenizer)
+    if isinstance(config.vocabulary, str):
+        config.vocabulary = found(config.vocabulary)
