@@ -27,6 +27,7 @@ test-all: lint
 	$(PY) -m pytest
 
 bench: $(VENV)/.installed-test
+	$(PY) -m tests.benchmarks.family_parity
 	$(PY) -m tests.benchmarks.statistics_cost
 
 clean:

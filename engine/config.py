@@ -148,12 +148,16 @@ class PatternsSection(_Section):
 
 
 class StatisticsSection(_Section):
-    """What is measured beside the statistics that are always kept."""
+    """What is measured beside the statistics that are always kept.
+
+    ``decision_rows`` keeps each layer's decision row averaged over heads; a list of sample ids keeps those samples'
+    rows head by head as well.
+    """
 
     query_groups: list[str] = ["all", "decision", "response"]
     norm_weighted: bool = False
     random_groups: int = Field(default=0, ge=0, le=200)
-    decision_rows: bool = False
+    decision_rows: bool | list[str] = False
     rollout: bool = False
     top_keys: int = Field(default=10, ge=0, le=1000)
     patterns: PatternsSection | None = None

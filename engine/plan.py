@@ -138,21 +138,25 @@ def check_vocabulary(facts: ModelFacts, samples: Sequence[EncodedSample]) -> Non
         )
 
 
-def check_patterns(config: Config, samples: Sequence[EncodedSample]) -> None:
-    """Refuse stored patterns of unknown samples or above their byte limit.
+def check_kept_samples(config: Config, samples: Sequence[EncodedSample]) -> None:
+    """Refuse rows and patterns of unknown samples, and patterns above their byte limit.
 
     Raises
     ------
     ConfigError
         Naming the sample, or the bytes needed and allowed.
     """
-    wanted = config.statistics.patterns
+    lengths = {sample.sample_id: sample.num_tokens for sample in samples}
+    rows, wanted = config.statistics.decision_rows, config.statistics.patterns
+    for key, named in (
+        ("decision_rows", rows if isinstance(rows, list) else []),
+        ("patterns.samples", wanted.samples if wanted else []),
+    ):
+        for index, sample_id in enumerate(named):
+            if sample_id not in lengths:
+                raise ConfigError(f"statistics.{key}[{index}]: no sample {sample_id!r} will be measured.")
     if wanted is None:
         return
-    lengths = {sample.sample_id: sample.num_tokens for sample in samples}
-    for index, sample_id in enumerate(wanted.samples):
-        if sample_id not in lengths:
-            raise ConfigError(f"statistics.patterns.samples[{index}]: no sample {sample_id!r} will be measured.")
     num_patterns = len(set(wanted.layers)) * len(set(wanted.heads))
     needed = sum(lengths[s] * (lengths[s] + 1) for s in set(wanted.samples)) * num_patterns
     if needed > wanted.max_bytes:

@@ -10,7 +10,15 @@ from engine.config import Config
 from engine.encoded_units import write_batches
 from engine.encoding import Encoder
 from engine.errors import InputError
-from engine.plan import ModelFacts, Unit, check_layers, check_patterns, check_vocabulary, measure_units, plan_summary
+from engine.plan import (
+    ModelFacts,
+    Unit,
+    check_kept_samples,
+    check_layers,
+    check_vocabulary,
+    measure_units,
+    plan_summary,
+)
 from engine.predictions import read_predictions
 from engine.samples import EncodedSample, Reject, RowRejected
 from engine.store import RunStore
@@ -57,7 +65,7 @@ def prepare_plan(config: Config, facts: ModelFacts) -> PreparedPlan:
         groups = groups.with_random_groups(texts, config.statistics.random_groups, config.run.seed)
         samples = [groups.applied_to(sample) for sample in samples]
     check_vocabulary(facts, samples)
-    check_patterns(config, samples)
+    check_kept_samples(config, samples)
     cluster = config.cluster
     units = measure_units(samples, cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime)
     summary = plan_summary(config, units, rejects, predictions.num_rows, facts)

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
 """Tables that every measure unit writes."""
 
-OPTIONAL_TABLES = ("patterns", "decision_rows")
+OPTIONAL_TABLES = ("patterns", "decision_rows", "decision_head_rows")
 """Tables that a measure unit writes when the config asks for them."""
 
 QUERY_GROUPS_BUILT_IN = ("all", "decision", "response")
@@ -267,6 +267,17 @@ DECISION_ROWS_SCHEMA = _schema(
     ],
 )
 
+DECISION_HEAD_ROWS_SCHEMA = _schema(
+    "decision_head_rows",
+    "one row per layer and head of the samples named in the config",
+    [
+        SAMPLE_ID,
+        LAYER,
+        HEAD,
+        _field("pattern", _list_of(pa.float32()), "Decision row of the head, up to its own position", span="0..1"),
+    ],
+)
+
 REJECTS_SCHEMA = _schema(
     "rejects",
     "one row per sample that is in no committed unit",
@@ -307,5 +318,6 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
         "patterns": PATTERNS_SCHEMA,
         "decision_rows": DECISION_ROWS_SCHEMA,
+        "decision_head_rows": DECISION_HEAD_ROWS_SCHEMA,
         "rejects": REJECTS_SCHEMA,
     }[table]

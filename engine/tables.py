@@ -71,6 +71,8 @@ def _sample_tables(sample: Measured, settings: StatisticsSection) -> dict[str, p
         rows["patterns"] = _pattern_rows(sample)
     if settings.decision_rows or settings.rollout:
         rows["decision_rows"] = _decision_rows(sample)
+    if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:
+        rows["decision_head_rows"] = _decision_head_rows(sample)
     return {
         name: _batch(columns, table_schema(name, key_groups, settings.norm_weighted)) for name, columns in rows.items()
     }
@@ -183,6 +185,19 @@ def _decision_rows(sample: Measured) -> dict[str, object]:
         "layer": np.arange(num_layers, dtype=np.int32),
         "pattern": [layer.decision_pattern.mean(dim=0)[:end].cpu().numpy() for layer in sample.layers],
         "rollout": rollouts,
+    }
+
+
+def _decision_head_rows(sample: Measured) -> dict[str, object]:
+    rows = torch.stack([layer.decision_pattern for layer in sample.layers])
+    rows = rows[..., : sample.encoded.decision_position + 1].cpu().numpy()
+    num_layers, num_heads, length = rows.shape
+    layer, head = np.indices((num_layers, num_heads), dtype=np.int32).reshape(2, -1)
+    return {
+        "sample_id": [sample.encoded.sample_id] * len(layer),
+        "layer": layer,
+        "head": head,
+        "pattern": list(rows.reshape(-1, length)),
     }
 
 

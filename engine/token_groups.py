@@ -24,8 +24,12 @@ from engine.schema import QUERY_GROUPS_BUILT_IN
 NUM_BEGINNING_TOKENS = 10
 """Length of the built-in key group ``beginning``."""
 
-NUMBER_PATTERN = r"\d+(?:[.,]\d+)*"
-"""The key group ``number`` of the default configuration."""
+PATTERNS = {
+    "number": r"\d+(?:[.,]\d+)*",
+    "percentage": r"[-+]?\d+(?:[.,]\d+)*\s?%",
+    "year": r"(?<![\d.,])(?:19|20)\d{2}(?![\d%]|[.,]\d)",
+}
+"""The default key groups that are found by a regular expression."""
 
 POSITION_SEGMENTS = ("response", "reasoning", "beginning", "first_token")
 """Segments defined by token position rather than by chat role."""
@@ -227,21 +231,21 @@ def load_vocabulary(source: str | dict[str, list[str]] | None) -> dict[str, list
 def default_key_groups(vocabulary: Mapping[str, list[str]]) -> dict[str, KeyGroup]:
     """Return the key groups of a config that names none.
 
-    ``financial`` (the union) and one group per category of the vocabulary, numbers, the chat segments, the answer and
-    its reasoning, the first ten tokens and the first.
+    ``financial`` (the union) and one group per category of the vocabulary; numbers, percentages and years; the chat
+    segments, the answer and its reasoning, the first ten tokens and the first.
     """
     groups: dict[str, KeyGroup] = {}
     if vocabulary:
         groups["financial"] = KeyGroup(vocabulary=list(vocabulary))
         groups.update({category: KeyGroup(vocabulary=[category]) for category in vocabulary})
-    built_in = ("financial", "number", "system", "statement", "instruction", *POSITION_SEGMENTS)
+    built_in = ("financial", *PATTERNS, "system", "statement", "instruction", *POSITION_SEGMENTS)
     clashing = [category for category in vocabulary if category in built_in]
     if clashing:
         raise ConfigError(
             f"vocabulary: {clashing[0]!r} is the name of a default key group ({', '.join(built_in)}); rename the "
             f"category, or define the run's key_groups yourself."
         )
-    groups["number"] = KeyGroup(regex=NUMBER_PATTERN)
+    groups.update({name: KeyGroup(regex=pattern) for name, pattern in PATTERNS.items()})
     for segment in ("system", "statement", "instruction", *POSITION_SEGMENTS):
         groups[segment] = KeyGroup(segment=segment)
     return groups

@@ -40,17 +40,18 @@ def build_model(layers: int) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config).eval()
 
 
-def encoded(num_tokens: int) -> EncodedSample:
-    """Return a sample with as many key groups and query groups as the defaults have."""
+def encoded(num_tokens: int, num_key_groups: int = NUM_KEY_GROUPS, num_query_groups: int = 3) -> EncodedSample:
+    """Return a sample with as many key groups and query groups as the defaults have, or more."""
     rng = np.random.default_rng(num_tokens)
     ids = rng.integers(0, 8192, num_tokens).astype(np.int32)
     zeros = np.zeros(num_tokens, np.int32)
-    keys = {f"g{i}": np.flatnonzero(rng.random(num_tokens) < 0.2).astype(np.int32) for i in range(NUM_KEY_GROUPS)}
+    keys = {f"g{i}": np.flatnonzero(rng.random(num_tokens) < 0.2).astype(np.int32) for i in range(num_key_groups)}
     decision = num_tokens - 10
     queries = {
         "all": np.arange(num_tokens, dtype=np.int32),
         "decision": np.array([decision], np.int32),
         "response": np.arange(num_tokens * 2 // 3, num_tokens, dtype=np.int32),
+        **{f"extra{i}": keys[f"g{i}"] for i in range(num_query_groups - 3)},
     }
     return EncodedSample(
         "s", {}, "", ids, zeros, zeros, zeros, num_tokens * 2 // 3, decision, (1, 2), keys, queries
@@ -92,6 +93,33 @@ def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict
     rounds = rounds[1:]
     ratios = {kind: statistics.median(r[kind] / r["plain"] for r in rounds) for kind in KINDS}
     return statistics.median(r["plain"] for r in rounds), ratios
+
+
+def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, float]:
+    """Return CPU time of each optional statistic over the default ones, the median of ratios round by round."""
+    model = build_model(layers)
+    plain, weighted, rolled = Probe(model), Probe(model, norm_weighted=True), Probe(model, with_rollout=True)
+    default, groups, queries = (
+        sequence_layout(sample, 0, torch.device("cpu"))
+        for sample in (encoded(num_tokens), encoded(num_tokens, 36), encoded(num_tokens, num_query_groups=10))
+    )
+    by_kind = {
+        "default": lambda: plain.measure(default.token_ids, [default]),
+        "norm-weighted masses": lambda: weighted.measure(default.token_ids, [default]),
+        "rollout of the decision row": lambda: rolled.measure(default.token_ids, [default]),
+        "20 random vocabularies": lambda: plain.measure(groups.token_ids, [groups]),
+        "10 query groups instead of 3": lambda: plain.measure(queries.token_ids, [queries]),
+    }
+    rounds = []
+    for _ in range(repeats + 1):
+        seconds = {}
+        for kind, forward in by_kind.items():
+            started = time.process_time()
+            forward()
+            seconds[kind] = time.process_time() - started
+        rounds.append(seconds)
+    kinds = list(by_kind)[1:]
+    return {kind: statistics.median(r[kind] / r["default"] for r in rounds[1:]) for kind in kinds}
 
 
 def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
@@ -145,6 +173,11 @@ def main() -> None:
         line = f"| {' | '.join(cells)} |"
         print(line, flush=True)
         lines.append(line)
+    tail = ["", f"| optional, at {options.tokens[-1]:,} tokens | over the default statistics |", "|---|---|"]
+    costs = optional_costs(options.layers, options.tokens[-1], options.repeats)
+    tail += [f"| {kind} | {ratio:.2f} x time |" for kind, ratio in costs.items()]
+    print("\n".join(tail))
+    lines += tail
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 

@@ -135,6 +135,32 @@ def test_packed_statistics_equal_eager_patterns_one_by_one(family):
                         assert abs(value - means[name]) <= bound, (family, name, layer, head, group)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("family", ["qwen2", "gemma2", "gpt_neox"])
+def test_half_precision_models_stay_within_the_tolerance_table(family, dtype):
+    model = build(family).to(getattr(torch, dtype))
+    sample = encoded(60, seed=60, vocabulary=23)
+    (found,) = Probe(model).measure(*packed([sample]))
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        ids = torch.from_numpy(sample.input_ids.astype(np.int64))[None]
+        plain = model(ids, output_attentions=True, use_cache=False)
+    allowed = tolerance("logits", dtype)
+    expected = plain.logits[0, sample.decision_position].float()
+    assert (found.logits - expected).abs().max() <= allowed.atol + allowed.rtol * expected.abs().max()
+    names = [*BASE_STATISTICS, *(f"mass_{name}" for name in sample.key_groups)]
+    for layer, window in enumerate(WINDOWS.get(family, [None] * 3)):
+        for head in range(4):
+            pattern = plain.attentions[layer][0, head].double().numpy()
+            pattern = pattern / pattern.sum(-1, keepdims=True)  # half-precision rows sum to 1 only within 1e-2
+            rows = [oracle.row_statistics(pattern, i, sample.input_ids, sample.key_groups, window) for i in range(60)]
+            means = oracle.group_mean(rows)
+            for index, name in enumerate(names):
+                allowed = tolerance(QUANTITY.get(name, "mass"), dtype)
+                value = float(found.layers[layer].means[head, 0, index])
+                assert abs(value - means[name]) <= allowed.atol + allowed.rtol * abs(means[name]), (name, layer, head)
+
+
 @pytest.mark.parametrize("family", BY_LENGTH)
 def test_scalings_that_look_at_the_longest_position_are_packed_by_regime(family):
     """Whatever was measured before and whatever shares the batch, a sample gets its own frequencies."""

@@ -152,6 +152,19 @@ def test_default_groups_partition_and_bound(tmp_path, tokenizer_dir):
         assert len(sample.query_groups["response"]) == sample.num_tokens - sample.num_prompt_tokens
 
 
+def test_percentages_and_years_are_numbers_of_their_own(tmp_path, tokenizer_dir):
+    text = 'In 1997 sales of 2001.5 fell 3.1 % to 20010, i.e. -12%. {"direction_of_eps_change": "Increase"}'
+    (sample,) = encode(write(tmp_path, [answered(text)]), tokenizer_dir)
+    start = sample.text.index("In 1997")
+
+    def said(name):
+        inside = [i for i in sample.key_groups[name] if sample.char_starts[i] >= start]
+        return "".join(sample.token_text(i) for i in inside).replace(" ", "")
+
+    assert said("percentage") == "3.1%-12%" and said("year") == "1997"
+    assert said("number") == "19972001.53.12001012"
+
+
 def test_regex_complement_and_query_groups_from_the_config(tmp_path, tokenizer_dir):
     groups = {"percent": {"regex": r"\d+(\.\d+)?%"}, "rest": {"complement_of": "percent"}}
     (sample,) = encode(

@@ -356,6 +356,21 @@ def test_optional_statistics_add_their_columns_and_tables(config_file):
     assert means == pytest.approx([1.0] * 5, abs=1e-5)
 
 
+def test_decision_rows_head_by_head_for_named_samples(config_file, capsys):
+    assert main([str(config_file), "statistics.decision_rows=[1001-1990]", "--stage", "collect"]) == 0
+    unit = run_dir(config_file) / "shards" / "measure-00000"
+    rows = pl.read_parquet(unit / "decision_head_rows.parquet")
+    assert rows["sample_id"].unique().to_list() == ["1001-1990"] and rows.height == 2 * 4
+    mean = (
+        pl.read_parquet(unit / "decision_rows.parquet").filter(sample_id="1001-1990", layer=1)["pattern"][0].to_list()
+    )
+    heads = [part.to_list() for part in rows.filter(layer=1)["pattern"]]
+    assert [sum(column) / 4 for column in zip(*heads, strict=True)] == pytest.approx(mean, abs=1e-6)
+    top = pl.read_parquet(unit / "decision_top_keys.parquet").filter(sample_id="1001-1990", layer=1, head=2, rank=0)
+    assert max(heads[2]) == pytest.approx(top["weight"][0]) and heads[2].index(max(heads[2])) == top["key_position"][0]
+    refused(capsys, [config_file, "run.name=x", "statistics.decision_rows=[nobody]"], 2, "statistics.decision_rows[0]")
+
+
 def test_verify_finds_what_is_damaged_and_a_new_start_mends_it(config_file, capsys):
     assert main([str(config_file), "--stage", "collect"]) == 0
     run = run_dir(config_file)
