@@ -141,6 +141,9 @@ class Replica:
             "divided_sample_ids": divided,
             "logit_deviation": self.logit_deviation,
             "max_row_sum_error": max((sample.row_sum_error() for sample in measured), default=0.0),
+            "max_future_mass": max((sample.future_mass() for sample in measured), default=0.0),
+            "num_layers": self.probe.geometry.num_layers,
+            "num_heads": self.probe.geometry.num_heads,
         }
         return UnitResult(tables, rejects, facts)
 
@@ -173,11 +176,11 @@ class Replica:
             self._measure_batch(batch[middle:], measured, rejects, divided)
             return
         for sample in found:
-            if sample.is_finite():
+            fault = sample.fault()
+            if fault is None:
                 measured.append(sample)
             else:
-                detail = f"The model gives NaN or infinity in {self.dtype}; try model.dtype=float32."
-                rejects.append(Reject(sample.encoded.sample_id, "measure", "not_finite", detail))
+                rejects.append(Reject(sample.encoded.sample_id, "measure", *fault))
 
     def _forward(self, batch: Sequence[EncodedSample]) -> list[Measured]:
         layouts, start = [], 0

@@ -15,6 +15,7 @@ from engine.config import StatisticsSection
 from engine.probe import SequenceMeasurement
 from engine.samples import SEGMENTS, EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX, COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, table_schema
+from engine.tolerances import tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,21 @@ class Measured:
     def row_sum_error(self) -> float:
         """Return how far the decision rows' sums lie from 1 at most, over layers and heads."""
         return max(float((layer.decision_pattern.sum(-1) - 1).abs().max()) for layer in self.layers)
+
+    def future_mass(self) -> float:
+        """Return the largest weight that a decision row puts beyond itself, over layers and heads."""
+        future = [layer.decision_pattern[:, self.encoded.decision_position + 1 :] for layer in self.layers]
+        return max((float(part.max()) for part in future if part.numel()), default=0.0)
+
+    def fault(self) -> tuple[str, str] | None:
+        """Return reason and detail of what makes the measurement unusable, or None when it is sound."""
+        if not self.is_finite():
+            return "not_finite", "The model gives NaN or infinity; try model.dtype=float32."
+        if self.row_sum_error() > tolerance("row sum").atol:
+            return "rows_not_normalised", f"A decision row sums to 1 only within {self.row_sum_error():.2g}."
+        if self.future_mass() > 0:
+            return "mass_on_the_future", f"A decision row puts {self.future_mass():.2g} beyond itself."
+        return None
 
 
 def unit_tables(

@@ -16,6 +16,7 @@ class Tolerance:
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("mass", "float32"): Tolerance(0, 1e-6, "a sum of float32 weights; the weights carry the relative error of exp"),
+    ("row sum", "float32"): Tolerance(0, 1e-4, "thousands of float32 weights added up; a lost key costs far more"),
     ("weight", "float32"): Tolerance(0, 1e-6, "one weight, or the sum of a few"),
     ("entropy", "float32"): Tolerance(0, 1e-5, "sum p (s - m) over up to thousands of keys"),
     ("distance", "float32"): Tolerance(1e-6, 1e-4, "i - sum p j subtracts positions of up to the sequence's length"),

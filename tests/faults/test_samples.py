@@ -88,6 +88,43 @@ def test_not_a_number_is_rejected_and_neighbours_kept(worker):
     assert row["num_samples"] == 5 - len(victims) > 0
 
 
+def lose_weight(pattern, _decision):
+    pattern.mul_(0.9)
+
+
+def leak_into_the_future(pattern, decision):
+    pattern[0] = pattern[0].roll(len(pattern[0]) - decision)
+
+
+def change_nothing(_pattern, _decision):
+    """The control: an untouched measurement passes."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [(lose_weight, "rows_not_normalised"), (leak_into_the_future, "mass_on_the_future"), (change_nothing, "")],
+)
+def test_a_measurement_that_fails_its_checks_is_rejected(worker, monkeypatch, spoil, reason):
+    """A backend that loses weight or leaks it into the future costs the sample, and the shard says why."""
+    measure = worker.replica._forward
+
+    def spoiled(batch):
+        found = measure(batch)
+        for sample in found:
+            if sample.encoded.sample_id == "1001-1990":
+                spoil(sample.layers[1].decision_pattern, sample.encoded.decision_position)
+        return found
+
+    monkeypatch.setattr(worker.replica, "_forward", spoiled)
+    worker.run("measure-00000")
+    rejects = read(worker, "measure-00000", "rejects")
+    expected = [("1001-1990", reason)] if reason else []
+    assert rejects.select("sample_id", "reason").rows() == expected
+    facts = worker.store.manifest("measure-00000")["facts"]
+    assert facts["max_row_sum_error"] < 1e-5 and facts["max_future_mass"] == 0 and facts["num_layers"] == 2
+    assert facts["logit_deviation"] < 1e-4
+
+
 def test_attention_that_the_probe_does_not_reproduce_stops_the_run(worker, monkeypatch):
     """The logits are compared with the model's own attention before anything is written."""
     attend = replica_module.Probe.measure

@@ -246,6 +246,7 @@ def test_the_probe_disarms_after_an_error():
         (hf.GptOssConfig(), "gpt_oss"),
         (hf.BertConfig(), "bert"),
         (hf.MptConfig(), "mpt"),
+        (hf.Qwen3NextConfig(), "linear_attention"),
     ],
 )
 def test_kinds_that_are_not_covered_are_refused_by_name(config, words):
