@@ -2,8 +2,15 @@
 
 "Incorrect" also means "said the other label" and "longer or shorter". So each statistic is regressed by ordinary
 least squares on the group, the effect-coded predicted label, their interaction and covariates, and samples of one
-cluster may be correlated (CR1 errors, Student's t with clusters - 1 degrees of freedom). Labels are centred at their
-sample mean, which makes the coefficient of the group the average marginal effect over the samples at hand.
+cluster may be correlated. Labels are centred at their sample mean, which makes the coefficient of the group the
+average marginal effect over the samples at hand. A label of which one group has fewer than ``MIN_CELL`` samples gets no
+interaction: a difference within so few samples cannot be estimated, so it is taken to equal that of the other labels.
+
+Errors are CR2 (Bell and McCaffrey 2002) with Satterthwaite's degrees of freedom: the usual CR1 errors with clusters - 1
+degrees of freedom are far too small when one group is small, however many clusters there are (Imbens and Kolesar 2016,
+Pustejovsky and Tipton 2018). With an orthonormal basis Q of the model and its last column q the group's own part, the
+score of cluster g is q_gᵀ (I - H_gg)^(-1/2) e_g with H_gg = Q_g Q_gᵀ, which is c_gᵀ Q_gᵀ e_g with the short vector
+c_g = (I - Q_gᵀ Q_g)^(-1/2) (0, …, 0, 1)ᵀ. So a design costs one small matrix root per cluster, and each test a product.
 
 Family-wise error over all tests is controlled by max-T (Westfall and Young 1993): residuals of the model without the
 group (Freedman and Lane 1983) are multiplied by one random sign per cluster, the same signs for every test (Cameron,
@@ -14,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -25,6 +33,19 @@ RANK_TOLERANCE = 1e-8
 
 PERMUTATION_BLOCK = 256
 """Tests per matrix product of max-T; keeps a block of 1,000 sign flips near 20 MB."""
+
+MIN_CELL = 5
+"""Samples that each group must have of a label for the difference within that label to be estimated on its own."""
+
+MIN_DEGREES_OF_FREEDOM = 4.0
+"""Fewer Satterthwaite degrees of freedom give no p-value (Pustejovsky and Tipton 2018: unreliable below 4)."""
+
+INSEPARABLE = "which cannot be told from the groups"
+"""How ``method`` marks a term that was left out because it is collinear with the group."""
+
+LABEL = "predicted_label"
+
+Errors = Literal["CR2", "CR1"]
 
 
 @dataclass(frozen=True)
@@ -41,18 +62,48 @@ class Samples:
         ``[samples]`` predicted labels (any strings), or None to leave the label out.
     covariates
         Name to ``[samples]`` numbers without NaN.
+    names
+        Groups a and b in words, for notes.
     """
 
     is_a: np.ndarray
     cluster: np.ndarray
     labels: np.ndarray | None
     covariates: Mapping[str, np.ndarray]
+    names: tuple[str, str] = ("group a", "group b")
 
     def take(self, rows: np.ndarray) -> Samples:
         """Return the chosen samples; cluster codes stay as they are."""
         labels = None if self.labels is None else self.labels[rows]
         covariates = {name: column[rows] for name, column in self.covariates.items()}
-        return Samples(self.is_a[rows], self.cluster[rows], labels, covariates)
+        return Samples(self.is_a[rows], self.cluster[rows], labels, covariates, self.names)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How many samples of one group have one predicted label."""
+
+    group: str
+    label: str
+    num_samples: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        count = "no sample" if self.num_samples == 0 else f"{self.num_samples} sample{'s' * (self.num_samples > 1)}"
+        return f'{count} in group "{self.group}" predicted "{self.label}"'
+
+
+def cells(samples: Samples) -> list[Cell]:
+    """Return every group x predicted label, the smallest first; empty when labels are left out."""
+    if samples.labels is None:
+        return []
+    texts = samples.labels.astype(str)
+    found = [
+        Cell(name, str(label), int((rows & (texts == label)).sum()))
+        for label in np.unique(texts)
+        for name, rows in zip(samples.names, (samples.is_a, ~samples.is_a), strict=True)
+    ]
+    return sorted(found, key=lambda cell: cell.num_samples)
 
 
 @dataclass(frozen=True)
@@ -65,53 +116,65 @@ class Design:
         ``[samples, columns]`` orthonormal; the last column is the group's part outside all other terms.
     scale
         Length of that part: effect = basis[:, -1]ᵀ y / scale.
-    terms, dropped
-        Names of the terms in the model, and of those left out because they are constant or collinear.
+    terms
+        Names of the terms in the model.
+    left_out
+        What is not in the model and why, in words.
     """
 
     basis: np.ndarray
     scale: float
     terms: tuple[str, ...]
-    dropped: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def build_design(samples: Samples) -> Design | None:
     """Return the model's design, or None when the group itself does not vary.
 
-    Terms that are constant, or collinear with the group and the terms before them, are dropped: when every sample of
+    Terms that are constant, or collinear with the group and the terms before them, are left out: when every sample of
     one label is right and every sample of the other wrong, the label cannot be told from the group, and the label goes.
     """
     group = samples.is_a.astype(np.float64)
     if len(group) == 0 or group.min() == group.max():
         return None
     terms: dict[str, np.ndarray] = {name: column[:, None] for name, column in samples.covariates.items()}
+    small = [cell for cell in cells(samples) if cell.num_samples < MIN_CELL]
     if samples.labels is not None:
-        effects = _effect_coded(samples.labels)
-        terms["predicted_label"] = effects
-        terms["group:predicted_label"] = effects * group[:, None]
-    kept = [np.ones_like(group)]
-    names, dropped = ["1", "group"], []
+        texts = samples.labels.astype(str)
+        levels = np.unique(texts)
+        terms[LABEL] = _effect_coded(texts, levels)
+        own = levels[~np.isin(levels, [cell.label for cell in small])]
+        if len(own) > 1:
+            terms[f"group:{LABEL}"] = _effect_coded(texts, own) * group[:, None]
+    kept, names, left_out = [np.ones_like(group)], ["1", "group"], []
     for name, columns in terms.items():
         fitting = [column for column in columns.T if _adds_rank([*kept, group], column)]
         if columns.shape[1] and len(fitting) == columns.shape[1] and _is_independent([*kept, group, *fitting]):
             kept.extend(fitting)
             names.append(name)
+        elif not np.ptp(columns, axis=0).any():
+            left_out.append(f"{name} (constant)")
         else:
-            dropped.append(name)
+            left_out.append(f"{name} ({INSEPARABLE if _is_independent([*kept, *columns.T]) else 'collinear'})")
+    if small and LABEL in names:
+        labels = ", ".join(sorted({f'"{cell.label}"' for cell in small}))
+        left_out.append(f"interaction of {labels} ({'; '.join(map(str, small))})")
     basis, triangle = np.linalg.qr(np.column_stack([*kept, group]))
     scale = float(triangle[-1, -1])
     basis[:, -1] *= np.sign(scale)
-    return Design(basis, abs(scale), tuple(names), tuple(dropped))
+    return Design(basis, abs(scale), tuple(names), tuple(left_out))
 
 
-def _effect_coded(labels: np.ndarray) -> np.ndarray:
-    """Return sum-to-zero columns ``[samples, levels - 1]``, centred at their sample means."""
-    levels, codes = np.unique(labels.astype(str), return_inverse=True)
+def _effect_coded(labels: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Return sum-to-zero columns ``[samples, levels - 1]``, centred over the samples of these levels, 0 for others."""
+    is_known = np.isin(labels, levels)
     columns = np.zeros((len(labels), max(len(levels) - 1, 0)))
-    for level in range(len(levels) - 1):
-        columns[codes == level, level] = 1.0
-        columns[codes == len(levels) - 1, level] = -1.0
-    return columns - columns.mean(axis=0) if len(columns) else columns
+    for slot, level in enumerate(levels[:-1]):
+        columns[labels == level, slot] = 1.0
+        columns[labels == levels[-1], slot] = -1.0
+    if is_known.any():
+        columns[is_known] -= columns[is_known].mean(axis=0)
+    return columns
 
 
 def _adds_rank(kept: list[np.ndarray], column: np.ndarray) -> bool:
@@ -135,7 +198,9 @@ class AdjustedEffects:
     effect, standard_error, ci_low, ci_high
         In the statistic's unit, a minus b.
     statistic, pvalue
-        effect / standard_error and its two-sided p by Student's t with clusters - 1 degrees of freedom.
+        effect / standard_error and its two-sided p by Student's t.
+    degrees_of_freedom
+        Of that t: Satterthwaite's with CR2 errors, clusters - 1 with CR1.
     num_clusters
         Clusters with a value.
     method
@@ -150,12 +215,15 @@ class AdjustedEffects:
     ci_high: np.ndarray
     statistic: np.ndarray
     pvalue: np.ndarray
+    degrees_of_freedom: np.ndarray
     num_clusters: np.ndarray
     method: np.ndarray
     note: np.ndarray
 
 
-def adjusted_effects(values: np.ndarray, samples: Samples, confidence: float = 0.95) -> AdjustedEffects:
+def adjusted_effects(
+    values: np.ndarray, samples: Samples, confidence: float = 0.95, errors: Errors = "CR2"
+) -> AdjustedEffects:
     """Estimate the adjusted difference between the groups for every test.
 
     Parameters
@@ -166,11 +234,14 @@ def adjusted_effects(values: np.ndarray, samples: Samples, confidence: float = 0
         Group, cluster, predicted label and covariates.
     confidence
         Coverage of the interval.
+    errors
+        ``CR2`` with Satterthwaite's degrees of freedom, or ``CR1`` with clusters - 1 as in statsmodels'
+        ``OLS(...).fit(cov_type="cluster")``: for comparison only, it finds too much when groups are small.
 
     Returns
     -------
     AdjustedEffects
-        Equal to statsmodels' ``OLS(...).fit(cov_type="cluster")`` with its default small-sample correction (CR1).
+        The difference is given wherever the groups vary; its interval and p only where they can be trusted.
     """
     result = _empty_effects(values.shape[1])
     for rows, columns in missing_patterns(values):
@@ -182,8 +253,16 @@ def adjusted_effects(values: np.ndarray, samples: Samples, confidence: float = 0
         if design is None or reason:
             result.note[columns] = reason
             continue
-        result.method[columns] = _describe(design)
-        _fill_effects(result, values[rows][:, columns], columns, design, chosen.cluster, confidence)
+        robust = cluster_errors(design, np.unique(chosen.cluster, return_inverse=True)[1], errors)
+        result.method[columns] = _describe(design, errors)
+        result.degrees_of_freedom[columns] = robust.degrees_of_freedom
+        _fill_effects(result, values[rows][:, columns], columns, design, robust, confidence)
+        reason = _why_unreliable(chosen, robust)
+        if reason:
+            untold = columns[result.note[columns] == ""]
+            for name in ("standard_error", "ci_low", "ci_high", "statistic", "pvalue"):
+                getattr(result, name)[untold] = np.nan
+            result.note[untold] = reason
     return result
 
 
@@ -198,6 +277,7 @@ def _empty_effects(num_tests: int) -> AdjustedEffects:
         ci_high=missing(),
         statistic=missing(),
         pvalue=missing(),
+        degrees_of_freedom=missing(),
         num_clusters=np.zeros(num_tests, np.int64),
         method=np.full(num_tests, "", dtype=object),
         note=np.full(num_tests, "", dtype=object),
@@ -218,14 +298,81 @@ def _why_untestable(samples: Samples, design: Design | None, num_clusters: int) 
     return ""
 
 
-def _describe(design: Design) -> str:
-    text = f"OLS on {' + '.join(design.terms[1:])}; CR1 by cluster, t(clusters - 1)"
-    return f"{text}; dropped as constant or collinear: {', '.join(design.dropped)}" if design.dropped else text
+def _why_unreliable(samples: Samples, robust: ClusterErrors) -> str:
+    """Say why no p-value can be given although a difference can, naming the smallest cell."""
+    if robust.degrees_of_freedom >= MIN_DEGREES_OF_FREEDOM:
+        return ""
+    smallest = min(
+        [
+            Cell(name, "", int(rows.sum()))
+            for name, rows in zip(samples.names, (samples.is_a, ~samples.is_a), strict=True)
+        ],
+        key=lambda cell: cell.num_samples,
+    )
+    counted = [str(cell) for cell in cells(samples) if cell.num_samples < MIN_CELL]
+    cell = "; ".join(counted) or f'{smallest.num_samples} in group "{smallest.group}"'
+    if np.isnan(robust.degrees_of_freedom):
+        return f"one cluster alone decides a part of the difference ({cell})"
+    return f"too few samples to carry the difference: {robust.degrees_of_freedom:.1f} degrees of freedom ({cell})"
 
 
-def _correction(design: Design, num_clusters: int) -> float:
-    num_samples, num_columns = design.basis.shape
-    return num_clusters / (num_clusters - 1) * (num_samples - 1) / (num_samples - num_columns)
+def _describe(design: Design, errors: Errors) -> str:
+    freedom = {"CR2": "Satterthwaite", "CR1": "clusters - 1"}[errors]
+    text = f"OLS on {' + '.join(design.terms[1:])}; {errors} by cluster, t({freedom})"
+    return f"{text}; left out: {', '.join(design.left_out)}" if design.left_out else text
+
+
+@dataclass(frozen=True)
+class ClusterErrors:
+    """What clustered errors need to know of a design, the same for every test on it.
+
+    Attributes
+    ----------
+    codes
+        ``[samples]`` clusters 0..clusters-1.
+    weights
+        ``[samples]``: the score of a cluster is the sum of weight x residual over its samples.
+    overlap
+        ``[clusters, columns]``: sums of weight x basis over the samples of a cluster.
+    degrees_of_freedom
+        Of Student's t; NaN when a cluster that weighs in the contrast is fitted exactly.
+    """
+
+    codes: np.ndarray
+    weights: np.ndarray
+    overlap: np.ndarray
+    degrees_of_freedom: float
+
+
+EXACT_FIT = 1e-8
+"""An eigenvalue of I - H_gg below this means that the model fits a combination of this cluster's samples exactly."""
+
+
+def cluster_errors(design: Design, codes: np.ndarray, errors: Errors = "CR2") -> ClusterErrors:
+    """Return the weights of CR2 (or CR1) scores of the group's effect and their degrees of freedom."""
+    basis = design.basis
+    num_samples, num_columns = basis.shape
+    num_clusters = int(codes.max()) + 1
+    if errors == "CR1":
+        correction = num_clusters / (num_clusters - 1) * (num_samples - 1) / (num_samples - num_columns)
+        weights = np.sqrt(correction) * basis[:, -1]
+        return ClusterErrors(codes, weights, cluster_sums(weights[:, None] * basis, codes), num_clusters - 1)
+    products = cluster_sums((basis[:, :, None] * basis[:, None, :]).reshape(num_samples, -1), codes)
+    shares, axes = np.linalg.eigh(products.reshape(num_clusters, num_columns, num_columns))
+    remaining = 1 - shares
+    is_exact = remaining < EXACT_FIT
+    decides_alone = bool((is_exact & (axes[:, -1, :] ** 2 > EXACT_FIT)).any())
+    root = np.where(is_exact, 0.0, 1 / np.sqrt(np.where(is_exact, 1.0, remaining)))
+    short = np.einsum("gij,gj->gi", axes, root * axes[:, -1, :])
+    weights = (basis * short[codes]).sum(axis=1)
+    overlap = cluster_sums(weights[:, None] * basis, codes)
+    # Scores of independent errors have the covariance diag(own) - overlap overlapᵀ (Satterthwaite's approximation).
+    own = np.bincount(codes, weights**2, num_clusters)
+    lengths = (overlap**2).sum(axis=1)
+    trace = own.sum() - lengths.sum()
+    squares = (own**2).sum() - 2 * (own * lengths).sum() + ((overlap.T @ overlap) ** 2).sum()
+    freedom = float("nan") if decides_alone or squares <= 0 else float(trace**2 / squares)
+    return ClusterErrors(codes, weights, overlap, freedom)
 
 
 def _fill_effects(
@@ -233,16 +380,14 @@ def _fill_effects(
     values: np.ndarray,
     columns: np.ndarray,
     design: Design,
-    cluster: np.ndarray,
+    robust: ClusterErrors,
     confidence: float,
 ) -> None:
-    codes = np.unique(cluster, return_inverse=True)[1]
-    num_clusters = int(codes.max()) + 1
     loadings = design.basis.T @ values
     residuals = values - design.basis @ loadings
-    scores = cluster_sums(design.basis[:, -1:] * residuals, codes)
+    scores = cluster_sums(robust.weights[:, None] * residuals, robust.codes)
     effect = loadings[-1] / design.scale
-    error = np.sqrt(_correction(design, num_clusters) * (scores**2).sum(axis=0)) / design.scale
+    error = np.sqrt((scores**2).sum(axis=0)) / design.scale
     constant = constant_columns(values)
     flat = ~constant & (np.abs(residuals).max(axis=0) <= 1e-12 * np.abs(values).max(axis=0))
     result.effect[columns] = np.where(constant, 0.0, effect)
@@ -251,10 +396,10 @@ def _fill_effects(
     usable = ~constant & ~flat & (error > 0)
     columns, effect, error = columns[usable], effect[usable], error[usable]
     statistic = effect / error
-    reach = stats.t.ppf(0.5 + confidence / 2, num_clusters - 1) * error
+    reach = stats.t.ppf(0.5 + confidence / 2, robust.degrees_of_freedom) * error
     result.standard_error[columns], result.statistic[columns] = error, statistic
     result.ci_low[columns], result.ci_high[columns] = effect - reach, effect + reach
-    result.pvalue[columns] = 2 * stats.t.sf(np.abs(statistic), num_clusters - 1)
+    result.pvalue[columns] = 2 * stats.t.sf(np.abs(statistic), robust.degrees_of_freedom)
 
 
 def random_signs(num_permutations: int, num_clusters: int, seed: int) -> np.ndarray:
@@ -262,13 +407,13 @@ def random_signs(num_permutations: int, num_clusters: int, seed: int) -> np.ndar
     return np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(num_permutations, num_clusters))
 
 
-def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray) -> np.ndarray:
+def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray, errors: Errors = "CR2") -> np.ndarray:
     """Return the largest |T*| over the tests under each set of signs.
 
-    With an orthonormal basis Q of the model (its last column q the group's own part), residuals e of the model without
-    the group and signs s, both T*'s numerator qᵀ(s·e) and its clustered error are linear or quadratic in the signs:
-    with U_g = Σ_{i∈g} q_i e_i, w = Qᵀ(s·e) and D_g = Σ_{i∈g} q_i Q_i, the score of cluster g is s_g U_g - D_g w. So a
-    block of tests needs only products of the signs with sums over clusters.
+    With an orthonormal basis Q of the model (its last column q the group's own part), weights t of the scores,
+    residuals e of the model without the group and signs s, both T*'s numerator qᵀ(s·e) and its clustered error are
+    linear or quadratic in the signs: with U_g = Σ_{i∈g} t_i e_i, w = Qᵀ(s·e) and D_g = Σ_{i∈g} t_i Q_i, the score of
+    cluster g is s_g U_g - D_g w. So a block of tests needs only products of the signs with sums over clusters.
 
     Parameters
     ----------
@@ -278,6 +423,8 @@ def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray) 
         As for ``adjusted_effects``; cluster codes index the columns of ``signs``.
     signs
         ``[permutations, clusters]`` as from ``random_signs``; the same array for every part of a family.
+    errors
+        As for ``adjusted_effects``; tests that it refuses do not count.
 
     Returns
     -------
@@ -292,33 +439,34 @@ def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray) 
         design = build_design(chosen)
         if design is None or _why_untestable(chosen, design, len(present)):
             continue
+        robust = cluster_errors(design, codes, errors)
+        if _why_unreliable(chosen, robust):
+            continue
         for start in range(0, len(columns), PERMUTATION_BLOCK):
             block = values[rows][:, columns[start : start + PERMUTATION_BLOCK]]
             block = block[:, ~constant_columns(block)]
             if block.shape[1]:
-                maxima = np.maximum(maxima, _block_maxima(block, design, codes, signs[:, present]))
+                maxima = np.maximum(maxima, _block_maxima(block, design, robust, signs[:, present]))
     return maxima
 
 
-def _block_maxima(values: np.ndarray, design: Design, codes: np.ndarray, signs: np.ndarray) -> np.ndarray:
+def _block_maxima(values: np.ndarray, design: Design, robust: ClusterErrors, signs: np.ndarray) -> np.ndarray:
     basis, num_columns, num_tests = design.basis, design.basis.shape[1], values.shape[1]
-    nuisance, group = basis[:, :-1], basis[:, -1]
+    nuisance, overlap = basis[:, :-1], robust.overlap
     residuals = values - nuisance @ (nuisance.T @ values)
     # Scores divided by their size: T* has no unit, and squares of small masses stay far from underflow.
     residuals = residuals / np.maximum(np.abs(residuals).max(axis=0), np.finfo(np.float64).tiny)
-    sums = np.stack([cluster_sums(column[:, None] * residuals, codes) for column in basis.T])
-    overlap = cluster_sums(group[:, None] * basis, codes)
-    scores = sums[-1]
+    sums = np.stack([cluster_sums(column[:, None] * residuals, robust.codes) for column in basis.T])
+    scores = cluster_sums(robust.weights[:, None] * residuals, robust.codes)
     crossed = scores[None] * overlap.T[:, :, None]
     stacked = np.concatenate([sums, crossed]).transpose(1, 0, 2).reshape(signs.shape[1], -1)
     products = (signs @ stacked).reshape(len(signs), 2 * num_columns, num_tests)
     loadings, cross = products[:, :num_columns], products[:, num_columns:]
     quadratic = (overlap.T @ overlap) @ loadings
     variance = (scores**2).sum(axis=0) + ((quadratic - 2 * cross) * loadings).sum(axis=1)
-    variance *= _correction(design, len(overlap))
     floor = 1e-12 * (scores**2).sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.where(variance > floor, np.abs(loadings[:, -1]) / np.sqrt(variance), 0.0)
+    varies = variance > floor
+    statistic = np.where(varies, np.abs(loadings[:, -1]) / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
     return statistic.max(axis=1)
 
 

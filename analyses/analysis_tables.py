@@ -10,8 +10,10 @@ from analyses.attention_profiles import decision_top_tokens, key_group_attention
 from analyses.group_differences import Comparison, group_differences
 from analyses.head_types import head_types
 from analyses.key_groups import vocabulary_union
-from analyses.queries import RunTables, head_means
+from analyses.queries import head_means
+from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings, VisualizationSettings
+from analyses.units import RunError
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,17 @@ class AnalysisTables:
 
 
 def compute_tables(run: RunTables, settings: AnalysisSettings, look: VisualizationSettings) -> AnalysisTables:
-    """Answer every research question on an open run; nothing is written."""
+    """Answer every research question on an open run; nothing is written.
+
+    Raises
+    ------
+    RunError
+        When the run holds no sample, or a statistic that is infinite.
+    """
+    if run.samples.is_empty() or not run.query_groups:
+        raise RunError(f"{run.run_dir}: the run measured no sample{_why_none(run)}. There is nothing to analyse.")
+    means_of_heads = head_means(run)
+    _check_finite(run, means_of_heads)
     differences, comparisons = group_differences(run, settings)
     shown = comparisons[0] if comparisons else None
     means = sample_layer_means(run)
@@ -60,9 +72,28 @@ def compute_tables(run: RunTables, settings: AnalysisSettings, look: Visualizati
         look=look,
         comparisons=tuple(comparisons),
         differences=differences,
-        head_means=head_means(run),
+        head_means=means_of_heads,
         head_types=head_types(run, settings),
         layer_profiles=layer_profiles(run, means, settings, shown),
         key_group_attention=key_group_attention(run, means, settings, shown),
         decision_top_tokens=decision_top_tokens(run, settings, shown, look.max_tokens),
     )
+
+
+def _why_none(run: RunTables) -> str:
+    found = run.tables.get("rejects")
+    if found is None:
+        return ""
+    counted = found.group_by("reason").agg(pl.len()).sort("len", "reason", descending=[True, False]).collect()
+    listed = ", ".join(f"{reason} {count:,}" for reason, count in counted.iter_rows())
+    return f"; every row was rejected ({listed})" if listed else ""
+
+
+def _check_finite(run: RunTables, means: pl.DataFrame) -> None:
+    """Refuse infinite values: nulls mark what is missing, and a mean of infinities says nothing."""
+    names = [name for name in run.statistics if not means[name].drop_nulls().is_finite().all()]
+    if names:
+        raise RunError(
+            f"{run.run_dir}: {', '.join(names[:5])} of head_stats holds infinite values. Statistics are finite, or "
+            "null where they are not defined; measure the run again."
+        )

@@ -14,7 +14,8 @@ import polars as pl
 from analyses.adjusted_model import adjusted_effects
 from analyses.group_differences import Comparison, model_samples
 from analyses.key_groups import of_kind
-from analyses.queries import RunTables, cluster_codes, layer_means, lift, with_baselines
+from analyses.queries import cluster_codes, layer_means, lift, with_baselines
+from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
 from analyses.significance import adjust_pvalues, clustered_mean
 from engine.schema import MASS_PREFIX

@@ -18,9 +18,9 @@ def compare_runs(run_dirs: Sequence[Path]) -> pl.DataFrame:
     rows = []
     for run_dir in run_dirs:
         folder = run_dir / "analysis" / "tables"
-        accuracy = pl.read_parquet(folder / "accuracy.parquet").row(0, named=True)
-        tests = pl.read_parquet(folder / "group_differences.parquet").drop_nulls("pvalue")
-        types = pl.read_parquet(folder / "head_types.parquet")
+        accuracy = pl.read_parquet(folder / "accuracy.parquet", glob=False).row(0, named=True)
+        tests = pl.read_parquet(folder / "group_differences.parquet", glob=False).drop_nulls("pvalue")
+        types = pl.read_parquet(folder / "head_types.parquet", glob=False)
         row = {
             "run": str(run_dir),
             "num_samples": accuracy["num_samples"],

@@ -19,7 +19,7 @@ GRAINS = {
     "decision_top_tokens": "one row per token and group of samples",
     "accuracy": "one row per measure of how well the model did",
     "confusion": "one row per actual and predicted label",
-    "rejects": "one row per stage and reason",
+    "reject_counts": "one row per stage and reason",
     "decision_tokens": "one row per decision token and predicted label",
     "compared_runs": "one row per run",
 }
@@ -48,6 +48,7 @@ COLUMNS = SCORES | {
     "num_a": "Samples of group a with a value",
     "num_b": "Samples of group b with a value",
     "num_clusters": "Clusters with a value",
+    "degrees_of_freedom": "Of the t distribution behind ci_low, ci_high and pvalue",
     "num_samples": "Samples with a value",
     "is_replicated": "Significant on discovery clusters, same sign and p below alpha on the others; null: not tested",
     "method": "How it was computed",

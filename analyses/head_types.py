@@ -12,7 +12,11 @@ beginning-focused
     The weight on the first ten tokens (the first token where that is not measured) is at least ``beginning_mass``.
 financial
     Vocabulary terms get at least ``financial_lift`` times what uniform attention would give them, the interval lies
-    above 1, and random vocabularies (where they were collected) get significantly less.
+    above 1, and random vocabularies (where they were collected) get significantly less. Random vocabularies differ
+    among themselves, so the lift is compared with where one more random vocabulary would lie: over R of them,
+    t = (lift - their mean) / sqrt(se^2 + s^2 (1 + 1/R)), with s their standard deviation, se the clustered error of
+    the difference, and R - 1 degrees of freedom. Fewer than ``MIN_RANDOM`` say too little: then p is null, ``note``
+    says so, and the lift must only lie above each of theirs.
 prediction
     At the decision token, at least ``prediction_mass`` of the attention that is not on the first token goes to the
     reasoning before the label, and that share is at least ``prediction_lift`` times uniform attention.
@@ -26,14 +30,19 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from analyses.key_groups import HOLDS_FIRST_TOKEN, of_kind, vocabulary_union
-from analyses.queries import RunTables, cluster_codes, lift_values, sink_free_mass, with_baselines
+from analyses.queries import cluster_codes, lift_values, sink_free_mass, with_baselines
+from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
-from analyses.significance import adjust_pvalues, clustered_mean, one_sided_pvalues
+from analyses.significance import adjust_pvalues, clustered_mean
 from engine.schema import BASELINE_PREFIX, MASS_PREFIX
 
 MIXED = "mixed"
+
+MIN_RANDOM = 3
+"""Random vocabularies from which their spread can be estimated at all."""
 
 SCORES = {
     "diagonal": "Mean weight of the token itself, row 0 left out",
@@ -43,8 +52,9 @@ SCORES = {
     "vocabulary_lift": "Weight on vocabulary terms over that of uniform attention",
     "vocabulary_lift_ci_low": "Lower end of its interval, clustered",
     "vocabulary_lift_ci_high": "Upper end of its interval, clustered",
-    "random_lift": "The same for random vocabularies; null where none were collected",
-    "pvalue_random": "One-sided p of vocabulary against random lift, Benjamini-Hochberg over heads",
+    "random_lift": "The same for random vocabularies, their mean; null where none were collected",
+    "random_lift_max": "The highest of the random vocabularies",
+    "pvalue_random": "One-sided p of vocabulary lift against random vocabularies, Benjamini-Hochberg over heads",
     "prediction_mass": "Share of the decision token's attention off the first token that goes to the reasoning",
     "prediction_lift": "Its weight on the reasoning over that of uniform attention",
 }
@@ -68,7 +78,7 @@ def head_types(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
         pl.col("beginning") >= limits["beginning_mass"],
         (pl.col("vocabulary_lift") >= limits["financial_lift"])
         & (pl.col("vocabulary_lift_ci_low") > 1)
-        & ((pl.col("pvalue_random") <= settings.alpha) | pl.col("pvalue_random").is_null()),
+        & _exceeds_random(settings.alpha),
         (pl.col("prediction_mass") >= limits["prediction_mass"])
         & (pl.col("prediction_lift") >= limits["prediction_lift"]),
         pl.col("entropy_normalized") <= limits["focused_entropy"],
@@ -80,7 +90,25 @@ def head_types(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
         head_type=pl.coalesce(*fitting, pl.lit(MIXED)),
         all_types=pl.concat_str(fitting, separator=", ", ignore_nulls=True).replace("", MIXED),
     )
-    return typed.select("layer", "head", "head_type", "all_types", *SCORES).sort("layer", "head")
+    noted = typed.with_columns(note=pl.lit(random_note(tables), dtype=pl.String))
+    return noted.select("layer", "head", "head_type", "all_types", *SCORES, "note").sort("layer", "head")
+
+
+def _exceeds_random(alpha: float) -> pl.Expr:
+    highest = pl.col("random_lift_max")
+    return pl.coalesce(
+        pl.col("pvalue_random") <= alpha, pl.col("vocabulary_lift") > highest, pl.col("vocabulary_lift").is_not_null()
+    )
+
+
+def random_note(tables: RunTables) -> str | None:
+    """Say why there is no ``pvalue_random`` although there is a vocabulary; None where there is one."""
+    num_random = len(of_kind(tables, "random"))
+    if vocabulary_union(tables) is None or num_random >= MIN_RANDOM:
+        return None
+    found = "no random vocabulary was" if num_random == 0 else f"only {num_random} random vocabularies were"
+    found = "only 1 random vocabulary was" if num_random == 1 else found
+    return f"{found} collected, and a test needs {MIN_RANDOM}"
 
 
 def _rows_of(tables: RunTables, wanted: str) -> str | None:
@@ -121,17 +149,39 @@ def _vocabulary_scores(tables: RunTables, settings: AnalysisSettings) -> pl.Data
         "vocabulary_lift_ci_low": estimate.ci_low,
         "vocabulary_lift_ci_high": estimate.ci_high,
         "random_lift": np.full(len(places), np.nan),
+        "random_lift_max": np.full(len(places), np.nan),
         "pvalue_random": np.full(len(places), np.nan),
     }
     assert rows is not None
     found = [lift_values(tables, rows, name) for name in of_kind(tables, "random")]
     references = [reference.astype(np.float64) for reference in found if reference is not None]
     if references:
-        reference = np.mean(references, axis=0)
-        columns["random_lift"] = clustered_mean(reference, cluster).mean
-        excess = clustered_mean(values - reference, cluster)
-        columns["pvalue_random"] = adjust_pvalues(one_sided_pvalues(excess, 0.0), "fdr_bh")
+        lifts = np.stack([clustered_mean(reference, cluster).mean for reference in references])
+        excess = clustered_mean(values - np.mean(references, axis=0), cluster)
+        columns["random_lift"], columns["random_lift_max"] = lifts.mean(axis=0), lifts.max(axis=0)
+        columns["pvalue_random"] = adjust_pvalues(random_pvalues(estimate.mean, lifts, excess.standard_error), "fdr_bh")
     return places.with_columns(pl.Series(name, column).fill_nan(None) for name, column in columns.items())
+
+
+def random_pvalues(lift: np.ndarray, random_lifts: np.ndarray, standard_error: np.ndarray) -> np.ndarray:
+    """Return the one-sided p of each head's lift against those of random vocabularies.
+
+    Parameters
+    ----------
+    lift
+        ``[heads]`` of the vocabulary.
+    random_lifts
+        ``[random vocabularies, heads]``; with fewer than ``MIN_RANDOM`` every p is NaN.
+    standard_error
+        ``[heads]``, the sampling error of the lift minus the mean of the random ones.
+    """
+    num_random = len(random_lifts)
+    if num_random < MIN_RANDOM:
+        return np.full(lift.shape, np.nan)
+    spread = standard_error**2 + random_lifts.var(axis=0, ddof=1) * (1 + 1 / num_random)
+    varies = spread > 0
+    statistic = (lift - random_lifts.mean(axis=0)) / np.sqrt(np.where(varies, spread, 1.0))
+    return np.where(varies, stats.t.sf(statistic, num_random - 1), np.nan)
 
 
 _VOCABULARY_SCORES = tuple(name for name in SCORES if name.startswith(("vocabulary", "random", "pvalue")))

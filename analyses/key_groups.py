@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from analyses.queries import RunTables
+from analyses.run_tables import RunTables
 from engine.schema import MASS_PREFIX, NORM_MASS_PREFIX
 
 Kind = Literal["category", "union", "random", "complement", "structure"]
@@ -41,7 +41,8 @@ HOLDS_FIRST_TOKEN = ("first_token", "beginning", "system", "template")
 
 def kind_of(name: str, config: Mapping[str, Any]) -> Kind:
     """Return what a key group is."""
-    definition = (config.get("key_groups") or {}).get(name)
+    groups = config.get("key_groups")
+    definition = groups.get(name) if isinstance(groups, Mapping) else None
     definition = definition if isinstance(definition, Mapping) else {}
     given = {key for key, value in definition.items() if value}
     if "random_like" in given or name.startswith("random_"):

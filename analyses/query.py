@@ -1,6 +1,7 @@
 """SQL over a run's tables: ``python -m analyses.query RUN_DIR "SELECT ..." [--output F] [--schema]``.
 
-Tables are those of ``shards/*/`` (samples, head_stats, ...) and of ``analysis/tables``. Nothing else can be read:
+Tables are those of ``shards/*/`` (samples, head_stats, ...) and of ``analysis/tables``; of two tables of one name the
+run's own is meant. ``rejects`` is always there, if need be without rows. Nothing else can be read:
 statements other than queries, and Polars' table functions such as ``read_csv``, are refused.
 """
 
@@ -15,7 +16,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from analyses.queries import RunError, open_tables, table_files
+from analyses.run_tables import open_tables
+from analyses.units import RunError, scan_table, table_files
+from engine.schema import REJECTS_SCHEMA
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INPUT = 1, 2, 3
 
@@ -53,8 +56,11 @@ def run_query(run_dir: Path, sql: str, *, partial: bool = False) -> pl.DataFrame
     """
     check_query(sql)
     tables = open_tables(run_dir, partial=partial)
-    frames: dict[str, pl.LazyFrame] = {**tables.tables, "samples": tables.samples.lazy()}
-    frames |= {path.stem: pl.scan_parquet(path) for path in _analysis_files(run_dir)}
+    if tables.left_out.problems:
+        print(f"Partial: {tables.left_out}.", file=sys.stderr)
+    frames: dict[str, pl.LazyFrame] = {path.stem: scan_table([path]) for path in _analysis_files(run_dir)}
+    frames["rejects"] = _no_rejects()
+    frames |= {**tables.tables, "samples": tables.samples.lazy()}
     try:
         context = pl.SQLContext(frames)
         return context.execute(sql, eager=False).collect(engine="streaming")
@@ -79,6 +85,12 @@ def check_query(sql: str) -> None:
         )
 
 
+def _no_rejects() -> pl.LazyFrame:
+    empty = pl.from_arrow(REJECTS_SCHEMA.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return empty.lazy()
+
+
 def _analysis_files(run_dir: Path) -> list[Path]:
     return sorted((run_dir / "analysis" / "tables").glob("*.parquet"))
 
@@ -86,7 +98,7 @@ def _analysis_files(run_dir: Path) -> list[Path]:
 def describe(run_dir: Path) -> str:
     """Return every table with its grain, columns, types, units, ranges and descriptions."""
     files = {name: paths[0] for name, paths in table_files(run_dir).items()}
-    files |= {path.stem: path for path in _analysis_files(run_dir)}
+    files |= {path.stem: path for path in _analysis_files(run_dir) if path.stem not in files}
     blocks: list[str] = []
     for name, path in files.items():
         schema = pq.read_schema(path)

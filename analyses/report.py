@@ -24,22 +24,24 @@ from analyses.analysis_tables import AnalysisTables, compute_tables
 from analyses.compared_runs import write_comparison
 from analyses.described_tables import write_table
 from analyses.exports import as_json, javascript_bundle, vegalite_version, write_chart
-from analyses.figures import Figure, make_figures
+from analyses.figure_parts import Figure
+from analyses.figures import make_figures
 from analyses.findings import CAVEAT, findings
-from analyses.queries import RunError, open_tables
 from analyses.result_files import (
-    PARTIAL,
     accuracy_lines,
     attention_results,
     comparison_results,
     method_lines,
+    partial_line,
     text_report,
 )
-from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
+from analyses.run_tables import open_tables
+from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings, check_settings
 from analyses.summaries import Overview, overview
 from analyses.themes import THEMES
+from analyses.units import RunError
 
-EXIT_FAILED, EXIT_INPUT = 1, 3
+EXIT_FAILED, EXIT_SETTINGS, EXIT_INPUT = 1, 2, 3
 
 ROWS_SHOWN = 25
 """Rows of a table that the page shows; the Parquet file has all."""
@@ -61,6 +63,8 @@ class AnalysisResult:
         The findings on group differences, the verdict first.
     seconds
         How long it took.
+    partial
+        What is missing from the run, in a sentence; empty for a whole run.
     """
 
     directory: Path
@@ -72,6 +76,7 @@ class AnalysisResult:
     num_replicated: int
     sentences: tuple[str, ...]
     seconds: float
+    partial: str
 
 
 def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
@@ -82,19 +87,20 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
     run_dir
         A run directory.
     partial
-        Whether a run without ``_SUCCESS`` is acceptable.
+        Whether a run without ``_SUCCESS``, or with incomplete shards, is acceptable.
 
     Raises
     ------
     RunError
         When the directory cannot be analysed.
     SettingsError
-        When ``run.yaml`` holds an impossible setting.
+        When ``run.yaml`` holds an impossible setting. Nothing was computed or drawn yet.
     """
     started = time.perf_counter()
     run = open_tables(Path(run_dir), partial=partial)
-    settings = AnalysisSettings.from_mapping(run.config.get("analysis"))
-    look = VisualizationSettings.from_mapping(run.config.get("visualization"))
+    sections = run.config.get("analysis") or {}, run.config.get("visualization") or {}
+    check_settings(*sections, run.samples.columns)
+    settings, look = AnalysisSettings.from_mapping(sections[0]), VisualizationSettings.from_mapping(sections[1])
     tables = compute_tables(run, settings, look)
     facts = overview(run, settings)
     target = run.run_dir / "analysis"
@@ -116,6 +122,7 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         num_replicated=int(found["is_replicated"].fill_null(False).sum()),
         sentences=tuple(findings(tables)["difference_map"]),
         seconds=time.perf_counter() - started,
+        partial=partial_line(run) or "",
     )
 
 
@@ -161,7 +168,7 @@ def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
         "key_group_attention": tables.key_group_attention,
         "accuracy": facts.accuracy,
         "confusion": facts.confusion,
-        "rejects": facts.rejects,
+        "reject_counts": facts.rejects,
         "decision_tokens": facts.decision_tokens,
     }
     if tables.decision_top_tokens is not None:
@@ -190,7 +197,7 @@ def render_page(
         facts=facts.facts,
         title=dict(facts.facts)["Run"],
         theme=tables.look.theme,
-        partial=PARTIAL if tables.run.is_partial else None,
+        partial=partial_line(tables.run),
         accuracy=facts.accuracy.to_dicts(),
         confusion=_confusion_grid(facts.confusion),
         rejects=facts.rejects.to_dicts(),
@@ -235,22 +242,35 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _distinct(run_dirs: Sequence[Path]) -> list[Path]:
+    """Return each run once, in order; a run is not compared with itself."""
+    found: dict[Path, Path] = {}
+    for path in run_dirs:
+        if path.resolve() in found:
+            print(f"{path}: given twice; a run is analysed once and not compared with itself.", file=sys.stderr)
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m analyses.report", description="Tests, charts and a report.")
     parser.add_argument("run_dir", nargs="+", type=Path, help="run directory; several are compared as well")
     parser.add_argument("--partial", action="store_true", help="analyse what is committed of an unfinished run")
     options = parser.parse_args(arguments)
+    run_dirs = _distinct(options.run_dir)
     try:
-        results = [analyze(path, partial=options.partial) for path in options.run_dir]
+        results = [analyze(path, partial=options.partial) for path in run_dirs]
         for result in results:
+            if result.partial:
+                print(f"{result.directory.parent}: {result.partial}", file=sys.stderr)
             print(f"{result.report}  ({result.seconds:.1f} s)")
             print("\n".join(f"  {sentence}" for sentence in result.sentences[:3]))
         if len(results) > 1:
-            print(write_comparison(options.run_dir))
+            print(write_comparison(run_dirs))
     except (RunError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_INPUT
+        return EXIT_SETTINGS if isinstance(error, SettingsError) else EXIT_INPUT
     except Exception as error:
         print(f"error: the analysis failed, nothing was replaced: {type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -11,11 +11,12 @@ import polars as pl
 
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
-from analyses.figures import Figure
+from analyses.figure_parts import Figure
 from analyses.findings import CAVEAT
 from analyses.group_differences import Comparison
+from analyses.run_tables import RunTables
 from analyses.summaries import Overview
-from analyses.wording import percent_text
+from analyses.wording import count_text, percent_text
 
 NUM_LISTED = 50
 """Tests that the JSON lists per section, the strongest first; the table holds all."""
@@ -38,6 +39,7 @@ def attention_results(tables: AnalysisTables, overview: Overview) -> dict[str, A
             },
             "run": dict(overview.facts),
             "is_partial": tables.run.is_partial,
+            "left_out": dict(tables.run.left_out.problems),
             "accuracy": overview.accuracy.to_dicts(),
             "confusion": overview.confusion.to_dicts(),
             "rejects": overview.rejects.to_dicts(),
@@ -144,8 +146,8 @@ def text_report(
 ) -> str:
     """Return ``analysis_summary_report.txt``: the report's content without its charts."""
     blocks = [_heading("Headledger: attention of every head behind recorded predictions", "=")]
-    if tables.run.is_partial:
-        blocks.append(_wrap(PARTIAL))
+    if partial := partial_line(tables.run):
+        blocks.append(_wrap(partial))
     blocks.append("\n".join(_wrap(f"{name}: {value}") for name, value in overview.facts))
     blocks.append(_heading("How well the model did", "-"))
     blocks.append("\n".join(_wrap(f"* {line}") for line in accuracy_lines(overview)))
@@ -165,7 +167,16 @@ def text_report(
     return "\n\n".join(blocks) + "\n"
 
 
-PARTIAL = "PARTIAL RUN: it is not finished. These are the shards committed so far; numbers will change."
+def partial_line(run: RunTables) -> str | None:
+    """Return what is missing from a partial run, with the number of shards and samples; None for a whole run."""
+    if not run.is_partial:
+        return None
+    text = "PARTIAL RUN: "
+    if not run.is_finished:
+        text += "it is not finished. These are the shards committed so far; numbers will change. "
+    if run.left_out.problems:
+        text += f"{run.left_out}. "
+    return f"{text}Analysed: {count_text(len(run.samples), 'sample')}."
 
 
 def accuracy_lines(overview: Overview) -> list[str]:

@@ -46,6 +46,25 @@ def constant_columns(values: np.ndarray) -> np.ndarray:
     return np.ptp(values, axis=0) <= FLOAT_NOISE * np.abs(values).max(axis=0)
 
 
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Return each column's van der Waerden scores: its ranks (ties share theirs) as quantiles of the normal.
+
+    A model of the scores asks the same question as one of the values but no large value can decide it: t-tests of a
+    small group find too much where values are skewed.
+
+    Parameters
+    ----------
+    values
+        ``[samples, tests]``, NaN where a sample has no value; NaN stays NaN.
+    """
+    result = np.full(values.shape, np.nan)
+    for rows, columns in missing_patterns(values):
+        if rows.any():
+            ranks = stats.rankdata(values[np.ix_(rows, columns)], axis=0)
+            result[np.ix_(rows, columns)] = special.ndtri((ranks - 0.5) / len(ranks))
+    return result
+
+
 @dataclass(frozen=True)
 class GroupComparison:
     """Unadjusted comparison of groups a and b, each array ``[tests]``, NaN where undefined.
@@ -114,12 +133,37 @@ def compare_groups(values: np.ndarray, is_a: np.ndarray) -> GroupComparison:
             continue
         result.standardizer[columns] = hedges_standardizer(a, b)
         result.effect_size[columns] = hedges_g(a, b)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            result.pvalue_welch[columns] = stats.ttest_ind(a, b, axis=0, equal_var=False)[1]
+        result.pvalue_welch[columns] = welch_pvalues(a, b)
         ranked = stats.mannwhitneyu(a, b, axis=0, method="asymptotic")
         result.pvalue_mannwhitney[columns] = ranked.pvalue
         result.auc[columns] = ranked.statistic / (len(a) * len(b))
     return result
+
+
+def welch_pvalues(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return two-sided p of Welch's t-test for each column; NaN where neither group varies.
+
+    Parameters
+    ----------
+    a, b
+        ``[samples of the group, tests]`` without NaN, at least two samples each.
+
+    Returns
+    -------
+    ndarray
+        Equal to ``scipy.stats.ttest_ind(a, b, equal_var=False)``, which warns of columns that hardly vary.
+    """
+    # Divided by their size, so that squares of small masses stay far from underflow.
+    scale = np.maximum(np.maximum(np.abs(a).max(axis=0), np.abs(b).max(axis=0)), np.finfo(np.float64).tiny)
+    a, b = a / scale, b / scale
+    part_a, part_b = _variance(a) / len(a), _variance(b) / len(b)
+    varies = part_a + part_b > 0
+    variance = np.where(varies, part_a + part_b, 1.0)
+    # Shares of the variance, not its squares: a variance near 1e-200 has none.
+    share_a, share_b = part_a / variance, part_b / variance
+    freedom = 1 / np.where(varies, share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1), 1.0)
+    statistic = (a.mean(axis=0) - b.mean(axis=0)) / np.sqrt(variance)
+    return np.where(varies, 2 * stats.t.sf(np.abs(statistic), freedom), np.nan)
 
 
 def hedges_g(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -139,9 +183,14 @@ def hedges_standardizer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     The correction is Γ(m/2) / (√(m/2) Γ((m-1)/2)) with m = num_a + num_b - 2 (Hedges 1981, equation 6e).
     """
     freedom = len(a) + len(b) - 2
-    pooled = (a.var(axis=0, ddof=1) * (len(a) - 1) + b.var(axis=0, ddof=1) * (len(b) - 1)) / freedom
+    pooled = (_variance(a) * (len(a) - 1) + _variance(b) * (len(b) - 1)) / freedom
     correction = np.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / np.sqrt(freedom / 2)
     return np.where(pooled > 0, np.sqrt(pooled) / correction, np.nan)
+
+
+def _variance(values: np.ndarray) -> np.ndarray:
+    """Return the variance of each column, exactly 0 for a constant one: its mean is rounded, its values are not."""
+    return np.where(constant_columns(values), 0.0, values.var(axis=0, ddof=1))
 
 
 def adjust_pvalues(pvalues: np.ndarray, correction: str) -> np.ndarray:
@@ -231,16 +280,11 @@ def clustered_mean(values: np.ndarray, cluster: np.ndarray, confidence: float = 
     return result
 
 
-def one_sided_pvalues(estimate: ClusteredMean, null: float) -> np.ndarray:
-    """Return p of "the mean is not above ``null``", by Student's t with clusters - 1 degrees of freedom."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = (estimate.mean - null) / estimate.standard_error
-    pvalues = stats.t.sf(statistic, np.maximum(estimate.num_clusters - 1, 1))
-    return np.where(np.isfinite(statistic), pvalues, np.nan)
+def wilson_interval(successes: float, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval of a proportion; NaN when there are no trials.
 
-
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion; NaN when there are no trials."""
+    ``successes`` is no whole number where a proportion of many correlated samples counts as one of few clusters.
+    """
     if trials == 0:
         return float("nan"), float("nan")
     low, high = np.asarray(proportion_confint(successes, trials, alpha=1 - confidence, method="wilson"))

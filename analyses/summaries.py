@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from analyses.queries import RunTables, cluster_codes
+from analyses.queries import cluster_codes
+from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
-from analyses.significance import clustered_mean, wilson_interval
+from analyses.significance import FLOAT_NOISE, ClusteredMean, clustered_mean, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def overview(tables: RunTables, settings: AnalysisSettings) -> Overview:
 def accuracy(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
     """Return accuracy, recall per label, balanced accuracy and the share of the most frequent label.
 
-    Intervals are clustered where there are clusters enough, Wilson's where each sample stands alone.
+    Intervals are clustered where clusters differ. Where they do not (all right, all wrong, a single cluster) they are
+    Wilson's with the clusters as trials: samples of one cluster may be no more than one observation.
     """
     cluster = cluster_codes(tables, settings.cluster_by)
     samples = tables.samples
@@ -98,10 +100,11 @@ def _proportion(measure: str, hits: np.ndarray, cluster: np.ndarray, confidence:
     num_clusters = len(np.unique(cluster))
     if len(hits) == 0:
         return measure, float("nan"), float("nan"), float("nan"), 0, 0, "no sample"
-    wilson = wilson_interval(int(hits.sum()), len(hits), confidence)
-    if num_clusters < 2 or num_clusters == len(hits) or hits.all() or not hits.any():
-        return measure, float(hits.mean()), *wilson, len(hits), num_clusters, "Wilson"
     estimate = clustered_mean(hits[:, None].astype(np.float64), cluster, confidence)
+    if num_clusters == len(hits) or not _varies_between_clusters(estimate):
+        wilson = _wilson(hits, num_clusters, confidence)
+        method = "Wilson" if num_clusters == len(hits) else "Wilson, clusters as trials"
+        return measure, float(hits.mean()), *wilson, len(hits), num_clusters, method
     low, high = max(0.0, float(estimate.ci_low[0])), min(1.0, float(estimate.ci_high[0]))
     return measure, float(hits.mean()), low, high, len(hits), num_clusters, "clustered"
 
@@ -114,19 +117,39 @@ def _balanced(
     cluster: np.ndarray,
     confidence: float,
 ) -> tuple[Any, ...]:
-    """Return the mean of the labels' recalls; its error is that of the mean of their influence functions."""
+    """Return the mean of the labels' recalls; its error is that of the mean of their influence functions.
+
+    Where that error is no estimate, the labels' Wilson intervals are combined by their squared half-widths (MOVER, Zou
+    and Donner 2008).
+    """
     known = is_known & np.isin(actual, levels)
     hits, labels, codes = is_correct[known].astype(np.float64), actual[known], cluster[known]
     value, influence = 0.0, np.zeros(len(hits))
+    reach = np.zeros(2)
     for label in levels:
         rows = labels == label
         recall = hits[rows].mean()
         value += recall / len(levels)
+        ends = np.array(_wilson(hits[rows], len(np.unique(codes[rows])), confidence))
+        reach += ((ends - recall) / len(levels)) ** 2
         influence[rows] += (hits[rows] - recall) * len(hits) / (rows.sum() * len(levels))
     estimate = clustered_mean(influence[:, None], codes, confidence)
-    low, high = value + float(estimate.ci_low[0]), value + float(estimate.ci_high[0])
     num_clusters = len(np.unique(codes))
-    return "balanced accuracy", value, max(0.0, low), min(1.0, high), len(hits), num_clusters, "clustered"
+    if _varies_between_clusters(estimate):
+        low, high, method = value + float(estimate.ci_low[0]), value + float(estimate.ci_high[0]), "clustered"
+    else:
+        low, high = value - float(np.sqrt(reach[0])), value + float(np.sqrt(reach[1]))
+        method = "Wilson per label, clusters as trials, combined (MOVER)"
+    return "balanced accuracy", value, max(0.0, low), min(1.0, high), len(hits), num_clusters, method
+
+
+def _varies_between_clusters(estimate: ClusteredMean) -> bool:
+    """Return whether a clustered error is an estimate: some clusters differ, beyond rounding."""
+    return bool(estimate.standard_error[0] > FLOAT_NOISE)
+
+
+def _wilson(hits: np.ndarray, num_clusters: int, confidence: float) -> tuple[float, float]:
+    return wilson_interval(float(hits.mean()) * num_clusters, num_clusters, confidence)
 
 
 def _rejects(tables: RunTables) -> pl.DataFrame:
@@ -140,12 +163,12 @@ def _rejects(tables: RunTables) -> pl.DataFrame:
 
 
 def _facts(tables: RunTables, settings: AnalysisSettings) -> list[tuple[str, str]]:
-    config, run, samples = tables.config, tables.run, tables.samples
+    run, samples = tables.run, tables.samples
     tokens = samples["num_tokens"].drop_nulls()
     facts = [
-        ("Run", str((config.get("run") or {}).get("name") or tables.run_dir.name)),
-        ("Model", str((config.get("model") or {}).get("path") or "not recorded")),
-        ("Predictions", str((config.get("predictions") or {}).get("path") or "not recorded")),
+        ("Run", str(tables.section("run").get("name") or tables.run_dir.name)),
+        ("Model", str(tables.section("model").get("path") or "not recorded")),
+        ("Predictions", str(tables.section("predictions").get("path") or "not recorded")),
         ("Samples", f"{len(samples):,}"),
         ("Clusters", f"{len(np.unique(cluster_codes(tables, settings.cluster_by))):,} by {settings.cluster_by}"),
         ("Heads", f"{tables.num_layers} layers x {tables.num_heads} query heads"),

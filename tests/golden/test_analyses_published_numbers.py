@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from analyses import significance
+from analyses import adjusted_model, significance
 
 SLEEP = np.array(
     [[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]]
@@ -60,3 +61,61 @@ def test_hedges_correction():
     a, b = np.arange(6.0)[:, None], np.arange(6.0)[:, None] + 1
     pooled = np.sqrt(3.5)
     assert significance.hedges_g(a, b)[0] * -pooled == pytest.approx(0.9228, abs=1e-4)
+
+
+def last_coefficient(columns, target, cluster):
+    """Estimate, CR2 error and degrees of freedom of the last column."""
+    basis, triangle = np.linalg.qr(columns)
+    basis[:, -1] *= np.sign(triangle[-1, -1])
+    scale = abs(triangle[-1, -1])
+    robust = adjusted_model.cluster_errors(adjusted_model.Design(basis, scale, (), ()), cluster)
+    residuals = target - basis @ (basis.T @ target)
+    scores = significance.cluster_sums(robust.weights * residuals, cluster)
+    return basis[:, -1] @ target / scale, np.sqrt((scores**2).sum()) / scale, robust.degrees_of_freedom
+
+
+def test_degrees_of_freedom_of_dfadjust():
+    """Kolesár, R's dfadjust, tests/testthat/test-hc2-check.R: lm(y ~ cbind(sin(1:10), sin(2:11))), no clusters."""
+    rows = np.arange(1, 11)
+    columns = np.column_stack([np.ones(10), np.sin(rows), np.sin(rows + 1)])
+    for last, expected in enumerate((4.94624731, 3.90754737, 4.77265484)):
+        order = [*(column for column in range(3) if column != last), last]
+        found = last_coefficient(columns[:, order], rows.astype(float), np.arange(10))[2]
+        assert found == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("has_dummy", "published"),
+    [(False, (188.164883779, 109.636001038, 3.371563406)), (True, (188.97371028, 107.8865573, 3.36194461))],
+)
+def test_adjusted_errors_of_dfadjust(has_dummy, published):
+    """The same file, "Noninvertible cases": the dummy of one sample is fitted exactly. Error x t(0.975) / z(0.975)."""
+    rows = np.arange(1, 101)
+    target = rows**2.0 + np.repeat([1, 2, 3], [60, 20, 20])
+    columns = [np.ones(100), np.sin(rows), rows.astype(float)] + [(rows == 1).astype(float)] * has_dummy
+    for last, expected in enumerate(published):
+        order = [*(column for column in range(len(columns)) if column != last), last]
+        _, error, freedom = last_coefficient(np.column_stack([columns[i] for i in order]), target, rows - 1)
+        assert error * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975) == pytest.approx(expected, abs=1e-7)
+
+
+def test_clustered_errors_of_dfadjust_with_fixed_effects():
+    """The same file, "Fixed effects": x has estimate 1.71, HC2 error 0.3705, 1 degree of freedom and p 0.1362."""
+    cluster = np.repeat([0, 1, 2], [6, 2, 2])
+    columns = np.column_stack([np.eye(3)[cluster], [1, 1, 1, 1, 0, 0, 0, 0, 0, 1]])
+    effect, error, freedom = last_coefficient(columns, np.tan(np.arange(1, 11)), cluster)
+    assert (effect, error, freedom) == (
+        pytest.approx(1.71, abs=5e-3),
+        pytest.approx(0.3705, abs=5e-5),
+        pytest.approx(1),
+    )
+    assert 2 * stats.t.sf(effect / error, freedom) == pytest.approx(0.1362, abs=5e-5)
+
+
+def test_three_treated_of_thirty_as_in_imbens_and_kolesar_2016():
+    """Section II of that paper: the Behrens-Fisher design with 3 and 27 units has 2.5 degrees of freedom, not 28."""
+    columns = np.column_stack([np.ones(30), np.arange(30) < 3])
+    found = last_coefficient(columns, np.zeros(30), np.arange(30))[2]
+    assert found == pytest.approx(2.5, abs=0.05)
+    exact = (1 / 3 + 1 / 27) ** 2 / (1 / (3**2 * 2) + 1 / (27**2 * 26))
+    assert found == pytest.approx(exact, rel=1e-10)

@@ -7,6 +7,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from analyses import adjusted_model, significance
+from analyses.head_types import random_pvalues
 
 
 def make_samples(rng, num_samples=90, num_clusters=25, labels=("increase", "decrease")):
@@ -39,11 +40,11 @@ def columns_of(samples, rows):
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 @pytest.mark.parametrize("labels", [("increase", "decrease"), ("increase", "decrease", "flat")])
-def test_adjusted_effects_equal_statsmodels_clustered_ols(missing, labels):
+def test_cr1_errors_equal_statsmodels_clustered_ols(missing, labels):
     rng = np.random.default_rng(3)
     samples = make_samples(rng, labels=labels)
     values = make_values(rng, samples, missing=missing)
-    found = adjusted_model.adjusted_effects(values, samples)
+    found = adjusted_model.adjusted_effects(values, samples, errors="CR1")
     for test in range(values.shape[1]):
         rows = ~np.isnan(values[:, test])
         fit = sm.OLS(values[rows, test], columns_of(samples, rows)).fit(
@@ -57,6 +58,89 @@ def test_adjusted_effects_equal_statsmodels_clustered_ols(missing, labels):
         ]
         np.testing.assert_allclose(got, expected, rtol=1e-8, atol=1e-11)
         assert found.num_clusters[test] == len(set(samples.cluster[rows]))
+
+
+def dense_cr2(columns, target, cluster):
+    """Estimate, CR2 error and Satterthwaite's degrees of freedom of the last column, from the definitions.
+
+    Bell and McCaffrey (2002): V = M (sum_g X_g' A_g e_g e_g' A_g X_g) M, A_g the symmetric root of the inverse of
+    I - H_gg. With independent errors of equal variance the estimate of the variance is a quadratic form in normal
+    numbers; its degrees of freedom are 2 E^2 / Var, with the full n x n matrices.
+    """
+    num_samples = len(target)
+    bread = np.linalg.inv(columns.T @ columns)
+    hat = columns @ bread @ columns.T
+    maker = np.eye(num_samples) - hat
+    residual = maker @ target
+    contrast = bread[-1]
+    variance, forms = 0.0, np.zeros((num_samples, num_samples))
+    for name in np.unique(cluster):
+        rows = np.flatnonzero(cluster == name)
+        values, vectors = np.linalg.eigh(maker[np.ix_(rows, rows)])
+        root = vectors @ np.diag(np.where(values > 1e-8, 1 / np.sqrt(np.maximum(values, 1e-8)), 0)) @ vectors.T
+        weights = contrast @ columns[rows].T @ root
+        variance += (weights @ residual[rows]) ** 2
+        linear = weights @ maker[rows]
+        forms += np.outer(linear, linear)
+    freedom = np.trace(forms) ** 2 / np.sum(forms**2)
+    return bread[-1] @ columns.T @ target, np.sqrt(variance), freedom
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("labels", [("increase", "decrease"), ("increase", "decrease", "flat")])
+@pytest.mark.parametrize("num_clusters", [14, 25, 90])
+def test_cr2_equals_a_dense_loop_over_the_definition(missing, labels, num_clusters):
+    rng = np.random.default_rng(8)
+    samples = make_samples(rng, labels=labels, num_clusters=num_clusters)
+    values = make_values(rng, samples, num_tests=4, missing=missing)
+    found = adjusted_model.adjusted_effects(values, samples, 0.9)
+    for test in range(values.shape[1]):
+        rows = ~np.isnan(values[:, test])
+        effect, error, freedom = dense_cr2(columns_of(samples, rows), values[rows, test], samples.cluster[rows])
+        reach = stats.t.ppf(0.95, freedom) * error
+        expected = [
+            effect,
+            error,
+            freedom,
+            2 * stats.t.sf(abs(effect / error), freedom),
+            effect - reach,
+            effect + reach,
+        ]
+        names = ("effect", "standard_error", "degrees_of_freedom", "pvalue", "ci_low", "ci_high")
+        np.testing.assert_allclose([getattr(found, name)[test] for name in names], expected, rtol=1e-7, atol=1e-11)
+
+
+def test_a_cluster_that_is_fitted_exactly_but_weighs_nothing_does_no_harm():
+    """One company is the only one of its label: the label's column fits it, and it says nothing of the group."""
+    rng = np.random.default_rng(8)
+    samples = make_samples(rng)
+    rows = samples.cluster == 3
+    samples.labels[rows] = "flat"
+    samples.is_a[rows] = True
+    values = make_values(rng, samples, num_tests=2)
+    found = adjusted_model.adjusted_effects(values, samples)
+    alone = adjusted_model.adjusted_effects(values[~rows], samples.take(~rows))
+    np.testing.assert_allclose(found.effect, alone.effect, rtol=0.1)
+    assert abs(found.degrees_of_freedom[0] - alone.degrees_of_freedom[0]) < 1
+    assert 'interaction of "flat"' in found.method[0] and "group:predicted_label" in found.method[0]
+
+
+def test_only_the_label_with_an_empty_cell_loses_its_interaction():
+    """Then its difference is taken to be the average of the others': a fit with that constraint written out."""
+    rng = np.random.default_rng(6)
+    samples = make_samples(rng, num_samples=120, labels=("increase", "decrease", "flat"))
+    samples.is_a[samples.labels == "flat"] = False
+    values = make_values(rng, samples, num_tests=3)
+    group = samples.is_a.astype(float)
+    is_up, is_down = (samples.labels == label for label in ("increase", "decrease"))
+    length = samples.covariates["log_num_tokens"]
+    mixed = group * (is_down - is_up * is_down.sum() / is_up.sum())
+    columns = np.column_stack([np.ones(len(group)), is_up, is_down, length, mixed, group])
+    found = adjusted_model.adjusted_effects(values, samples)
+    for test in range(3):
+        effect, error, freedom = dense_cr2(columns, values[:, test], samples.cluster)
+        got = found.effect[test], found.standard_error[test], found.degrees_of_freedom[test]
+        np.testing.assert_allclose(got, (effect, error, freedom), rtol=1e-8)
 
 
 def test_the_effect_is_the_average_marginal_effect():
@@ -77,8 +161,9 @@ def test_the_effect_is_the_average_marginal_effect():
         assert found == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("errors", ["CR2", "CR1"])
 @pytest.mark.parametrize("missing", [0.0, 0.15])
-def test_max_t_equals_a_loop_over_refitted_models(missing):
+def test_max_t_equals_a_loop_over_refitted_models(missing, errors):
     rng = np.random.default_rng(11)
     samples = make_samples(rng, num_samples=60, num_clusters=18)
     values = make_values(rng, samples, num_tests=4, missing=missing)
@@ -90,9 +175,14 @@ def test_max_t_equals_a_loop_over_refitted_models(missing):
             columns, target, cluster = columns_of(samples, rows), values[rows, test], samples.cluster[rows]
             null = sm.OLS(target, columns[:, :-1]).fit()
             flipped = null.fittedvalues + sign[cluster] * null.resid
-            fit = sm.OLS(flipped, columns).fit(cov_type="cluster", cov_kwds={"groups": cluster}, use_t=True)
-            expected[permutation] = max(expected[permutation], abs(fit.tvalues[-1]))
-    found = adjusted_model.permutation_maxima(values, samples, signs)
+            if errors == "CR1":
+                fit = sm.OLS(flipped, columns).fit(cov_type="cluster", cov_kwds={"groups": cluster}, use_t=True)
+                statistic = fit.tvalues[-1]
+            else:
+                effect, error, _ = dense_cr2(columns, flipped, cluster)
+                statistic = effect / error
+            expected[permutation] = max(expected[permutation], abs(statistic))
+    found = adjusted_model.permutation_maxima(values, samples, signs, errors)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
@@ -199,6 +289,101 @@ def test_false_positives_stay_at_the_nominal_rate_without_any_effect():
     assert any_max_t <= limit
     assert any_bh <= limit
     assert np.mean(welch) > 0.25, "the confounding is too weak for this test to mean anything"
+
+
+def small_cells(rng, num_odd, num_tests=60):
+    """Nothing differs. Of 120 samples in 60 clusters, all "increase" are right and all "decrease" wrong but a few."""
+    labels = np.repeat(["increase", "decrease"], 60)
+    is_a = labels == "increase"
+    is_a[:num_odd], is_a[-num_odd:] = False, True
+    cluster = rng.permutation(np.arange(120) % 60)
+    values = rng.normal(size=(120, num_tests)) + 0.5 * rng.normal(size=(60, num_tests))[cluster]
+    return values, adjusted_model.Samples(is_a, cluster, labels, {"length": rng.normal(size=120)})
+
+
+def random_minority(rng, num_minority, num_tests=60):
+    """Nothing differs between 250 samples and a few others drawn at random."""
+    is_a = np.ones(250, bool)
+    is_a[rng.choice(250, num_minority, replace=False)] = False
+    cluster = np.unique(rng.integers(0, 120, 250), return_inverse=True)[1]
+    values = rng.normal(size=(250, num_tests)) + 0.5 * rng.normal(size=(cluster.max() + 1, num_tests))[cluster]
+    labels = np.where(rng.random(250) < 0.6, "increase", "decrease")
+    return values, adjusted_model.Samples(is_a, cluster, labels, {"length": rng.normal(size=250)})
+
+
+@pytest.mark.parametrize(
+    ("draw", "size"),
+    [(small_cells, 1), (small_cells, 2), (small_cells, 6), (random_minority, 9), (random_minority, 20)],
+)
+def test_small_groups_and_cells_make_no_findings(draw, size):
+    """With CR1 errors and clusters - 1 degrees of freedom nearly every run of such data has a finding."""
+    rng = np.random.default_rng(size)
+    alone, found_any, found_any_max_t, found_any_cr1 = [], 0, 0, 0
+    for simulation in range(40):
+        values, samples = draw(rng, size)
+        naive = adjusted_model.adjusted_effects(values, samples, errors="CR1")
+        found_any_cr1 += bool(np.any(significance.adjust_pvalues(naive.pvalue, "fdr_bh") < 0.05))
+        found = adjusted_model.adjusted_effects(values, samples)
+        if np.isnan(found.pvalue).all():
+            assert all("degrees of freedom" in note and "predicted" in note for note in found.note)
+            continue
+        alone.append(np.mean(found.pvalue < 0.05))
+        found_any += bool(np.any(significance.adjust_pvalues(found.pvalue, "fdr_bh") < 0.05))
+        signs = adjusted_model.random_signs(99, samples.cluster.max() + 1, simulation)
+        maxima = adjusted_model.permutation_maxima(values, samples, signs)
+        found_any_max_t += bool(np.any(adjusted_model.max_t_pvalues(found.statistic, maxima) < 0.05))
+    limit = stats.binom.ppf(0.999, 40, 0.05)
+    assert found_any <= limit and found_any_max_t <= limit
+    assert found_any_cr1 > limit, "the old errors pass too, so this test shows nothing"
+    assert not alone or np.mean(alone) < 0.08
+    assert (len(alone) == 0) == (draw is small_cells and size < 3)
+
+
+def test_skewed_values_of_a_small_group_make_no_findings_on_ranks():
+    """Log-normal weights, 20 of 250: t-tests are liberal whatever their errors, max-T too; ranks are not."""
+    rng = np.random.default_rng(3)
+    on_values, on_both = 0, 0
+    for _ in range(40):
+        values, samples = random_minority(rng, 20)
+        values = np.exp(values)
+        found = adjusted_model.adjusted_effects(values, samples).pvalue
+        ranked = adjusted_model.adjusted_effects(significance.normal_scores(values), samples).pvalue
+        passes = [significance.adjust_pvalues(pvalues, "fdr_bh") < 0.05 for pvalues in (found, ranked)]
+        on_values += bool(passes[0].any())
+        on_both += bool((passes[0] & passes[1]).any())
+    assert on_both <= stats.binom.ppf(0.999, 40, 0.05) < on_values
+
+
+def test_normal_scores_equal_scipy_one_column_at_a_time():
+    rng = np.random.default_rng(2)
+    values = np.round(rng.normal(size=(40, 6)), 1)
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values[:, 5] = np.nan
+    found = significance.normal_scores(values)
+    for test in range(5):
+        known = ~np.isnan(values[:, test])
+        expected = stats.norm.ppf((stats.rankdata(values[known, test]) - 0.5) / known.sum())
+        np.testing.assert_allclose(found[known, test], expected)
+        assert np.isnan(found[~known, test]).all()
+    assert np.isnan(found[:, 5]).all()
+
+
+@pytest.mark.parametrize("num_random", [3, 5, 20])
+def test_a_random_vocabulary_is_no_finding_among_random_vocabularies(num_random):
+    """Every vocabulary has its own lift on every head; the next one drawn differs no more than the others do."""
+    rng = np.random.default_rng(num_random)
+    spread, error = 0.3, 0.02
+    lifts = 1 + spread * rng.normal(size=(num_random + 1, 40_000))
+    measured = lifts + error * rng.normal(size=lifts.shape)
+    known = np.full(40_000, error * np.sqrt(1 + 1 / num_random))
+    pvalues = random_pvalues(measured[0], measured[1:], known)
+    assert np.mean(pvalues <= 0.05) == pytest.approx(0.05, abs=0.005)
+    naive = stats.norm.sf((measured[0] - measured[1:].mean(axis=0)) / known)
+    assert np.mean(naive <= 0.05) > 0.3
+    assert np.isnan(random_pvalues(measured[0], measured[1:3], known)).all()
+    expected = stats.ttest_1samp(measured[1:, 0], measured[0, 0], alternative="less").statistic
+    no_error = stats.t.isf(random_pvalues(measured[0], measured[1:], np.zeros(40_000))[0], num_random - 1)
+    assert no_error == pytest.approx(-expected / np.sqrt(num_random + 1), rel=1e-6)
 
 
 def test_a_planted_effect_is_found():

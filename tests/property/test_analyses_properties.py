@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyses import adjusted_model, significance, wording
-from analyses.charts import _quoted
+from analyses.charts_parts import _quoted
 from analyses.exports import as_json
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -7,7 +7,8 @@ import vl_convert
 
 from analyses.analysis_tables import compute_tables
 from analyses.exports import vegalite_version, write_chart
-from analyses.figures import MAX_VOLCANO_POINTS, make_figures
+from analyses.figures import make_figures
+from analyses.figures_of_heads import MAX_VOLCANO_POINTS
 from analyses.report import analyze
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings, VisualizationSettings

@@ -1,19 +1,25 @@
 """Group differences, replication, profiles and head types on runs whose answer is known."""
 
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
+from analyses.adjusted_model import INSEPARABLE
 from analyses.analysis_tables import compute_tables
 from analyses.attention_profiles import EVERYONE
+from analyses.findings import difference_sentences
 from analyses.group_differences import SCHEMA, group_differences, resolve_comparison
 from analyses.head_types import head_types
 from analyses.queries import statistic_blocks
 from analyses.replication import HalfEffects, is_replicated, split_clusters
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
+from analyses.significance import wilson_interval
+from analyses.summaries import accuracy
 from tests.synthetic_run import KEY_GROUPS, edit_table, write_run
 
 QUICK = AnalysisSettings(permutations=199)
@@ -95,7 +101,7 @@ def test_one_predicted_label_drops_the_label_and_says_so(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=pl.lit("increase")))
     table, _ = group_differences(open_tables(copied), QUICK)
     assert table["pvalue"].is_not_null().all()
-    assert table["method"].str.contains("dropped as constant or collinear: predicted_label").all()
+    assert table["method"].str.contains(r"left out: predicted_label \(constant\)").all()
 
 
 def test_a_label_that_equals_correctness_is_dropped_not_the_group(copied):
@@ -103,7 +109,111 @@ def test_a_label_that_equals_correctness_is_dropped_not_the_group(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=label))
     table, _ = group_differences(open_tables(copied), QUICK)
     row = table.filter(is_at(PLANTED)).row(0, named=True)
-    assert row["pvalue_adjusted"] < 0.001 and "dropped" in row["method"]
+    assert row["pvalue_adjusted"] < 0.001 and f"predicted_label ({INSEPARABLE})" in row["method"]
+
+
+def sentences_of(run_dir, settings=QUICK):
+    return difference_sentences(compute_tables(open_tables(run_dir), settings, VisualizationSettings()))
+
+
+def test_sentences_say_when_correctness_cannot_be_told_from_the_label(copied):
+    label = pl.when("is_correct").then(pl.lit("increase")).otherwise(pl.lit("decrease"))
+    edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=label))
+    told = next(sentence for sentence in sentences_of(copied) if sentence.startswith("Head 1.2"))
+    assert "cannot be told from the predicted label" in told and "adjusted difference" not in told
+    by_label = AnalysisSettings(permutations=199, groups=("predicted_label",))
+    told = next(sentence for sentence in sentences_of(copied, by_label) if sentence.startswith("Head 1.2"))
+    assert "cannot be told" not in told and "not adjusted for the label" in told
+
+
+def test_groups_that_hang_on_a_few_samples_are_refused_by_name(copied):
+    """Everyone who said "increase" is right but one, and everyone who said "decrease" wrong but two."""
+    label = pl.when("is_correct").then(pl.lit("increase")).otherwise(pl.lit("decrease"))
+    exchanged = pl.when(label == "increase").then(pl.lit("decrease")).otherwise(pl.lit("increase"))
+    samples = open_tables(copied).samples
+    odd = [*samples.filter("is_correct")["sample_id"][:2], samples.filter(~pl.col("is_correct"))["sample_id"][0]]
+    is_odd = pl.col("sample_id").is_in(odd)
+    edit_table(
+        copied,
+        "samples",
+        lambda frame: frame.with_columns(predicted_label=pl.when(is_odd).then(exchanged).otherwise(label)),
+    )
+    table, _ = group_differences(open_tables(copied), QUICK)
+    assert (
+        table["pvalue"].is_null().all() and table["ci_low"].is_null().all() and table["is_replicated"].is_null().all()
+    )
+    assert table["difference"].is_not_null().all() and (table["degrees_of_freedom"] < 4).all()
+    assert table["note"].str.contains('1 sample in group "incorrect" predicted "increase"', literal=True).all()
+    verdict, *others = sentences_of(copied)
+    assert "no test could be made" in verdict and 'predicted "increase"' in verdict and not others
+
+
+def test_findings_that_max_t_does_not_share_are_not_called_significant(planted):
+    tables = compute_tables(open_tables(planted), QUICK, VisualizationSettings())
+    assert (
+        "1 of 702 tests is significant (adjusted by Benjamini-Hochberg at 0.05, on ranks too, and by max-T)"
+        in sentences_of(planted)[0]
+    )
+    doubted = replace(tables, differences=tables.differences.with_columns(pvalue_max_t=pl.lit(0.3)))
+    verdict, *told = difference_sentences(doubted)
+    assert "pass" in verdict and "and by max-T" in verdict and "significant" not in verdict
+    assert "significant by Benjamini-Hochberg alone, not by max-T" in told[-1]
+    doubted = replace(tables, differences=tables.differences.with_columns(pvalue_ranks_adjusted=pl.lit(0.3)))
+    verdict, *told = difference_sentences(doubted)
+    assert "significant" not in verdict and "alone, not by ranks" in told[-1]
+    plain = replace(tables, differences=tables.differences.with_columns(pvalue_max_t=pl.lit(None, pl.Float64)))
+    assert "significant (adjusted by Benjamini-Hochberg at 0.05, on ranks too)" in difference_sentences(plain)[0]
+
+
+def test_a_small_cell_is_warned_of(copied):
+    """Both groups and all clusters are many; of the wrong ones only six said "increase"."""
+    wrong = open_tables(copied).samples.filter(~pl.col("is_correct"))["sample_id"]
+    few = pl.when(pl.col("sample_id").is_in(wrong[:6].implode())).then(pl.lit("increase"))
+    label = pl.when("is_correct").then("predicted_label").otherwise(few.otherwise(pl.lit("decrease")))
+    edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=label))
+    (warning,) = [sentence for sentence in sentences_of(copied) if sentence.startswith("Beware")]
+    assert '6 samples in group "incorrect" predicted "increase"' in warning and "degrees of freedom" in warning
+
+
+@pytest.mark.parametrize(
+    ("is_correct", "cluster", "low", "high"),
+    [
+        ([1] * 10, range(10), 0.7, 1.0),
+        ([1] * 10, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], 0.5, 1.0),
+        ([1, 1, 1, 1, 1, 0, 1, 1, 1, 1], [0] * 10, 0.1, 1.0),
+        ([1, 1, 1, 1, 1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], 0.2, 0.8),
+    ],
+)
+def test_balanced_accuracy_never_pretends_to_know(is_correct, cluster, low, high):
+    """All right, one company, and always the same label: no interval is a point or everything."""
+    actual = ["increase"] * 6 + ["decrease"] * 4
+    predicted = [
+        label if right else {"increase": "decrease", "decrease": "increase"}[label]
+        for label, right in zip(actual, is_correct, strict=True)
+    ]
+    samples = pl.DataFrame({"actual_label": actual, "predicted_label": predicted, "cluster": list(map(str, cluster))})
+    samples = samples.with_columns(
+        sample_id=pl.int_range(pl.len()).cast(pl.String), is_correct=np.array(is_correct, bool)
+    )
+    table = accuracy(SimpleNamespace(samples=samples, run_dir="run"), QUICK)
+    row = table.filter(pl.col("measure") == "balanced accuracy").row(0, named=True)
+    assert 0 < row["ci_low"] < row["value"] or row["value"] == 0
+    assert row["ci_low"] < row["value"] <= row["ci_high"] and row["ci_high"] - row["ci_low"] < 0.99
+    assert abs(row["ci_low"] - low) < 0.4 and abs(row["ci_high"] - high) < 0.2
+
+
+def test_wilson_counts_companies_not_their_samples():
+    """Ten right samples of two companies are no better known than two right samples."""
+    samples = pl.DataFrame(
+        {
+            "sample_id": list("abcdefghij"),
+            "actual_label": ["increase"] * 10,
+            "cluster": ["a"] * 5 + ["b"] * 5,
+            "is_correct": [True] * 10,
+        }
+    )
+    row = accuracy(SimpleNamespace(samples=samples, run_dir="run"), QUICK).row(0, named=True)
+    assert row["ci_low"] == pytest.approx(wilson_interval(2, 2)[0]) and row["method"] == "Wilson, clusters as trials"
 
 
 def test_constant_and_missing_statistics_have_a_reason_instead_of_a_p(copied):
@@ -238,8 +348,10 @@ def test_head_types_follow_the_documented_thresholds(copied):
     assert head_types(open_tables(copied), lenient)["head_type"][0] == "causal"
 
 
-def test_random_vocabularies_take_the_type_from_a_head_that_likes_any_word(tmp_path):
-    groups = ("financial", "profit", "random_0", "random_1", "beginning", "reasoning", "response")
+@pytest.mark.parametrize("num_random", [2, 5])
+def test_random_vocabularies_take_the_type_from_a_head_that_likes_any_word(tmp_path, num_random):
+    randoms = [f"random_{slot}" for slot in range(num_random)]
+    groups = ("financial", "profit", *randoms, "beginning", "reasoning", "response")
     run_dir = write_run(tmp_path / "run", num_samples=60, num_layers=1, num_heads=2, key_groups=groups)
     likes = pl.when(pl.col("head") == 0)
 
@@ -247,7 +359,7 @@ def test_random_vocabularies_take_the_type_from_a_head_that_likes_any_word(tmp_p
         low = [pl.lit(0.05, dtype=pl.Float32).alias(name) for name in ("diagonal_excluding_first", "previous_token")]
         masses = [
             likes.then(0.5 if name == "mass_financial" else 0.1).otherwise(0.5).cast(pl.Float32).alias(name)
-            for name in ("mass_financial", "mass_random_0", "mass_random_1")
+            for name in ("mass_financial", *(f"mass_{name}" for name in randoms))
         ]
         return frame.with_columns(*low, *masses, pl.lit(0.05, dtype=pl.Float32).alias("mass_beginning"))
 
@@ -255,6 +367,10 @@ def test_random_vocabularies_take_the_type_from_a_head_that_likes_any_word(tmp_p
     found = head_types(open_tables(run_dir), QUICK)
     assert found["head_type"][0] == "financial" and found["head_type"][1] != "financial"
     assert found["vocabulary_lift"].min() > 1.5 and found["random_lift"].is_not_null().all()
+    if num_random == 2:
+        assert found["pvalue_random"].is_null().all() and found["note"].str.contains("only 2 random").all()
+    else:
+        assert found["pvalue_random"][0] < 0.05 < found["pvalue_random"][1] and found["note"].is_null().all()
 
 
 def test_a_lift_that_rests_on_one_company_makes_no_financial_head(tmp_path):

@@ -1,0 +1,127 @@
+"""What charts share: grids of heads, menus, scales, tooltips. Only modules called ``charts…`` know Altair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from analyses.settings import VisualizationSettings
+from analyses.themes import OKABE_ITO
+
+alt.data_transformers.disable_max_rows()
+
+
+SHARE = ".3~%"
+"""Axis format of shares of attention: 0.5%, 10%."""
+
+
+LONG_FRAME = 50
+"""Rows from which a chart's data is embedded as CSV."""
+
+
+def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """Return a chart's Vega-Lite specification without a theme."""
+    content = chart.to_dict()
+    content.pop("config", None)
+    return content
+
+
+def chart_of(frame: pl.DataFrame, title: alt.Title) -> alt.Chart:
+    """Return a chart of a frame, as CSV where it is long: half the size of one JSON object per row."""
+    if len(frame) < LONG_FRAME:
+        return alt.Chart(frame, title=title)
+    kinds = {name: "number" if kind.is_numeric() else "string" for name, kind in frame.schema.items()}
+    kinds |= {name: "boolean" for name, kind in frame.schema.items() if kind == pl.Boolean}
+    parsed = alt.CsvDataFormat(type="csv", parse=alt.Parse(**kinds))
+    return alt.Chart(alt.InlineData(values=frame.write_csv(), format=parsed), title=title)
+
+
+def _largest(frame: pl.DataFrame, column: str) -> float:
+    return float(frame.select(pl.col(column).max()).item() or 0)
+
+
+def cell_size(frame: pl.DataFrame, look: VisualizationSettings) -> float:
+    """Return the pixels of a head's cell, so that 6 x 8 and 28 x 28 heads both fill the width."""
+    heads, layers = _largest(frame, "head") + 1, _largest(frame, "layer") + 1
+    return max(8.0, min(44.0, look.figure_sizes["width"] / heads, 1.6 * look.figure_sizes["height"] / layers))
+
+
+def head_grid(frame: pl.DataFrame, look: VisualizationSettings, title: alt.Title) -> alt.Chart:
+    """Return a chart with a cell per head: layers down, heads across."""
+    step = alt.Step(cell_size(frame, look))
+    axis = {"labelAngle": 0, "labelOverlap": True, "ticks": False, "domain": False}
+    return (
+        chart_of(frame, title)
+        .encode(
+            x=alt.X("head:O", title="head", axis=alt.Axis(**axis)),
+            y=alt.Y("layer:O", title="layer (0 reads the input)", axis=alt.Axis(**axis)),
+        )
+        .properties(width=step, height=step)
+    )
+
+
+def gradient_legend() -> alt.Legend:
+    """Return the legend of a continuous colour."""
+    return alt.Legend(gradientLength=150, format="~g", tickCount=5, titleLimit=220)
+
+
+def menu(label: str, options: Mapping[str, str]) -> Any:
+    """Return a menu of options by their names in words."""
+    return alt.binding_select(options=list(options), labels=list(options.values()), name=label)
+
+
+def menus(
+    query_groups: Mapping[str, str], statistics: Mapping[str, str], start: tuple[str, str]
+) -> tuple[alt.Parameter, alt.Parameter]:
+    """Return the parameters that choose query group and statistic."""
+    return (
+        alt.param(name="chosen_rows", value=start[0], bind=menu("Attention of ", query_groups)),
+        alt.param(name="chosen_statistic", value=start[1], bind=menu("Statistic ", statistics)),
+    )
+
+
+def names_in_vega(options: Mapping[str, str]) -> str:
+    """Return a Vega object literal that maps each option to its name."""
+    return "{" + ", ".join(f"{_quoted(key)}: {_quoted(name)}" for key, name in options.items()) + "}"
+
+
+def chosen_title(query_groups: Mapping[str, str], statistics: Mapping[str, str]) -> alt.ExprRef:
+    """Return a title that follows the menus."""
+    return alt.ExprRef(
+        f"{names_in_vega(query_groups)}[chosen_rows] + ': ' + {names_in_vega(statistics)}[chosen_statistic]"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def scheme(look: VisualizationSettings, kind: str) -> dict[str, Any]:
+    """Return the scale's colours of one kind (sequential, diverging, categorical)."""
+    name = look.color_schemes[kind]
+    return {"range": list(OKABE_ITO)} if name == "okabe_ito" else {"scheme": name}
+
+
+def category_scale(look: VisualizationSettings, domain: Sequence[str]) -> alt.Scale:
+    """Return a colour for each value of a domain."""
+    colours = scheme(look, "categorical")
+    if "range" in colours:
+        colours["range"] = [colours["range"][slot % len(OKABE_ITO)] for slot in range(len(domain))]
+    return alt.Scale(domain=list(domain), **colours)
+
+
+def mean_tooltip(name: str, style: str, *more: str) -> list[Any]:
+    """Return the tooltip of a mean with its interval and counts."""
+    return [
+        alt.Tooltip(f"{name}:N", title=" "),
+        *more,
+        alt.Tooltip("group:N", title="samples"),
+        alt.Tooltip("mean:Q", format=style),
+        alt.Tooltip("ci_low:Q", title="interval from", format=style),
+        alt.Tooltip("ci_high:Q", title="to", format=style),
+        alt.Tooltip("num_samples:Q", title="samples"),
+        alt.Tooltip("num_clusters:Q", title="clusters"),
+    ]

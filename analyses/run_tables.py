@@ -1,0 +1,211 @@
+"""A run directory as tables: opened, checked and described.
+
+Reads any directory of the contract's schema, whoever wrote it: ``shards/*/samples.parquet`` and ``head_stats.parquet``
+are required, everything else is optional. ``head_stats`` stays lazy and wide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from analyses.units import LeftOut, RunError, check_units, scan_table, table_files
+from engine.schema import BASE_STATISTICS, MASS_PREFIX, NORM_MASS_PREFIX, samples_schema
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The tables of one run.
+
+    Attributes
+    ----------
+    run_dir
+        The run directory.
+    samples
+        One row per sample, in shard order, with every column of the contract (null where the run lacks it).
+    tables
+        Every other table by name, lazy.
+    statistics, key_groups, query_groups
+        What ``head_stats`` holds: statistic columns, the key groups among them, the values of ``query_group``.
+    num_layers, num_heads
+        Highest layer and head plus one.
+    run, plan
+        Contents of ``run.yaml`` and ``plan.json``; empty when absent.
+    is_finished
+        Whether ``_SUCCESS`` is there.
+    left_out
+        Incomplete units that were left out; only a partial analysis has any.
+    """
+
+    run_dir: Path
+    samples: pl.DataFrame
+    tables: Mapping[str, pl.LazyFrame]
+    statistics: tuple[str, ...]
+    key_groups: tuple[str, ...]
+    query_groups: tuple[str, ...]
+    num_layers: int
+    num_heads: int
+    run: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    is_finished: bool
+    left_out: LeftOut
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether samples of the run are missing, or may be."""
+        return not self.is_finished or bool(self.left_out.problems)
+
+    @property
+    def head_stats(self) -> pl.LazyFrame:
+        """One row per sample, query group, layer and head."""
+        return self.tables["head_stats"]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved config, or an empty mapping."""
+        return _mapping(self.run.get("config"))
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section of the config, such as ``run``; empty when it is not there or is no mapping."""
+        return _mapping(self.config.get(name))
+
+    @property
+    def seed(self) -> int:
+        """The run's seed; 0 when it is not known."""
+        seed = self.run.get("seed", self.section("run").get("seed"))
+        return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def open_tables(run_dir: Path, *, partial: bool = False) -> RunTables:
+    """Open a run.
+
+    Parameters
+    ----------
+    run_dir
+        Directory with ``shards/*/samples.parquet`` and ``head_stats.parquet``.
+    partial
+        Whether a run without ``_SUCCESS``, or with incomplete units, is acceptable; only what is whole is read.
+
+    Raises
+    ------
+    RunError
+        When the directory is no run, is unfinished or incomplete, or holds tables of another schema.
+    """
+    run_dir = Path(run_dir)
+    is_finished = _check_directory(run_dir, partial)
+    left_out = check_units(run_dir, is_finished=is_finished, partial=partial)
+    files = table_files(run_dir, tuple(left_out.problems))
+    samples = _read_samples(files["samples"])
+    tables = {name: _scan(paths) for name, paths in files.items() if name != "samples"}
+    schema = tables["head_stats"].collect_schema()
+    facts = tables["head_stats"].select(
+        pl.col("query_group").unique().implode(),
+        num_layers=pl.col("layer").max() + 1,
+        num_heads=pl.col("head").max() + 1,
+    )
+    found = facts.collect(engine="streaming").row(0, named=True)
+    groups = sorted(found["query_group"] or [], key=_query_group_order)
+    return RunTables(
+        run_dir=run_dir,
+        samples=samples,
+        tables=tables,
+        statistics=tuple(name for name in schema.names() if _is_statistic(name)),
+        key_groups=tuple(name.removeprefix(MASS_PREFIX) for name in schema.names() if name.startswith(MASS_PREFIX)),
+        query_groups=tuple(groups),
+        num_layers=int(found["num_layers"] or 0),
+        num_heads=int(found["num_heads"] or 0),
+        run=_read_yaml(run_dir / "run.yaml"),
+        plan=_read_json(run_dir / "plan.json"),
+        is_finished=is_finished,
+        left_out=left_out,
+    )
+
+
+def _check_directory(run_dir: Path, partial: bool) -> bool:
+    if not run_dir.is_dir():
+        raise RunError(f"{run_dir}: no such directory. Give the directory of a run: it holds shards/ and _SUCCESS.")
+    if not (run_dir / "shards").is_dir():
+        raise RunError(
+            f"{run_dir}: not a run directory, it has no shards/. Give the directory that `python -m engine.run` made "
+            "(<output>/<name>)."
+        )
+    is_finished = (run_dir / "_SUCCESS").exists()
+    if not is_finished and not partial:
+        raise RunError(
+            f"{run_dir}: the run is not finished, it has no _SUCCESS. Run its config again to continue it, or use "
+            "--partial to analyse the shards that are committed so far."
+        )
+    return is_finished
+
+
+def _scan(paths: Sequence[Path]) -> pl.LazyFrame:
+    """Return a table with its ids as text, which joins rely on."""
+    frame = scan_table(paths)
+    kinds = frame.collect_schema()
+    if "sample_id" in kinds and kinds["sample_id"] != pl.String:
+        return frame.with_columns(pl.col("sample_id").cast(pl.String))
+    return frame
+
+
+def _read_samples(paths: Sequence[Path]) -> pl.DataFrame:
+    frames = [pl.read_parquet(path, glob=False, hive_partitioning=False) for path in paths]
+    try:
+        samples = pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise RunError(
+            f"{paths[0].parent.parent}: the shards' samples.parquet do not fit together ({error})."
+        ) from error
+    empty = pl.from_arrow(samples_schema([]).empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    casts = [
+        (pl.col(name).cast(kind, strict=False) if name in samples.columns else pl.lit(None, dtype=kind)).alias(name)
+        for name, kind in empty.schema.items()
+        if not isinstance(kind, pl.List) or name not in samples.columns
+    ]
+    samples = samples.with_columns(casts)
+    repeated = samples.filter(pl.col("sample_id").is_duplicated())["sample_id"]
+    if len(repeated):
+        raise RunError(
+            f"{paths[0].parent.parent}: sample {repeated[0]!r} is in more than one shard. Each sample may be measured "
+            "once; move the surplus shard folder out of shards/."
+        )
+    return samples
+
+
+def _is_statistic(name: str) -> bool:
+    return name in BASE_STATISTICS or name.startswith((MASS_PREFIX, NORM_MASS_PREFIX))
+
+
+def _query_group_order(name: str) -> tuple[int, str]:
+    order = ("all", "decision", "response")
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: not readable YAML ({error}). Restore it, or remove it to use defaults.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: not readable JSON ({error}). Restore it, or remove it.") from error
+    return content if isinstance(content, dict) else {}
