@@ -128,6 +128,23 @@ def lift(key_group: str) -> pl.Expr:
     return pl.when(baseline > 0).then(pl.col(f"{MASS_PREFIX}{key_group}").cast(pl.Float64) / baseline)
 
 
+def enrichment(key_group: str, random_groups: Sequence[str]) -> pl.Expr:
+    """Return a key group's lift over the mean lift of random vocabularies, of a frame ``with_baselines``.
+
+    1 is what words of the same frequency and position get; above 1 the head favours these very words. Null where a
+    baseline is 0 or the random vocabularies get nothing.
+
+    Parameters
+    ----------
+    key_group
+        Name of the vocabulary's key group.
+    random_groups
+        Names of the random vocabularies' key groups, at least one.
+    """
+    reference = pl.mean_horizontal([lift(name) for name in random_groups])
+    return pl.when(reference > 0).then(lift(key_group) / reference)
+
+
 def log_odds(key_group: str, floor: float = 1e-6) -> tuple[pl.Expr, pl.Expr]:
     """Return logit(mass) - logit(baseline), and whether either had to be clamped to ``floor..1-floor``.
 

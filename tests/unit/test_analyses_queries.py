@@ -152,6 +152,18 @@ def layer_two(frame):
     return frame.with_columns(pl.lit(2, dtype=pl.Int32).alias("layer"), *halves)
 
 
+def test_enrichment_is_lift_over_the_random_vocabularies():
+    rows = pl.DataFrame(
+        {
+            "mass_profit": [0.4, 0.4, 0.4], "baseline_profit": [0.1, 0.1, 0.0],
+            "mass_r1": [0.2, 0.0, 0.2], "baseline_r1": [0.2, 0.2, 0.2],
+            "mass_r2": [0.3, 0.0, 0.3], "baseline_r2": [0.1, 0.1, 0.1],
+        }
+    )  # fmt: skip
+    found = rows.select(e=queries.enrichment("profit", ["r1", "r2"]))["e"].to_list()
+    assert found[0] == pytest.approx(4 / 2) and found[1:] == [None, None]
+
+
 def test_lift_log_odds_and_sink_free_mass_by_hand():
     frame = pl.DataFrame(
         {
