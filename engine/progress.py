@@ -76,8 +76,10 @@ class ProgressReport:
 
     def _rate(self) -> str:
         state = self.state()
+        left = state["remaining_seconds"]
+        remaining = f"{left:.0f} s left, " if left else ""
         return (
-            f"{state['samples_per_second']:.1f} samples/s, {state['tokens_per_second']:.0f} tokens/s, "
+            f"{state['samples_per_second']:.1f} samples/s, {state['tokens_per_second']:.0f} tokens/s, {remaining}"
             f"{self.rejects} rejects"
         )
 
