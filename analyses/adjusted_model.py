@@ -256,7 +256,7 @@ def adjusted_effects(
         robust = cluster_errors(design, np.unique(chosen.cluster, return_inverse=True)[1], errors)
         result.method[columns] = _describe(design, errors)
         result.degrees_of_freedom[columns] = robust.degrees_of_freedom
-        _fill_effects(result, values[rows][:, columns], columns, design, robust, confidence)
+        _fill_effects(result, _part_of(values, rows, columns), columns, design, robust, confidence)
         reason = _why_unreliable(chosen, robust)
         if reason:
             untold = columns[result.note[columns] == ""]
@@ -264,6 +264,11 @@ def adjusted_effects(
                 getattr(result, name)[untold] = np.nan
             result.note[untold] = reason
     return result
+
+
+def _part_of(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return ``values[rows][:, columns]``, without a copy where that is everything."""
+    return values if rows.all() and len(columns) == values.shape[1] else values[rows][:, columns]
 
 
 def _empty_effects(num_tests: int) -> AdjustedEffects:
@@ -442,11 +447,11 @@ def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray, 
         robust = cluster_errors(design, codes, errors)
         if _why_unreliable(chosen, robust):
             continue
-        for start in range(0, len(columns), PERMUTATION_BLOCK):
-            block = values[rows][:, columns[start : start + PERMUTATION_BLOCK]]
-            block = block[:, ~constant_columns(block)]
-            if block.shape[1]:
-                maxima = np.maximum(maxima, _block_maxima(block, design, robust, signs[:, present]))
+        part = _part_of(values, rows, columns)
+        part = part[:, ~constant_columns(part)]
+        for start in range(0, part.shape[1], PERMUTATION_BLOCK):
+            block = part[:, start : start + PERMUTATION_BLOCK]
+            maxima = np.maximum(maxima, _block_maxima(block, design, robust, signs[:, present]))
     return maxima
 
 

@@ -90,8 +90,8 @@ def _verdict(tables: AnalysisTables, name: str, tested: pl.DataFrame, found: pl.
     if certain.is_empty():
         return (
             f"Comparison {name}: {len(found):,} of {count_text(len(tested), 'test')} "
-            f"{'passes' if len(found) == 1 else 'pass'} {correction} at {alpha:g}, but not {checks}. A few large values "
-            f"can do that when a group is small: a hint, no finding; {_replication_text(found)}.{strongest}"
+            f"{'passes' if len(found) == 1 else 'pass'} {correction} at {alpha:g}, but not {checks}. A few large "
+            f"values can do that when a group is small: a hint, no finding; {_replication_text(found)}.{strongest}"
         )
     weaker = len(found) - len(certain)
     hints = f" Another {weaker:,} {'passes' if weaker == 1 else 'pass'} {correction} alone, a hint." if weaker else ""

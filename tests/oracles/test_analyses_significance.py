@@ -125,6 +125,19 @@ def test_a_cluster_that_is_fitted_exactly_but_weighs_nothing_does_no_harm():
     assert 'interaction of "flat"' in found.method[0] and "group:predicted_label" in found.method[0]
 
 
+def test_a_difference_that_one_cluster_decides_alone_has_no_p():
+    """Of the label that has both groups, group a is one sample: without it there is no difference to estimate."""
+    rng = np.random.default_rng(8)
+    labels = np.repeat(["increase", "decrease"], 40)
+    is_a = (labels == "increase") | (np.arange(80) == 79)
+    samples = adjusted_model.Samples(is_a, np.arange(80), labels, {})
+    values = rng.normal(size=(80, 3))
+    found = adjusted_model.adjusted_effects(values, samples)
+    assert np.isnan(found.pvalue).all() and np.isnan(found.ci_low).all() and np.isfinite(found.effect).all()
+    assert all("one cluster alone" in note and '1 sample in group "group a"' in note for note in found.note)
+    assert adjusted_model.permutation_maxima(values, samples, np.ones((2, 80))).max() == 0
+
+
 def test_only_the_label_with_an_empty_cell_loses_its_interaction():
     """Then its difference is taken to be the average of the others': a fit with that constraint written out."""
     rng = np.random.default_rng(6)
