@@ -243,5 +243,5 @@ def volcano(
     if threshold is None:
         return points
     line = alt.Chart().mark_rule(color=GREY, strokeDash=[5, 3]).encode(y=alt.datum(threshold))
-    name = alt.Chart().mark_text(text="significant above this line, after adjustment", align="right", dy=-7, color=GREY)
+    name = alt.Chart().mark_text(text="passes the adjustment above this line", align="right", dy=-7, color=GREY)
     return alt.layer(points, line, name.encode(y=alt.datum(threshold), x=alt.value(look.figure_sizes["width"])))

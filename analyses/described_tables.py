@@ -48,6 +48,8 @@ COLUMNS = SCORES | {
     "num_a": "Samples of group a with a value",
     "num_b": "Samples of group b with a value",
     "num_clusters": "Clusters with a value",
+    "pvalue_ranks": "p of the same model on normal scores of the ranks, two-sided",
+    "pvalue_ranks_adjusted": "It, adjusted over the declared family",
     "degrees_of_freedom": "Of the t distribution behind ci_low, ci_high and pvalue",
     "num_samples": "Samples with a value",
     "is_replicated": "Significant on discovery clusters, same sign and p below alpha on the others; null: not tested",

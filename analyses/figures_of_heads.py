@@ -20,6 +20,7 @@ from analyses.figure_parts import (
     statistic_menu,
     untested,
 )
+from analyses.group_differences import is_certain
 from analyses.head_types import type_names
 
 MAX_VOLCANO_POINTS = 3000
@@ -53,8 +54,8 @@ def difference_map_figure(tables: AnalysisTables) -> Figure | str:
     if shown is None or tables.tested["difference"].is_null().all():
         return untested(tables)
     menu, labels = statistic_menu(tables), (shown.label_a, shown.label_b)
-    is_found = pl.col("pvalue_adjusted") <= tables.settings.alpha
-    mark = is_found.fill_null(False).cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
+    is_found = is_certain(tables.settings.alpha).fill_null(False)
+    mark = is_found.cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
     tested = tables.tested.with_columns(mark=mark)
     wide = tested.pivot(
         "statistic",
@@ -107,7 +108,8 @@ def volcano_figure(tables: AnalysisTables) -> Figure | str:
     rest = tested[num_first:]
     step = max(1, -(-len(rest) // (MAX_VOLCANO_POINTS - num_first)))
     drawn = pl.concat([tested[:num_first], rest.gather_every(step)])
-    is_found = (pl.col("pvalue_adjusted") <= tables.settings.alpha).fill_null(False)
+    is_found = is_certain(tables.settings.alpha).fill_null(False)
+    is_above = (pl.col("pvalue_adjusted") <= tables.settings.alpha).fill_null(False)
     labels = {name: wording.statistic_label(name) for name in tested["statistic"].unique()}
     frame = drawn.select(
         "layer",
@@ -121,7 +123,7 @@ def volcano_figure(tables: AnalysisTables) -> Figure | str:
         evidence=-pl.col("pvalue").clip(1e-300).log10(),
         is_significant=is_found,
     )
-    weakest = tested.filter(is_found).select(pl.col("pvalue").max()).item()
+    weakest = tested.filter(is_above).select(pl.col("pvalue").max()).item()
     threshold = None if weakest is None else float(-np.log10(max(weakest, 1e-300)))
     num_found = int(tested.select(is_found.sum()).item())
     chart = charts.volcano(
@@ -130,12 +132,12 @@ def volcano_figure(tables: AnalysisTables) -> Figure | str:
         query_groups=list(row_menu(tables).values()),
         groups=(shown.label_a, shown.label_b),
         threshold=threshold,
-        subtitle=f"{num_found:,} of {len(tested):,} tests significant after adjustment; {len(drawn):,} drawn",
+        subtitle=f"{num_found:,} of {len(tested):,} tests significant by every check; {len(drawn):,} drawn",
     )
     guide = (
         "Each point is one test (head, statistic, query group). To the right the statistic is higher in "
         f"{shown.label_a} samples, to the left in {shown.label_b} ones; higher up the evidence is stronger. Points "
-        "above the dashed line are significant after adjustment; without a line none is."
+        "above the dashed line pass the adjustment, strong ones every check; without a line none passes."
     )
     return Figure("volcano", "Effect against evidence", guide, specification(chart), ("group_differences",))
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from analyses.adjusted_model import INSEPARABLE, LABEL, Cell, Samples, cells
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
+from analyses.design import INSEPARABLE, LABEL, Cell, Samples, cells
 from analyses.group_differences import Comparison, is_certain
 from analyses.head_types import random_note
 from analyses.wording import (

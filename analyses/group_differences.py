@@ -18,14 +18,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from analyses.adjusted_model import (
-    Samples,
-    adjusted_effects,
-    max_t_pvalues,
-    permutation_maxima,
-    random_signs,
-)
+from analyses.adjusted_model import adjusted_effects
+from analyses.design import Samples
 from analyses.key_groups import declared_statistics
+from analyses.max_t import max_t_pvalues, permutation_maxima, random_signs
 from analyses.queries import cluster_codes, statistic_blocks
 from analyses.replication import HalfEffects, is_replicated, split_clusters
 from analyses.run_tables import RunTables

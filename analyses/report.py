@@ -27,6 +27,7 @@ from analyses.exports import as_json, javascript_bundle, vegalite_version, write
 from analyses.figure_parts import Figure
 from analyses.figures import make_figures
 from analyses.findings import CAVEAT, findings
+from analyses.group_differences import is_certain
 from analyses.result_files import (
     accuracy_lines,
     attention_results,
@@ -111,7 +112,7 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         _replace(target, building)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    found = tables.differences.filter(pl.col("pvalue_adjusted") <= settings.alpha)
+    found = tables.differences.filter(is_certain(settings.alpha))
     return AnalysisResult(
         directory=target,
         report=target / "report.html",

@@ -13,7 +13,7 @@ from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
 from analyses.figure_parts import Figure
 from analyses.findings import CAVEAT
-from analyses.group_differences import Comparison
+from analyses.group_differences import Comparison, is_certain
 from analyses.run_tables import RunTables
 from analyses.summaries import Overview
 from analyses.wording import count_text, percent_text
@@ -112,7 +112,7 @@ def _strongest_per_type(tables: AnalysisTables) -> list[dict[str, Any]]:
 
 def _family_summary(tables: AnalysisTables, comparison: Comparison) -> dict[str, Any]:
     tested = tables.tests_of(comparison.name).drop_nulls("pvalue")
-    found = tested.filter(pl.col("pvalue_adjusted") <= tables.settings.alpha)
+    found = tested.filter(is_certain(tables.settings.alpha))
     return {
         "a": comparison.label_a,
         "b": comparison.label_b,
@@ -201,9 +201,11 @@ def method_lines(tables: AnalysisTables) -> list[str]:
     lines = [
         "Each test is an ordinary least squares regression of one head's statistic on the group, the predicted label, "
         f"their interaction and {covariates}; the quoted difference is the average marginal effect of the group. "
-        f"Errors are clustered by {settings.cluster_by} (CR1, Student's t with clusters - 1 degrees of freedom).",
+        f"Errors are clustered by {settings.cluster_by} (CR2, Student's t with Satterthwaite's degrees of freedom).",
         "The declared family of a comparison is every head x statistic x query group; p-values are adjusted over all "
         f"of it ({settings.correction}, alpha {settings.alpha:g}).",
+        "The same model is fitted to normal scores of the ranks; a difference is called significant only where it and "
+        "every other adjusted p that was computed agree.",
         "Welch's t-test, Mann-Whitney with AUC and Hedges g are unadjusted and treat samples as independent.",
     ]
     if settings.permutations:

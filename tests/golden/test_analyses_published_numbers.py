@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyses import adjusted_model, significance
+from analyses import cluster_errors, design, significance
 
 SLEEP = np.array(
     [[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]]
@@ -68,7 +68,7 @@ def last_coefficient(columns, target, cluster):
     basis, triangle = np.linalg.qr(columns)
     basis[:, -1] *= np.sign(triangle[-1, -1])
     scale = abs(triangle[-1, -1])
-    robust = adjusted_model.cluster_errors(adjusted_model.Design(basis, scale, (), ()), cluster)
+    robust = cluster_errors.cluster_errors(design.Design(basis, scale, (), ()), cluster)
     residuals = target - basis @ (basis.T @ target)
     scores = significance.cluster_sums(robust.weights * residuals, cluster)
     return basis[:, -1] @ target / scale, np.sqrt((scores**2).sum()) / scale, robust.degrees_of_freedom

@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from analyses import adjusted_model, significance
+from analyses import adjusted_model, design, max_t, significance
 from analyses.head_types import random_pvalues
 
 
@@ -15,7 +15,7 @@ def make_samples(rng, num_samples=90, num_clusters=25, labels=("increase", "decr
     is_a = rng.random(num_samples) < 0.6
     predicted = rng.choice(labels, num_samples)
     covariates = {"log_num_tokens": rng.normal(7, 0.4, num_samples)}
-    return adjusted_model.Samples(is_a, cluster, predicted, covariates)
+    return design.Samples(is_a, cluster, predicted, covariates)
 
 
 def make_values(rng, samples, num_tests=7, missing=0.0):
@@ -130,12 +130,12 @@ def test_a_difference_that_one_cluster_decides_alone_has_no_p():
     rng = np.random.default_rng(8)
     labels = np.repeat(["increase", "decrease"], 40)
     is_a = (labels == "increase") | (np.arange(80) == 79)
-    samples = adjusted_model.Samples(is_a, np.arange(80), labels, {})
+    samples = design.Samples(is_a, np.arange(80), labels, {})
     values = rng.normal(size=(80, 3))
     found = adjusted_model.adjusted_effects(values, samples)
     assert np.isnan(found.pvalue).all() and np.isnan(found.ci_low).all() and np.isfinite(found.effect).all()
     assert all("one cluster alone" in note and '1 sample in group "group a"' in note for note in found.note)
-    assert adjusted_model.permutation_maxima(values, samples, np.ones((2, 80))).max() == 0
+    assert max_t.permutation_maxima(values, samples, np.ones((2, 80))).max() == 0
 
 
 def test_only_the_label_with_an_empty_cell_loses_its_interaction():
@@ -180,7 +180,7 @@ def test_max_t_equals_a_loop_over_refitted_models(missing, errors):
     rng = np.random.default_rng(11)
     samples = make_samples(rng, num_samples=60, num_clusters=18)
     values = make_values(rng, samples, num_tests=4, missing=missing)
-    signs = adjusted_model.random_signs(8, samples.cluster.max() + 1, seed=2)
+    signs = max_t.random_signs(8, samples.cluster.max() + 1, seed=2)
     expected = np.zeros(len(signs))
     for permutation, sign in enumerate(signs):
         for test in range(values.shape[1]):
@@ -195,7 +195,7 @@ def test_max_t_equals_a_loop_over_refitted_models(missing, errors):
                 effect, error, _ = dense_cr2(columns, flipped, cluster)
                 statistic = effect / error
             expected[permutation] = max(expected[permutation], abs(statistic))
-    found = adjusted_model.permutation_maxima(values, samples, signs, errors)
+    found = max_t.permutation_maxima(values, samples, signs, errors)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
@@ -203,16 +203,16 @@ def test_max_t_in_parts_is_max_t_of_the_whole(monkeypatch):
     rng = np.random.default_rng(12)
     samples = make_samples(rng)
     values = make_values(rng, samples, num_tests=10)
-    signs = adjusted_model.random_signs(20, samples.cluster.max() + 1, seed=0)
-    whole = adjusted_model.permutation_maxima(values, samples, signs)
-    monkeypatch.setattr(adjusted_model, "PERMUTATION_BLOCK", 3)
-    parts = [adjusted_model.permutation_maxima(values[:, part], samples, signs) for part in (slice(0, 4), slice(4, 10))]
+    signs = max_t.random_signs(20, samples.cluster.max() + 1, seed=0)
+    whole = max_t.permutation_maxima(values, samples, signs)
+    monkeypatch.setattr(max_t, "PERMUTATION_BLOCK", 3)
+    parts = [max_t.permutation_maxima(values[:, part], samples, signs) for part in (slice(0, 4), slice(4, 10))]
     np.testing.assert_allclose(np.maximum(*parts), whole, rtol=1e-10)
 
 
 def test_max_t_pvalues_count_themselves():
     maxima = np.array([1.0, 2.0, 3.0, 4.0])
-    found = adjusted_model.max_t_pvalues(np.array([-3.5, 0.5, 9.0, 2.0, np.nan]), maxima)
+    found = max_t.max_t_pvalues(np.array([-3.5, 0.5, 9.0, 2.0, np.nan]), maxima)
     np.testing.assert_allclose(found, [2 / 5, 1.0, 1 / 5, 4 / 5, np.nan])
 
 
@@ -281,7 +281,7 @@ def simulate(rng, effect=0.0, num_tests=60):
     shared = rng.normal(size=(160, 1)) + rng.normal(size=(cluster.max() + 1, 1))[cluster]
     values = rng.normal(size=(160, num_tests)) + shared + 1.5 * (labels == "increase")[:, None] + length[:, None]
     values[:, 0] += effect * is_a
-    return values, adjusted_model.Samples(is_a, cluster, labels, {"log_num_tokens": length})
+    return values, design.Samples(is_a, cluster, labels, {"log_num_tokens": length})
 
 
 def test_false_positives_stay_at_the_nominal_rate_without_any_effect():
@@ -294,9 +294,9 @@ def test_false_positives_stay_at_the_nominal_rate_without_any_effect():
         plain = significance.compare_groups(values, samples.is_a)
         welch.append(np.any(significance.adjust_pvalues(plain.pvalue_welch, "fdr_bh") < 0.05))
         any_bh += bool(np.any(significance.adjust_pvalues(found.pvalue, "fdr_bh") < 0.05))
-        signs = adjusted_model.random_signs(199, samples.cluster.max() + 1, simulation)
-        maxima = adjusted_model.permutation_maxima(values, samples, signs)
-        any_max_t += bool(np.any(adjusted_model.max_t_pvalues(found.statistic, maxima) < 0.05))
+        signs = max_t.random_signs(199, samples.cluster.max() + 1, simulation)
+        maxima = max_t.permutation_maxima(values, samples, signs)
+        any_max_t += bool(np.any(max_t.max_t_pvalues(found.statistic, maxima) < 0.05))
     limit = stats.binom.ppf(0.999, NUM_SIMULATIONS, 0.05)
     assert 0.01 < np.mean(alone) < 0.09
     assert any_max_t <= limit
@@ -311,7 +311,7 @@ def small_cells(rng, num_odd, num_tests=60):
     is_a[:num_odd], is_a[-num_odd:] = False, True
     cluster = rng.permutation(np.arange(120) % 60)
     values = rng.normal(size=(120, num_tests)) + 0.5 * rng.normal(size=(60, num_tests))[cluster]
-    return values, adjusted_model.Samples(is_a, cluster, labels, {"length": rng.normal(size=120)})
+    return values, design.Samples(is_a, cluster, labels, {"length": rng.normal(size=120)})
 
 
 def random_minority(rng, num_minority, num_tests=60):
@@ -321,7 +321,7 @@ def random_minority(rng, num_minority, num_tests=60):
     cluster = np.unique(rng.integers(0, 120, 250), return_inverse=True)[1]
     values = rng.normal(size=(250, num_tests)) + 0.5 * rng.normal(size=(cluster.max() + 1, num_tests))[cluster]
     labels = np.where(rng.random(250) < 0.6, "increase", "decrease")
-    return values, adjusted_model.Samples(is_a, cluster, labels, {"length": rng.normal(size=250)})
+    return values, design.Samples(is_a, cluster, labels, {"length": rng.normal(size=250)})
 
 
 @pytest.mark.parametrize(
@@ -342,9 +342,9 @@ def test_small_groups_and_cells_make_no_findings(draw, size):
             continue
         alone.append(np.mean(found.pvalue < 0.05))
         found_any += bool(np.any(significance.adjust_pvalues(found.pvalue, "fdr_bh") < 0.05))
-        signs = adjusted_model.random_signs(99, samples.cluster.max() + 1, simulation)
-        maxima = adjusted_model.permutation_maxima(values, samples, signs)
-        found_any_max_t += bool(np.any(adjusted_model.max_t_pvalues(found.statistic, maxima) < 0.05))
+        signs = max_t.random_signs(99, samples.cluster.max() + 1, simulation)
+        maxima = max_t.permutation_maxima(values, samples, signs)
+        found_any_max_t += bool(np.any(max_t.max_t_pvalues(found.statistic, maxima) < 0.05))
     limit = stats.binom.ppf(0.999, 40, 0.05)
     assert found_any <= limit and found_any_max_t <= limit
     assert found_any_cr1 > limit, "the old errors pass too, so this test shows nothing"
@@ -405,7 +405,7 @@ def test_a_planted_effect_is_found():
     for simulation in range(10):
         values, samples = simulate(rng, effect=1.6)
         found = adjusted_model.adjusted_effects(values, samples)
-        signs = adjusted_model.random_signs(199, samples.cluster.max() + 1, simulation)
-        maxima = adjusted_model.permutation_maxima(values, samples, signs)
-        hits += adjusted_model.max_t_pvalues(found.statistic, maxima)[0] < 0.05
+        signs = max_t.random_signs(199, samples.cluster.max() + 1, simulation)
+        maxima = max_t.permutation_maxima(values, samples, signs)
+        hits += max_t.max_t_pvalues(found.statistic, maxima)[0] < 0.05
     assert hits >= 8

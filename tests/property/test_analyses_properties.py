@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyses import adjusted_model, significance, wording
+from analyses import adjusted_model, design, max_t, significance, wording
 from analyses.charts_parts import _quoted
 from analyses.exports import as_json
 
@@ -15,7 +15,7 @@ def draw(seed, num_samples, num_clusters, num_tests=4):
     rng = np.random.default_rng(seed)
     cluster = np.unique(rng.integers(0, num_clusters, num_samples), return_inverse=True)[1]
     labels = rng.choice(["increase", "decrease"], num_samples)
-    samples = adjusted_model.Samples(
+    samples = design.Samples(
         rng.random(num_samples) < 0.5, cluster, labels, {"length": rng.normal(size=num_samples)}
     )
     values = rng.normal(size=(num_samples, num_tests))
@@ -40,8 +40,8 @@ def test_any_sample_gives_numbers_in_range_or_a_reason(seed, num_samples, num_cl
     for name in ("pvalue_welch", "pvalue_mannwhitney", "auc"):
         known = getattr(plain, name)[~np.isnan(getattr(plain, name))]
         assert ((known >= 0) & (known <= 1)).all()
-    signs = adjusted_model.random_signs(5, samples.cluster.max() + 1, 0)
-    assert np.isfinite(adjusted_model.permutation_maxima(values, samples, signs)).all()
+    signs = max_t.random_signs(5, samples.cluster.max() + 1, 0)
+    assert np.isfinite(max_t.permutation_maxima(values, samples, signs)).all()
 
 
 @settings(max_examples=25, deadline=None)
@@ -59,7 +59,7 @@ def test_unit_and_origin_of_a_statistic_do_not_change_its_p(seed, scale, shift):
 @given(SEEDS)
 def test_exchanging_the_groups_changes_signs_only(seed):
     values, samples = draw(seed, 40, 12)
-    other = adjusted_model.Samples(~samples.is_a, samples.cluster, samples.labels, samples.covariates)
+    other = design.Samples(~samples.is_a, samples.cluster, samples.labels, samples.covariates)
     first, second = adjusted_model.adjusted_effects(values, samples), adjusted_model.adjusted_effects(values, other)
     np.testing.assert_allclose(second.effect, -first.effect, rtol=1e-7, atol=1e-10)
     np.testing.assert_allclose(second.pvalue, first.pvalue, rtol=1e-7, atol=1e-12)

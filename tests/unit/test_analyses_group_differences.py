@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analyses.adjusted_model import INSEPARABLE
 from analyses.analysis_tables import compute_tables
 from analyses.attention_profiles import EVERYONE
+from analyses.design import INSEPARABLE
 from analyses.findings import difference_sentences
 from analyses.group_differences import SCHEMA, group_differences, resolve_comparison
 from analyses.head_types import head_types
