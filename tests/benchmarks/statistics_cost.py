@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,8 @@ def forwards(layers: int, num_tokens: int):
     }
 
 
-def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict[str, float]]:
-    """Return the plain forward's median CPU seconds and, per kind, the median ratio to it round by round."""
-    by_kind = forwards(layers, num_tokens)
+def timed_rounds(by_kind: dict[str, Callable[[], object]], repeats: int) -> list[dict[str, float]]:
+    """Return CPU seconds of each kind of forward in turn, round by round, after one round that is not counted."""
     rounds = []
     for _ in range(repeats + 1):
         seconds = {}
@@ -90,7 +90,13 @@ def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict
             forward()
             seconds[kind] = time.process_time() - started
         rounds.append(seconds)
-    rounds = rounds[1:]
+    return rounds[1:]
+
+
+def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict[str, float]]:
+    """Return the plain forward's median CPU seconds and, per kind, the median ratio to it round by round."""
+    by_kind = forwards(layers, num_tokens)
+    rounds = timed_rounds(by_kind, repeats)
     ratios = {kind: statistics.median(r[kind] / r["plain"] for r in rounds) for kind in KINDS}
     return statistics.median(r["plain"] for r in rounds), ratios
 
@@ -110,16 +116,9 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
         "20 random vocabularies": lambda: plain.measure(groups.token_ids, [groups]),
         "10 query groups instead of 3": lambda: plain.measure(queries.token_ids, [queries]),
     }
-    rounds = []
-    for _ in range(repeats + 1):
-        seconds = {}
-        for kind, forward in by_kind.items():
-            started = time.process_time()
-            forward()
-            seconds[kind] = time.process_time() - started
-        rounds.append(seconds)
+    rounds = timed_rounds(by_kind, repeats)
     kinds = list(by_kind)[1:]
-    return {kind: statistics.median(r[kind] / r["default"] for r in rounds[1:]) for kind in kinds}
+    return {kind: statistics.median(r[kind] / r["default"] for r in rounds) for kind in kinds}
 
 
 def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
