@@ -22,12 +22,12 @@ NEEDS_A100 = ".venv/bin/python -m engine.run config/full.yaml"
 def workplace(tmp_path_factory):
     """A folder that looks like the repository, with runs of its own."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("engine", "analyses", "config", "data", "Makefile", "pyproject.toml", "README.md"):
+    for name in ("engine", "analyses", "config", "data", "Makefile", "README.md"):
         (folder / name).symlink_to(ROOT / name)
-    (folder / ".venv" / "bin").mkdir(parents=True)
-    (folder / ".venv" / "bin" / "python").symlink_to(sys.executable)
-    for name in (".installed", ".installed-test"):
-        (folder / ".venv" / name).touch()
+    # Old enough for make to find everything installed: a test must not reinstall the environment that it runs in.
+    (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    os.utime(folder / "pyproject.toml", (0, 0))
+    (folder / ".venv").symlink_to(sys.prefix)
     return folder
 
 
