@@ -222,8 +222,11 @@ def _most_and_least(measure: str, most: dict[str, Any], least: dict[str, Any]) -
     interval = f"interval {told(most['ci_low'])} to {told(most['ci_high'])}"
     high, low = told(most["mean"]), told(least["mean"])
     if measure == "mass":
-        return f"{names[0]} get the most ({high}, {interval}) and {names[1]} the least ({low})"
-    return f"{names[0]} get {high} times what uniform attention would give ({interval}), {names[1]} {low} times"
+        return f"of the vocabulary, {names[0]} get the most ({high}, {interval}) and {names[1]} the least ({low})"
+    return (
+        f"of the vocabulary, {names[0]} get {high} times what uniform attention would give ({interval}), the most, and "
+        f"{names[1]} {low} times, the least"
+    )
 
 
 def _times(value: float | None) -> str:

@@ -8,6 +8,7 @@ statements other than queries, and Polars' table functions such as ``read_csv``,
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -170,6 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QueryError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         print(f"error: the query failed: {type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -183,7 +187,7 @@ def _print(answer: pl.DataFrame) -> None:
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
         tbl_formatting="MARKDOWN",
-        fmt_str_lengths=60,
+        fmt_str_lengths=60 if answer.width > 4 else 1000,
         tbl_width_chars=-1,
     )
     with shown:

@@ -181,11 +181,14 @@ def partial_line(run: RunTables) -> str | None:
 
 def accuracy_lines(overview: Overview) -> list[str]:
     """Return accuracy, confusion and rejects as lines of text."""
-    lines = [
-        f"{row['measure']}: {percent_text(row['value'])} ({row['method']} interval {percent_text(row['ci_low'])} to "
-        f"{percent_text(row['ci_high'])}, n = {row['num_samples']:,})"
-        for row in overview.accuracy.to_dicts()
-    ]
+    if not any(row["num_samples"] for row in overview.accuracy.to_dicts()):
+        lines = ["accuracy: unknown, no sample has a known true label"]
+    else:
+        lines = [
+            f"{row['measure']}: {percent_text(row['value'])} ({row['method']} interval {percent_text(row['ci_low'])} "
+            f"to {percent_text(row['ci_high'])}, n = {row['num_samples']:,})"
+            for row in overview.accuracy.to_dicts()
+        ]
     counted = "actual {actual_label}, predicted {predicted_label}: {num_samples:,}"
     lines.extend(counted.format(**row) for row in overview.confusion.to_dicts())
     lines.extend("rejected at {stage}, {reason}: {num_samples:,}".format(**row) for row in overview.rejects.to_dicts())

@@ -30,6 +30,7 @@ def _theme(ink: str, muted: str, paper: str, grid: str) -> dict[str, Any]:
         "axis": text
         | {
             "labelFontSize": 11,
+            "labelFlush": False,
             "titleFontSize": 12,
             "titleFontWeight": "normal",
             "gridColor": grid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
     except Exception as error:  # transformers raises many types here
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         message = f"model.path: no model config could be read from {path!r}: {reason}"
+        if Path(path).parent.is_dir() and Path(path).parent != Path() and not Path(path).exists():
+            near = difflib.get_close_matches(Path(path).name, [f.name for f in Path(path).parent.iterdir()], n=1)
+            hint = f"; did you mean {Path(path).parent / near[0]}?" if near else ""
+            raise ConfigError(f"model.path: no such folder: {path!r}{hint}") from None
         if needs_model:
             raise ConfigError(
                 f"{message} Give a folder with config.json and weights, or the name of a model on the hub that this "

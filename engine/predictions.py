@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.config import Config
-from engine.errors import InputError
+from engine.config import Config, FieldsSection
+from engine.errors import ConfigError, InputError
 from engine.labels import LabelReader, LabelWord
 from engine.records import Record, read_records
 from engine.samples import Message, Reject, RowRejected, Sample
@@ -51,17 +51,31 @@ def read_predictions(config: Config) -> Predictions:
     rejects: list[Reject] = []
     ids: Counter[str] = Counter()
     num_rows = 0
+    seen: set[str] = set()
     for record in read_records(config.predictions.path, config.predictions.format):
         num_rows += 1
+        seen.update(map(str, record.values))
         sample_id = reader.sample_id(record)
         ids[sample_id] += 1
         try:
             samples.append(reader.sample(sample_id, record))
         except RowRejected as rejected:
             rejects.append(Reject(sample_id, rejected.stage, rejected.reason, str(rejected)))
+    _refuse_unknown_fields(config, seen)
     _refuse_unusable(config, num_rows, ids, samples, rejects)
     samples, left_out = _select(samples, config)
     return Predictions(samples, rejects + left_out, num_rows)
+
+
+def _refuse_unknown_fields(config: Config, seen: set[str]) -> None:
+    """Refuse a field that the config renames to something no record has; defaults may be absent."""
+    for key, default in FieldsSection().model_dump().items():
+        name = getattr(config.predictions.fields, key)
+        if name and name != default and seen and name not in seen:
+            raise ConfigError(
+                f"predictions.fields.{key}: no record of {config.predictions.path} has a field {name!r}; the records "
+                f"have {', '.join(sorted(seen)[:20])}."
+            )
 
 
 def _refuse_unusable(
@@ -181,7 +195,14 @@ class _RowReader:
         text = _text(values.get(name))
         if text is None or not text.strip():
             known = ", ".join(sorted(str(key) for key in values)[:20])
-            raise RowRejected("read", "missing_field", f"The row has no text in {name!r}; its fields are {known}.")
+            hint = ""
+            if self.config.prompt.source == "transcript" and self.fields.response in values:
+                hint = " For question and answer in fields of their own set prompt.source=fields."
+            elif self.config.prompt.source == "transcript" and self.fields.messages in values:
+                hint = " For chat messages set prompt.source=messages."
+            raise RowRejected(
+                "read", "missing_field", f"The row has no text in {name!r}; its fields are {known}.{hint}"
+            )
         return text
 
     def _label(self, raw: str | None, response: str) -> tuple[str, str, tuple[str, ...]]:

@@ -67,13 +67,17 @@ def check_file(path: str) -> Path:
 
 
 def _read_json(file: Path) -> Iterator[Record]:
+    content = file.read_bytes()
+    if not content.strip():
+        raise InputError(f"{file}: the file is empty; it must hold a list of predictions.")
     try:
-        tree = json.loads(file.read_bytes().decode("utf-8-sig"))
+        tree = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: is not UTF-8 text: byte {error.start} cannot be decoded.") from None
     except ValueError as error:
         raise InputError(
-            f"{file}: is not valid JSON: {error}. If each line is a record of its own, set predictions.format=jsonl."
+            f"{file}: is not valid JSON: {error}. If it is JSON Lines or a table, set "
+            f"predictions.format to jsonl, csv or parquet."
         ) from None
     if isinstance(tree, dict):
         tree = _the_list_inside(tree, file)

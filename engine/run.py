@@ -208,6 +208,8 @@ def _quiet_libraries(debug: bool) -> None:
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":
