@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from engine.config import Config
 from engine.encoded_units import write_batches
 from engine.encoding import Encoder
@@ -20,7 +22,7 @@ from engine.plan import (
     plan_summary,
 )
 from engine.predictions import read_predictions
-from engine.samples import EncodedSample, Reject, RowRejected
+from engine.samples import SEGMENTS, EncodedSample, Reject, RowRejected
 from engine.store import RunStore
 from engine.token_groups import TokenGroups
 from engine.tokenizer import load_tokenizer
@@ -61,7 +63,7 @@ def prepare_plan(config: Config, facts: ModelFacts) -> PreparedPlan:
             f"label is {first.sample_id}: {first.reason}: {first.detail}"
         )
     if groups.random_groups(config.statistics.random_groups):
-        texts = [sample.text for sample in samples]
+        texts = [_without_template(sample) for sample in samples]
         groups = groups.with_random_groups(texts, config.statistics.random_groups, config.run.seed)
         samples = [groups.applied_to(sample) for sample in samples]
     check_vocabulary(facts, samples)
@@ -75,6 +77,15 @@ def prepare_plan(config: Config, facts: ModelFacts) -> PreparedPlan:
     }
     summary["warnings"] = plan_warnings(samples)
     return PreparedPlan(units, rejects, summary)
+
+
+def _without_template(sample: EncodedSample) -> str:
+    """Return the sample's text with the chat template's own characters blanked: its words are no candidates."""
+    text = list(sample.text)
+    for position in np.flatnonzero(sample.segments == SEGMENTS.index("template")):
+        start, end = int(sample.char_starts[position]), int(sample.char_ends[position])
+        text[start:end] = " " * (end - start)
+    return "".join(text)
 
 
 def write_plan(store: RunStore, plan: PreparedPlan) -> None:

@@ -7,6 +7,7 @@ import polars as pl
 from engine.random_vocabulary import random_vocabularies
 from engine.run import main
 from engine.token_groups import term_pattern
+from tests.conftest import records
 
 WORDS = [f"word{chr(97 + i)}{chr(97 + j)}" for i in range(12) for j in range(10)]
 
@@ -75,6 +76,16 @@ def test_random_groups_are_measured_in_the_same_pass(config_file):
     assert stats["mass_random_financial_1"].min() >= 0 and stats["mass_random_financial_1"].max() > 0
     samples = pl.read_parquet(run / "shards" / "*" / "samples.parquet")
     assert (samples["count_random_financial_1"] > 0).all()
+
+
+def test_words_of_the_chat_template_are_no_candidates(config_file, predictions_file):
+    rows = [{**row, "full_model_response": row["full_model_response"].replace("The assistant notes", "We note")
+             .replace("You are a helpful assistant.", "Be brief.")} for row in records(12)]  # fmt: skip
+    predictions_file.write_text(json.dumps(rows))
+    assert main([str(config_file), "statistics.random_groups=20", "--stage", "plan"]) == 0
+    plan = json.loads((config_file.parent / "runs" / "test" / "plan.json").read_text())
+    drawn = {word for words in plan["random_vocabularies"].values() for word in words}
+    assert drawn and not drawn & {"assistant", "user", "system"}
 
 
 def test_a_random_group_by_name(config_file):

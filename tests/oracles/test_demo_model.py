@@ -1,0 +1,70 @@
+"""The demo model on its own recorded predictions: statistics against float64 loops over its queries and keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine import probe as probe_module
+from engine.attention.reductions import sequence_layout
+from engine.config_file import load_config
+from engine.encoding import Encoder
+from engine.predictions import read_predictions
+from engine.probe import Probe
+from engine.replica import load_model
+from engine.schema import BASE_STATISTICS
+from engine.token_groups import TokenGroups
+from engine.tokenizer import load_tokenizer
+from engine.tolerances import tolerance
+from tests.conftest import ROOT
+from tests.oracles import attention as oracle
+from tests.oracles.test_statistics import QUANTITY
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Two demo samples measured in one packed forward, with the first one's queries and keys kept aside."""
+    overrides = [f"predictions.path={ROOT}/data/predictions_demo.json", f"model.path={ROOT}/data/demo-model",
+                 f"vocabulary={ROOT}/config/vocabulary/financial.yaml"]  # fmt: skip
+    config, _ = load_config(ROOT / "config" / "demo.yaml", overrides)
+    encoder = Encoder(config, load_tokenizer(config), TokenGroups.from_config(config), 2048)
+    samples = [encoder.encode(sample) for sample in read_predictions(config).samples[:2]]
+    kept = {}
+
+    def keeping(query, key, value, masking, layout, layer_idx, value_norms=None):
+        if layout.start == 0:
+            kept[layer_idx] = (query.clone(), key.clone(), masking)
+        return attend(query, key, value, masking, layout, layer_idx, value_norms)
+
+    attend = probe_module.attend
+    probe_module.attend = keeping
+    try:
+        layouts = [sequence_layout(samples[0], 0, torch.device("cpu"))]
+        layouts.append(sequence_layout(samples[1], samples[0].num_tokens, torch.device("cpu")))
+        ids = torch.cat([layout.token_ids for layout in layouts])
+        found = Probe(load_model(config, torch.device("cpu"))).measure(ids, layouts)
+    finally:
+        probe_module.attend = attend
+    return samples[0], found[0], kept
+
+
+@pytest.mark.parametrize(("layer", "head"), [(0, 0), (3, 5), (5, 7)])
+def test_every_statistic_of_a_head_equals_the_oracle(measured, layer, head):
+    sample, found, kept = measured
+    query, key, masking = kept[layer]
+    kv_head = head // (query.shape[0] // key.shape[0])
+    pattern = oracle.pattern(query[head], key[kv_head], masking.scaling)
+    rows = [oracle.row_statistics(pattern, i, sample.input_ids, sample.key_groups) for i in range(sample.num_tokens)]
+    names = [*BASE_STATISTICS, *(f"mass_{name}" for name in sample.key_groups)]
+    for group, positions in enumerate(sample.query_groups.values()):
+        means = oracle.group_mean([rows[i] for i in positions])
+        for index, name in enumerate(names):
+            value = float(found.layers[layer].means[head, group, index])
+            if means[name] is None:
+                assert np.isnan(value)
+                continue
+            allowed = tolerance(QUANTITY.get(name, "mass"))
+            assert abs(value - means[name]) <= allowed.atol + allowed.rtol * abs(means[name]), (name, group)
+    decision = found.layers[layer].decision_pattern[head].numpy()
+    np.testing.assert_allclose(decision, pattern[sample.decision_position], atol=tolerance("weight").atol)
