@@ -40,8 +40,10 @@ def ray_session(config: Config) -> Iterator[dict[str, float]]:
             "address": "local",
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",
         }
+        if sys.platform == "linux":
+            # Ray replaces 127.0.0.1 by the address of a network card; any other loopback address it leaves alone.
+            options["_node_ip_address"] = "127.0.0.2"
     else:
         options["address"] = address
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
