@@ -171,18 +171,22 @@ def baselines_schema(key_groups: Sequence[str]) -> pa.Schema:
 
 
 _STATISTIC_DOCS: dict[str, tuple[str, str, str]] = {
-    "entropy_nats": ("Mean over rows of -sum p ln p", "nats", "0..ln n"),
+    "entropy_nats": ("Mean over rows of -sum p ln p (Clark et al. 2019)", "nats", "0..ln n"),
     "entropy_normalized": ("Mean over rows with more than one visible key of entropy / ln n", "", "0..1"),
-    "diagonal": ("Mean weight of the row's own position", "", "0..1"),
+    "diagonal": ("Mean weight of the row's own position (Clark et al. 2019)", "", "0..1"),
     "diagonal_excluding_first": ("The same without row 0, which is 1 by construction", "", "0..1"),
-    "first_token": ("Mean weight of position 0, rows from 1 on", "", "0..1"),
-    "previous_token": ("Mean weight of position i-1, rows from 1 on", "", "0..1"),
-    "mean_distance": ("Mean of sum_j p_ij (i - j)", "tokens", "0..T-1"),
+    "first_token": ("Mean weight of position 0, rows from 1 on (attention sinks, Xiao et al. 2023)", "", "0..1"),
+    "previous_token": ("Mean weight of position i-1, rows from 1 on (Voita et al. 2019)", "", "0..1"),
+    "mean_distance": ("Mean of sum_j p_ij (i - j) (Vig and Belinkov 2019)", "tokens", "0..T-1"),
     "mean_relative_distance": ("The same divided by i, rows from 1 on", "", "0..1"),
     "max_weight": ("Mean of the row's largest weight (Voita et al. 2019)", "", "0..1"),
-    "collision": ("Mean of sum p squared; its inverse is the effective number of keys", "", "0..1"),
-    "duplicate_token": ("Mean weight on earlier equal tokens, rows that have one", "", "0..1"),
-    "induction": ("Mean weight on tokens that follow an earlier equal token, rows that have one", "", "0..1"),
+    "collision": ("Mean of sum p squared (Renyi 1961); its inverse is the effective number of keys", "", "0..1"),
+    "duplicate_token": ("Mean weight on earlier equal tokens, rows that have one (Wang et al. 2022)", "", "0..1"),
+    "induction": (
+        "Mean weight on tokens that follow an earlier equal token, rows that have one (Olsson et al. 2022)",
+        "",
+        "0..1",
+    ),
 }
 
 

@@ -225,6 +225,21 @@ def test_the_same_batch_gives_the_same_bits():
             assert torch.equal(a.means.nan_to_num(), b.means.nan_to_num())
 
 
+def test_the_order_of_batches_does_not_change_a_bit():
+    probe = Probe(build("gemma2"))
+    batches = [
+        [encoded(length, seed=length, vocabulary=23) for length in lengths] for lengths in ((50, 9), (90,), (31, 30))
+    ]
+    forward = [probe.measure(*packed(batch)) for batch in batches]
+    backward = [probe.measure(*packed(batch)) for batch in reversed(batches)][::-1]
+    for first, second in zip(forward, backward, strict=True):
+        for one, other in zip(first, second, strict=True):
+            assert torch.equal(one.logits, other.logits)
+            for a, b in zip(one.layers, other.layers, strict=True):
+                assert torch.equal(a.means.nan_to_num(), b.means.nan_to_num())
+                assert torch.equal(a.decision_pattern, b.decision_pattern)
+
+
 def test_the_probe_disarms_after_an_error():
     model = build("qwen2")
     probe = Probe(model)
