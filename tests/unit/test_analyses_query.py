@@ -107,7 +107,7 @@ def test_schema_lists_tables_columns_and_meanings(run_dir, capsys):
     assert main([str(run_dir), "--schema"]) == 0
     printed = capsys.readouterr().out
     assert "head_stats  (one row per sample, query group, layer and head)" in printed
-    assert "Mean over rows of -sum p ln p; nats; 0..ln n" in printed
+    assert "Mean over rows of -sum p ln p (Clark et al. 2019); nats; 0..ln n" in printed
     assert "Average marginal effect" in printed or "average marginal effect" in printed
 
 
