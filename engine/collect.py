@@ -33,7 +33,7 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
     missing = store.missing_units(planned)
     if missing:
         store.withdraw()
-        _collect_missing(config, store, planned, missing, key_groups)
+        run_missing(config, store, planned, missing, key_groups)
     summary = store.verify()
     if not summary["samples"]:
         first = store.first_reject()
@@ -44,19 +44,42 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
     return summary
 
 
-def _collect_missing(
+def run_missing(
     config: Config,
     store: RunStore,
     planned: Sequence[PlannedUnit],
     missing: Sequence[PlannedUnit],
     key_groups: Sequence[str],
+    verb: str = "measured",
 ) -> None:
+    """Let replicas commit the missing units of a ledger.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    store
+        The ledger.
+    planned, missing
+        All of its units, and those that are not committed.
+    key_groups
+        Names of the key groups.
+    verb
+        What happens to samples, for the progress.
+
+    Raises
+    ------
+    RunFailedError
+        When a unit cannot be committed.
+    RunStopped
+        When the run was asked to stop.
+    """
     total = sum(len(unit.sample_ids) for unit in planned)
     done = total - sum(len(unit.sample_ids) for unit in missing)
     names = [unit.name for unit in missing]
     run = _inline if config.cluster.mode == "inline" else cluster.run_units
     stopped = False
-    with ProgressReport(store, total, done) as progress:
+    with ProgressReport(store, total, done, verb) as progress:
         for row in run(config, store.root, names, key_groups):
             if row["state"] == "failed":
                 error = ConfigError if row["exit_code"] == ConfigError.exit_code else RunFailedError
@@ -67,7 +90,7 @@ def _collect_missing(
                 progress.add(row)
     if stopped or store.is_stop_requested():
         raise RunStopped(
-            f"{store.root}: stopped at a shard boundary as asked; {progress.done} of {total} samples are committed. "
+            f"{store.root}: stopped at a shard boundary as asked; {progress.done} of {total} samples are {verb}. "
             f"Start the same command again to continue."
         )
 

@@ -36,15 +36,53 @@ class FieldsSection(_Section):
     system: str = "system"
 
 
+FILTER_WORDS = ("min", "max", "not")
+"""What a filter on a field may say beside the values to keep: inclusive bounds, and values to leave out."""
+
+BALANCE_COLUMNS = ("is_correct", "predicted_label", "actual_label", "label_source", "certainty", "magnitude", "year",
+                   "cluster")  # fmt: skip
+"""What ``predictions.balance`` may name beside the fields of ``predictions.keep``."""
+
+
 class PredictionsSection(_Section):
-    """The predictions file and which rows of it are used."""
+    """The predictions file, or files, and which rows are used.
+
+    ``path`` is a file, a glob pattern or a folder. ``keep`` names record fields that become columns ``field_<name>`` of
+    ``samples``, as text or as numbers.
+    """
 
     path: str
     format: Literal["auto", "json", "jsonl", "parquet", "csv"] = "auto"
     fields: FieldsSection = FieldsSection()
     max_samples: int | None = Field(default=None, ge=1)
-    balance: list[Literal["is_correct", "predicted_label", "actual_label"]] = []
+    balance: list[str] = []
     filter: dict[str, Any] = {}
+    keep: dict[str, Literal["text", "number"]] = {}
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _text_by_default(cls, value: Any) -> Any:
+        return {str(name): "text" for name in value} if isinstance(value, list) else value
+
+    @field_validator("filter")
+    @classmethod
+    def _ranges_have_bounds(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, wanted in value.items():
+            if isinstance(wanted, dict) and (not wanted or set(wanted) - set(FILTER_WORDS)):
+                raise ValueError(
+                    f"filter.{name} is {wanted}; give a value, a list of values, or a mapping with "
+                    f"{', '.join(FILTER_WORDS)}"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _balance_is_known(self) -> PredictionsSection:
+        for name in self.balance:
+            if name not in (*BALANCE_COLUMNS, *self.keep):
+                raise ValueError(
+                    f"balance names {name!r}; it can be {', '.join(BALANCE_COLUMNS)} or a field of predictions.keep"
+                )
+        return self
 
 
 class ModelSection(_Section):
@@ -68,7 +106,11 @@ class PromptSection(_Section):
 
 
 class DecisionSection(_Section):
-    """The labels and where in the answer they stand."""
+    """The labels and where in the answer they stand.
+
+    ``field`` is the answer's JSON field with the label; ``certainty_field`` and ``magnitude_field`` are read from the
+    answer where the record itself has none.
+    """
 
     labels: dict[str, list[str]] = {
         "increase": ["increase", "increases", "increased"],
@@ -76,6 +118,8 @@ class DecisionSection(_Section):
     }
     contrast: list[str] = []
     field: str | None = "direction_of_eps_change"
+    certainty_field: str | None = "certainty_of_assessment"
+    magnitude_field: str | None = "magnitude_of_change"
     locate: Literal["auto", "field", "text"] = "auto"
 
     @field_validator("labels", mode="before")
@@ -111,9 +155,10 @@ class DecisionSection(_Section):
 
 
 class GenerationSection(_Section):
-    """Answers for rows without one (not available yet: such rows are rejected)."""
+    """Answers for rows that have none: greedy unless ``do_sample``, then seeded."""
 
-    enabled: Literal[False] = False
+    enabled: bool = False
+    batch_size: int = Field(default=8, ge=1)
     max_new_tokens: int = Field(default=1024, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -127,6 +172,7 @@ class KeyGroup(_Section):
     vocabulary: list[str] | None = None
     regex: str | None = None
     segment: str | None = None
+    spans: str | None = None
     complement_of: str | None = None
     random_like: str | None = None
 
@@ -175,11 +221,14 @@ class AnalysisSection(_Section):
 
     groups: list[str | dict[str, Any]] = ["is_correct"]
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    families: list[dict[str, Any]] = []
     correction: Literal["fdr_bh", "fdr_by", "holm", "bonferroni"] = "fdr_bh"
+    errors: Literal["auto", "cr1", "cr2", "wild_bootstrap"] = "auto"
     permutations: int = Field(default=1000, ge=0)
     cluster_by: str = "cluster"
     covariates: list[str] = ["log_num_tokens"]
     confirmation_fraction: float = Field(default=0.3, ge=0, lt=1)
+    strata: list[str | dict[str, Any]] = ["year", "num_prompt_tokens"]
     head_types: dict[str, float] = {}
 
 

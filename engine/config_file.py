@@ -100,15 +100,9 @@ def _refuse_unavailable(tree: dict[str, Any], path: Path) -> None:
     """Refuse what the contract names and this version lacks; keys of it that are switched off may stand."""
     causal = tree.pop("causal", None)
     wanted = [name for name, value in causal.items() if value is not None] if isinstance(causal, dict) else causal
-    missing = {"causal": wanted and "causal analyses", "generation.enabled": "", "model.attention": ""}
-    if _at(tree, "generation", "enabled"):
-        missing["generation.enabled"] = "generation for rows without an answer"
+    missing = {"causal": wanted and "causal analyses", "model.attention": ""}
     if _at(tree, "model", "attention") == "fused":
         missing["model.attention"] = "the fused kernel (use auto or blocked)"
-    groups = tree.get("key_groups")
-    for name, group in groups.items() if isinstance(groups, dict) else ():
-        if isinstance(group, dict) and group.get("spans"):
-            missing[f"key_groups.{name}.spans"] = "line items and periods as key groups"
     for key, what in missing.items():
         if what:
             raise ConfigError(f"{path}: {key}: {what} cannot be had in this version yet; remove the key.")
@@ -162,9 +156,9 @@ def _find_relative_paths(config: Config, folder: Path) -> None:
     """Let a path be relative to the working directory or else to the config file's folder."""
 
     def found(value: str) -> str:
-        if not Path(value).exists() and (folder / value).exists():
-            return str(folder / value)
-        return value
+        is_pattern = any(sign in value for sign in "*?[") and not Path(value).is_absolute()
+        here, there = (any(base.glob(value)) if is_pattern else (base / value).exists() for base in (Path(), folder))
+        return str(folder / value) if there and not here else value
 
     config.predictions.path = found(config.predictions.path)
     if config.prompt.chat_template is not None and "{" not in config.prompt.chat_template:

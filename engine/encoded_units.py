@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.samples import EncodedSample
+from engine.samples import EncodedSample, Prompt, StatementSpan
 
 _POSITIONS = pa.list_(pa.int32())
 _SCHEMA = pa.schema(
@@ -28,6 +28,7 @@ _SCHEMA = pa.schema(
         pa.field("contrast_token_ids", _POSITIONS),
         pa.field("key_groups", pa.map_(pa.string(), _POSITIONS)),
         pa.field("query_groups", pa.map_(pa.string(), _POSITIONS)),
+        pa.field("spans", pa.list_(pa.struct({"kind": pa.string(), "name": pa.string(), "positions": _POSITIONS}))),
     ]
 )
 _PLAIN = ("sample_id", "text", "input_ids", "char_starts", "char_ends", "segments", "num_prompt_tokens",
@@ -44,6 +45,7 @@ def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> Non
             "contrast_token_ids": list(sample.contrast_token_ids),
             "key_groups": list(sample.key_groups.items()),
             "query_groups": list(sample.query_groups.items()),
+            "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
         }
         for number, batch in enumerate(batches)
         for sample in batch
@@ -61,6 +63,17 @@ def read_batches(path: Path) -> list[list[EncodedSample]]:
     return batches
 
 
+def write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
+    """Write the prompts of a unit that waits for answers."""
+    rows = [{"sample_id": prompt.sample_id, "text": prompt.text} for prompt in prompts]
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read the prompts of a unit."""
+    return [Prompt(row["sample_id"], row["text"]) for row in pq.read_table(path).to_pylist()]
+
+
 def _sample(row: dict) -> EncodedSample:
     first, second = row["contrast_token_ids"]
     return EncodedSample(
@@ -76,6 +89,7 @@ def _sample(row: dict) -> EncodedSample:
         contrast_token_ids=(first, second),
         key_groups={name: _array(positions) for name, positions in row["key_groups"]},
         query_groups={name: _array(positions) for name, positions in row["query_groups"]},
+        spans=tuple(StatementSpan(s["kind"], s["name"], _array(s["positions"])) for s in row["spans"]),
     )
 
 

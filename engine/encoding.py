@@ -5,18 +5,41 @@ Prompt and answer are tokenised separately and concatenated, as generation did; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
 import numpy as np
 
 from engine.config import Config
-from engine.samples import SEGMENTS, EncodedSample, IntArray, Message, RowRejected, Sample
-from engine.statements import statement_span
-from engine.token_groups import TokenGroups, positions_in_spans
-from engine.tokenizer import chat_template
+from engine.samples import SEGMENTS, EncodedSample, IntArray, Message, RowRejected, Sample, StatementSpan
+from engine.statements import SPAN_KINDS, group_spans, named_item_spans, parse_statement, period_spans, statement_span
+from engine.token_groups import TokenGroups, positions_in_spans, span_key
+from engine.tokenizer import chat_template, without_special_tokens
 
 _ROLE_SEGMENT = {"system": "system", "user": "instruction", "assistant": "history", "tool": "history"}
+_LONG = 16
+"""Characters per token of context above which a text is first counted by a part of it."""
+
+
+@dataclass(slots=True)
+class _Structure:
+    """Where the parts of a rendered prompt stand, in characters.
+
+    Attributes
+    ----------
+    segments
+        Segment and span, later ones inside earlier ones.
+    groups
+        Spans by kind, and by kind and name, as key groups ask for them.
+    named
+        Spans of each line item and each period, by kind and name.
+    """
+
+    segments: list[tuple[str, tuple[int, int]]] = field(default_factory=list)
+    groups: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    named: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
 
 
 class Encoder:
@@ -49,7 +72,8 @@ class Encoder:
         RowRejected
             When it is longer than the model's context, or the labels' tokens cannot be told apart in it.
         """
-        prompt = self._render(sample.messages)
+        prompt = render(self.tokenizer, self.template, sample.messages)
+        self._refuse_endless(prompt, sample.response)
         prompt_ids, prompt_starts, prompt_ends = self._tokenize(prompt, add_special_tokens=self.template is None)
         answer_ids, answer_starts, answer_ends = self._tokenize(sample.response)
         num_tokens = len(prompt_ids) + len(answer_ids)
@@ -63,54 +87,61 @@ class Encoder:
         if not prompt_ids:
             raise RowRejected("encode", "empty_prompt", "The prompt has no token, so no row predicts the answer.")
         index, contrast = self._contrast(sample, answer_ids)
+        decision = len(prompt_ids) + index - 1
+        text = prompt + sample.response
         starts = np.array(prompt_starts + [s + len(prompt) for s in answer_starts], dtype=np.int32)
         ends = np.array(prompt_ends + [e + len(prompt) for e in answer_ends], dtype=np.int32)
-        segments = self._segments(prompt, sample.messages, starts, ends, len(prompt_ids))
-        return self._encoded(
-            sample, prompt + sample.response, prompt_ids + answer_ids, starts, ends, segments, index, contrast,
-            len(prompt_ids),
+        structure = _structure(prompt, sample.messages)
+        segments = _segment_codes(structure, starts, ends, len(prompt_ids))
+        keys = self.groups.key_positions(
+            text, starts, ends, segments, len(prompt_ids), decision, structure.groups
         )  # fmt: skip
+        return EncodedSample(
+            sample_id=sample.sample_id,
+            metadata=self._metadata(sample, prompt),
+            text=text,
+            input_ids=np.array(prompt_ids + answer_ids, dtype=np.int32),
+            char_starts=starts,
+            char_ends=ends,
+            segments=segments,
+            num_prompt_tokens=len(prompt_ids),
+            decision_position=decision,
+            contrast_token_ids=contrast,
+            key_groups=keys,
+            query_groups=self.groups.query_positions(keys, num_tokens, len(prompt_ids), decision),
+            spans=tuple(
+                StatementSpan(kind, name, positions_in_spans(sorted(spans), starts, ends))
+                for (kind, name), spans in structure.named.items()
+            ),
+        )
 
-    def _encoded(
-        self, sample: Sample, text: str, ids: list[int], starts: IntArray, ends: IntArray, segments: IntArray,
-        index: int, contrast: tuple[int, int], num_prompt_tokens: int,
-    ) -> EncodedSample:  # fmt: skip
-        decision = num_prompt_tokens + index - 1
-        keys = self.groups.key_positions(text, starts, ends, segments, num_prompt_tokens, decision)
-        queries = self.groups.query_positions(keys, len(ids), num_prompt_tokens, decision)
+    def _metadata(self, sample: Sample, prompt: str) -> dict[str, object]:
+        """Return what the ``samples`` table repeats of the record."""
         metadata: dict[str, object] = {
             name: getattr(sample, name)
             for name in ("cluster", "year", "actual_label", "predicted_label", "raw_predicted_label", "label_source",
                          "is_correct", "certainty", "magnitude")
         }  # fmt: skip
-        metadata["flags"] = list(sample.flags)
-        return EncodedSample(
-            sample_id=sample.sample_id,
-            metadata=metadata,
-            text=text,
-            input_ids=np.array(ids, dtype=np.int32),
-            char_starts=starts,
-            char_ends=ends,
-            segments=segments,
-            num_prompt_tokens=num_prompt_tokens,
-            decision_position=decision,
-            contrast_token_ids=contrast,
-            key_groups=keys,
-            query_groups=queries,
-        )
+        flags = list(sample.flags)
+        if sample.recorded_prompt is not None and self.template is not None:
+            seen, recorded = (without_special_tokens(self.tokenizer, t) for t in (prompt, sample.recorded_prompt))
+            if seen != recorded:  # such as a system part that only the template adds
+                flags.append("prompt_differs")
+        return metadata | {"flags": flags} | {f"field_{name}": value for name, value in sample.kept.items()}
 
-    def _render(self, messages: tuple[Message, ...]) -> str:
-        if self.template is None:
-            return "".join(message.content for message in messages)
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        try:
-            return self.tokenizer.apply_chat_template(
-                turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
-            )
-        except jinja2.TemplateError as error:
+    def _refuse_endless(self, prompt: str, response: str) -> None:
+        """Turn a text away by its first part when it is far beyond the context: megabytes take minutes to encode."""
+        if self.max_tokens is None or len(prompt) + len(response) <= _LONG * self.max_tokens:
+            return
+        text = (prompt + response)[: _LONG * self.max_tokens]
+        part = len(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        if part > self.max_tokens + _LONG:
             raise RowRejected(
-                "encode", "template_refuses", f"The chat template cannot render this conversation: {error}"
-            ) from None
+                "encode",
+                "longer_than_context",
+                f"{len(prompt) + len(response):,} characters, of which the first {len(text):,} alone are {part} "
+                f"tokens, do not fit into the model's context of {self.max_tokens}; nothing is truncated.",
+            )
 
     def _tokenize(self, text: str, add_special_tokens: bool = False) -> tuple[list[int], list[int], list[int]]:
         coded = self.tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True, verbose=False)
@@ -157,25 +188,67 @@ class Encoder:
         spellings = self.config.decision.labels[label]
         return spellings[index] if index < len(spellings) else spellings[0]
 
-    def _segments(
-        self, prompt: str, messages: tuple[Message, ...], starts: IntArray, ends: IntArray, num_prompt_tokens: int
-    ) -> IntArray:
-        codes = np.full(len(starts), SEGMENTS.index("template"), dtype=np.int32)
-        cursor = 0
-        for message in messages:
-            content = message.content.strip()
-            begin = prompt.find(content, cursor)
-            if not content or begin < 0:
-                continue
-            cursor = begin + len(content)
-            segment = _ROLE_SEGMENT.get(message.role, "history")
-            codes[positions_in_spans([(begin, cursor)], starts, ends)] = SEGMENTS.index(segment)
-            statement = statement_span(content) if message.role == "user" else None
-            if statement:
-                span = (begin + statement[0], begin + statement[1])
-                codes[positions_in_spans([span], starts, ends)] = SEGMENTS.index("statement")
-        codes[num_prompt_tokens:] = SEGMENTS.index("response")
-        return codes
+
+def render(tokenizer: Any, template: str | None, messages: Sequence[Message]) -> str:
+    """Return a conversation as the model sees it, up to where its answer begins.
+
+    Raises
+    ------
+    RowRejected
+        When the chat template refuses the conversation.
+    """
+    if template is None:
+        return "".join(message.content for message in messages)
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        return tokenizer.apply_chat_template(
+            turns, chat_template=template, tokenize=False, add_generation_prompt=True
+        )  # fmt: skip
+    except jinja2.TemplateError as error:
+        raise RowRejected(
+            "encode", "template_refuses", f"The chat template cannot render this conversation: {error}"
+        ) from None
+
+
+def _structure(prompt: str, messages: Sequence[Message]) -> _Structure:
+    """Find every message, and the tables of the user's ones, in the rendered prompt."""
+    found = _Structure()
+    cursor = 0
+    for message in messages:
+        content = message.content.strip()
+        begin = prompt.find(content, cursor)
+        if not content or begin < 0:
+            continue
+        cursor = begin + len(content)
+        found.segments.append((_ROLE_SEGMENT.get(message.role, "history"), (begin, cursor)))
+        if message.role == "user":
+            _add_statement(found, content, begin)
+    return found
+
+
+def _add_statement(found: _Structure, content: str, begin: int) -> None:
+    span = statement_span(content)
+    if span:
+        found.segments.append(("statement", (begin + span[0], begin + span[1])))
+    statement = parse_statement(content)
+    for kind in SPAN_KINDS:
+        found.groups.setdefault(kind, []).extend(_shifted(group_spans(statement, kind), begin))
+    for kind, named in (("line_item", named_item_spans(statement)), ("period", period_spans(statement))):
+        for name, spans in named.items():
+            found.named.setdefault((kind, name), []).extend(_shifted(spans, begin))
+            found.groups.setdefault(span_key(f"{kind}: {name}"), []).extend(_shifted(spans, begin))
+
+
+def _shifted(spans: Sequence[tuple[int, int]], by: int) -> list[tuple[int, int]]:
+    return [(start + by, end + by) for start, end in spans]
+
+
+def _segment_codes(structure: _Structure, starts: IntArray, ends: IntArray, num_prompt_tokens: int) -> IntArray:
+    codes = np.full(len(starts), SEGMENTS.index("template"), dtype=np.int32)
+    for segment, span in structure.segments:
+        codes[positions_in_spans([span], starts, ends)] = SEGMENTS.index(segment)
+    codes[num_prompt_tokens:] = SEGMENTS.index("response")
+    return codes
 
 
 def _first_difference(first: list[int], second: list[int]) -> int:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import json_repair
 
@@ -19,7 +20,12 @@ _CONCLUDES = re.compile(
     r"verdict|choose|choice|likely|in summary|decision)\b",
     re.IGNORECASE,
 )
-_STRIP = " \t\r\n\"'`*_.,;:!?()[]{}"
+_REPAIRED_CHARACTERS = 200_000
+"""How much of a broken block's end is repaired at most: 0.4 s of work, and far more than any answer's JSON."""
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Scripts that put no space between words (Thai, Lao, Burmese, Khmer, Kana, Han): a label may stand inside a run."""
+_CHOICE = re.compile(r"[<>|/\[\]{}]")
+_STRIP = " \t\r\n\"'`*_.,;:!?()[]{}<>«»“”„。，、！？：；（）【】「」"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,7 @@ class LabelReader:
         }
         every = [spelling for spellings in self.labels.values() for spelling in spellings]
         ordered = sorted(every, key=lambda text: (-len(text), text))
-        self._words = re.compile(rf"(?<!\w)(?:{'|'.join(map(_spelling_pattern, ordered))})(?!\w)")
-        # A field's words may be joined by underscores or spaces, as an answer in prose writes them.
-        name = r"[\s_]+".join(re.escape(word) for word in re.split(r"[\s_]+", field or ""))
-        self._field_value = re.compile(
-            rf"(?<!\w){name}(?!\w)[\"'“”*`]*\s*[:=]\s*[*`]*\s*"
-            rf"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?|“[^”\n]*”?|[^,}}\n]*)",
-            re.IGNORECASE,
-        )
+        self._words = re.compile("|".join(map(_spelling_pattern, ordered)))
 
     def exact(self, text: str) -> str | None:
         """Return the label that the text is a spelling of, ignoring case and surrounding punctuation."""
@@ -73,8 +72,12 @@ class LabelReader:
         return [self._word(match) for match in matches]
 
     def _word(self, match: re.Match[str]) -> LabelWord:
-        label, spelling = self._spellings[" ".join(match.group().casefold().split())]
-        return LabelWord(label, spelling, match.start(), match.end())
+        found = self._spellings.get(" ".join(match.group().casefold().split()))
+        if found is None:  # ignoring case is wider than folding it: "ı" matches "i" and does not fold to it
+            found = next(
+                place for text, place in self._spellings.items() if re.fullmatch(_spelling_pattern(text), match.group())
+            )
+        return LabelWord(*found, match.start(), match.end())
 
     def single(self, text: str) -> LabelWord | None:
         """Return the last word of the one label a phrase names; None when it names none or several."""
@@ -82,15 +85,16 @@ class LabelReader:
         return words[-1] if words and len({word.label for word in words}) == 1 else None
 
     def is_template(self, text: str) -> bool:
-        """Whether a phrase names every label of a choice, such as ``<Increase/Decrease>``."""
+        """Whether a phrase offers several labels as a choice, such as ``<Increase/Decrease>``."""
+        return self.is_ambiguous(text) and bool(_CHOICE.search(text))
+
+    def is_ambiguous(self, text: str) -> bool:
+        """Whether a phrase names several labels."""
         return len({word.label for word in self.words(text)}) > 1
 
     def field_span(self, answer: str) -> tuple[int, int] | None:
         """Return the character span of the value of the label's field; the last occurrence counts."""
-        if not self.field:
-            return None
-        matches = list(self._field_value.finditer(answer))
-        return matches[-1].span("value") if matches else None
+        return value_span(answer, self.field) if self.field else None
 
     def conclusion(self, answer: str) -> LabelWord | None:
         """Return the label word of an answer's conclusion in prose.
@@ -120,30 +124,78 @@ class LabelReader:
             return None
         blocks = [match.group(1) for match in _FENCED.finditer(answer)] or [answer[answer.rfind("{") :]]
         for block in reversed(blocks):
-            value = self._value(_parsed(block))
+            value = _last_value(_parsed(block), self.field)
             if value is not None:
                 return value, "json"
-            repaired = self._value(json_repair.loads(block)) if self.field in block else None
+            named = _field_name(self.field).search(block)
+            repaired = _last_value(_repaired(block), self.field) if named else None
             if repaired is not None:
                 return repaired, "repaired_json"
         return None
 
-    def _value(self, tree: object) -> str | None:
-        if isinstance(tree, list):
-            tree = next((item for item in reversed(tree) if isinstance(item, dict) and self.field in item), None)
-        if isinstance(tree, dict) and isinstance(tree.get(self.field), str):
-            return str(tree[self.field])
-        return None
+
+def value_span(answer: str, field: str) -> tuple[int, int] | None:
+    """Return the character span of the value that a text gives a field, as JSON or as prose; the last one counts."""
+    matches = list(_field_value(field).finditer(answer))
+    return matches[-1].span("value") if matches else None
+
+
+def field_value(answer: str, field: str) -> str | None:
+    """Return the value that a text gives a field, without quotes; None when it gives none."""
+    span = value_span(answer, field)
+    return (answer[slice(*span)].strip(_STRIP) or None) if span else None
+
+
+@cache
+def _field_name(field: str) -> re.Pattern[str]:
+    """Return a pattern of a field's name; its words may be joined by underscores or blanks, as prose writes them."""
+    name = r"[\s_]+".join(re.escape(word) for word in re.split(r"[\s_]+", field))
+    return re.compile(rf"(?<!\w){name}(?!\w)", re.IGNORECASE)
+
+
+@cache
+def _field_value(field: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"{_field_name(field).pattern}[\"'“”*`\\]*\s*[:=]\s*[*`\\]*\s*"
+        rf"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?|“[^”\n]*”?|[^,}}\n]*)",
+        re.IGNORECASE,
+    )
+
+
+def _last_value(tree: object, field: str) -> str | None:
+    """Return the text that the last object with the field gives it, whatever the case of its name and its depth."""
+    if isinstance(tree, dict):
+        named = [value for key, value in tree.items() if _field_name(field).fullmatch(str(key))]
+        if named and isinstance(named[-1], str):
+            return named[-1]
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        found = (_last_value(item, field) for item in reversed(tree) if isinstance(item, dict | list))
+        return next((value for value in found if value is not None), None)
+    return None
 
 
 def _spelling_pattern(spelling: str) -> str:
-    """Return a pattern for a spelling; one of one or two letters counts in its own case only ("A" is no article)."""
+    """Return a pattern of a spelling as a whole word.
+
+    One of one or two letters counts in its own case only ("A" is no article), and beside a script without spaces there
+    is no edge of a word to ask for.
+    """
     pattern = r"\s+".join(re.escape(word) for word in spelling.split())
-    return pattern if len(spelling) <= 2 else f"(?i:{pattern})"
+    first, last = (not re.match(f"[{_UNSPACED}]", sign) for sign in (spelling[:1], spelling[-1:]))
+    pattern = pattern if len(spelling) <= 2 else f"(?i:{pattern})"
+    return (r"(?<!\w)" if first else "") + pattern + (r"(?!\w)" if last else "")
 
 
 def _parsed(block: str) -> object:
     try:
         return json.loads(block)
     except (ValueError, RecursionError):
+        return None
+
+
+def _repaired(block: str) -> object:
+    try:
+        return json_repair.loads(block[-_REPAIRED_CHARACTERS:])
+    except (ValueError, RecursionError):  # whatever it cannot mend is read as prose
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from engine.config import Config
 from engine.errors import ConfigError
 from engine.plan import ModelFacts
 from engine.probe import Geometry
+from engine.records import input_files
 
 _WHOLE_FILE_BYTES = 64 * 2**20
 _PROBE_BYTES = 2**20
@@ -137,13 +139,23 @@ def fingerprints(config: Config) -> dict[str, str]:
     return {
         "model": _folder_fingerprint(config.model.path, config.model.revision, ("config.json", *WEIGHT_PATTERNS)),
         "tokenizer": _folder_fingerprint(tokenizer, config.model.revision, ("token*.json", "*.jinja")),
-        "input": _file_digest(Path(config.predictions.path)),
+        "input": _input_fingerprint(input_files(config.predictions.path, config.predictions.format)),
         **{
             name: _file_digest(Path(value))
             for name, value in (("vocabulary", config.vocabulary), ("chat_template", config.prompt.chat_template))
             if isinstance(value, str) and "{" not in value and Path(value).is_file()
         },
     }
+
+
+def _input_fingerprint(files: Sequence[Path]) -> str:
+    """Return the digest of one file, or of the names and digests of several."""
+    if len(files) == 1:
+        return _file_digest(files[0])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}:{_file_digest(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _folder_fingerprint(path: str, revision: str | None, patterns: tuple[str, ...]) -> str:

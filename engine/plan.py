@@ -7,8 +7,9 @@ the same way everywhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 from engine.config import Config
@@ -50,11 +51,19 @@ def measure_units(
     regime
         Which samples may share a batch, by their length; all of them when None.
     """
-    units = []
-    for number, start in enumerate(range(0, len(samples), samples_per_shard)):
-        part = samples[start : start + samples_per_shard]
-        units.append(Unit(f"measure-{number:05d}", pack(part, tokens_per_batch, regime)))
-    return units
+    return list(iter_units(samples, samples_per_shard, tokens_per_batch, regime))
+
+
+def iter_units(
+    samples: Iterable[EncodedSample], samples_per_shard: int, tokens_per_batch: int, regime: Regime | None = None
+) -> Iterator[Unit]:
+    """Yield the units of ``measure_units`` one by one, holding the samples of one unit only."""
+    rest = iter(samples)
+    for number in count():
+        part = list(islice(rest, samples_per_shard))
+        if not part:
+            return
+        yield Unit(f"measure-{number:05d}", pack(part, tokens_per_batch, regime))
 
 
 def pack(
@@ -122,15 +131,15 @@ def check_layers(config: Config, facts: ModelFacts) -> None:
                 )
 
 
-def check_vocabulary(facts: ModelFacts, samples: Sequence[EncodedSample]) -> None:
+def check_vocabulary(facts: ModelFacts, sample: EncodedSample) -> None:
     """Refuse a tokenizer whose ids the model does not know.
 
     Raises
     ------
     ConfigError
-        Naming the largest id and the model's vocabulary.
+        Naming the id and the model's vocabulary.
     """
-    largest = max(int(sample.input_ids.max()) for sample in samples)
+    largest = int(sample.input_ids.max())
     if facts.vocab_size is not None and largest >= facts.vocab_size:
         raise ConfigError(
             f"model.tokenizer: the tokenizer gives token id {largest}, but the model knows ids 0.."
@@ -138,23 +147,37 @@ def check_vocabulary(facts: ModelFacts, samples: Sequence[EncodedSample]) -> Non
         )
 
 
-def check_kept_samples(config: Config, samples: Sequence[EncodedSample]) -> None:
+def kept_samples(config: Config) -> list[tuple[str, str]]:
+    """Return config key and sample id of every sample that the config names to be kept in more detail."""
+    rows, patterns = config.statistics.decision_rows, config.statistics.patterns
+    named = {
+        "decision_rows": rows if isinstance(rows, list) else [],
+        "patterns.samples": patterns.samples if patterns else [],
+    }
+    return [
+        (f"statistics.{key}[{index}]", sample_id) for key, ids in named.items() for index, sample_id in enumerate(ids)
+    ]
+
+
+def check_kept_samples(config: Config, lengths: Mapping[str, int]) -> None:
     """Refuse rows and patterns of unknown samples, and patterns above their byte limit.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    lengths
+        Tokens of each sample that the config names, by id; absent where it will not be measured.
 
     Raises
     ------
     ConfigError
         Naming the sample, or the bytes needed and allowed.
     """
-    lengths = {sample.sample_id: sample.num_tokens for sample in samples}
-    rows, wanted = config.statistics.decision_rows, config.statistics.patterns
-    for key, named in (
-        ("decision_rows", rows if isinstance(rows, list) else []),
-        ("patterns.samples", wanted.samples if wanted else []),
-    ):
-        for index, sample_id in enumerate(named):
-            if sample_id not in lengths:
-                raise ConfigError(f"statistics.{key}[{index}]: no sample {sample_id!r} will be measured.")
+    for key, sample_id in kept_samples(config):
+        if sample_id not in lengths:
+            raise ConfigError(f"{key}: no sample {sample_id!r} will be measured.")
+    wanted = config.statistics.patterns
     if wanted is None:
         return
     num_patterns = len(set(wanted.layers)) * len(set(wanted.heads))
@@ -166,42 +189,98 @@ def check_kept_samples(config: Config, samples: Sequence[EncodedSample]) -> None
         )
 
 
-def plan_summary(
-    config: Config, units: Sequence[Unit], rejects: Sequence[Reject], num_rows: int, facts: ModelFacts
-) -> dict[str, Any]:
-    """Return what ``plan.json`` holds."""
-    samples = [sample for unit in units for batch in unit.batches for sample in batch]
-    num_tokens = sum(sample.num_tokens for sample in samples)
-    largest = max((sum(s.num_tokens for s in batch) for unit in units for batch in unit.batches), default=0)
-    num_groups = len(samples[0].key_groups) if samples else 0
-    return {
-        "num_rows": num_rows,
-        "num_samples": len(samples),
-        "num_rejects": len(rejects),
-        "rejects_by_reason": dict(Counter(reject.reason for reject in rejects).most_common()),
-        "samples_by_label_source": dict(Counter(str(s.metadata["label_source"]) for s in samples).most_common()),
-        "samples_by_predicted_label": dict(Counter(str(s.metadata["predicted_label"]) for s in samples).most_common()),
-        "samples_by_flag": dict(Counter(str(f) for s in samples for f in _flags(s)).most_common()),
-        "num_decision_positions": len(samples),
-        "num_tokens": num_tokens,
-        "max_sample_tokens": max((sample.num_tokens for sample in samples), default=0),
-        "num_shards": len(units),
-        "num_batches": sum(len(unit.batches) for unit in units),
-        "predicted_memory_bytes": _memory(facts, largest, num_groups),
-        "predicted_disk_bytes": _disk(config, facts, samples, num_groups),
-        "model": {
-            "num_layers": facts.num_layers,
-            "num_heads": facts.num_heads,
-            "num_parameters": facts.num_parameters,
-            "max_tokens": facts.max_tokens,
-            "dtype": facts.dtype,
-        },
-    }
+class PlanTally:
+    """Counts what a plan wants to say of its samples, one unit at a time.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    facts
+        What is known of the model.
+    """
+
+    def __init__(self, config: Config, facts: ModelFacts):
+        self.config, self.facts = config, facts
+        self.units: list[dict[str, Any]] = []
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
+        self.lengths: dict[str, int] = {}
+        self.num_samples = self.num_tokens = self.num_batches = 0
+        self.max_sample_tokens = self.max_batch_tokens = 0
+        self.num_spans = self.num_with_statement = self.num_with_periods = 0
+        self._kept = {sample_id for _, sample_id in kept_samples(config)}
+
+    def add(self, unit: Unit) -> None:
+        """Count a unit."""
+        self.units.append({"name": unit.name, "sample_ids": unit.sample_ids})
+        self.num_batches += len(unit.batches)
+        for batch in unit.batches:
+            self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch))
+            for sample in batch:
+                check_vocabulary(self.facts, sample)
+                self._add_sample(sample)
+
+    def _add_sample(self, sample: EncodedSample) -> None:
+        self.num_samples += 1
+        self.num_tokens += sample.num_tokens
+        self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
+        if sample.sample_id in self._kept:
+            self.lengths[sample.sample_id] = sample.num_tokens
+        for name in ("label_source", "predicted_label", "actual_label", "is_correct"):
+            self.counts[name][str(sample.metadata[name])] += 1
+        flags = sample.metadata.get("flags")
+        self.counts["flag"].update(map(str, flags if isinstance(flags, list) else []))
+        kinds = {span.kind for span in sample.spans}
+        self.num_spans += len(sample.spans)
+        self.num_with_statement += "line_item" in kinds
+        self.num_with_periods += "period" in kinds
+        self.counts["empty_key_group"].update(name for name, found in sample.key_groups.items() if not len(found))
+
+    def summary(self, rejects: Sequence[Reject], num_rows: int, key_groups: Sequence[str]) -> dict[str, Any]:
+        """Return what ``plan.json`` holds of samples, rejects, sizes and the model."""
+        by = {name: dict(counter.most_common()) for name, counter in self.counts.items()}
+        facts = self.facts
+        return {
+            "num_rows": num_rows,
+            "num_samples": self.num_samples,
+            "num_rejects": len(rejects),
+            "rejects_by_reason": dict(Counter(reject.reason for reject in rejects).most_common()),
+            "samples_by_label_source": by["label_source"],
+            "samples_by_predicted_label": by["predicted_label"],
+            "samples_by_actual_label": by["actual_label"],
+            "samples_by_is_correct": by["is_correct"],
+            "samples_by_flag": by["flag"],
+            "num_decision_positions": self.num_samples,
+            "num_samples_with_statement": self.num_with_statement,
+            "num_samples_with_periods": self.num_with_periods,
+            "empty_key_groups": [name for name in key_groups if by["empty_key_group"].get(name) == self.num_samples],
+            "num_tokens": self.num_tokens,
+            "max_sample_tokens": self.max_sample_tokens,
+            "num_shards": len(self.units),
+            "num_batches": self.num_batches,
+            "predicted_memory_bytes": _memory(facts, self.max_batch_tokens, len(key_groups)),
+            "predicted_disk_bytes": self._disk(len(key_groups)),
+            "model": {
+                "num_layers": facts.num_layers,
+                "num_heads": facts.num_heads,
+                "num_parameters": facts.num_parameters,
+                "max_tokens": facts.max_tokens,
+                "dtype": facts.dtype,
+            },
+        }
+
+    def _disk(self, num_groups: int) -> int | None:
+        """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
+        facts, settings = self.facts, self.config.statistics
+        if facts.num_layers is None or facts.num_heads is None:
+            return None
+        num_heads = facts.num_layers * facts.num_heads
+        statistics = num_heads * len(settings.query_groups) * (12 + num_groups) * 4
+        per_sample = statistics + num_heads * settings.top_keys * 9
+        return self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * 4
 
 
-def _flags(sample: EncodedSample) -> list[object]:
-    flags = sample.metadata.get("flags")
-    return flags if isinstance(flags, list) else []
+_COUNTED = ("label_source", "predicted_label", "actual_label", "is_correct", "flag", "empty_key_group")
 
 
 def _memory(facts: ModelFacts, largest_batch: int, num_groups: int) -> int | None:
@@ -212,13 +291,3 @@ def _memory(facts: ModelFacts, largest_batch: int, num_groups: int) -> int | Non
     activations = largest_batch * facts.hidden_size * 12 * size
     riders = largest_batch * (4 * facts.hidden_size + facts.num_heads * (num_groups + 1)) * 4
     return facts.num_parameters * size + activations + riders
-
-
-def _disk(config: Config, facts: ModelFacts, samples: Sequence[EncodedSample], num_groups: int) -> int | None:
-    """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
-    if facts.num_layers is None or facts.num_heads is None:
-        return None
-    num_heads = facts.num_layers * facts.num_heads
-    statistics = num_heads * len(config.statistics.query_groups) * (12 + num_groups) * 4
-    per_sample = statistics + num_heads * config.statistics.top_keys * 9
-    return len(samples) * per_sample + sum(sample.num_tokens for sample in samples) * 20

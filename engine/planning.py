@@ -1,44 +1,64 @@
-"""The plan stage: predictions → encoded samples → units on disk, and what a person wants to know of them."""
+"""The plan stage: predictions → encoded samples → units on disk, and what a person wants to know of them.
+
+One unit is held at a time, so that a file of any size is planned in the memory of a small one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.config import Config
-from engine.encoded_units import write_batches
+from engine.encoded_units import read_batches, write_batches
 from engine.encoding import Encoder
 from engine.errors import InputError
-from engine.plan import (
-    ModelFacts,
-    Unit,
-    check_kept_samples,
-    check_layers,
-    check_vocabulary,
-    measure_units,
-    plan_summary,
-)
-from engine.predictions import read_predictions
+from engine.plan import ModelFacts, PlanTally, check_kept_samples, check_layers, iter_units
+from engine.predictions import Scan, iter_samples, scan_predictions
+from engine.progress import PlanProgress
+from engine.random_vocabulary import WordCensus
+from engine.records import ignored_files, input_files, total_bytes
+from engine.rows import RowReader
 from engine.samples import SEGMENTS, EncodedSample, Reject, RowRejected
-from engine.store import RunStore
 from engine.token_groups import TokenGroups
-from engine.tokenizer import load_tokenizer
+from engine.tokenizer import chat_template, load_tokenizer, transcript_layouts
+from engine.transcripts import TranscriptReader
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPlan:
-    """A plan that is not written yet: its units, the rows turned away, and what ``plan.json`` will hold."""
+    """A plan whose encoded units lie in a folder: names and ids of units, rejects, and what ``plan.json`` holds."""
 
-    units: list[Unit]
+    units: list[dict[str, Any]]
     rejects: list[Reject]
     summary: dict[str, Any]
 
 
-def prepare_plan(config: Config, facts: ModelFacts) -> PreparedPlan:
-    """Read, encode and cut the predictions; write nothing.
+def row_reader(config: Config, answers: Mapping[str, str] | None = None) -> RowReader:
+    """Return the reader of a config's rows, which knows the tokenizer's chat template."""
+    tokenizer = load_tokenizer(config)
+    layouts = transcript_layouts(tokenizer, chat_template(config, tokenizer))
+    return RowReader(config, TranscriptReader(layouts), answers)
+
+
+def prepare_plan(
+    config: Config, facts: ModelFacts, folder: Path, answers: Mapping[str, str] | None = None
+) -> PreparedPlan:
+    """Read, encode and cut the predictions.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    facts
+        What is known of the model.
+    folder
+        Where the encoded units are written; the caller moves it into the run directory.
+    answers
+        Generated answers by sample id.
 
     Raises
     ------
@@ -47,36 +67,62 @@ def prepare_plan(config: Config, facts: ModelFacts) -> PreparedPlan:
     """
     check_layers(config, facts)
     groups = TokenGroups.from_config(config)
-    predictions = read_predictions(config)
+    reader = row_reader(config, answers)
     encoder = Encoder(config, load_tokenizer(config), groups, facts.max_tokens)
-    samples: list[EncodedSample] = []
-    rejects = list(predictions.rejects)
-    for sample in predictions.samples:
+    tally = PlanTally(config, facts)
+    censuses = groups.censuses(config.statistics.random_groups)
+    files = input_files(config.predictions.path, config.predictions.format)
+    with PlanProgress() as progress:
+        progress.start("read", total_bytes(files))
+        scan = scan_predictions(config, reader, progress.rows)
+        rejects = list(scan.rejects)
+        progress.start("encoded", len(scan.chosen))
+        samples = _encoded(config, encoder, reader, scan, rejects, progress)
+        cluster = config.cluster
+        for unit in iter_units(
+            _counted(samples, censuses), cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime
+        ):
+            tally.add(unit)
+            write_batches(folder / f"{unit.name}.parquet", unit.batches)
+        _refuse_nothing(config, tally, rejects, len(scan.rejects))
+        check_kept_samples(config, tally.lengths)
+        drawn = groups.with_random_groups(censuses, config.statistics.random_groups, config.run.seed)
+        if censuses:
+            progress.start("drawn random vocabularies for", tally.num_samples)
+            _add_drawn_groups(folder, tally, groups, drawn, progress)
+    summary = tally.summary(rejects, scan.num_rows, drawn.names)
+    summary |= {
+        "files": [str(file) for file in files],
+        "selection": scan.selection,
+        "examples_of_rejects": _examples(rejects),
+        "key_groups": list(drawn.names),
+        "random_vocabularies": {n: drawn.vocabulary[n] for n in drawn.names if n not in groups.vocabulary
+                                and n in drawn.vocabulary},
+        "warnings": plan_warnings(config, summary),
+    }  # fmt: skip
+    return PreparedPlan(tally.units, rejects, summary)
+
+
+def _encoded(
+    config: Config, encoder: Encoder, reader: RowReader, scan: Scan, rejects: list[Reject], progress: PlanProgress
+) -> Iterator[EncodedSample]:
+    """Yield the chosen samples encoded; those that cannot be join the rejects."""
+    for number, sample in enumerate(iter_samples(config, reader, scan), start=1):
         try:
-            samples.append(encoder.encode(sample))
+            yield encoder.encode(sample)
         except RowRejected as rejected:
             rejects.append(Reject(sample.sample_id, rejected.stage, rejected.reason, str(rejected)))
-    if not samples:
-        first = rejects[len(predictions.rejects)]
-        raise InputError(
-            f"{config.predictions.path}: no sample can be measured; of {len(rejects)} rejects, the first that had a "
-            f"label is {first.sample_id}: {first.reason}: {first.detail}"
-        )
-    if groups.random_groups(config.statistics.random_groups):
-        texts = [_without_template(sample) for sample in samples]
-        groups = groups.with_random_groups(texts, config.statistics.random_groups, config.run.seed)
-        samples = [groups.applied_to(sample) for sample in samples]
-    check_vocabulary(facts, samples)
-    check_kept_samples(config, samples)
-    cluster = config.cluster
-    units = measure_units(samples, cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime)
-    summary = plan_summary(config, units, rejects, predictions.num_rows, facts)
-    summary["key_groups"] = list(groups.names)
-    summary["random_vocabularies"] = {
-        name: groups.vocabulary[name] for name in groups.names if name in groups.vocabulary and "random" in name
-    }
-    summary["warnings"] = plan_warnings(samples)
-    return PreparedPlan(units, rejects, summary)
+        progress.samples(number)
+
+
+def _counted(samples: Iterator[EncodedSample], censuses: Mapping[str, WordCensus]) -> Iterator[EncodedSample]:
+    """Pass samples on, counting their words for random vocabularies."""
+    for sample in samples:
+        if censuses:
+            text = _without_template(sample)
+            for census in censuses.values():
+                census.add(text)
+        yield sample
 
 
 def _without_template(sample: EncodedSample) -> str:
@@ -88,61 +134,134 @@ def _without_template(sample: EncodedSample) -> str:
     return "".join(text)
 
 
-def write_plan(store: RunStore, plan: PreparedPlan) -> None:
-    """Write a plan into a run directory that holds no committed unit; ``plan.json`` comes last."""
-    store.start()
-    for stale in store.encoded.glob("*.parquet"):
-        stale.unlink()
-    for unit in plan.units:
-        write_batches(store.encoded_path(unit.name), unit.batches)
-    store.write_rejects(store.root / "plan" / "rejects.parquet", plan.rejects)
-    store.write_json("plan/units.json", [{"name": unit.name, "sample_ids": unit.sample_ids} for unit in plan.units])
-    store.write_json("plan.json", plan.summary)
+def _add_drawn_groups(
+    folder: Path, tally: PlanTally, groups: TokenGroups, drawn: TokenGroups, progress: PlanProgress
+) -> None:
+    """Give the encoded units the random groups, which can only be drawn once every text was seen."""
+    names = [name for name in drawn.names if drawn.key_groups[name] != groups.key_groups.get(name)]
+    done = 0
+    for unit in tally.units:
+        path = folder / f"{unit['name']}.parquet"
+        batches = [[drawn.with_drawn_groups(sample, names) for sample in batch] for batch in read_batches(path)]
+        write_batches(path, batches)
+        done += len(unit["sample_ids"])
+        progress.samples(done)
 
 
-def plan_warnings(samples: Sequence[EncodedSample]) -> list[str]:
-    """Return sentences about samples that can be measured but not compared."""
+def _refuse_nothing(config: Config, tally: PlanTally, rejects: list[Reject], num_before: int) -> None:
+    if not tally.num_samples and len(rejects) > num_before:
+        first = rejects[num_before]
+        raise InputError(
+            f"{config.predictions.path}: no sample can be measured; of {len(rejects)} rejects, the first that had a "
+            f"label is {first.sample_id}: {first.reason}: {first.detail}"
+        )
+
+
+def _examples(rejects: list[Reject]) -> dict[str, str]:
+    """Return the first reject of each reason, for the plan."""
+    found: dict[str, str] = {}
+    for reject in rejects:
+        found.setdefault(reject.reason, f"{reject.sample_id}: {reject.detail}")
+    return found
+
+
+def plan_warnings(config: Config, summary: Mapping[str, Any]) -> list[str]:
+    """Return sentences about what the samples cannot show, though they can be measured."""
     warnings = []
-    correct = {sample.metadata["is_correct"] for sample in samples}
-    if correct in ({True}, {False}):
-        word = "right" if correct == {True} else "wrong"
-        warnings.append(f"All {len(samples)} predictions are {word}: correct and incorrect cannot be compared.")
-    elif True not in correct and False not in correct:
+    number = summary["num_samples"]
+    correct = set(summary["samples_by_is_correct"]) - {"None"}
+    if not number:
+        return [f"None of {summary['num_rows']} rows can be measured yet."]
+    if len(correct) == 1:
+        word = "right" if correct == {"True"} else "wrong"
+        warnings.append(f"All {number} predictions are {word}: correct and incorrect cannot be compared.")
+    elif not correct:
         warnings.append("No row has a known actual label: correct and incorrect cannot be compared.")
     for column, what in (("predicted_label", "predict"), ("actual_label", "turned out")):
-        labels = {sample.metadata[column] for sample in samples}
-        if len(labels) == 1 and None not in labels:
-            warnings.append(
-                f"All {len(samples)} rows {what} {labels.pop()!r}: this label cannot be told from correctness."
-            )
+        labels = set(summary[f"samples_by_{column}"])
+        if len(labels) == 1 and "None" not in labels:
+            warnings.append(f"All {number} rows {what} {labels.pop()!r}: this label cannot be told from correctness.")
+    if summary["empty_key_groups"]:
+        warnings.append(f"No sample has a token of the key group(s) {', '.join(summary['empty_key_groups'])}.")
+    differing = summary["samples_by_flag"].get("prompt_differs", 0)
+    if differing:
+        warnings.append(
+            f"In {differing} sample(s) the chat template makes another prompt of the recorded parts than the "
+            f"transcript says, such as a system part of its own (flag prompt_differs): the model did not see "
+            f"exactly this prompt."
+        )
+    ignored = ignored_files(config.predictions.path)
+    if ignored:
+        shown = ", ".join(file.name for file in ignored[:5])
+        warnings.append(f"{len(ignored)} file(s) of {config.predictions.path} have no known suffix and were not read: "
+                        f"{shown}.")  # fmt: skip
     return warnings
 
 
 def plan_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the plan as aligned lines for a person."""
+    """Return the plan as an aligned table for a person."""
     model = summary["model"]
     size = None if model["num_layers"] is None else f"{model['num_layers']} layers x {model['num_heads']} heads"
+    with_table, number = summary["num_samples_with_statement"], summary["num_samples"]
     facts = [
-        ("rows in the file", summary["num_rows"]),
-        ("samples to measure", summary["num_samples"]),
-        ("decision positions found", summary["num_decision_positions"]),
-        ("rejects", _counts(summary["num_rejects"], summary["rejects_by_reason"])),
-        ("labels read from", _counts(None, summary["samples_by_label_source"])),
-        ("predicted labels", _counts(None, summary["samples_by_predicted_label"])),
-        ("flags", _counts(None, summary["samples_by_flag"])),
+        ("files", _files(summary["files"])),
+        ("rows", f"{summary['num_rows']:,}"),
+        *_selection_lines(summary["selection"]),
+        ("samples to measure", f"{number:,}"),
+        ("decision positions found", f"{summary['num_decision_positions']:,}"),
+        ("labels read from", _counts(summary["samples_by_label_source"])),
+        ("predicted labels", _counts(summary["samples_by_predicted_label"])),
+        ("actual labels", _counts(summary["samples_by_actual_label"])),
+        ("predictions", _correctness(summary["samples_by_is_correct"])),
+        ("flags", _counts(summary["samples_by_flag"])),
+        ("statements", f"{with_table:,} of {number:,} samples hold a table, {summary['num_samples_with_periods']:,} "
+                       f"with periods"),
+        ("rejects", f"{summary['num_rejects']:,}"),
+        *((f"  {reason}", f"{count:,}   such as {_shortened(summary['examples_of_rejects'][reason])}")
+          for reason, count in summary["rejects_by_reason"].items()),
         ("tokens", f"{summary['num_tokens']:,} (longest sample {summary['max_sample_tokens']:,})"),
-        ("shards", f"{summary['num_shards']} ({summary['num_batches']} packed batches)"),
+        ("shards", f"{summary['num_shards']:,} ({summary['num_batches']:,} packed batches)"),
         ("model", size or "unknown"),
         ("predicted memory of a replica", _bytes(summary["predicted_memory_bytes"])),
         ("predicted size on disk", _bytes(summary["predicted_disk_bytes"])),
-    ]
-    lines = [f"  {name:<30} {value}" for name, value in facts]
+    ]  # fmt: skip
+    lines = [f"  {name:<32} {value}" for name, value in facts]
     return ["Plan", *lines, *(f"Warning: {warning}" for warning in summary["warnings"])]
 
 
-def _counts(total: int | None, by_name: dict[str, int]) -> str:
-    detail = ", ".join(f"{name} {count}" for name, count in by_name.items()) or "none"
-    return detail if total is None else f"{total}" + (f" ({detail})" if by_name else "")
+def _files(files: list[str]) -> str:
+    return files[0] if len(files) == 1 else f"{len(files):,}, from {files[0]} to {files[-1]}"
+
+
+def _selection_lines(selection: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return how samples were chosen; nothing when all of them were."""
+    lines = [("filter", str(selection["filter"]))] if selection["filter"] else []
+    if selection["num_selected"] == selection["num_available"]:
+        return lines
+    balance = f", balanced over {' x '.join(selection['balance'])}" if selection["balance"] else ""
+    lines.append(("chosen", f"{selection['num_selected']:,} of {selection['num_available']:,}, drawn with seed "
+                            f"{selection['seed']}{balance}"))  # fmt: skip
+    if selection["balance"]:
+        lines += [
+            (f"  {', '.join(f'{name} {value}' for name, value in part['stratum'].items())}",
+             f"{part['selected']:,} of {part['available']:,}")
+            for part in selection["strata"]
+        ]  # fmt: skip
+    return lines
+
+
+def _correctness(by: dict[str, int]) -> str:
+    words = {"True": "right", "False": "wrong", "None": "unknown"}
+    return _counts({words[name]: count for name, count in by.items()})
+
+
+def _shortened(text: str, length: int = 100) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _counts(by_name: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in by_name.items()) or "none"
 
 
 def _bytes(number: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +14,56 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from engine.store import RunStore
 
 _LINE_SECONDS = 5.0
+
+
+class PlanProgress:
+    """Says how far planning is: a bar on a terminal, plain lines otherwise, nothing where it takes seconds."""
+
+    def __init__(self) -> None:
+        self._verb, self._total = "read", 0
+        self._next = time.monotonic() + _LINE_SECONDS
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> PlanProgress:
+        return self
+
+    def start(self, verb: str, total: int) -> None:
+        """Begin a part: ``read`` counts bytes, the others samples."""
+        self._verb, self._total = verb, total
+
+    def rows(self, num_bytes: int, num_rows: int, num_rejects: int) -> None:
+        """Report rows read so far."""
+        self._say(num_bytes, lambda: f"{num_bytes / 2**20:,.0f} of {self._total / 2**20:,.0f} MiB, {num_rows:,} rows, "
+                                     f"{num_rejects:,} rejects")  # fmt: skip
+
+    def samples(self, number: int) -> None:
+        """Report samples done so far."""
+        self._say(number, lambda: f"{number:,} of {self._total:,} samples")
+
+    def _say(self, done: int, words: Callable[[], str]) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        if not sys.stderr.isatty():
+            self._next = now + _LINE_SECONDS
+            print(f"{self._verb} {words()}", file=sys.stderr, flush=True)
+            return
+        self._next = now + 0.2
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"),
+                TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._bar.start()
+        task = next((t for t in self._bar.tasks if t.description == self._verb), None)
+        number = task.id if task else self._bar.add_task(self._verb, total=self._total, words="")
+        self._bar.update(number, completed=done, words=words())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
 
 class ProgressReport:
@@ -26,10 +77,12 @@ class ProgressReport:
         Samples of all units.
     done
         Samples and rejects of units that were committed before this start.
+    verb
+        What happens to them.
     """
 
-    def __init__(self, store: RunStore, num_samples: int, done: int):
-        self.store = store
+    def __init__(self, store: RunStore, num_samples: int, done: int, verb: str = "measured"):
+        self.store, self.verb = store, verb
         self.total, self.done, self.resumed = num_samples, done, done
         self.tokens, self.rejects = 0, 0
         self.started = time.monotonic()
@@ -40,11 +93,11 @@ class ProgressReport:
     def __enter__(self) -> ProgressReport:
         if sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("measuring"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} samples"),
+                TextColumn(self.verb), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} samples"),
                 TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=Console(stderr=True),
             )  # fmt: skip
             self._bar.start()
-            self._task = self._bar.add_task("measuring", total=self.total, completed=self.done, rate="")
+            self._task = self._bar.add_task(self.verb, total=self.total, completed=self.done, rate="")
         return self
 
     def add(self, row: dict[str, Any]) -> None:
@@ -58,7 +111,7 @@ class ProgressReport:
             self._bar.update(self._task, completed=self.done, rate=self._rate())
         elif now - self._last_line >= _LINE_SECONDS or self.done >= self.total:
             self._last_line = now
-            print(f"measured {self.done}/{self.total} samples, {self._rate()}", file=sys.stderr, flush=True)
+            print(f"{self.verb} {self.done}/{self.total} samples, {self._rate()}", file=sys.stderr, flush=True)
 
     def state(self) -> dict[str, Any]:
         """Return what ``progress.json`` holds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,37 +31,56 @@ class _WordFacts:
         self.position += (position - self.position) / self.count
 
 
-def random_vocabularies(
-    texts: Sequence[str], vocabulary: re.Pattern[str], num_vocabularies: int, seed: int
-) -> list[list[str]]:
-    """Draw random vocabularies for a vocabulary.
+class WordCensus:
+    """Count and mean relative position of every word, inside and outside a vocabulary's matches.
 
     Parameters
     ----------
-    texts
-        What the model saw, one text per sample.
     vocabulary
         Pattern of the vocabulary's terms.
-    num_vocabularies
-        How many to draw.
-    seed
-        The run's seed; the same texts, vocabulary and seed give the same words.
-
-    Returns
-    -------
-    list of list of str
-        Words of each random vocabulary, sorted. A vocabulary has as many words as occur of the original, or fewer
-        when the texts have too few other words.
     """
-    inside, outside = _word_facts(texts, vocabulary)
-    names = sorted(word for word in outside if word not in inside and not vocabulary.fullmatch(word))
-    counts = np.array([math.log(outside[name].count) for name in names])
-    positions = np.array([outside[name].position for name in names])
-    originals = sorted(inside, key=lambda word: (-inside[word].count, word))
-    return [
-        _draw(originals, inside, names, counts, positions, np.random.default_rng([seed, number]))
-        for number in range(num_vocabularies)
-    ]
+
+    def __init__(self, vocabulary: re.Pattern[str]):
+        self.vocabulary = vocabulary
+        self.inside: dict[str, _WordFacts] = {}
+        self.outside: dict[str, _WordFacts] = {}
+
+    def add(self, text: str) -> None:
+        """Count the words of what the model saw of one sample."""
+        spans = [match.span() for match in self.vocabulary.finditer(text)]
+        current = 0
+        for match in _WORD.finditer(text):
+            while current < len(spans) and spans[current][1] <= match.start():
+                current += 1
+            is_inside = current < len(spans) and spans[current][0] < match.end()
+            facts = (self.inside if is_inside else self.outside).setdefault(match.group().casefold(), _WordFacts())
+            facts.add(match.start() / len(text))
+
+    def draw(self, num_vocabularies: int, seed: int) -> list[list[str]]:
+        """Draw random vocabularies.
+
+        Parameters
+        ----------
+        num_vocabularies
+            How many to draw.
+        seed
+            The run's seed; the same texts, vocabulary and seed give the same words.
+
+        Returns
+        -------
+        list of list of str
+            Words of each random vocabulary, sorted. A vocabulary has as many words as occur of the original, or fewer
+            when the texts have too few other words.
+        """
+        inside, outside = self.inside, self.outside
+        names = sorted(word for word in outside if word not in inside and not self.vocabulary.fullmatch(word))
+        counts = np.array([math.log(outside[name].count) for name in names])
+        positions = np.array([outside[name].position for name in names])
+        originals = sorted(inside, key=lambda word: (-inside[word].count, word))
+        return [
+            _draw(originals, inside, names, counts, positions, np.random.default_rng([seed, number]))
+            for number in range(num_vocabularies)
+        ]
 
 
 def _draw(
@@ -87,21 +106,3 @@ def _draw(
         free[chosen] = False
         drawn.append(names[chosen])
     return sorted(drawn)
-
-
-def _word_facts(
-    texts: Iterable[str], vocabulary: re.Pattern[str]
-) -> tuple[dict[str, _WordFacts], dict[str, _WordFacts]]:
-    """Return count and mean relative position of every word inside and outside the vocabulary's matches."""
-    inside: dict[str, _WordFacts] = {}
-    outside: dict[str, _WordFacts] = {}
-    for text in texts:
-        spans = [match.span() for match in vocabulary.finditer(text)]
-        current = 0
-        for match in _WORD.finditer(text):
-            while current < len(spans) and spans[current][1] <= match.start():
-                current += 1
-            is_inside = current < len(spans) and spans[current][0] < match.end()
-            facts = (inside if is_inside else outside).setdefault(match.group().casefold(), _WordFacts())
-            facts.add(match.start() / len(text))
-    return inside, outside

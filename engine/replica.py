@@ -15,9 +15,11 @@ from engine.attention.interface import UnsupportedModelError
 from engine.attention.reductions import sequence_layout
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
+from engine.generation import Answer, Generator
 from engine.probe import Probe, decision_logits
-from engine.samples import EncodedSample, Reject
+from engine.samples import EncodedSample, Prompt, Reject
 from engine.tables import Measured, unit_tables
+from engine.tokenizer import chat_template, load_tokenizer
 from engine.tolerances import tolerance
 
 logger = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class Replica:
         divided: list[str] = []
         for batch in batches:
             self._measure_batch(batch, measured, rejects, divided)
-        tables = unit_tables(measured, key_groups, self.config.statistics)
+        tables = unit_tables(measured, key_groups, self.config.statistics, self.config.predictions.keep)
         facts = {
             "device": _device_name(self.device),
             "dtype": self.dtype,
@@ -146,6 +148,14 @@ class Replica:
             "num_heads": self.probe.geometry.num_heads,
         }
         return UnitResult(tables, rejects, facts)
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """Return an answer of this model to each prompt, with its own attention."""
+        tokenizer = load_tokenizer(self.config)
+        has_template = chat_template(self.config, tokenizer) is not None
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        generator = Generator(self.model, tokenizer, self.config.generation, not has_template, context)
+        return generator.answers(prompts)
 
     def _measure_batch(
         self,

@@ -140,24 +140,37 @@ def _measure(config: Config, store: RunStore, expected: dict[str, Any], options:
 
 
 def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> None:
-    """Plan, and only once that worked set an earlier run aside and write the plan."""
+    """Plan, and only once that worked set an earlier run aside and let the plan become the run's."""
     from engine.model_facts import read_model_facts
-    from engine.planning import prepare_plan, write_plan
+    from engine.planning import plan_lines, prepare_plan
 
     facts, warning = read_model_facts(config, needs_model=options.stage != "plan")
-    prepared = prepare_plan(config, facts)
-    try:
-        check_settings(
-            config.analysis.model_dump(), config.visualization.model_dump(),
-            samples_schema(prepared.summary["key_groups"]).names,
-        )  # fmt: skip
-    except SettingsError as error:
-        raise ConfigError(f"{error}.") from None
     if warning:
         print(f"Warning: {warning}", file=sys.stderr)
+    answers: dict[str, str] = {}
+    generates = config.generation.enabled and options.stage != "plan"  # a dry run loads no weights
+    if generates:
+        from engine.generated import generate_answers
+
+        _set_earlier_run_aside(store, options)
+        with _stopping_at_shards(store.generation):
+            answers = generate_answers(config, store)
+    with store.planning_folder() as folder:
+        prepared = prepare_plan(config, facts, folder, answers)
+        columns = samples_schema(prepared.summary["key_groups"], config.predictions.keep).names
+        try:
+            check_settings(config.analysis.model_dump(), config.visualization.model_dump(), columns)
+        except SettingsError as error:
+            raise ConfigError(f"{error}.") from None
+        if not generates:
+            _set_earlier_run_aside(store, options)
+        store.adopt_plan(folder, prepared.units, prepared.rejects, prepared.summary)
+    store.write_text("plan/plan.txt", "\n".join([*plan_lines(prepared.summary), ""]))
+
+
+def _set_earlier_run_aside(store: RunStore, options: argparse.Namespace) -> None:
     if store.has_commits() or (options.fresh and store.root.exists()):
         print(f"The earlier run was set aside as {store.set_aside()}.")
-    write_plan(store, prepared)
 
 
 def _described(summary: dict[str, int]) -> str:

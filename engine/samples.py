@@ -22,6 +22,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt that waits for an answer."""
+
+    sample_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A recorded prediction, before tokenisation.
 
@@ -38,6 +46,10 @@ class Sample:
     answer_label
         The label that the word in the answer stands for; differs from ``predicted_label`` where record and answer
         contradict each other.
+    kept
+        Record fields that ``predictions.keep`` names.
+    recorded_prompt
+        What a transcript holds before the answer, to be compared with what the chat template makes of the messages.
     """
 
     sample_id: str
@@ -56,6 +68,8 @@ class Sample:
     label_spelling: int
     answer_label: str
     flags: tuple[str, ...] = ()
+    kept: dict[str, str | float | None] = field(default_factory=dict)
+    recorded_prompt: str | None = None
 
     @property
     def is_correct(self) -> bool | None:
@@ -91,6 +105,25 @@ class RowRejected(Exception):  # noqa: N818 - caught where rows become rejects, 
 
 
 @dataclass(frozen=True, slots=True)
+class StatementSpan:
+    """A line item or a period of a statement in the prompt.
+
+    Attributes
+    ----------
+    kind
+        ``line_item`` (its label and values) or ``period`` (its header and values).
+    name
+        As the statement says it.
+    positions
+        Sorted token positions.
+    """
+
+    kind: str
+    name: str
+    positions: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedSample:
     """A prediction as the model saw it.
 
@@ -110,6 +143,8 @@ class EncodedSample:
         Distinguishing token of ``decision.contrast[0]`` and of ``[1]`` in this very context.
     key_groups, query_groups
         Sorted token positions of each group, by name in config order.
+    spans
+        Line items and periods of the statement, in the order of the text.
     """
 
     sample_id: str
@@ -124,6 +159,7 @@ class EncodedSample:
     contrast_token_ids: tuple[int, int]
     key_groups: dict[str, IntArray] = field(default_factory=dict)
     query_groups: dict[str, IntArray] = field(default_factory=dict)
+    spans: tuple[StatementSpan, ...] = ()
 
     @property
     def num_tokens(self) -> int:

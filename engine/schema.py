@@ -7,7 +7,7 @@ nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -17,8 +17,8 @@ SCHEMA_VERSION = 1
 MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
 """Tables that every measure unit writes."""
 
-OPTIONAL_TABLES = ("patterns", "decision_rows", "decision_head_rows")
-"""Tables that a measure unit writes when the config asks for them."""
+OPTIONAL_TABLES = ("span_mass", "patterns", "decision_rows", "decision_head_rows")
+"""Tables that a measure unit writes when the config asks for them or, ``span_mass``, a prompt holds a statement."""
 
 QUERY_GROUPS_BUILT_IN = ("all", "decision", "response")
 """Query groups that need no definition: every row, the decision row, the rows of the answer."""
@@ -43,6 +43,10 @@ MASS_PREFIX = "mass_"
 NORM_MASS_PREFIX = "norm_mass_"
 BASELINE_PREFIX = "baseline_"
 COUNT_PREFIX = "count_"
+KEPT_PREFIX = "field_"
+
+SPAN_NAMES = ("line_item", "period")
+"""Kinds of spans in ``span_mass``."""
 
 LABEL_SOURCES = ("field", "json", "repaired_json", "response_text")
 """Where a predicted label was read: the record's own field, valid JSON, repaired JSON, or the answer's prose."""
@@ -74,14 +78,17 @@ LAYER = _field("layer", pa.int32(), "Decoder layer, counted from 0", span="0..nu
 HEAD = _field("head", pa.int32(), "Query head, counted from 0", span="0..num_heads-1")
 
 
-def samples_schema(key_groups: Sequence[str]) -> pa.Schema:
+def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = None) -> pa.Schema:
     """Return the schema of ``samples``, one row per measured sample.
 
     Parameters
     ----------
     key_groups
         Names of the run's key groups; each adds ``count_<key group>``, the number of its tokens.
+    kept
+        Fields of ``predictions.keep`` and whether each is ``text`` or a ``number``; each adds ``field_<name>``.
     """
+    kinds = {"text": pa.string(), "number": pa.float64()}
     return _schema(
         "samples",
         "one row per sample",
@@ -139,6 +146,10 @@ def samples_schema(key_groups: Sequence[str]) -> pa.Schema:
                     span="0..",
                 )
                 for name in key_groups
+            ),
+            *(
+                _field(f"{KEPT_PREFIX}{name}", kinds[kind], f"The record's field {name} (predictions.keep)")
+                for name, kind in (kept or {}).items()
             ),
         ],
     )
@@ -241,6 +252,21 @@ DECISION_TOP_KEYS_SCHEMA = _schema(
     ],
 )
 
+SPAN_MASS_SCHEMA = _schema(
+    "span_mass",
+    "one row per sample, span, layer and head",
+    [
+        SAMPLE_ID,
+        _field("kind", pa.string(), "What the span is", span="|".join(SPAN_NAMES)),
+        _field("span", pa.string(), "Name of the line item, or the period, as the statement in the prompt says it"),
+        LAYER,
+        HEAD,
+        _field("num_tokens", pa.int32(), "Tokens of the span: a line item's label and values, a period's cells"),
+        _field("mass", pa.float32(), "Summed weight that the decision row puts on the span", span="0..1"),
+        _field("baseline", pa.float32(), "What uniform attention of the decision row would put there", span="0..1"),
+    ],
+)
+
 PATTERNS_SCHEMA = _schema(
     "patterns",
     "one row per sample, layer and head named in the config",
@@ -294,7 +320,9 @@ REJECTS_SCHEMA = _schema(
 )
 
 
-def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = False) -> pa.Schema:
+def table_schema(
+    table: str, key_groups: Sequence[str], norm_weighted: bool = False, kept: Mapping[str, str] | None = None
+) -> pa.Schema:
     """Return the schema of a table by name.
 
     Parameters
@@ -305,6 +333,8 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
         Names of the run's key groups.
     norm_weighted
         Whether norm-weighted masses are kept.
+    kept
+        Fields of ``predictions.keep``, as in ``samples_schema``.
 
     Raises
     ------
@@ -312,7 +342,7 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
         When the table is unknown.
     """
     if table == "samples":
-        return samples_schema(key_groups)
+        return samples_schema(key_groups, kept)
     if table == "baselines":
         return baselines_schema(key_groups)
     if table == "head_stats":
@@ -320,6 +350,7 @@ def table_schema(table: str, key_groups: Sequence[str], norm_weighted: bool = Fa
     return {
         "tokens": TOKENS_SCHEMA,
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
+        "span_mass": SPAN_MASS_SCHEMA,
         "patterns": PATTERNS_SCHEMA,
         "decision_rows": DECISION_ROWS_SCHEMA,
         "decision_head_rows": DECISION_HEAD_ROWS_SCHEMA,

@@ -14,10 +14,10 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,6 +56,11 @@ class RunStore:
         self.quarantine = self.root / "quarantine"
         self.encoded = self.root / "plan" / "encoded"
 
+    @property
+    def generation(self) -> RunStore:
+        """The ledger of generated answers, inside this run directory."""
+        return RunStore(self.root / "generation")
+
     # ---------------------------------------------------------------- plan
 
     def start(self) -> None:
@@ -67,6 +72,33 @@ class RunStore:
         """Return where a unit's encoded samples lie."""
         return self.encoded / f"{unit}.parquet"
 
+    @contextlib.contextmanager
+    def planning_folder(self) -> Iterator[Path]:
+        """Give a folder beside the run directory for encoded units that are not part of the run yet.
+
+        The caller holds the run's lease; what an earlier start left there is removed.
+        """
+        folder = self.root.with_name(f".{self.root.name}.planning")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def adopt_plan(
+        self, folder: Path, units: Sequence[dict[str, Any]], rejects: Sequence[Reject], summary: dict[str, Any]
+    ) -> None:
+        """Make a folder of encoded units the plan of a run that holds no committed unit; ``plan.json`` comes last."""
+        (self.root / "plan.json").unlink(missing_ok=True)
+        shutil.rmtree(self.encoded, ignore_errors=True)
+        self.start()
+        self.encoded.rmdir()
+        folder.rename(self.encoded)
+        self.write_rejects(self.root / "plan" / "rejects.parquet", rejects)
+        self.write_json("plan/units.json", list(units))
+        self.write_json("plan.json", summary)
+
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the run directory atomically."""
         _replace(self.root / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
@@ -77,6 +109,16 @@ class RunStore:
             return json.loads((self.root / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+
+    def write_lines(self, name: str, lines: Iterable[str]) -> None:
+        """Write a text file of the run directory line by line, atomically."""
+        path = self.root / name
+        with _replacing(path) as stream:
+            stream.writelines(f"{line}\n".encode("utf-8", "backslashreplace") for line in lines)
+
+    def write_text(self, name: str, content: str) -> None:
+        """Write a text file of the run directory atomically."""
+        _replace(self.root / name, content.encode())
 
     def write_run_yaml(self, content: dict[str, Any]) -> None:
         """Write ``run.yaml`` atomically."""
@@ -105,6 +147,7 @@ class RunStore:
     def commit(
         self,
         unit: str,
+        sample_ids: Sequence[str],
         tables: dict[str, pa.Table],
         rejects: Sequence[Reject],
         facts: dict[str, Any],
@@ -126,7 +169,7 @@ class RunStore:
                 "unit": unit,
                 "schema_version": SCHEMA_VERSION,
                 "attempt": folder.name,
-                "sample_ids": tables["samples"]["sample_id"].to_pylist(),
+                "sample_ids": list(sample_ids),
                 "rejected_ids": [reject.sample_id for reject in rejects],
                 "files": {file.name: _file_facts(file) for file in sorted(folder.glob("*.parquet"))},
                 "facts": facts,
@@ -265,6 +308,7 @@ class RunStore:
 
     def request_stop(self) -> None:
         """Ask every replica to stop before its next unit."""
+        self.root.mkdir(parents=True, exist_ok=True)
         (self.root / _STOP).touch()
 
     def is_stop_requested(self) -> bool:
@@ -296,11 +340,18 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
+    with _replacing(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a stream whose content replaces a file once it is complete and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

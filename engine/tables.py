@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from engine.attention.reductions import LayerStatistics
 from engine.config import StatisticsSection
+from engine.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.probe import SequenceMeasurement
 from engine.samples import SEGMENTS, EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX, COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, table_schema
@@ -61,37 +62,57 @@ class Measured:
 
 
 def unit_tables(
-    measured: Sequence[Measured], key_groups: Sequence[str], settings: StatisticsSection
+    measured: Sequence[Measured],
+    key_groups: Sequence[str],
+    settings: StatisticsSection,
+    kept: Mapping[str, str] | None = None,
 ) -> dict[str, pa.Table]:
-    """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured."""
+    """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured.
+
+    Parameters
+    ----------
+    measured
+        The unit's samples.
+    key_groups
+        Names of the key groups.
+    settings
+        The config's section.
+    kept
+        Fields of ``predictions.keep`` and their kinds.
+    """
+
+    def schema_of(name: str) -> pa.Schema:
+        return table_schema(name, key_groups, settings.norm_weighted, kept)
+
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:
-        for name, batch in _sample_tables(sample, settings).items():
-            parts.setdefault(name, []).append(batch)
+        for name, columns in _sample_columns(sample, settings).items():
+            parts.setdefault(name, []).append(_batch(columns, schema_of(name)))
     return {
-        name: pa.Table.from_batches(parts.get(name, []), schema=table_schema(name, key_groups, settings.norm_weighted))
+        name: pa.Table.from_batches(parts.get(name, []), schema=schema_of(name))
         for name in (*MEASURE_TABLES, *(name for name in OPTIONAL_TABLES if name in parts))
     }
 
 
-def _sample_tables(sample: Measured, settings: StatisticsSection) -> dict[str, pa.RecordBatch]:
+def _sample_columns(sample: Measured, settings: StatisticsSection) -> dict[str, dict[str, object]]:
     key_groups = list(sample.encoded.key_groups)
-    rows = {
+    encoded, layers = sample.encoded, sample.layers
+    rows: dict[str, dict[str, object]] = {
         "samples": _samples_row(sample),
         "tokens": _token_rows(sample.encoded),
         "baselines": _baseline_rows(sample),
         "head_stats": _head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
-        "decision_top_keys": _top_key_rows(sample, settings.top_keys),
+        "decision_top_keys": top_key_rows(encoded, layers, settings.top_keys),
     }
+    if encoded.spans:
+        rows["span_mass"] = span_rows(encoded, layers, sample.found.windows)
     if any(layer.patterns for layer in sample.layers):
         rows["patterns"] = _pattern_rows(sample)
     if settings.decision_rows or settings.rollout:
-        rows["decision_rows"] = _decision_rows(sample)
+        rows["decision_rows"] = decision_rows(encoded, layers, sample.found.rollout)
     if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:
-        rows["decision_head_rows"] = _decision_head_rows(sample)
-    return {
-        name: _batch(columns, table_schema(name, key_groups, settings.norm_weighted)) for name, columns in rows.items()
-    }
+        rows["decision_head_rows"] = decision_head_rows(encoded, layers)
+    return rows
 
 
 def _batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
@@ -167,54 +188,6 @@ def _clip_rounding(means: np.ndarray, names: list[str]) -> None:
     assert not np.nanmax(part, initial=0) > 1 + 1e-4, "a share of attention exceeds 1"
     assert not np.nanmin(part, initial=0) < -1e-4, "a share of attention is negative"
     means[..., shares] = np.clip(part, 0, 1)
-
-
-def _top_key_rows(sample: Measured, top_keys: int) -> dict[str, object]:
-    encoded = sample.encoded
-    rows = torch.stack([layer.decision_pattern for layer in sample.layers])[..., : encoded.decision_position + 1]
-    count = min(top_keys, rows.shape[-1])
-    # A stable sort gives equal weights in key order, on every device.
-    weights, positions = torch.sort(rows.cpu(), dim=-1, descending=True, stable=True)
-    weights, positions = weights[..., :count].numpy(), positions[..., :count].numpy().astype(np.int32)
-    num_layers, num_heads, _ = weights.shape
-    layer, head, rank = np.indices((num_layers, num_heads, count), dtype=np.int32).reshape(3, -1)
-    return {
-        "sample_id": [encoded.sample_id] * rank.size,
-        "layer": layer,
-        "head": head,
-        "rank": rank,
-        "key_position": positions.reshape(-1),
-        "token": [encoded.token_text(int(position)) for position in positions.reshape(-1)],
-        "weight": np.minimum(weights.reshape(-1), 1),
-    }
-
-
-def _decision_rows(sample: Measured) -> dict[str, object]:
-    """Return the decision row of each layer averaged over heads, and the rollout with the last layer."""
-    end = sample.encoded.decision_position + 1
-    num_layers = len(sample.layers)
-    rollouts: list[object] = [None] * num_layers
-    if sample.found.rollout is not None:
-        rollouts[-1] = sample.found.rollout[:end].cpu().numpy()
-    return {
-        "sample_id": [sample.encoded.sample_id] * num_layers,
-        "layer": np.arange(num_layers, dtype=np.int32),
-        "pattern": [layer.decision_pattern.mean(dim=0)[:end].cpu().numpy() for layer in sample.layers],
-        "rollout": rollouts,
-    }
-
-
-def _decision_head_rows(sample: Measured) -> dict[str, object]:
-    rows = torch.stack([layer.decision_pattern for layer in sample.layers])
-    rows = rows[..., : sample.encoded.decision_position + 1].cpu().numpy()
-    num_layers, num_heads, length = rows.shape
-    layer, head = np.indices((num_layers, num_heads), dtype=np.int32).reshape(2, -1)
-    return {
-        "sample_id": [sample.encoded.sample_id] * len(layer),
-        "layer": layer,
-        "head": head,
-        "pattern": list(rows.reshape(-1, length)),
-    }
 
 
 def _pattern_rows(sample: Measured) -> dict[str, object]:

@@ -17,9 +17,10 @@ import yaml
 
 from engine.config import Config, KeyGroup
 from engine.errors import ConfigError
-from engine.random_vocabulary import random_vocabularies
+from engine.random_vocabulary import WordCensus
 from engine.samples import SEGMENTS, EncodedSample, IntArray
 from engine.schema import QUERY_GROUPS_BUILT_IN
+from engine.statements import SPAN_KINDS
 
 NUM_BEGINNING_TOKENS = 10
 """Length of the built-in key group ``beginning``."""
@@ -35,6 +36,14 @@ POSITION_SEGMENTS = ("response", "reasoning", "beginning", "first_token")
 """Segments defined by token position rather than by chat role."""
 
 KNOWN_SEGMENTS = (*SEGMENTS[1:-1], *POSITION_SEGMENTS)
+
+NAMED_SPANS = ("line_item", "period")
+"""Kinds of ``spans`` that may name one of them: ``line_item: Net Income``."""
+
+_DEFAULT_SPANS = ("line_item", "current_period", "prior_period", "magnitude_large", "magnitude_small")
+
+CharSpans = Mapping[str, Sequence[tuple[int, int]]]
+"""Character spans by kind, or by ``kind: name`` in lower case."""
 
 
 class TokenGroups:
@@ -65,7 +74,7 @@ class TokenGroups:
         vocabulary = load_vocabulary(config.vocabulary)
         key_groups = config.key_groups
         if key_groups is None:
-            key_groups = default_key_groups(vocabulary)
+            key_groups = default_key_groups(vocabulary, union_name(config.vocabulary))
         return cls(vocabulary, key_groups, config.statistics.query_groups)
 
     @cached_property
@@ -89,15 +98,22 @@ class TokenGroups:
             wanted.update({f"random_{like}_{number}": like for number in range(1, num_random + 1)})
         return wanted
 
-    def with_random_groups(self, texts: Sequence[str], num_random: int, seed: int) -> TokenGroups:
-        """Return these groups with every random group drawn from the texts."""
-        wanted = self.random_groups(num_random)
-        groups, vocabulary = dict(self.key_groups), dict(self.vocabulary)
-        for like in dict.fromkeys(wanted.values()):
-            names = [name for name, original in wanted.items() if original == like]
+    def censuses(self, num_random: int) -> dict[str, WordCensus]:
+        """Return an empty census for each key group that random groups are like; every sample's text goes into it."""
+        found = {}
+        for like in dict.fromkeys(self.random_groups(num_random).values()):
             pattern = self._patterns[like]
             assert pattern is not None
-            for name, words in zip(names, random_vocabularies(texts, pattern, len(names), seed), strict=True):
+            found[like] = WordCensus(pattern)
+        return found
+
+    def with_random_groups(self, censuses: Mapping[str, WordCensus], num_random: int, seed: int) -> TokenGroups:
+        """Return these groups with every random group drawn from the censuses of all texts."""
+        wanted = self.random_groups(num_random)
+        groups, vocabulary = dict(self.key_groups), dict(self.vocabulary)
+        for like, census in censuses.items():
+            names = [name for name, original in wanted.items() if original == like]
+            for name, words in zip(names, census.draw(len(names), seed), strict=True):
                 vocabulary[name], groups[name] = words, KeyGroup(vocabulary=[name])
         return TokenGroups(vocabulary, groups, self.query_groups)
 
@@ -116,6 +132,7 @@ class TokenGroups:
                 raise ConfigError(
                     f"{where}.segment: {group.segment!r} is unknown; known are {', '.join(KNOWN_SEGMENTS)}."
                 )
+            self._refuse_unknown_spans(where, group)
             like = group.random_like
             if like is not None and (like not in self.key_groups or self.key_groups[like].vocabulary is None):
                 raise ConfigError(f"{where}.random_like: {like!r} must be a key group defined by `vocabulary`.")
@@ -128,6 +145,16 @@ class TokenGroups:
                     f"statistics.query_groups: {name!r} is unknown; use {', '.join(QUERY_GROUPS_BUILT_IN)}, reasoning "
                     f"or a key group ({', '.join(self.key_groups)})."
                 )
+
+    def _refuse_unknown_spans(self, where: str, group: KeyGroup) -> None:
+        if group.spans is None or group.spans in SPAN_KINDS:
+            return
+        kind, separator, name = group.spans.partition(":")
+        if kind.strip() not in NAMED_SPANS or not separator or not name.strip():
+            raise ConfigError(
+                f"{where}.spans: {group.spans!r} is unknown; known are {', '.join(SPAN_KINDS)}, and one line item or "
+                f"period by name, such as 'line_item: Net Income' or 'period: 1972'."
+            )
 
     def _pattern(self, name: str, group: KeyGroup) -> re.Pattern[str] | None:
         if group.vocabulary is not None:
@@ -149,6 +176,7 @@ class TokenGroups:
         segments: IntArray,
         num_prompt_tokens: int,
         decision_position: int,
+        char_spans: CharSpans | None = None,
     ) -> dict[str, IntArray]:
         """Return the sorted token positions of every key group.
 
@@ -162,6 +190,8 @@ class TokenGroups:
             Segment code of each token, shape ``[T]``.
         num_prompt_tokens, decision_position
             As in ``EncodedSample``.
+        char_spans
+            Where the statement's line items, periods and cells stand.
         """
         num_tokens = len(char_starts)
         found: dict[str, IntArray] = {}
@@ -170,22 +200,33 @@ class TokenGroups:
             if pattern is not None:
                 spans = (match.span() for match in pattern.finditer(text))
                 found[name] = positions_in_spans(spans, char_starts, char_ends)
+            elif group.spans is not None:
+                spans = (char_spans or {}).get(span_key(group.spans), ())
+                found[name] = positions_in_spans(spans, char_starts, char_ends)
             elif group.random_like is not None:
                 found[name] = np.array([], dtype=np.int32)  # drawn once all texts are known
             elif group.segment is not None:
                 found[name] = segment_positions(group.segment, segments, num_prompt_tokens, decision_position)
+        self._complete(found, num_tokens)
+        return {name: found[name] for name in self.key_groups}
+
+    def _complete(self, found: dict[str, IntArray], num_tokens: int) -> None:
+        """Add the complements of the other groups."""
         everything = np.arange(num_tokens, dtype=np.int32)
         for name, group in self.key_groups.items():
             if group.complement_of is not None:
                 found[name] = np.setdiff1d(everything, found[group.complement_of], assume_unique=True)
-        return {name: found[name] for name in self.key_groups}
 
-    def applied_to(self, sample: EncodedSample) -> EncodedSample:
-        """Return an encoded sample with its groups found anew by these definitions."""
-        keys = self.key_positions(
-            sample.text, sample.char_starts, sample.char_ends, sample.segments, sample.num_prompt_tokens,
-            sample.decision_position,
-        )  # fmt: skip
+    def with_drawn_groups(self, sample: EncodedSample, drawn: Iterable[str]) -> EncodedSample:
+        """Return an encoded sample with the positions of groups that were drawn after it was encoded."""
+        keys = dict(sample.key_groups)
+        for name in drawn:
+            pattern = self._patterns[name]
+            assert pattern is not None
+            spans = (match.span() for match in pattern.finditer(sample.text))
+            keys[name] = positions_in_spans(spans, sample.char_starts, sample.char_ends)
+        self._complete(keys, sample.num_tokens)
+        keys = {name: keys[name] for name in self.key_groups}
         queries = self.query_positions(keys, sample.num_tokens, sample.num_prompt_tokens, sample.decision_position)
         return replace(sample, key_groups=keys, query_groups=queries)
 
@@ -228,17 +269,29 @@ def load_vocabulary(source: str | dict[str, list[str]] | None) -> dict[str, list
     return {str(category): [str(term) for term in terms] for category, terms in loaded.items()}
 
 
-def default_key_groups(vocabulary: Mapping[str, list[str]]) -> dict[str, KeyGroup]:
+def union_name(source: str | dict[str, list[str]] | None) -> str:
+    """Return the name of the key group that is the whole vocabulary: its file's, or ``vocabulary``."""
+    stem = Path(source).stem if isinstance(source, str) else ""
+    return re.sub(r"[^\w ]+", "_", stem) or "vocabulary"
+
+
+def span_key(spans: str) -> str:
+    """Return the key of a group of spans, in which case and blanks of a name do not count."""
+    return ": ".join(" ".join(part.split()).casefold() for part in spans.split(":", 1))
+
+
+def default_key_groups(vocabulary: Mapping[str, list[str]], union: str = "vocabulary") -> dict[str, KeyGroup]:
     """Return the key groups of a config that names none.
 
-    ``financial`` (the union) and one group per category of the vocabulary; numbers, percentages and years; the chat
-    segments, the answer and its reasoning, the first ten tokens and the first.
+    The union of the vocabulary (named after its file) and one group per category; numbers, percentages and years; the
+    statement's line items, current and prior period, large and small amounts; the chat segments, the answer and its
+    reasoning, the first ten tokens and the first.
     """
     groups: dict[str, KeyGroup] = {}
     if vocabulary:
-        groups["financial"] = KeyGroup(vocabulary=list(vocabulary))
+        groups[union] = KeyGroup(vocabulary=list(vocabulary))
         groups.update({category: KeyGroup(vocabulary=[category]) for category in vocabulary})
-    built_in = ("financial", *PATTERNS, "system", "statement", "instruction", *POSITION_SEGMENTS)
+    built_in = (union, *PATTERNS, *_DEFAULT_SPANS, "system", "statement", "instruction", *POSITION_SEGMENTS)
     clashing = [category for category in vocabulary if category in built_in]
     if clashing:
         raise ConfigError(
@@ -246,6 +299,7 @@ def default_key_groups(vocabulary: Mapping[str, list[str]]) -> dict[str, KeyGrou
             f"category, or define the run's key_groups yourself."
         )
     groups.update({name: KeyGroup(regex=pattern) for name, pattern in PATTERNS.items()})
+    groups.update({name: KeyGroup(spans=name) for name in _DEFAULT_SPANS})
     for segment in ("system", "statement", "instruction", *POSITION_SEGMENTS):
         groups[segment] = KeyGroup(segment=segment)
     return groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,52 @@ def chat_template(config: Config, tokenizer: Any) -> str | None:
             "or `none` to join the messages as plain text."
         )
     return tokenizer.chat_template
+
+
+def transcript_layouts(tokenizer: Any, template: str | None) -> tuple[re.Pattern[str], ...]:
+    """Return what a rendered conversation with an answer looks like, with special tokens and without them.
+
+    The template is rendered around marks, and the text between the marks becomes a pattern with the groups ``system``,
+    ``user`` and ``response``; the first text that fits counts. Templates that refuse a system part, or tell their roles
+    by special tokens only, have fewer layouts or none.
+    """
+    if template is None:
+        return ()
+    marks = {"system": "\ue000s\ue001", "user": "\ue000u\ue001"}
+    dropped = _special_tokens(tokenizer)
+    layouts = []
+    for roles in (("system", "user"), ("user",)):
+        try:
+            rendered = tokenizer.apply_chat_template(
+                [{"role": role, "content": marks[role]} for role in roles],
+                chat_template=template, tokenize=False, add_generation_prompt=True,
+            )  # fmt: skip
+        except (jinja2.TemplateError, TypeError, ValueError):
+            continue
+        for text in dict.fromkeys((rendered, dropped.sub("", rendered))):
+            pieces = re.split("|".join(map(re.escape, marks.values())), text)
+            if len(pieces) == len(roles) + 1 and all(piece.strip() for piece in pieces[1:]):
+                parts = (f"(?P<{role}>.*?){_loosely(piece)}" for role, piece in zip(roles, pieces[1:], strict=True))
+                end = rf"(?P<response>.*?)(?:(?:{dropped.pattern})\s*)*\Z"
+                layouts.append(re.compile(rf"\s*{_loosely(pieces[0])}{''.join(parts)}{end}", re.DOTALL))
+    return tuple(layouts)
+
+
+def _loosely(text: str) -> str:
+    """Return a pattern of a text in which line ends may be Windows' ones."""
+    return re.escape(text).replace("\\\n", r"\r?\n")
+
+
+def without_special_tokens(tokenizer: Any, text: str) -> str:
+    """Return a text without the tokenizer's special tokens and without white space: what a stripped transcript says."""
+    return "".join(_special_tokens(tokenizer).sub(" ", text).split())
+
+
+def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Return a pattern of every token that decoding leaves out, the longest first."""
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+    special = sorted({*map(str, tokenizer.all_special_tokens), *added}, key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, special)) or r"(?!)")
 
 
 def _read_template(path: str) -> str:

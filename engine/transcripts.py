@@ -5,16 +5,57 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from engine.samples import Message, RowRejected
 
-_ROLE_LINE = re.compile(r"^(system|user|assistant)[ \t]*\r?$", re.MULTILINE)
+_ROLE_LINE = re.compile(r"^(system|user|assistant|model)[ \t]*\r?$", re.MULTILINE)
+_ROLES = {"model": "assistant", "human": "user"}
+"""Other names of the roles."""
 _KEPT_TOKENS = (
     re.compile(r"<\|im_start\|>\s*(\w+)\r?\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
     re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>\s*(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL),
+    re.compile(r"<start_of_turn>\s*(\w+)\r?\n(.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
 )
-"""Chat markup of Qwen (ChatML) and of Llama 3, for transcripts whose special tokens were kept."""
+"""Chat markup of Qwen (ChatML), Llama 3 and Gemma, for transcripts whose special tokens were kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptReader:
+    """Splits transcripts into messages and answer.
+
+    Attributes
+    ----------
+    layouts
+        Patterns of the tokenizer's own chat template, with special tokens and without, whose groups ``system``,
+        ``user`` and ``response`` hold the parts (``tokenizer.transcript_layouts``). Tried where the text itself does
+        not name its roles.
+    """
+
+    layouts: tuple[re.Pattern[str], ...] = ()
+
+    def split(self, transcript: str) -> tuple[tuple[Message, ...], str]:
+        """Return the conversation up to the answer, and the answer, empty when only the prompt was recorded.
+
+        Raises
+        ------
+        RowRejected
+            When no user part can be found.
+        """
+        try:
+            return split_transcript(transcript)
+        except RowRejected:
+            for layout in self.layouts:
+                match = layout.match(transcript)
+                if match:
+                    parts = match.groupdict()
+                    messages = [Message(role, parts[role]) for role in ("system", "user") if parts.get(role)]
+                    return tuple(messages), parts["response"]
+            prompt = unanswered(transcript)
+            if prompt:
+                return prompt, ""
+            raise
 
 
 def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
@@ -30,7 +71,7 @@ def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
         When no user part or no answer can be found.
     """
     for markup in _KEPT_TOKENS:
-        turns = [Message(m.group(1), m.group(2)) for m in markup.finditer(transcript)]
+        turns = [Message(_ROLES.get(m.group(1), m.group(1)), m.group(2)) for m in markup.finditer(transcript)]
         if not turns:
             continue
         if turns[-1].role == "assistant" and any(turn.role == "user" for turn in turns):
@@ -39,18 +80,29 @@ def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
     lines = list(_ROLE_LINE.finditer(transcript))
     user = next((line for line in lines if line.group(1) == "user"), None)
     after = user.end() if user else 0
-    assistant = next((line for line in lines if line.group(1) == "assistant" and line.start() >= after), None)
+    answers = [line for line in lines if line.group(1) in ("assistant", "model") and line.start() >= after]
+    assistant = next((line for line in answers if line.group(1) == "assistant"), next(iter(answers), None))
     if user is None or assistant is None:
         raise RowRejected("read", "no_roles", "The transcript has no line `user` followed by a line `assistant`.")
-    messages: list[Message] = []
-    head = transcript[: user.start()]
-    system = _ROLE_LINE.match(head.lstrip())
-    if system and system.group(1) == "system":
-        messages.append(Message("system", _without_newline_ends(head.lstrip()[system.end() :])))
-    elif head.strip():
-        messages.append(Message("system", _without_newline_ends(head)))
+    messages = [*_system_part(transcript[: user.start()])]
     messages.append(Message("user", _without_newline_ends(transcript[user.end() : assistant.start()])))
     return tuple(messages), transcript[assistant.end() :].removeprefix("\n")
+
+
+def unanswered(transcript: str) -> tuple[Message, ...] | None:
+    """Return the messages of a transcript that ends with the user's part; None when it has no line ``user``."""
+    user = next((line for line in _ROLE_LINE.finditer(transcript) if line.group(1) == "user"), None)
+    if user is None:
+        return None
+    return (*_system_part(transcript[: user.start()]), Message("user", _without_newline_ends(transcript[user.end() :])))
+
+
+def _system_part(head: str) -> tuple[Message, ...]:
+    """Return the system message in front of the user's, if there is one, with its role line or without."""
+    system = _ROLE_LINE.match(head.lstrip())
+    if system and system.group(1) == "system":
+        return (Message("system", _without_newline_ends(head.lstrip()[system.end() :])),)
+    return (Message("system", _without_newline_ends(head)),) if head.strip() else ()
 
 
 def _without_newline_ends(part: str) -> str:

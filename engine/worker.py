@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from engine.config import Config
-from engine.encoded_units import read_batches
+from engine.encoded_units import read_batches, read_prompts
 from engine.replica import Replica
 from engine.store import RunStore
 
@@ -22,13 +24,12 @@ class UnitWorker:
         self.replica = Replica(config)
 
     def run(self, unit: str) -> dict[str, Any]:
-        """Measure and commit one unit, unless the run was asked to stop; return its ledger row."""
+        """Measure a unit or answer its prompts, commit it and return its ledger row; nothing when asked to stop."""
         if self.store.is_stop_requested():
             return {"unit": unit, "state": "stopped"}
         started = time.perf_counter()
-        batches = read_batches(self.store.encoded_path(unit))
-        result = self.replica.measure(batches, self.key_groups)
-        manifest = self.store.commit(unit, result.tables, result.rejects, result.facts)
+        work = self._generate if unit.startswith("generate-") else self._measure
+        manifest = work(unit)
         return {
             "unit": unit,
             "state": "committed",
@@ -37,3 +38,22 @@ class UnitWorker:
             "num_tokens": int(manifest["facts"]["num_tokens"]),
             "seconds": time.perf_counter() - started,
         }
+
+    def _measure(self, unit: str) -> dict[str, Any]:
+        batches = read_batches(self.store.encoded_path(unit))
+        result = self.replica.measure(batches, self.key_groups)
+        measured = result.tables["samples"]["sample_id"].to_pylist()
+        return self.store.commit(unit, measured, result.tables, result.rejects, result.facts)
+
+    def _generate(self, unit: str) -> dict[str, Any]:
+        answers = self.replica.generate(read_prompts(self.store.encoded_path(unit)))
+        table = pa.table(
+            {
+                "sample_id": pa.array([answer.sample_id for answer in answers], pa.string()),
+                "answer": pa.array([answer.text for answer in answers], pa.string()),
+                "num_tokens": pa.array([answer.num_tokens for answer in answers], pa.int32()),
+                "is_cut": pa.array([answer.is_cut for answer in answers], pa.bool_()),
+            }
+        )
+        facts = {"num_tokens": sum(answer.num_tokens for answer in answers)}
+        return self.store.commit(unit, table["sample_id"].to_pylist(), {"answers": table}, [], facts)

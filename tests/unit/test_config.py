@@ -40,7 +40,8 @@ def test_full_pins_one_replica_per_a100():
         ({"decision": {"labels": {"up": ["x"], "down": ["X"]}, "contrast": ["up", "down"]}}, ["spelling", "both"]),
         ({"key_groups": {"a": {"regex": "x", "segment": "system"}}}, ["key_groups.a", "exactly one of"]),
         ({"causal": {"attribution": {"on": True}}}, ["causal", "cannot be had in this version yet"]),
-        ({"generation": {"enabled": True}}, ["generation.enabled", "cannot be had"]),
+        ({"predictions": {"path": "p", "balance": ["sector"]}}, ["balance", "'sector'", "predictions.keep"]),
+        ({"predictions": {"path": "p", "filter": {"year": {"from": 1}}}}, ["filter", "min, max, not"]),
         ({"model": {}}, ["model.path", "required"]),
     ],
 )

@@ -4,7 +4,7 @@ import random
 
 import polars as pl
 
-from engine.random_vocabulary import random_vocabularies
+from engine.random_vocabulary import WordCensus
 from engine.run import main
 from engine.token_groups import term_pattern
 from tests.conftest import records
@@ -21,6 +21,13 @@ def texts(seed=0):
         " ".join([*rng.choices(early, weights, k=60), *rng.choices(late, weights, k=60), "net income", "eps"])
         for _ in range(30)
     ]
+
+
+def random_vocabularies(made, pattern, number, seed):
+    census = WordCensus(pattern)
+    for text in made:
+        census.add(text)
+    return census.draw(number, seed)
 
 
 def facts(made, words):

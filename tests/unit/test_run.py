@@ -65,7 +65,7 @@ def test_plan_is_a_dry_run(config_file, tiny_model_dir, tmp_path, capsys):
     assert plan["samples_by_label_source"] == {"field": 12} and plan["num_tokens"] > 1000
     assert plan["predicted_memory_bytes"] > 0 and plan["predicted_disk_bytes"] > 0
     printed = capsys.readouterr().out
-    assert "decision positions found       12" in printed and "2 layers x 4 heads" in printed
+    assert "decision positions found         12" in printed and "2 layers x 4 heads" in printed
     assert not list((run_dir(config_file) / "shards").iterdir())
 
 
@@ -267,7 +267,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(config_file, tiny_model_dir
         ("vocabulary={number: [one]}", ["'number' is the name of a default key group"]),
         ("key_groups={duplicate: {regex: x}}", ["key_groups.duplicate", "taken by the baselines"]),
         ("causal={attribution: {}}", ["causal analyses cannot be had in this version yet"]),
-        ("key_groups={a: {spans: line_item}}", ["key_groups.a.spans", "cannot be had"]),
+        ("key_groups={a: {spans: rows}}", ["key_groups.a.spans", "'rows' is unknown", "line_item: Net Income"]),
         ("run.name=..", ["run.name"]),
     ],
 )

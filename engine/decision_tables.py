@@ -1,0 +1,96 @@
+"""What is kept of the decision row: top keys, mass by line item and period, the row itself; columns of Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from engine.attention.reductions import LayerStatistics
+from engine.samples import EncodedSample
+
+Layers = Sequence[LayerStatistics]
+
+
+def top_key_rows(encoded: EncodedSample, layers: Layers, top_keys: int) -> dict[str, object]:
+    """Return the keys that the decision row weighs most, per layer and head, for ``decision_top_keys``."""
+    rows = _decision_patterns(encoded, layers)
+    count = min(top_keys, rows.shape[-1])
+    # A stable sort gives equal weights in key order, on every device.
+    weights, positions = torch.sort(rows, dim=-1, descending=True, stable=True)
+    weights, positions = weights[..., :count].numpy(), positions[..., :count].numpy().astype(np.int32)
+    num_layers, num_heads, _ = weights.shape
+    layer, head, rank = np.indices((num_layers, num_heads, count), dtype=np.int32).reshape(3, -1)
+    return {
+        "sample_id": [encoded.sample_id] * rank.size,
+        "layer": layer,
+        "head": head,
+        "rank": rank,
+        "key_position": positions.reshape(-1),
+        "token": [encoded.token_text(int(position)) for position in positions.reshape(-1)],
+        "weight": np.minimum(weights.reshape(-1), 1),
+    }
+
+
+def span_rows(encoded: EncodedSample, layers: Layers, windows: Sequence[int | None]) -> dict[str, object]:
+    """Return the decision row's mass on every line item and period of the statement, for ``span_mass``.
+
+    The mass of a span is the sum of the row's weights over the span's tokens; its baseline is the span's share of the
+    keys that the row sees in that layer.
+    """
+    rows = _decision_patterns(encoded, layers).numpy()
+    num_layers, num_heads, length = rows.shape
+    spans, places = encoded.spans, num_layers * num_heads
+    inside = np.zeros((length, len(spans)), dtype=np.float32)
+    for column, span in enumerate(spans):
+        inside[span.positions, column] = 1
+    mass = np.moveaxis(rows @ inside, -1, 0)
+    baseline = np.empty((len(spans), num_layers))
+    for layer_idx, window in enumerate(windows):
+        first = 0 if window is None else max(0, length - window)
+        baseline[:, layer_idx] = inside[first:].sum(axis=0) / (length - first)
+    layer, head = np.indices((num_layers, num_heads), dtype=np.int32).reshape(2, -1)
+    return {
+        "sample_id": [encoded.sample_id] * (len(spans) * places),
+        "kind": [span.kind for span in spans for _ in range(places)],
+        "span": [span.name for span in spans for _ in range(places)],
+        "layer": np.tile(layer, len(spans)),
+        "head": np.tile(head, len(spans)),
+        "num_tokens": np.repeat([len(span.positions) for span in spans], places).astype(np.int32),
+        "mass": np.clip(mass.reshape(-1), 0, 1),
+        "baseline": np.repeat(baseline.reshape(-1), num_heads),
+    }
+
+
+def decision_rows(encoded: EncodedSample, layers: Layers, rollout: torch.Tensor | None) -> dict[str, object]:
+    """Return the decision row of each layer averaged over heads, and the rollout with the last layer."""
+    end = encoded.decision_position + 1
+    num_layers = len(layers)
+    rollouts: list[object] = [None] * num_layers
+    if rollout is not None:
+        rollouts[-1] = rollout[:end].cpu().numpy()
+    return {
+        "sample_id": [encoded.sample_id] * num_layers,
+        "layer": np.arange(num_layers, dtype=np.int32),
+        "pattern": [layer.decision_pattern.mean(dim=0)[:end].cpu().numpy() for layer in layers],
+        "rollout": rollouts,
+    }
+
+
+def decision_head_rows(encoded: EncodedSample, layers: Layers) -> dict[str, object]:
+    """Return the decision row of every layer and head, for ``decision_head_rows``."""
+    rows = _decision_patterns(encoded, layers).numpy()
+    num_layers, num_heads, length = rows.shape
+    layer, head = np.indices((num_layers, num_heads), dtype=np.int32).reshape(2, -1)
+    return {
+        "sample_id": [encoded.sample_id] * len(layer),
+        "layer": layer,
+        "head": head,
+        "pattern": list(rows.reshape(-1, length)),
+    }
+
+
+def _decision_patterns(encoded: EncodedSample, layers: Layers) -> torch.Tensor:
+    """Return the decision row up to its own position, on the CPU, ``[layer, head, key]``."""
+    return torch.stack([layer.decision_pattern for layer in layers])[..., : encoded.decision_position + 1].cpu()

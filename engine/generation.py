@@ -1,0 +1,150 @@
+"""Answers of a model to prompts: greedy, or sampled with a seed per sample; batching and decoding are the library's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from engine.config import GenerationSection
+from engine.samples import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated answer.
+
+    Attributes
+    ----------
+    num_tokens
+        Generated tokens, without the one that ends the turn.
+    is_cut
+        Whether ``generation.max_new_tokens`` ended it.
+    """
+
+    sample_id: str
+    text: str
+    num_tokens: int
+    is_cut: bool
+
+
+class Generator:
+    """Generates answers with one model.
+
+    Parameters
+    ----------
+    model
+        A causal language model in inference state.
+    tokenizer
+        Its tokenizer.
+    settings
+        The config's section.
+    adds_special_tokens
+        Whether the tokenizer adds its special tokens to a prompt; not where a chat template wrote them.
+    max_tokens
+        The model's context, or None.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, settings: GenerationSection, adds_special_tokens: bool, max_tokens: int | None
+    ):
+        self.model, self.tokenizer, self.settings = model, tokenizer, settings
+        self.adds_special_tokens, self.max_tokens = adds_special_tokens, max_tokens
+        ends = model.generation_config.eos_token_id
+        ends = tokenizer.eos_token_id if ends is None else ends
+        self.ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+
+    def answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """Return an answer to each prompt, in their order; an empty one where the prompt fills the context.
+
+        Prompts of similar length share a batch of ``generation.batch_size``. Which ones do depends on ``prompts`` only;
+        a sampled answer depends on the seed and its own sample's id, so that neighbours change at most rounding.
+        """
+        coded = [
+            list(self.tokenizer(prompt.text, add_special_tokens=self.adds_special_tokens, verbose=False)["input_ids"])
+            for prompt in prompts
+        ]
+        order = sorted(range(len(prompts)), key=lambda index: (-len(coded[index]), index))
+        found: dict[int, Answer] = {}
+        fitting = []
+        for index in order:
+            room = self.settings.max_new_tokens if self.max_tokens is None else self.max_tokens - len(coded[index])
+            if room < 1 or not coded[index]:
+                found[index] = Answer(prompts[index].sample_id, "", 0, True)
+            else:
+                fitting.append(index)
+        for start in range(0, len(fitting), self.settings.batch_size):
+            part = fitting[start : start + self.settings.batch_size]
+            texts = self._batch([prompts[i].sample_id for i in part], [coded[i] for i in part])
+            found.update(zip(part, texts, strict=True))
+        return [found[index] for index in range(len(prompts))]
+
+    @torch.inference_mode()
+    def _batch(self, sample_ids: Sequence[str], coded: Sequence[list[int]]) -> list[Answer]:
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        longest = max(map(len, coded))
+        room = self.settings.max_new_tokens
+        room = room if self.max_tokens is None else min(room, self.max_tokens - longest)
+        pad = self.ends[0] if self.ends else 0
+        input_ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in coded], device=self.model.device)
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in coded], device=self.model.device)
+        settings = self.settings
+        processors = LogitsProcessorList(
+            [SeededSampling(sample_ids, settings.seed, settings.temperature, settings.top_p)]
+            if settings.do_sample
+            else []
+        )
+        # A config of its own: the model's may ask for sampling or penalties that nobody chose here.
+        wanted = GenerationConfig(
+            max_new_tokens=room, do_sample=False, num_beams=1, pad_token_id=pad, eos_token_id=self.ends or None
+        )
+        kept = self.model.generation_config
+        self.model.generation_config = wanted
+        try:
+            output = self.model.generate(
+                input_ids=input_ids, attention_mask=mask, generation_config=wanted, logits_processor=processors
+            )
+        finally:
+            self.model.generation_config = kept
+        return [self._answer(name, row[longest:].tolist()) for name, row in zip(sample_ids, output, strict=True)]
+
+    def _answer(self, sample_id: str, ids: list[int]) -> Answer:
+        end = next((index for index, token in enumerate(ids) if token in self.ends), None)
+        kept = ids[:end]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return Answer(sample_id, text, len(kept), end is None)
+
+
+class SeededSampling:
+    """Turns greedy search into sampling whose draws belong to a sample, not to its place in a batch.
+
+    The largest of ``log p + g`` with standard Gumbel ``g`` is a draw from ``p`` (Gumbel 1954; Maddison et al. 2014);
+    each sample has a generator of its own, seeded by ``generation.seed`` and its id.
+    """
+
+    def __init__(self, sample_ids: Sequence[str], seed: int, temperature: float, top_p: float):
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+        self.warpers: list[Any] = [TemperatureLogitsWarper(temperature)] if temperature != 1 else []
+        if top_p < 1:
+            self.warpers.append(TopPLogitsWarper(top_p))
+        self.generators = [torch.Generator().manual_seed(_seed(seed, sample_id)) for sample_id in sample_ids]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores whose largest entry is the drawn token, ``[batch, vocabulary]``."""
+        scores = scores.float()
+        for warper in self.warpers:
+            scores = warper(input_ids, scores)
+        uniform = torch.stack(
+            [torch.rand(scores.shape[-1], generator=generator, dtype=torch.float64) for generator in self.generators]
+        )
+        gumbel = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(torch.float64).tiny)))
+        return torch.log_softmax(scores, dim=-1) + gumbel.to(scores)
+
+
+def _seed(seed: int, sample_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{sample_id}".encode()).digest()[:7], "big")

@@ -1,0 +1,247 @@
+"""One record → one sample: conversation, label, decision word, and the reason when it cannot be used.
+
+Labels are normalised, the raw value is kept, and ``label_source`` says where the label was read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from engine.config import Config
+from engine.labels import LabelReader, LabelWord, field_value
+from engine.records import Record
+from engine.samples import Message, RowRejected, Sample
+from engine.selection import as_number, refuse_filtered
+from engine.transcripts import TranscriptReader, messages_and_answer
+
+_MISSING = (None, "")
+_MAX_STATED = 200
+"""Characters of a certainty or magnitude that is read from the answer."""
+
+
+class RowReader:
+    """Turns one record into a sample, by the rules of a config.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    transcripts
+        Splits transcripts; by default only by the roles that they name.
+    answers
+        Generated answers by sample id, for rows that have none.
+    """
+
+    def __init__(
+        self, config: Config, transcripts: TranscriptReader | None = None, answers: Mapping[str, str] | None = None
+    ):
+        self.config = config
+        self.fields = config.predictions.fields
+        self.transcripts = transcripts or TranscriptReader()
+        self.answers = answers or {}
+        self.labels = LabelReader(config.decision.labels, config.decision.field)
+
+    def sample_id(self, record: Record) -> str:
+        """Return the configured id, or cluster and year, or the row's number."""
+        values = record.values
+        if self.fields.id:
+            value = _text(values.get(self.fields.id))
+            return value if value is not None else f"row-{record.number}"
+        for name in ("sample_id", "id"):
+            value = _text(values.get(name))
+            if value is not None:
+                return value
+        cluster, year = _text(values.get(self.fields.cluster)), _text(values.get(self.fields.year))
+        return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
+
+    def sample(self, sample_id: str, record: Record) -> Sample:
+        """Return the record as a sample.
+
+        Raises
+        ------
+        RowRejected
+            When it cannot be used; the reason says why.
+        """
+        messages, response, prompt = self.conversation(record)
+        flags: tuple[str, ...] = ()
+        if not response.strip():
+            response, flags = self._generated(sample_id), ("generated_answer",)
+        values = record.values
+        raw = _text(values.get(self.fields.predicted))
+        label, source, remarks = self._label(raw, response)
+        word = self._decision_word(response, label)
+        flags += remarks if word.label == label else (*remarks, "contradiction")
+        actual_text = _text(values.get(self.fields.actual))
+        actual = self.labels.exact(actual_text) if actual_text else None
+        if actual_text and actual is None:
+            flags = (*flags, "unknown_actual_label")
+        decision = self.config.decision
+        return Sample(
+            sample_id=sample_id,
+            cluster=_text(values.get(self.fields.cluster)),
+            year=_integer(values.get(self.fields.year)),
+            actual_label=actual,
+            predicted_label=label,
+            raw_predicted_label=raw,
+            label_source=source,
+            certainty=_stated(values.get(self.fields.certainty), response, decision.certainty_field),
+            magnitude=_stated(values.get(self.fields.magnitude), response, decision.magnitude_field),
+            messages=messages,
+            response=response,
+            label_start=word.start,
+            label_end=word.end,
+            label_spelling=word.spelling,
+            answer_label=word.label,
+            flags=flags,
+            kept=self._kept(values),
+            recorded_prompt=prompt,
+        )
+
+    def conversation(self, record: Record) -> tuple[tuple[Message, ...], str, str | None]:
+        """Return a record's messages, its answer (empty when it has none) and what a transcript holds before it.
+
+        Raises
+        ------
+        RowRejected
+            When the record could not be read, is filtered out, or holds no prompt.
+        """
+        if record.problem:
+            raise RowRejected("read", record.reason, record.problem)
+        values = record.values
+        refuse_filtered(values, self.config.predictions.filter)
+        source = self.config.prompt.source
+        recorded = None
+        if source == "transcript":
+            transcript = self._required_text(values, self.fields.transcript)
+            if "\r\n" in transcript and "\n" not in transcript.replace("\r\n", ""):
+                transcript = transcript.replace("\r\n", "\n")  # a file's line ends, not the model's
+            messages, response = self.transcripts.split(transcript)
+            recorded = transcript[: len(transcript) - len(response)] if transcript.endswith(response) else None
+        elif source == "messages":
+            messages, response = messages_and_answer(values.get(self.fields.messages), self.fields.messages)
+        else:
+            prompt = self._required_text(values, self.fields.prompt)
+            response = _text(values.get(self.fields.response)) or ""
+            system = _text(values.get(self.fields.system))
+            messages = ((Message("system", system),) if system else ()) + (Message("user", prompt),)
+        system = self.config.prompt.system
+        if system is not None:
+            messages, recorded = (Message("system", system), *(m for m in messages if m.role != "system")), None
+        return messages, response, recorded
+
+    def _generated(self, sample_id: str) -> str:
+        """Return the answer that was generated for a row without one.
+
+        Raises
+        ------
+        RowRejected
+            When there is none.
+        """
+        if not self.config.generation.enabled:
+            raise RowRejected("read", "no_response", "The record holds no answer; generation.enabled would make one.")
+        answer = self.answers.get(sample_id)
+        if answer is None:
+            raise RowRejected("read", "awaits_generation", "The record holds no answer; collect generates one.")
+        if not answer.strip():
+            raise RowRejected("read", "no_response", "The model generated an empty answer.")
+        return answer
+
+    def _kept(self, values: Mapping[str, Any]) -> dict[str, str | float | None]:
+        """Return the fields of ``predictions.keep``."""
+        return {
+            name: as_number(values.get(name)) if kind == "number" else _text(values.get(name))
+            for name, kind in self.config.predictions.keep.items()
+        }
+
+    def _required_text(self, values: Mapping[str, Any], name: str) -> str:
+        text = _text(values.get(name))
+        if text is None or not text.strip():
+            known = ", ".join(sorted(str(key) for key in values)[:20])
+            hint = ""
+            if self.config.prompt.source == "transcript" and self.fields.response in values:
+                hint = " For question and answer in fields of their own set prompt.source=fields."
+            elif self.config.prompt.source == "transcript" and self.fields.messages in values:
+                hint = " For chat messages set prompt.source=messages."
+            raise RowRejected(
+                "read", "missing_field", f"The row has no text in {name!r}; its fields are {known}.{hint}"
+            )
+        return text
+
+    def _label(self, raw: str | None, response: str) -> tuple[str, str, tuple[str, ...]]:
+        """Return label, source and flags by the first rule that gives a label: record, JSON, repaired JSON, prose."""
+        if raw:
+            label = self.labels.exact(raw)
+            if label:
+                return label, "field", ()
+            hedge = self.labels.single(raw)
+            if hedge:
+                return hedge.label, "field", ("hedged_label",)
+        found = self.labels.from_json(response)
+        if found is None:
+            span = self.labels.field_span(response)
+            found = (response[span[0] : span[1]], "repaired_json") if span else None
+        if found:
+            value, source = found
+            word = self.labels.single(value)
+            if word:
+                return word.label, source, () if self.labels.exact(value) else ("hedged_label",)
+            reason = "template_echo" if self.labels.is_template(value) else "no_label"
+            reason = "ambiguous_label" if reason == "no_label" and self.labels.is_ambiguous(value) else reason
+            raise RowRejected("label", reason, f"The answer's {self.labels.field!r} is {value[:120]!r}.")
+        concluded = self.labels.conclusion(response)
+        if concluded:
+            return concluded.label, "response_text", ()
+        if raw and self.labels.is_template(raw):
+            raise RowRejected("label", "template_echo", f"The recorded label is the template itself: {raw!r}.")
+        raise RowRejected("label", "no_label", f"Neither the record ({raw!r}) nor the answer names one of the labels.")
+
+    def _decision_word(self, response: str, label: str) -> LabelWord:
+        """Return the label word whose first distinguishing token is the decision.
+
+        The word in the value of the field, where the answer has one (its last occurrence); otherwise the word of the
+        conclusion, or the last word of the recorded label in the answer.
+        """
+        locate, field = self.config.decision.locate, self.labels.field
+        span = self.labels.field_span(response) if locate in ("auto", "field") else None
+        if span:
+            words = self.labels.words(response, *span)
+            if len({word.label for word in words}) == 1:
+                return words[-1]
+            raise RowRejected("label", "no_decision", f"The answer's {field!r} does not name one label.")
+        if locate == "field":
+            raise RowRejected("label", "no_decision", f"The answer has no {field!r}.")
+        concluded = self.labels.conclusion(response)
+        if concluded and concluded.label == label:
+            return concluded
+        words = [word for word in self.labels.words(response) if word.label == label]
+        if not words:
+            raise RowRejected("label", "no_decision", f"The answer never says {label!r}.")
+        return words[-1]
+
+
+def _text(value: Any) -> str | None:
+    """Return a field as text; None for null, NaN and the empty string."""
+    if value in _MISSING or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # integers beside missing values arrive as floats
+    return value if isinstance(value, str) else str(value)
+
+
+def _stated(recorded: Any, response: str, field: str | None) -> str | None:
+    """Return what the record states, or else the answer's own field.
+
+    Rows whose JSON could not be parsed were recorded with the word "Error", although the answer may well say.
+    """
+    text = _text(recorded)
+    if text and text.strip().casefold() != "error":
+        return text
+    value = field_value(response, field) if field else None
+    return text if value is None or "/" in value else value[:_MAX_STATED]
+
+
+def _integer(value: Any) -> int | None:
+    number = as_number(value)
+    return int(number) if number is not None and abs(number) < 2**31 else None
