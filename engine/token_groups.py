@@ -310,24 +310,31 @@ def term_pattern(terms: Iterable[str]) -> re.Pattern[str]:
     ordered = sorted({" ".join(term.split()) for term in terms}, key=lambda term: (-len(term), term))
     if not ordered:
         return re.compile(r"(?!)")  # matches nothing
-    alternatives = "|".join(r"\s+".join(re.escape(word) for word in term.split(" ")) for term in ordered)
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
+    # Terms by first letter: one look at a character rules out all others, which makes the search several times faster.
+    by_letter: dict[str, list[str]] = {}
+    for term in ordered:
+        pattern = r"\s+".join(re.escape(word) for word in term.split(" "))
+        letter = term[:1].lower()
+        by_letter.setdefault(letter if len(letter) == 1 else term[:1], []).append(pattern)
+    parts = (f"(?={re.escape(letter)})(?:{'|'.join(terms)})" for letter, terms in by_letter.items())
+    return re.compile(rf"(?<!\w)(?=[{re.escape(''.join(by_letter))}])(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)
 
 
 def positions_in_spans(spans: Iterable[tuple[int, int]], char_starts: IntArray, char_ends: IntArray) -> IntArray:
     """Return the positions of tokens that share at least one character with any of the spans.
 
-    ``char_starts`` and ``char_ends`` never decrease, so each span is found by bisection.
+    ``char_starts`` and ``char_ends`` never decrease, so all spans are found by one bisection each.
     """
-    marked = np.zeros(len(char_starts), dtype=bool)
-    for start, end in spans:
-        if end <= start:
-            continue
-        first = int(np.searchsorted(char_ends, start, side="right"))
-        last = int(np.searchsorted(char_starts, end, side="left"))
-        marked[first:last] = True
-    marked &= char_ends > char_starts
-    return np.flatnonzero(marked).astype(np.int32)
+    edges = np.array([span for span in spans if span[1] > span[0]], dtype=np.int64).reshape(-1, 2)
+    if not len(edges):
+        return np.array([], dtype=np.int32)
+    first = np.searchsorted(char_ends, edges[:, 0], side="right")
+    last = np.searchsorted(char_starts, edges[:, 1], side="left")
+    # How many spans each token lies in: one more from a span's first token on, one fewer from behind its last.
+    changes = np.zeros(len(char_starts) + 1, dtype=np.int64)
+    np.add.at(changes, first, 1)
+    np.add.at(changes, np.maximum(first, last), -1)
+    return np.flatnonzero((np.cumsum(changes[:-1]) > 0) & (char_ends > char_starts)).astype(np.int32)
 
 
 def segment_positions(segment: str, segments: IntArray, num_prompt_tokens: int, decision_position: int) -> IntArray:

@@ -91,8 +91,9 @@ def _record(index: int, rng: random.Random, predicted: str, text: str) -> dict:
         "reason": "Error in parsing JSON: Expecting ',' delimiter" if is_error else "Margins.",
         "is_match": predicted == actual,
         "full_model_response": (
-            "system\nYou are a helpful assistant.\nuser\nBased on the following financial statements, assess whether "
-            f"EPS will increase or decrease:\n\n{statement(rng)}\n\nAnswer in JSON: <Increase/Decrease>\nassistant\n{text}"
+            "system\nYou are a helpful assistant.\nuser\nBased on the following statements, assess whether "
+            f"EPS will increase or decrease:\n\n{statement(rng)}\n\nAnswer in JSON: <Increase/Decrease>\n"
+            f"assistant\n{text}"
         ),
     }
 
