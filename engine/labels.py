@@ -21,7 +21,10 @@ _CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 _REPAIRED_CHARACTERS = 200_000
-"""How much of a broken block's end is repaired at most: 0.4 s of work, and far more than any answer's JSON."""
+"""How much of a broken block is repaired at most: 0.4 s of work, and far more than any answer's JSON."""
+_MAX_BRACES = 50
+"""How many opening braces are tried from the end of an answer."""
+_DECODER = json.JSONDecoder()
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Scripts that put no space between words (Thai, Lao, Burmese, Khmer, Kana, Han): a label may stand inside a run."""
 _CHOICE = re.compile(r"[<>|/\[\]{}]")
@@ -122,16 +125,40 @@ class LabelReader:
         """
         if not self.field:
             return None
-        blocks = [match.group(1) for match in _FENCED.finditer(answer)] or [answer[answer.rfind("{") :]]
-        for block in reversed(blocks):
+        fenced = [match.group(1) for match in _FENCED.finditer(answer)]
+        for block in reversed(fenced):
             value = _last_value(_parsed(block), self.field)
             if value is not None:
                 return value, "json"
-            named = _field_name(self.field).search(block)
-            repaired = _last_value(_repaired(block), self.field) if named else None
-            if repaired is not None:
-                return repaired, "repaired_json"
+            value = self._repaired(block, 0, len(block))
+            if value is not None:
+                return value, "repaired_json"
+        return self._from_braces(answer)
+
+    def _from_braces(self, answer: str) -> tuple[str, str] | None:
+        """Return the field's value from the last object that has it, wherever in the text the object stands."""
+        assert self.field
+        end = len(answer)
+        for start in [match.start() for match in re.finditer(r"\{", answer)][: -_MAX_BRACES - 1 : -1]:
+            value = _last_value(_parsed(answer, start), self.field)
+            if value is not None:
+                return value, "json"
+            value = self._repaired(answer, start, end)
+            if value is not None:
+                return value, "repaired_json"
+            end = start
         return None
+
+    def _repaired(self, text: str, start: int, end: int) -> str | None:
+        """Return the field's value from broken JSON that begins at ``start`` and names the field before ``end``."""
+        assert self.field
+        if not _field_name(self.field).search(text, start, end):
+            return None
+        try:
+            tree = json_repair.loads(text[start : start + _REPAIRED_CHARACTERS])
+        except (ValueError, RecursionError):  # whatever it cannot mend is read as prose
+            return None
+        return _last_value(tree, self.field)
 
 
 def value_span(answer: str, field: str) -> tuple[int, int] | None:
@@ -187,15 +214,9 @@ def _spelling_pattern(spelling: str) -> str:
     return (r"(?<!\w)" if first else "") + pattern + (r"(?!\w)" if last else "")
 
 
-def _parsed(block: str) -> object:
+def _parsed(text: str, start: int | None = None) -> object:
+    """Return the value of a text that is JSON, or of the JSON that begins at a place; None when it is none."""
     try:
-        return json.loads(block)
+        return json.loads(text) if start is None else _DECODER.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
-        return None
-
-
-def _repaired(block: str) -> object:
-    try:
-        return json_repair.loads(block[-_REPAIRED_CHARACTERS:])
-    except (ValueError, RecursionError):  # whatever it cannot mend is read as prose
         return None

@@ -29,8 +29,8 @@ class TranscriptReader:
     ----------
     layouts
         Patterns of the tokenizer's own chat template, with special tokens and without, whose groups ``system``,
-        ``user`` and ``response`` hold the parts (``tokenizer.transcript_layouts``). Tried where the text itself does
-        not name its roles.
+        ``user`` and ``response`` hold the parts (``tokenizer.transcript_layouts``); roles on lines of their own are
+        looked for where none of them fits.
     """
 
     layouts: tuple[re.Pattern[str], ...] = ()
@@ -43,19 +43,22 @@ class TranscriptReader:
         RowRejected
             When no user part can be found.
         """
+        turns = _kept_turns(transcript)
+        if turns:
+            return turns
+        for layout in self.layouts:
+            match = layout.match(transcript)
+            if match:
+                parts = match.groupdict()
+                messages = [Message(role, parts[role]) for role in ("system", "user") if parts.get(role)]
+                return tuple(messages), parts["response"]
         try:
             return split_transcript(transcript)
         except RowRejected:
-            for layout in self.layouts:
-                match = layout.match(transcript)
-                if match:
-                    parts = match.groupdict()
-                    messages = [Message(role, parts[role]) for role in ("system", "user") if parts.get(role)]
-                    return tuple(messages), parts["response"]
             prompt = unanswered(transcript)
-            if prompt:
-                return prompt, ""
-            raise
+            if prompt is None:
+                raise
+            return prompt, ""
 
 
 def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
@@ -70,13 +73,9 @@ def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
     RowRejected
         When no user part or no answer can be found.
     """
-    for markup in _KEPT_TOKENS:
-        turns = [Message(_ROLES.get(m.group(1), m.group(1)), m.group(2)) for m in markup.finditer(transcript)]
-        if not turns:
-            continue
-        if turns[-1].role == "assistant" and any(turn.role == "user" for turn in turns):
-            return tuple(turns[:-1]), turns[-1].content
-        raise RowRejected("read", "no_roles", "The transcript has special tokens but no user and assistant part.")
+    turns = _kept_turns(transcript)
+    if turns:
+        return turns
     lines = list(_ROLE_LINE.finditer(transcript))
     user = next((line for line in lines if line.group(1) == "user"), None)
     after = user.end() if user else 0
@@ -87,6 +86,18 @@ def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
     messages = [*_system_part(transcript[: user.start()])]
     messages.append(Message("user", _without_newline_ends(transcript[user.end() : assistant.start()])))
     return tuple(messages), transcript[assistant.end() :].removeprefix("\n")
+
+
+def _kept_turns(transcript: str) -> tuple[tuple[Message, ...], str] | None:
+    """Return the conversation and the answer of a transcript whose special tokens are among the known ones."""
+    for markup in _KEPT_TOKENS:
+        turns = [Message(_ROLES.get(m.group(1), m.group(1)), m.group(2)) for m in markup.finditer(transcript)]
+        if not turns:
+            continue
+        if any(turn.role == "user" for turn in turns):
+            return (tuple(turns[:-1]), turns[-1].content) if turns[-1].role == "assistant" else (tuple(turns), "")
+        raise RowRejected("read", "no_roles", "The transcript has special tokens but no user and assistant part.")
+    return None
 
 
 def unanswered(transcript: str) -> tuple[Message, ...] | None:

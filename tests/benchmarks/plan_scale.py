@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.conftest import ROOT, SHARED, answer, statement
 
 QWEN2 = SHARED / "data" / "qwen2-tokenizer"
-WORDS = ("revenue", "margin", "cash", "debt", "cost", "trend", "growth", "ratio", "quarter", "outlook", "demand", "plant")
+WORDS = ("revenue", "margin", "cash", "debt", "cost", "trend", "growth", "ratio", "quarter", "demand", "plant")
 
 
 def make_model(folder: Path) -> Path:

@@ -152,3 +152,38 @@ def test_fuzzed_answers_never_crash_and_never_vanish(tmp_path_factory, rows):
     for sample in found.samples:
         word = sample.response[sample.label_start : sample.label_end].lower()
         assert word in {"increase", "increases", "increased", "decrease", "decreases", "decreased"}
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+fields = st.sampled_from(list(record(0, random.Random(0), "increase")))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.dictionaries(fields, values, max_size=4), min_size=1, max_size=5),
+    st.sampled_from(["transcript", "fields", "messages"]),
+)
+def test_fuzzed_fields_never_crash_and_never_vanish(tmp_path_factory, changes, source):
+    """Whatever any field holds, a row becomes a sample or a reject, or the file is refused in words."""
+    made = [
+        {**record(0, random.Random(0), "increase"), "prompt": "?", "response": "increase",
+         "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "increase"}],
+         "id": index, **change}
+        for index, change in enumerate(changes)
+    ]  # fmt: skip
+    path = tmp_path_factory.mktemp("fuzz") / "p.jsonl"
+    path.write_text("\n".join(map(json.dumps, made)))
+    config = Config.model_validate(
+        {"predictions": {"path": str(path)}, "model": {"path": "m"}, "prompt": {"source": source}}
+    )
+    try:
+        found = read_predictions(config)
+    except InputError as error:
+        assert str(path) in str(error)
+        return
+    ids = [s.sample_id for s in found.samples] + [r.sample_id for r in found.rejects]
+    assert len(ids) == len(set(ids)) == found.num_rows == len(made)

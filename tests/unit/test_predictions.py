@@ -109,6 +109,11 @@ def test_chat_messages(tmp_path):
         ('{"direction_of_eps_change": "Decrease"}', "<increase/decrease>", "decrease", "json", ()),
         ('{"direction_of_eps_change": "Increase", "prior_direction_of_eps_change": "Decrease"}', "error", "increase",
          "json", ()),
+        ('{"Direction_of_EPS_Change": "Decrease"}', "error", "decrease", "json", ()),
+        ('{"result": {"direction_of_eps_change": "Decrease"}, "n": [1]}', "error", "decrease", "json", ()),
+        ('{"direction_of_eps_change": "\u0131ncrease"}', "error", "increase", "json", ("hedged_label",)),
+        ('{"direction_of_eps_change": ["Increase"]}', "error", "increase", "repaired_json", ()),
+        ('{\\"direction_of_eps_change\\": \\"Decrease\\"}', "error", "decrease", "repaired_json", ()),
     ],
 )  # fmt: skip
 def test_labels_are_recovered_and_say_how(tmp_path, text, predicted, label, source, flags):
@@ -123,6 +128,7 @@ def test_labels_are_recovered_and_say_how(tmp_path, text, predicted, label, sour
         (with_answer('{"direction_of_eps_change": "<Increase/Decrease>"}', "<increase/decrease>"), "template_echo"),
         (with_answer('{"direction_of_eps_change": "<Increase/Decrease>"}', "error"), "template_echo"),
         (with_answer('{"direction_of_eps_change": "Uncertain"}', "uncertain"), "no_label"),
+        (with_answer('{"direction_of_eps_change": "Increase or decrease"}', "error"), "ambiguous_label"),
         (with_answer("I cannot tell.", "error"), "no_label"),
         (with_answer("I cannot tell.", "increase"), "no_decision"),
         (with_answer("   ", "increase"), "no_response"),
@@ -279,6 +285,41 @@ def test_other_labels_than_finance(tmp_path):
                 "field": None}  # fmt: skip
     found = read_predictions(config(write(tmp_path, [row]), decision=decision, prompt={"source": "fields"}))
     assert found.samples[0].response[found.samples[0].label_start :] == "Positive"
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "label", "word"),
+    [
+        ({"up": ["steigt", "Zunahme"], "down": ["fällt", "Abnahme"]}, "Umsatz steigt, der Gewinn fällt.", None, ""),
+        ({"up": ["steigt"], "down": ["fällt"]}, "Kosten steigen. Der Gewinn FÄLLT also.", "down", "FÄLLT"),
+        ({"up": ["增加"], "down": ["减少"]}, "因此每股收益将增加。", "up", "增加"),
+        ({"up": ["上昇"], "down": ["下落"]}, "結論:来年は下落すると予想します。", "down", "下落"),
+        ({"up": ["زيادة"], "down": ["انخفاض"]}, "أتوقع انخفاض الأرباح.", "down", "انخفاض"),
+        ({"entailment": [], "neutral": [], "contradiction": []}, "The answer is Neutral.", "neutral", "Neutral"),
+        ({"1": [], "0": []}, "I rate it 10 of 10. Answer: 1", "1", "1"),
+        ({"very good": [], "good": []}, "Overall it is very  good.", "very good", "very  good"),
+    ],
+)
+def test_labels_of_other_tasks_and_languages(tmp_path, labels, answer, label, word):
+    row = {"id": 1, "prompt": "?", "response": answer}
+    made = config(write(tmp_path, [row]), decision={"labels": labels, "field": None}, prompt={"source": "fields"})
+    if label is None:
+        with pytest.raises(InputError, match="no_label"):
+            read_predictions(made)
+        return
+    (sample,) = read_predictions(made).samples
+    assert sample.predicted_label == label and sample.label_source == "response_text"
+    assert sample.response[sample.label_start : sample.label_end] == word
+
+
+def test_certainty_and_magnitude_of_error_rows_come_from_the_answer(tmp_path):
+    text = ('{"direction_of_eps_change": "Increase", "magnitude_of_change": "Slight",\n'
+            '"certainty_of_assessment": "<High/Medium/Low>", "reason": "a "b""}')  # fmt: skip
+    row = {**with_answer(text, "error"), "certainty": "Error", "magnitude": "Error"}
+    (sample,) = read_predictions(config(write(tmp_path, [row]))).samples
+    assert (sample.magnitude, sample.certainty) == ("Slight", "Error"), "a template is no answer"
+    (sample,) = read_predictions(config(write(tmp_path, [{**row, "magnitude": "Large"}]))).samples
+    assert sample.magnitude == "Large", "what the record says counts first"
 
 
 def test_answers_of_the_fixture_name_both_labels_before_the_decision():
