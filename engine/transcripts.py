@@ -125,10 +125,12 @@ def _without_newline_ends(part: str) -> str:
 def messages_and_answer(value: Any, name: str) -> tuple[tuple[Message, ...], str]:
     """Return the conversation and the answer of a list of chat messages, or of such a list as JSON text.
 
+    The answer is empty when the list ends with the user's message.
+
     Raises
     ------
     RowRejected
-        When it is no list of messages that ends with the assistant's.
+        When it is no list of messages that ends with the assistant's or the user's.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
@@ -140,6 +142,8 @@ def messages_and_answer(value: Any, name: str) -> tuple[tuple[Message, ...], str
         for item in (value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [])
         if isinstance(item, Mapping) and item.get("role") and item.get("content") is not None
     ]
+    if turns and turns[-1].role == "user":
+        return tuple(turns), ""
     if len(turns) < 2 or turns[-1].role != "assistant":
         raise RowRejected("read", "no_roles", f"{name!r} must be a list of messages that ends with the assistant's.")
     return tuple(turns[:-1]), turns[-1].content

@@ -146,6 +146,36 @@ def test_neighbours_and_order_change_no_text(demo_config, tiny_model_dir, sampli
         assert other != together
 
 
+@pytest.mark.parametrize("source", ["fields", "messages"])
+def test_prompts_alone_are_answered_in_their_own_format(demo_config, source, capsys):
+    """Every row waits for an answer in a dry run; the real run writes them where the config looks for them."""
+    path, recorded = demo_config
+    rows = []
+    for number, row in enumerate(recorded[:2]):
+        question = row["full_model_response"].partition("\nuser\n")[2].partition("\nassistant\n")[0]
+        system = "You are a helpful assistant."
+        turns = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+        shape = {"prompt": question, "system": system} if source == "fields" else {"messages": turns}
+        rows.append({"id": number, "actual_label": row["actual_label"], **shape})
+    (path.parent / "p.json").write_text(json.dumps(rows))
+    overrides = [str(path), f"prompt.source={source}"]
+    assert main([*overrides, "--stage", "plan"]) == 0
+    assert "None of 2 rows can be measured yet" in capsys.readouterr().out
+    assert main([*overrides, "--stage", "collect"]) == 0
+    written = json.loads((path.parent / "runs" / "test" / "predictions.json").read_text())
+    for row, old in zip(written, recorded, strict=False):
+        answer = row["response"] if source == "fields" else row["messages"][-1]["content"]
+        assert answer == old["full_model_response"].partition("\nassistant\n")[2]
+        assert row["predicted_direction"] == old["predicted_direction"]
+
+
+def test_on_ray_as_inline(demo_config):
+    path, recorded = demo_config
+    assert main([str(path), "cluster.mode=local", "cluster.replicas=2", "--stage", "collect"]) == 0
+    written = json.loads((path.parent / "runs" / "test" / "predictions.json").read_text())
+    assert [r["full_model_response"] for r in written] == [r["full_model_response"] for r in recorded]
+
+
 def test_sampling_follows_the_models_distribution():
     """Drawn tokens of a fixed row of logits have its probabilities, within Monte Carlo error."""
     import torch
