@@ -56,7 +56,7 @@ PHASES = (
         5e-5,
     ),
     Phase((Stage("sharpen", 900, 8, (0.0, 0.05, 0.45, 0.5)),), 1.5e-3, 2e-5),
-    Phase((Stage("sharpen more", 250, 8, (0.0, 0.05, 0.3, 0.65)),), 1.5e-3, 2e-5),
+    Phase((Stage("sharpen more", 600, 8, (0.0, 0.05, 0.3, 0.65)),), 1.5e-3, 2e-5),
 )
 WARM_UP_STEPS = 100
 
