@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import cluster
+from engine.causal_plan import preparation_units, write_causal_plan
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, RunStopped
 from engine.progress import ProgressReport
-from engine.store import PlannedUnit, RunStore
+from engine.store import CAUSAL_PLAN, PlannedUnit, RunStore
 from engine.worker import UnitWorker
 
 
@@ -34,6 +35,8 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
     if missing:
         store.withdraw()
         run_missing(config, store, planned, missing, key_groups)
+    if config.causal.is_on:
+        _explain(config, store, key_groups)
     summary = store.verify()
     if not summary["samples"]:
         first = store.first_reject()
@@ -42,6 +45,22 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
             f"published; the rejects are in {store.shards}/*/rejects.parquet."
         )
     return summary
+
+
+def _explain(config: Config, store: RunStore, key_groups: Sequence[str]) -> None:
+    """Bring every causal unit to a commit: first what they need of all samples, then the units themselves."""
+    if store.read_json(CAUSAL_PLAN) is None:
+        store.withdraw()
+        prepared = preparation_units(config, store)
+        missing = store.preparation.missing_units(prepared)
+        if missing:
+            run_missing(config, store, prepared, missing, key_groups, "prepared")
+        write_causal_plan(config, store)
+    planned = store.causal_units()
+    missing = store.missing_units(planned)
+    if missing:
+        store.withdraw()
+        run_missing(config, store, planned, missing, key_groups, "explained")
 
 
 def run_missing(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from engine.causal_settings import CausalSection
+from engine.config_section import STRICT
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True, coerce_numbers_to_str=True)
+    model_config = STRICT
 
 
 class RunSection(_Section):
@@ -73,6 +76,10 @@ class PredictionsSection(_Section):
                     f"filter.{name} is {wanted}; give a value, a list of values, or a mapping with "
                     f"{', '.join(FILTER_WORDS)}"
                 )
+            for bound in ("min", "max"):
+                limit = wanted.get(bound, 0) if isinstance(wanted, dict) else 0
+                if isinstance(limit, bool) or not isinstance(limit, int | float):
+                    raise ValueError(f"filter.{name}.{bound} is {limit!r}; bounds are numbers (name dates as values)")
         return value
 
     @model_validator(mode="after")
@@ -108,6 +115,7 @@ class PromptSection(_Section):
 class DecisionSection(_Section):
     """The labels and where in the answer they stand.
 
+    ``negations`` are words that deny a label within the next three words ("not expected to increase").
     ``field`` is the answer's JSON field with the label; ``certainty_field`` and ``magnitude_field`` are read from the
     answer where the record itself has none.
     """
@@ -120,6 +128,8 @@ class DecisionSection(_Section):
     field: str | None = "direction_of_eps_change"
     certainty_field: str | None = "certainty_of_assessment"
     magnitude_field: str | None = "magnitude_of_change"
+    negations: list[str] = ["not", "no", "never", "neither", "nor", "without", "unlikely", "fail", "fails", "non",
+                            "cannot", "n't", "nicht", "kein", "keine", "keinen", "不", "没有"]  # fmt: skip
     locate: Literal["auto", "field", "text"] = "auto"
 
     @field_validator("labels", mode="before")
@@ -229,6 +239,9 @@ class AnalysisSection(_Section):
     covariates: list[str] = ["log_num_tokens"]
     confirmation_fraction: float = Field(default=0.3, ge=0, lt=1)
     strata: list[str | dict[str, Any]] = ["year", "num_prompt_tokens"]
+    correlations: list[str] = ["certainty", "probability", "magnitude", "year"]
+    decodability: dict[str, Any] | Literal[False] | None = {}
+    hypotheses: list[str | dict[str, Any]] | None = None
     head_types: dict[str, float] = {}
 
 
@@ -267,6 +280,7 @@ class Config(_Section):
     vocabulary: str | dict[str, list[str]] | None = None
     key_groups: dict[str, KeyGroup] | None = None
     statistics: StatisticsSection = StatisticsSection()
+    causal: CausalSection = CausalSection()
     analysis: AnalysisSection = AnalysisSection()
     visualization: VisualizationSection = VisualizationSection()
     cluster: ClusterSection = ClusterSection()

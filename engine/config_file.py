@@ -98,14 +98,13 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _refuse_unavailable(tree: dict[str, Any], path: Path) -> None:
     """Refuse what the contract names and this version lacks; keys of it that are switched off may stand."""
-    causal = tree.pop("causal", None)
-    wanted = [name for name, value in causal.items() if value is not None] if isinstance(causal, dict) else causal
-    missing = {"causal": wanted and "causal analyses", "model.attention": ""}
+    if tree.get("causal", {}) is None:
+        del tree["causal"]
     if _at(tree, "model", "attention") == "fused":
-        missing["model.attention"] = "the fused kernel (use auto or blocked)"
-    for key, what in missing.items():
-        if what:
-            raise ConfigError(f"{path}: {key}: {what} cannot be had in this version yet; remove the key.")
+        raise ConfigError(
+            f"{path}: model.attention: the fused kernel (use auto or blocked) cannot be had in this version yet; "
+            f"remove the key."
+        )
 
 
 def _at(tree: dict[str, Any], section: str, key: str) -> Any:

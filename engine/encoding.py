@@ -98,7 +98,7 @@ class Encoder:
         )  # fmt: skip
         return EncodedSample(
             sample_id=sample.sample_id,
-            metadata=self._metadata(sample, prompt),
+            metadata=self._metadata(sample, prompt, is_beside=answer_ends[index] <= sample.label_start),
             text=text,
             input_ids=np.array(prompt_ids + answer_ids, dtype=np.int32),
             char_starts=starts,
@@ -115,14 +115,16 @@ class Encoder:
             ),
         )
 
-    def _metadata(self, sample: Sample, prompt: str) -> dict[str, object]:
-        """Return what the ``samples`` table repeats of the record."""
+    def _metadata(self, sample: Sample, prompt: str, is_beside: bool) -> dict[str, object]:
+        """Return what the ``samples`` table repeats of the record, with the flags that only encoding can tell."""
         metadata: dict[str, object] = {
             name: getattr(sample, name)
             for name in ("cluster", "year", "actual_label", "predicted_label", "raw_predicted_label", "label_source",
                          "is_correct", "certainty", "magnitude")
         }  # fmt: skip
         flags = list(sample.flags)
+        if is_beside:  # the tokenizer joins the sign before the other label's word to it, and not this one's
+            flags.append("decision_beside_word")
         if sample.recorded_prompt is not None and self.template is not None:
             seen, recorded = (without_special_tokens(self.tokenizer, t) for t in (prompt, sample.recorded_prompt))
             if seen != recorded:  # such as a system part that only the template adds

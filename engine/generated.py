@@ -7,7 +7,7 @@ the users' own format, answers included, and can be the input of another run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,13 +21,14 @@ from engine.model_facts import fingerprints
 from engine.planning import row_reader
 from engine.records import Record, read_records
 from engine.rows import RowReader
-from engine.samples import Message, Prompt, RowRejected
+from engine.samples import Answer, Message, Prompt, RowRejected
 from engine.selection import drawn_rows
 from engine.store import RunStore
 from engine.tokenizer import chat_template, load_tokenizer
+from engine.transcripts import TranscriptReader
 
 
-def generate_answers(config: Config, store: RunStore) -> dict[str, str]:
+def generate_answers(config: Config, store: RunStore) -> dict[str, Answer]:
     """Generate an answer for every row that has none, and write ``predictions.json``.
 
     Parameters
@@ -62,10 +63,10 @@ def generate_answers(config: Config, store: RunStore) -> dict[str, str]:
     missing = ledger.missing_units(planned)
     if missing:
         run_missing(config, ledger, planned, missing, (), "generated")
-    answers: dict[str, str] = {}
+    answers: dict[str, Answer] = {}
     for unit in planned:
-        table = pq.read_table(ledger.shards / unit.name / "answers.parquet", columns=["sample_id", "answer"])
-        answers.update(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+        for row in pq.read_table(ledger.shards / unit.name / "answers.parquet").to_pylist():
+            answers[row["sample_id"]] = Answer(row["sample_id"], row["answer"], row["num_tokens"], row["is_cut"])
     store.write_lines("predictions.json", _written_back(config, row_reader(config, answers)))
     return answers
 
@@ -132,16 +133,16 @@ def _with_answer(config: Config, reader: RowReader, record: Record) -> dict[str,
         messages, response, _ = reader.conversation(record)
     except RowRejected:
         return values
-    answer = reader.answers.get(reader.sample_id(record))
-    if response.strip() or answer is None:
+    generated = reader.answers.get(reader.sample_id(record))
+    if response.strip() or generated is None:
         return values
+    answer = generated.text
     turns = [{"role": message.role, "content": message.content} for message in messages]
+    turns.append({"role": "assistant", "content": answer})
     if config.prompt.source == "transcript":
-        values[fields.transcript] = "\n".join(
-            f"{turn['role']}\n{turn['content']}" for turn in [*turns, {"role": "assistant", "content": answer}]
-        )
+        values[fields.transcript] = _transcript(reader.transcripts, messages, answer)
     elif config.prompt.source == "messages":
-        values[fields.messages] = [*turns, {"role": "assistant", "content": answer}]
+        values[fields.messages] = turns
     else:
         values[fields.response] = answer
     try:
@@ -152,6 +153,18 @@ def _with_answer(config: Config, reader: RowReader, record: Record) -> dict[str,
         fields.predicted: sample.predicted_label,
         fields.certainty: sample.certainty,
         fields.magnitude: sample.magnitude,
-        "is_match": sample.is_correct,
     }
-    return values | {name: value for name, value in said.items() if values.get(name) is None} | {"generated": True}
+    missing = {name: value for name, value in said.items() if values.get(name) in (None, "")}
+    return values | missing | {"is_match": sample.is_correct, "generated": True}
+
+
+def _transcript(reader: TranscriptReader, messages: Sequence[Message], answer: str) -> str:
+    """Return a conversation as the users record it, without special tokens, or with them where roles would be lost."""
+    turns = [*messages, Message("assistant", answer)]
+    stripped = "\n".join(f"{turn.role}\n{turn.content}" for turn in turns)
+    try:
+        if reader.split(stripped) == (tuple(messages), answer):
+            return stripped
+    except RowRejected:
+        pass
+    return "".join(f"<|im_start|>{turn.role}\n{turn.content}<|im_end|>\n" for turn in turns)

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 
 from engine.config import GenerationSection
-from engine.samples import Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A generated answer.
-
-    Attributes
-    ----------
-    num_tokens
-        Generated tokens, without the one that ends the turn.
-    is_cut
-        Whether ``generation.max_new_tokens`` ended it.
-    """
-
-    sample_id: str
-    text: str
-    num_tokens: int
-    is_cut: bool
+from engine.samples import Answer, Prompt
 
 
 class Generator:
@@ -67,28 +49,28 @@ class Generator:
             list(self.tokenizer(prompt.text, add_special_tokens=self.adds_special_tokens, verbose=False)["input_ids"])
             for prompt in prompts
         ]
-        order = sorted(range(len(prompts)), key=lambda index: (-len(coded[index]), index))
-        found: dict[int, Answer] = {}
-        fitting = []
-        for index in order:
-            room = self.settings.max_new_tokens if self.max_tokens is None else self.max_tokens - len(coded[index])
-            if room < 1 or not coded[index]:
-                found[index] = Answer(prompts[index].sample_id, "", 0, True)
-            else:
-                fitting.append(index)
-        for start in range(0, len(fitting), self.settings.batch_size):
-            part = fitting[start : start + self.settings.batch_size]
-            texts = self._batch([prompts[i].sample_id for i in part], [coded[i] for i in part])
-            found.update(zip(part, texts, strict=True))
+        limit = self.settings.max_new_tokens
+        rooms = [limit if self.max_tokens is None else min(limit, self.max_tokens - len(ids)) for ids in coded]
+        found = {
+            index: Answer(prompts[index].sample_id, "", 0, True)
+            for index, ids in enumerate(coded)
+            if rooms[index] < 1 or not ids
+        }
+        # Only prompts with the same room share a batch, so that no answer is cut short for a neighbour's sake.
+        order = sorted(set(range(len(prompts))) - set(found), key=lambda i: (-rooms[i], -len(coded[i]), i))
+        for room, members in groupby(order, key=lambda index: rooms[index]):
+            fitting = list(members)
+            for start in range(0, len(fitting), self.settings.batch_size):
+                part = fitting[start : start + self.settings.batch_size]
+                texts = self._batch([prompts[i].sample_id for i in part], [coded[i] for i in part], room)
+                found.update(zip(part, texts, strict=True))
         return [found[index] for index in range(len(prompts))]
 
     @torch.inference_mode()
-    def _batch(self, sample_ids: Sequence[str], coded: Sequence[list[int]]) -> list[Answer]:
+    def _batch(self, sample_ids: Sequence[str], coded: Sequence[list[int]], room: int) -> list[Answer]:
         from transformers import GenerationConfig, LogitsProcessorList
 
         longest = max(map(len, coded))
-        room = self.settings.max_new_tokens
-        room = room if self.max_tokens is None else min(room, self.max_tokens - longest)
         pad = self.ends[0] if self.ends else 0
         input_ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in coded], device=self.model.device)
         mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in coded], device=self.model.device)

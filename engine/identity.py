@@ -71,6 +71,9 @@ def _measured_part(config: dict[str, Any]) -> dict[str, Any]:
     part["run"].pop("output", None)
     for name in _FREE_CLUSTER_KEYS:
         part["cluster"].pop(name, None)
+    causal = part.pop("causal", None) or {}
+    if any(value is not None for name, value in causal.items() if name != "max_samples"):
+        part["causal"] = causal  # runs of versions that knew no causal part have none
     return part
 
 

@@ -120,15 +120,36 @@ def check_layers(config: Config, facts: ModelFacts) -> None:
         Naming the config path, the value and the allowed range.
     """
     wanted = config.statistics.patterns
-    if wanted is None:
-        return
-    for kind, values, number in (("layer", wanted.layers, facts.num_layers), ("head", wanted.heads, facts.num_heads)):
-        for index, value in enumerate(values):
-            if number is not None and not 0 <= value < number:
-                raise ConfigError(
-                    f"statistics.patterns.{kind}s[{index}]: {kind} {value} is outside 0..{number - 1} for this model "
-                    f"({number} {kind}s)."
-                )
+    named = [] if wanted is None else [
+        *((f"statistics.patterns.layers[{index}]", "layer", value) for index, value in enumerate(wanted.layers)),
+        *((f"statistics.patterns.heads[{index}]", "head", value) for index, value in enumerate(wanted.heads)),
+    ]  # fmt: skip
+    for key, heads in config.causal.listed_heads():
+        for index, pair in enumerate(heads):
+            named += [(f"{key}[{index}]", kind, value) for kind, value in zip(("layer", "head"), pair, strict=True)]
+    for key, kind, value in named:
+        number = facts.num_layers if kind == "layer" else facts.num_heads
+        if number is not None and not 0 <= value < number:
+            raise ConfigError(
+                f"{key}: {kind} {value} is outside 0..{number - 1} for this model ({number} {kind}s)."
+            )
+
+
+def check_knockout(config: Config, key_groups: Sequence[str]) -> None:
+    """Refuse to knock out key groups that the run does not have.
+
+    Raises
+    ------
+    ConfigError
+        Naming the config path and the key groups there are.
+    """
+    wanted = config.causal.knockout.key_groups if config.causal.knockout is not None else []
+    for index, name in enumerate(wanted):
+        if name not in key_groups:
+            raise ConfigError(
+                f"causal.knockout.key_groups[{index}]: {name!r} is no key group of this run; there are "
+                f"{', '.join(key_groups)}."
+            )
 
 
 def check_vocabulary(facts: ModelFacts, sample: EncodedSample) -> None:

@@ -16,16 +16,19 @@ from engine.config import Config
 from engine.encoded_units import read_batches, write_batches
 from engine.encoding import Encoder
 from engine.errors import InputError
-from engine.plan import ModelFacts, PlanTally, check_kept_samples, check_layers, iter_units
+from engine.plan import ModelFacts, PlanTally, check_kept_samples, check_knockout, check_layers, iter_units
 from engine.predictions import Scan, iter_samples, scan_predictions
 from engine.progress import PlanProgress
-from engine.random_vocabulary import WordCensus
+from engine.random_vocabulary import WordCensus, mean_overlap
 from engine.records import ignored_files, input_files, total_bytes
 from engine.rows import RowReader
-from engine.samples import SEGMENTS, EncodedSample, Reject, RowRejected
+from engine.samples import SEGMENTS, Answer, EncodedSample, Reject, RowRejected
 from engine.token_groups import TokenGroups
 from engine.tokenizer import chat_template, load_tokenizer, transcript_layouts
 from engine.transcripts import TranscriptReader
+
+_MAX_OVERLAP = 0.5
+"""Share of words that random vocabularies may have in common before the plan warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class PreparedPlan:
     summary: dict[str, Any]
 
 
-def row_reader(config: Config, answers: Mapping[str, str] | None = None) -> RowReader:
+def row_reader(config: Config, answers: Mapping[str, Answer] | None = None) -> RowReader:
     """Return the reader of a config's rows, which knows the tokenizer's chat template."""
     tokenizer = load_tokenizer(config)
     layouts = transcript_layouts(tokenizer, chat_template(config, tokenizer))
@@ -45,7 +48,7 @@ def row_reader(config: Config, answers: Mapping[str, str] | None = None) -> RowR
 
 
 def prepare_plan(
-    config: Config, facts: ModelFacts, folder: Path, answers: Mapping[str, str] | None = None
+    config: Config, facts: ModelFacts, folder: Path, answers: Mapping[str, Answer] | None = None
 ) -> PreparedPlan:
     """Read, encode and cut the predictions.
 
@@ -87,6 +90,7 @@ def prepare_plan(
         _refuse_nothing(config, tally, rejects, len(scan.rejects))
         check_kept_samples(config, tally.lengths)
         drawn = groups.with_random_groups(censuses, config.statistics.random_groups, config.run.seed)
+        check_knockout(config, drawn.names)
         if censuses:
             progress.start("drawn random vocabularies for", tally.num_samples)
             _add_drawn_groups(folder, tally, groups, drawn, progress)
@@ -96,10 +100,11 @@ def prepare_plan(
         "selection": scan.selection,
         "examples_of_rejects": _examples(rejects),
         "key_groups": list(drawn.names),
+        "is_causal": config.causal.is_on,
         "random_vocabularies": {n: drawn.vocabulary[n] for n in drawn.names if n not in groups.vocabulary
                                 and n in drawn.vocabulary},
-        "warnings": plan_warnings(config, summary),
     }  # fmt: skip
+    summary["warnings"] = plan_warnings(config, summary)
     return PreparedPlan(tally.units, rejects, summary)
 
 
@@ -183,6 +188,12 @@ def plan_warnings(config: Config, summary: Mapping[str, Any]) -> list[str]:
             warnings.append(f"All {number} rows {what} {labels.pop()!r}: this label cannot be told from correctness.")
     if summary["empty_key_groups"]:
         warnings.append(f"No sample has a token of the key group(s) {', '.join(summary['empty_key_groups'])}.")
+    shared = mean_overlap(list(summary["random_vocabularies"].values()))
+    if shared > _MAX_OVERLAP:
+        warnings.append(
+            f"The {len(summary['random_vocabularies'])} random vocabularies share {shared:.0%} of their words: the "
+            f"texts hold too few other words, so that the null of head types has too little spread."
+        )
     differing = summary["samples_by_flag"].get("prompt_differs", 0)
     if differing:
         warnings.append(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config import Config, FieldsSection
 from engine.errors import ConfigError, InputError
-from engine.records import Record, read_records
+from engine.records import read_records
 from engine.rows import RowReader
 from engine.samples import Reject, RowRejected, Sample
 from engine.selection import Selection
@@ -74,6 +74,7 @@ def scan_predictions(config: Config, reader: RowReader, progress: Progress | Non
     selection = Selection(settings, config.run.seed)
     rejects: list[Reject] = []
     usable: list[str] = []
+    filtered: list[tuple[int, int]] = []
     ids = _Ids()
     seen: set[str] = set()
     num_rows = num_bytes = 0
@@ -86,15 +87,20 @@ def scan_predictions(config: Config, reader: RowReader, progress: Progress | Non
         num_rows += 1
         seen.update(map(str, record.values))
         sample_id = reader.sample_id(record)
-        ids.add(sample_id, record)
         try:
             selection.add(record.number, reader.sample(sample_id, record))
             usable.append(sample_id)
         except RowRejected as rejected:
             rejects.append(Reject(sample_id, rejected.stage, rejected.reason, str(rejected)))
+            if rejected.reason == "filtered":
+                filtered.append((len(rejects) - 1, record.number))
+                continue
+        ids.add(sample_id, record.number)
         if progress:
             progress(num_bytes, num_rows, len(rejects))
     _refuse_unknown_fields(config, seen)
+    for place, number in filtered:
+        rejects[place] = replace(rejects[place], sample_id=ids.unlike(rejects[place].sample_id, number))
     _refuse_unusable(config, num_rows, ids, len(usable), rejects)
     chosen = selection.chosen()
     detail = f"Not among the {settings.max_samples} samples drawn with seed {config.run.seed}."
@@ -130,10 +136,17 @@ class _Ids:
         self._first: dict[str, int] = {}
         self.repeated: dict[str, list[int]] = {}
 
-    def add(self, sample_id: str, record: Record) -> None:
-        first = self._first.setdefault(sample_id, record.number)
-        if first != record.number:
-            self.repeated.setdefault(sample_id, [first]).append(record.number)
+    def add(self, sample_id: str, number: int) -> None:
+        first = self._first.setdefault(sample_id, number)
+        if first != number:
+            self.repeated.setdefault(sample_id, [first]).append(number)
+
+    def unlike(self, sample_id: str, number: int) -> str:
+        """Return an id that no other row has: rows that a filter leaves out may repeat the ids of others."""
+        if sample_id in self._first:
+            sample_id = f"{sample_id} (row {number})"
+        self._first[sample_id] = number
+        return sample_id
 
 
 def _refuse_unknown_fields(config: Config, seen: set[str]) -> None:
@@ -144,6 +157,12 @@ def _refuse_unknown_fields(config: Config, seen: set[str]) -> None:
             raise ConfigError(
                 f"predictions.fields.{key}: no record of {config.predictions.path} has a field {name!r}; the records "
                 f"have {', '.join(sorted(seen)[:20])}."
+            )
+    for name in config.predictions.keep:
+        if seen and name not in seen:
+            raise ConfigError(
+                f"predictions.keep: no record of {config.predictions.path} has a field {name!r}; the records have "
+                f"{', '.join(sorted(seen)[:20])}."
             )
 
 
@@ -166,7 +185,8 @@ def _refuse_unusable(config: Config, num_rows: int, ids: _Ids, num_samples: int,
         shown = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         raise InputError(
             f"{path}: none of {num_rows} row(s) has a decision that can be analysed ({shown}). First: "
-            f"{rejects[0].sample_id}: {rejects[0].detail} Check predictions.fields, prompt.source and decision.labels."
+            f"{rejects[0].sample_id}: {rejects[0].detail} Check "
+            f"predictions.fields, predictions.filter, prompt.source and decision.labels."
         )
 
 

@@ -209,13 +209,13 @@ def decision_logits(model: PreTrainedModel, input_ids: torch.Tensor, layouts: Se
     """Return float32 logits of each sequence's decision row, ``[sequence, vocabulary]``, by one packed forward."""
     positions = torch.cat([torch.arange(layout.num_tokens) for layout in layouts]).to(input_ids.device)
     rows = torch.tensor([layout.start + layout.decision for layout in layouts], device=input_ids.device)
-    _forget_longer_inputs(model)
+    forget_longer_inputs(model)
     with torch.inference_mode(), _exact_head(model):
         output = model(input_ids=input_ids[None], position_ids=positions[None], use_cache=False, logits_to_keep=rows)
     return output.logits[0].float()
 
 
-def _forget_longer_inputs(model: PreTrainedModel) -> None:
+def forget_longer_inputs(model: PreTrainedModel) -> None:
     """Reset rotary embeddings that remember the longest input so far, so that no batch depends on earlier ones."""
     for module in model.modules():
         original = getattr(module, "original_inv_freq", None)

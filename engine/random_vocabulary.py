@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -81,6 +82,12 @@ class WordCensus:
             _draw(originals, inside, names, counts, positions, np.random.default_rng([seed, number]))
             for number in range(num_vocabularies)
         ]
+
+
+def mean_overlap(vocabularies: Sequence[Sequence[str]]) -> float:
+    """Return the mean share of words that two vocabularies have in common (Jaccard index), 0 for fewer than two."""
+    pairs = [(set(one), set(other)) for one, other in combinations(vocabularies, 2) if one or other]
+    return sum(len(one & other) / len(one | other) for one, other in pairs) / len(pairs) if pairs else 0.0
 
 
 def _draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,15 @@ import torch
 
 from engine.attention.interface import UnsupportedModelError
 from engine.attention.reductions import sequence_layout
+from engine.attribution import check_norms
+from engine.causal import Explainer
 from engine.config import Config
+from engine.decoder import Decoder
 from engine.errors import ConfigError, RunFailedError
-from engine.generation import Answer, Generator
+from engine.generation import Generator
+from engine.interventions import HeadEdit, heads_edited
 from engine.probe import Probe, decision_logits
-from engine.samples import EncodedSample, Prompt, Reject
+from engine.samples import Answer, EncodedSample, Prompt, Reject
 from engine.tables import Measured, unit_tables
 from engine.tokenizer import chat_template, load_tokenizer
 from engine.tolerances import tolerance
@@ -107,6 +111,7 @@ class Replica:
             self.probe = Probe(self.model, config.statistics.norm_weighted, config.statistics.rollout)
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
+        self._explainer = self._made_explainer() if config.causal.is_on else None
         self.load_seconds = time.perf_counter() - started
         self.dtype = str(self.model.dtype).removeprefix("torch.")
         self.is_checked = False
@@ -149,13 +154,50 @@ class Replica:
         }
         return UnitResult(tables, rejects, facts)
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[Answer]:
-        """Return an answer of this model to each prompt, with its own attention."""
+    @property
+    def explainer(self) -> Explainer:
+        """What explains samples with this model; only where the config's ``causal`` section asks for it."""
+        assert self._explainer is not None
+        return self._explainer
+
+    def _made_explainer(self) -> Explainer:
+        try:
+            decoder = Decoder(self.model)
+            if self.config.causal.attribution is not None:
+                check_norms(decoder)
+        except UnsupportedModelError as error:
+            raise ConfigError(f"causal: {self.config.model.path!r}: {error}.") from None
+        tokenize = None if self.config.causal.patching is None else self._prompt_tokens()
+        return Explainer(decoder, self.config.causal, self.config.cluster.tokens_per_batch, tokenize)
+
+    def _prompt_tokens(self) -> Callable[[str], list[int]]:
+        """Return the tokenisation of rendered prompts, which is that of the encoder."""
+        tokenizer = load_tokenizer(self.config)
+        adds_special_tokens = chat_template(self.config, tokenizer) is None
+
+        def tokenize(prompt: str) -> list[int]:
+            return list(tokenizer(prompt, add_special_tokens=adds_special_tokens, verbose=False)["input_ids"])
+
+        return tokenize
+
+    def generate(self, prompts: Sequence[Prompt], edits: Sequence[HeadEdit] = ()) -> list[Answer]:
+        """Return an answer of this model to each prompt, with its own attention.
+
+        Parameters
+        ----------
+        prompts
+            Rendered prompts.
+        edits
+            Heads that are changed in every step, prompt included.
+        """
         tokenizer = load_tokenizer(self.config)
         has_template = chat_template(self.config, tokenizer) is not None
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         generator = Generator(self.model, tokenizer, self.config.generation, not has_template, context)
-        return generator.answers(prompts)
+        if not edits:
+            return generator.answers(prompts)
+        with heads_edited(Decoder(self.model), edits):
+            return generator.answers(prompts)
 
     def _measure_batch(
         self,

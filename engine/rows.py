@@ -9,12 +9,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from engine.answer_fields import FieldAnswer, field_answer, stated_value
 from engine.config import Config
-from engine.labels import LabelReader, LabelWord, field_value
+from engine.labels import Conclusion, LabelReader, LabelWord
 from engine.records import Record
-from engine.samples import Message, RowRejected, Sample
+from engine.samples import Answer, Message, RowRejected, Sample
 from engine.selection import as_number, refuse_filtered
-from engine.transcripts import TranscriptReader, messages_and_answer
+from engine.transcripts import TranscriptReader, has_role_line, messages_and_answer
 
 _MISSING = (None, "")
 _MAX_STATED = 200
@@ -35,13 +36,13 @@ class RowReader:
     """
 
     def __init__(
-        self, config: Config, transcripts: TranscriptReader | None = None, answers: Mapping[str, str] | None = None
+        self, config: Config, transcripts: TranscriptReader | None = None, answers: Mapping[str, Answer] | None = None
     ):
         self.config = config
         self.fields = config.predictions.fields
         self.transcripts = transcripts or TranscriptReader()
         self.answers = answers or {}
-        self.labels = LabelReader(config.decision.labels, config.decision.field)
+        self.labels = LabelReader(config.decision.labels, config.decision.negations)
 
     def sample_id(self, record: Record) -> str:
         """Return the configured id, or cluster and year, or the row's number."""
@@ -67,11 +68,16 @@ class RowReader:
         messages, response, prompt = self.conversation(record)
         flags: tuple[str, ...] = ()
         if not response.strip():
-            response, flags = self._generated(sample_id), ("generated_answer",)
+            response, flags = self._generated(sample_id)
+        elif prompt is not None and has_role_line(messages, response):
+            flags = ("role_lines_inside",)
         values = record.values
         raw = _text(values.get(self.fields.predicted))
-        label, source, remarks = self._label(raw, response)
-        word = self._decision_word(response, label)
+        field = self.config.decision.field
+        said = field_answer(response, field, self.labels) if field else None
+        concluded = None if said else self.labels.conclusion(response)
+        label, source, remarks = self._label(raw, response, said, concluded)
+        word = self._decision_word(response, label, said, concluded)
         flags += remarks if word.label == label else (*remarks, "contradiction")
         actual_text = _text(values.get(self.fields.actual))
         actual = self.labels.exact(actual_text) if actual_text else None
@@ -118,21 +124,21 @@ class RowReader:
             if "\r\n" in transcript and "\n" not in transcript.replace("\r\n", ""):
                 transcript = transcript.replace("\r\n", "\n")  # a file's line ends, not the model's
             messages, response = self.transcripts.split(transcript)
-            recorded = transcript[: len(transcript) - len(response)] if transcript.endswith(response) else None
+            recorded = transcript[: transcript.rfind(response)] if response else None
         elif source == "messages":
             messages, response = messages_and_answer(values.get(self.fields.messages), self.fields.messages)
         else:
             prompt = self._required_text(values, self.fields.prompt)
-            response = _text(values.get(self.fields.response)) or ""
-            system = _text(values.get(self.fields.system))
+            response = _plain(values.get(self.fields.response), self.fields.response) or ""
+            system = _plain(values.get(self.fields.system), self.fields.system)
             messages = ((Message("system", system),) if system else ()) + (Message("user", prompt),)
         system = self.config.prompt.system
         if system is not None:
             messages, recorded = (Message("system", system), *(m for m in messages if m.role != "system")), None
         return messages, response, recorded
 
-    def _generated(self, sample_id: str) -> str:
-        """Return the answer that was generated for a row without one.
+    def _generated(self, sample_id: str) -> tuple[str, tuple[str, ...]]:
+        """Return the answer that was generated for a row without one, and its flags.
 
         Raises
         ------
@@ -144,9 +150,9 @@ class RowReader:
         answer = self.answers.get(sample_id)
         if answer is None:
             raise RowRejected("read", "awaits_generation", "The record holds no answer; collect generates one.")
-        if not answer.strip():
+        if not answer.text.strip():
             raise RowRejected("read", "no_response", "The model generated an empty answer.")
-        return answer
+        return answer.text, ("generated_answer", "cut_answer") if answer.is_cut else ("generated_answer",)
 
     def _kept(self, values: Mapping[str, Any]) -> dict[str, str | float | None]:
         """Return the fields of ``predictions.keep``."""
@@ -156,7 +162,7 @@ class RowReader:
         }
 
     def _required_text(self, values: Mapping[str, Any], name: str) -> str:
-        text = _text(values.get(name))
+        text = _plain(values.get(name), name)
         if text is None or not text.strip():
             known = ", ".join(sorted(str(key) for key in values)[:20])
             hint = ""
@@ -169,7 +175,9 @@ class RowReader:
             )
         return text
 
-    def _label(self, raw: str | None, response: str) -> tuple[str, str, tuple[str, ...]]:
+    def _label(
+        self, raw: str | None, response: str, said: FieldAnswer | None, concluded: Conclusion | None
+    ) -> tuple[str, str, tuple[str, ...]]:
         """Return label, source and flags by the first rule that gives a label: record, JSON, repaired JSON, prose."""
         if raw:
             label = self.labels.exact(raw)
@@ -178,47 +186,59 @@ class RowReader:
             hedge = self.labels.single(raw)
             if hedge:
                 return hedge.label, "field", ("hedged_label",)
-        found = self.labels.from_json(response)
-        if found is None:
-            span = self.labels.field_span(response)
-            found = (response[span[0] : span[1]], "repaired_json") if span else None
-        if found:
-            value, source = found
-            word = self.labels.single(value)
-            if word:
-                return word.label, source, () if self.labels.exact(value) else ("hedged_label",)
-            reason = "template_echo" if self.labels.is_template(value) else "no_label"
-            reason = "ambiguous_label" if reason == "no_label" and self.labels.is_ambiguous(value) else reason
-            raise RowRejected("label", reason, f"The answer's {self.labels.field!r} is {value[:120]!r}.")
-        concluded = self.labels.conclusion(response)
+        if said:
+            if said.word:
+                is_exact = self.labels.exact(said.text)
+                return said.word.label, said.source, () if is_exact else ("hedged_label",)
+            raise RowRejected(
+                "label", said.reason, f"The answer's {self.config.decision.field!r} is {said.text[:120]!r}."
+            )
         if concluded:
-            return concluded.label, "response_text", ()
+            flags = () if concluded.is_unanimous else ("prose_disagrees",)
+            return concluded.word.label, "response_text", flags
         if raw and self.labels.is_template(raw):
             raise RowRejected("label", "template_echo", f"The recorded label is the template itself: {raw!r}.")
-        raise RowRejected("label", "no_label", f"Neither the record ({raw!r}) nor the answer names one of the labels.")
+        reason = self.labels.why_none(raw) if raw else "no_label"
+        raise RowRejected("label", reason, f"Neither the record ({raw!r}) nor the answer names one of the labels.")
 
-    def _decision_word(self, response: str, label: str) -> LabelWord:
+    def _decision_word(
+        self, response: str, label: str, said: FieldAnswer | None, concluded: Conclusion | None
+    ) -> LabelWord:
         """Return the label word whose first distinguishing token is the decision.
 
-        The word in the value of the field, where the answer has one (its last occurrence); otherwise the word of the
-        conclusion, or the last word of the recorded label in the answer.
+        The word in the value of the field, where the answer has one; otherwise the word of the conclusion, or the last
+        word of the recorded label in the answer.
         """
-        locate, field = self.config.decision.locate, self.labels.field
-        span = self.labels.field_span(response) if locate in ("auto", "field") else None
-        if span:
-            words = self.labels.words(response, *span)
-            if len({word.label for word in words}) == 1:
-                return words[-1]
-            raise RowRejected("label", "no_decision", f"The answer's {field!r} does not name one label.")
+        locate, field = self.config.decision.locate, self.config.decision.field
+        if said and locate in ("auto", "field"):
+            if said.word:
+                return said.word
+            reason = "template_echo" if said.reason == "template_echo" else "no_decision"
+            raise RowRejected("label", reason, f"The answer's {field!r} is {said.text[:120]!r}, which names no label.")
         if locate == "field":
             raise RowRejected("label", "no_decision", f"The answer has no {field!r}.")
-        concluded = self.labels.conclusion(response)
-        if concluded and concluded.label == label:
-            return concluded
+        if concluded and concluded.word.label == label:
+            return concluded.word
         words = [word for word in self.labels.words(response) if word.label == label]
         if not words:
             raise RowRejected("label", "no_decision", f"The answer never says {label!r}.")
         return words[-1]
+
+
+def _plain(value: Any, name: str) -> str | None:
+    """Return a prompt or an answer as text.
+
+    Raises
+    ------
+    RowRejected
+        When it is a list or an object: its printed form is not what the model saw or said.
+    """
+    if isinstance(value, Mapping | list | tuple):
+        raise RowRejected(
+            "read", "not_text", f"The field {name!r} holds {type(value).__name__}, not text. For chat messages set "
+            f"prompt.source=messages."
+        )  # fmt: skip
+    return _text(value)
 
 
 def _text(value: Any) -> str | None:
@@ -238,7 +258,7 @@ def _stated(recorded: Any, response: str, field: str | None) -> str | None:
     text = _text(recorded)
     if text and text.strip().casefold() != "error":
         return text
-    value = field_value(response, field) if field else None
+    value = stated_value(response, field) if field else None
     return text if value is None or "/" in value else value[:_MAX_STATED]
 
 

@@ -21,6 +21,7 @@ from engine.config import Config
 from engine.config_file import load_config
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, ConfigError, RunFailedError, UserError
 from engine.lease import RunLease
+from engine.samples import Answer
 from engine.schema import samples_schema
 from engine.store import RunStore
 
@@ -147,7 +148,7 @@ def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> 
     facts, warning = read_model_facts(config, needs_model=options.stage != "plan")
     if warning:
         print(f"Warning: {warning}", file=sys.stderr)
-    answers: dict[str, str] = {}
+    answers: dict[str, Answer] = {}
     generates = config.generation.enabled and options.stage != "plan"  # a dry run loads no weights
     if generates:
         from engine.generated import generate_answers
@@ -174,7 +175,11 @@ def _set_earlier_run_aside(store: RunStore, options: argparse.Namespace) -> None
 
 
 def _described(summary: dict[str, int]) -> str:
-    return f"{summary['samples']} samples and {summary['rejects']} rejects in {summary['units']} units"
+    measured = f"{summary['samples']} samples and {summary['rejects']} rejects in {summary['units']} units"
+    if "causal_units" not in summary:
+        return measured
+    rejects = f" and {summary['causal_rejects']} rejects" if summary["causal_rejects"] else ""
+    return f"{measured}; {summary['causal_samples']} samples{rejects} explained in {summary['causal_units']} units"
 
 
 @contextmanager

@@ -30,6 +30,24 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated answer.
+
+    Attributes
+    ----------
+    num_tokens
+        Generated tokens, without the one that ends the turn.
+    is_cut
+        Whether ``generation.max_new_tokens`` ended it.
+    """
+
+    sample_id: str
+    text: str
+    num_tokens: int
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A recorded prediction, before tokenisation.
 

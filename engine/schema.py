@@ -54,7 +54,8 @@ LABEL_SOURCES = ("field", "json", "repaired_json", "response_text")
 REJECT_STAGES = ("read", "label", "encode", "measure", "causal")
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, unit: str = "", span: str = "") -> pa.Field:
+def column(name: str, kind: pa.DataType, description: str, *, unit: str = "", span: str = "") -> pa.Field:
+    """Return a field that explains itself."""
     metadata = {"description": description}
     if unit:
         metadata["unit"] = unit
@@ -63,19 +64,20 @@ def _field(name: str, kind: pa.DataType, description: str, *, unit: str = "", sp
     return pa.field(name, kind, metadata=metadata)
 
 
-def _list_of(kind: pa.DataType) -> pa.DataType:
+def list_of(kind: pa.DataType) -> pa.DataType:
     """Return a list type whose items are named as Parquet names them, so that schemas survive a round trip."""
     return pa.list_(pa.field("element", kind))
 
 
-def _schema(table: str, grain: str, fields: Iterable[pa.Field]) -> pa.Schema:
+def described_schema(table: str, grain: str, fields: Iterable[pa.Field]) -> pa.Schema:
+    """Return the schema of a table with its grain."""
     metadata = {"headledger_table": table, "headledger_schema_version": str(SCHEMA_VERSION), "grain": grain}
     return pa.schema(list(fields), metadata=metadata)
 
 
-SAMPLE_ID = _field("sample_id", pa.string(), "Identifier of the prediction, unique in a run")
-LAYER = _field("layer", pa.int32(), "Decoder layer, counted from 0", span="0..num_layers-1")
-HEAD = _field("head", pa.int32(), "Query head, counted from 0", span="0..num_heads-1")
+SAMPLE_ID = column("sample_id", pa.string(), "Identifier of the prediction, unique in a run")
+LAYER = column("layer", pa.int32(), "Decoder layer, counted from 0", span="0..num_layers-1")
+HEAD = column("head", pa.int32(), "Query head, counted from 0", span="0..num_heads-1")
 
 
 def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = None) -> pa.Schema:
@@ -89,48 +91,48 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
         Fields of ``predictions.keep`` and whether each is ``text`` or a ``number``; each adds ``field_<name>``.
     """
     kinds = {"text": pa.string(), "number": pa.float64()}
-    return _schema(
+    return described_schema(
         "samples",
         "one row per sample",
         [
             SAMPLE_ID,
-            _field(
+            column(
                 "cluster",
                 pa.string(),
                 "Unit of independence (the company); rows of one cluster are correlated",
             ),
-            _field("year", pa.int32(), "Year of the prediction", unit="year"),
-            _field("actual_label", pa.string(), "What happened, normalised to the configured labels"),
-            _field("predicted_label", pa.string(), "What the model said, normalised to the configured labels"),
-            _field("raw_predicted_label", pa.string(), "What the model said, as recorded"),
-            _field("label_source", pa.string(), "Where the label was read", span="|".join(LABEL_SOURCES)),
-            _field("is_correct", pa.bool_(), "predicted_label equals actual_label; null when either is unknown"),
-            _field("certainty", pa.string(), "The model's stated certainty, as recorded"),
-            _field("magnitude", pa.string(), "The model's stated magnitude, as recorded"),
-            _field("num_tokens", pa.int32(), "Prompt and answer tokens", unit="tokens", span="1.."),
-            _field("num_prompt_tokens", pa.int32(), "Tokens before the answer", unit="tokens"),
-            _field("decision_position", pa.int32(), "Row that predicts the label's first distinguishing token"),
-            _field("decision_token", pa.string(), "That distinguishing token's text, as recorded"),
-            _field(
+            column("year", pa.int32(), "Year of the prediction", unit="year"),
+            column("actual_label", pa.string(), "What happened, normalised to the configured labels"),
+            column("predicted_label", pa.string(), "What the model said, normalised to the configured labels"),
+            column("raw_predicted_label", pa.string(), "What the model said, as recorded"),
+            column("label_source", pa.string(), "Where the label was read", span="|".join(LABEL_SOURCES)),
+            column("is_correct", pa.bool_(), "predicted_label equals actual_label; null when either is unknown"),
+            column("certainty", pa.string(), "The model's stated certainty, as recorded"),
+            column("magnitude", pa.string(), "The model's stated magnitude, as recorded"),
+            column("num_tokens", pa.int32(), "Prompt and answer tokens", unit="tokens", span="1.."),
+            column("num_prompt_tokens", pa.int32(), "Tokens before the answer", unit="tokens"),
+            column("decision_position", pa.int32(), "Row that predicts the label's first distinguishing token"),
+            column("decision_token", pa.string(), "That distinguishing token's text, as recorded"),
+            column(
                 "decision_char_start",
                 pa.int32(),
                 "Its first character in the text the model saw (plan/encoded)",
             ),
-            _field("decision_char_end", pa.int32(), "One past its last character in the text the model saw"),
-            _field("flags", _list_of(pa.string()), "Remarks of the reader, such as hedged_label"),
-            _field(
+            column("decision_char_end", pa.int32(), "One past its last character in the text the model saw"),
+            column("flags", list_of(pa.string()), "Remarks of the reader, such as hedged_label"),
+            column(
                 "logit_difference",
                 pa.float32(),
                 "logit(contrast[0]) - logit(contrast[1]) of the distinguishing tokens at the decision row",
                 unit="nats",
             ),
-            _field(
+            column(
                 "contrast_probability",
                 pa.float32(),
                 "Two-way softmax probability of contrast[0] at the decision row",
                 span="0..1",
             ),
-            _field(
+            column(
                 "label_surprisal",
                 pa.float32(),
                 "-ln p(recorded decision token) over the full vocabulary",
@@ -138,7 +140,7 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
                 span="0..",
             ),
             *(
-                _field(
+                column(
                     f"{COUNT_PREFIX}{name}",
                     pa.int32(),
                     f"Tokens of key group {name}",
@@ -148,7 +150,7 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
                 for name in key_groups
             ),
             *(
-                _field(f"{KEPT_PREFIX}{name}", kinds[kind], f"The record's field {name} (predictions.keep)")
+                column(f"{KEPT_PREFIX}{name}", kinds[kind], f"The record's field {name} (predictions.keep)")
                 for name, kind in (kept or {}).items()
             ),
         ],
@@ -161,15 +163,15 @@ def baselines_schema(key_groups: Sequence[str]) -> pa.Schema:
     ``layer`` is null when all layers see the same keys, and set where sliding windows differ between layers.
     """
     names = [*key_groups, "duplicate", "induction"]
-    return _schema(
+    return described_schema(
         "baselines",
         "one row per sample, query group and, where layers see different keys, layer",
         [
             SAMPLE_ID,
-            _field("query_group", pa.string(), "Set of query rows"),
-            _field("layer", pa.int32(), "Layer, or null when all layers see the same keys"),
+            column("query_group", pa.string(), "Set of query rows"),
+            column("layer", pa.int32(), "Layer, or null when all layers see the same keys"),
             *(
-                _field(
+                column(
                     f"{BASELINE_PREFIX}{name}",
                     pa.float32(),
                     f"Mean share of visible keys that belong to {name}",
@@ -211,111 +213,111 @@ def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False) ->
     norm_weighted
         Whether ``norm_mass_<key group>`` (Kobayashi et al. 2020) is kept too.
     """
-    fields = [SAMPLE_ID, _field("query_group", pa.string(), "Set of query rows"), LAYER, HEAD]
+    fields = [SAMPLE_ID, column("query_group", pa.string(), "Set of query rows"), LAYER, HEAD]
     for name in BASE_STATISTICS:
         text, unit, span = _STATISTIC_DOCS[name]
-        fields.append(_field(name, pa.float32(), text, unit=unit, span=span))
+        fields.append(column(name, pa.float32(), text, unit=unit, span=span))
     for name in key_groups:
         text = f"Mean over rows of the summed weight on key group {name}"
-        fields.append(_field(f"{MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
+        fields.append(column(f"{MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
     if norm_weighted:
         for name in key_groups:
             text = f"As mass_{name}, weights times the norm of the value's contribution (Kobayashi et al. 2020)"
-            fields.append(_field(f"{NORM_MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
-    return _schema("head_stats", "one row per sample, query group, layer and head", fields)
+            fields.append(column(f"{NORM_MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
+    return described_schema("head_stats", "one row per sample, query group, layer and head", fields)
 
 
-TOKENS_SCHEMA = _schema(
+TOKENS_SCHEMA = described_schema(
     "tokens",
     "one row per sample and position",
     [
         SAMPLE_ID,
-        _field("position", pa.int32(), "Token position, counted from 0"),
-        _field("token", pa.string(), "Text of the token"),
-        _field("char_start", pa.int32(), "First character in the text the model saw (plan/encoded)"),
-        _field("char_end", pa.int32(), "One past the last character"),
-        _field("segment", pa.string(), "Chat segment, or template for the tokens between segments"),
+        column("position", pa.int32(), "Token position, counted from 0"),
+        column("token", pa.string(), "Text of the token"),
+        column("char_start", pa.int32(), "First character in the text the model saw (plan/encoded)"),
+        column("char_end", pa.int32(), "One past the last character"),
+        column("segment", pa.string(), "Chat segment, or template for the tokens between segments"),
     ],
 )
 
-DECISION_TOP_KEYS_SCHEMA = _schema(
+DECISION_TOP_KEYS_SCHEMA = described_schema(
     "decision_top_keys",
     "one row per sample, layer, head and rank",
     [
         SAMPLE_ID,
         LAYER,
         HEAD,
-        _field("rank", pa.int32(), "0 is the key that the decision row weighs most"),
-        _field("key_position", pa.int32(), "Token position of that key"),
-        _field("token", pa.string(), "Its text"),
-        _field("weight", pa.float32(), "Its weight in the decision row", span="0..1"),
+        column("rank", pa.int32(), "0 is the key that the decision row weighs most"),
+        column("key_position", pa.int32(), "Token position of that key"),
+        column("token", pa.string(), "Its text"),
+        column("weight", pa.float32(), "Its weight in the decision row", span="0..1"),
     ],
 )
 
-SPAN_MASS_SCHEMA = _schema(
+SPAN_MASS_SCHEMA = described_schema(
     "span_mass",
     "one row per sample, span, layer and head",
     [
         SAMPLE_ID,
-        _field("kind", pa.string(), "What the span is", span="|".join(SPAN_NAMES)),
-        _field("span", pa.string(), "Name of the line item, or the period, as the statement in the prompt says it"),
+        column("kind", pa.string(), "What the span is", span="|".join(SPAN_NAMES)),
+        column("span", pa.string(), "Name of the line item, or the period, as the statement in the prompt says it"),
         LAYER,
         HEAD,
-        _field("num_tokens", pa.int32(), "Tokens of the span: a line item's label and values, a period's cells"),
-        _field("mass", pa.float32(), "Summed weight that the decision row puts on the span", span="0..1"),
-        _field("baseline", pa.float32(), "What uniform attention of the decision row would put there", span="0..1"),
+        column("num_tokens", pa.int32(), "Tokens of the span: a line item's label and values, a period's cells"),
+        column("mass", pa.float32(), "Summed weight that the decision row puts on the span", span="0..1"),
+        column("baseline", pa.float32(), "What uniform attention of the decision row would put there", span="0..1"),
     ],
 )
 
-PATTERNS_SCHEMA = _schema(
+PATTERNS_SCHEMA = described_schema(
     "patterns",
     "one row per sample, layer and head named in the config",
     [
         SAMPLE_ID,
         LAYER,
         HEAD,
-        _field("num_tokens", pa.int32(), "Rows and columns of the pattern", unit="tokens"),
-        _field("pattern", _list_of(pa.float16()), "Weights row by row, each up to its own position", span="0..1"),
+        column("num_tokens", pa.int32(), "Rows and columns of the pattern", unit="tokens"),
+        column("pattern", list_of(pa.float16()), "Weights row by row, each up to its own position", span="0..1"),
     ],
 )
 
-DECISION_ROWS_SCHEMA = _schema(
+DECISION_ROWS_SCHEMA = described_schema(
     "decision_rows",
     "one row per sample and layer",
     [
         SAMPLE_ID,
         LAYER,
-        _field(
-            "pattern", _list_of(pa.float32()), "Decision row averaged over heads, up to its own position", span="0..1"
+        column(
+            "pattern", list_of(pa.float32()), "Decision row averaged over heads, up to its own position", span="0..1"
         ),
-        _field(
+        column(
             "rollout",
-            _list_of(pa.float32()),
+            list_of(pa.float32()),
             "Rollout of the decision row (Abnar & Zuidema 2020), last layer only, null elsewhere",
             span="0..1",
         ),
     ],
 )
 
-DECISION_HEAD_ROWS_SCHEMA = _schema(
+DECISION_HEAD_ROWS_SCHEMA = described_schema(
     "decision_head_rows",
     "one row per layer and head of the samples named in the config",
     [
         SAMPLE_ID,
         LAYER,
         HEAD,
-        _field("pattern", _list_of(pa.float32()), "Decision row of the head, up to its own position", span="0..1"),
+        column("pattern", list_of(pa.float32()), "Decision row of the head, up to its own position", span="0..1"),
     ],
 )
 
-REJECTS_SCHEMA = _schema(
+REJECTS_SCHEMA = described_schema(
     "rejects",
     "one row per sample that is in no committed unit",
     [
         SAMPLE_ID,
-        _field("stage", pa.string(), "Where it was turned away", span="|".join(REJECT_STAGES)),
-        _field("reason", pa.string(), "Why, as a short fixed word"),
-        _field("detail", pa.string(), "Why, in words"),
+        column("stage", pa.string(), "Where it was turned away", span="|".join(REJECT_STAGES)),
+        column("reason", pa.string(), "Why, as a short fixed word"),
+        column("detail", pa.string(), "Why, in words"),
     ],
 )
 

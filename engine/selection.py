@@ -25,10 +25,12 @@ def refuse_filtered(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> Non
         Reason ``filtered``, naming the field, its value and what is kept.
     """
     for name, allowed in wanted.items():
-        if name not in values:
+        if name not in values and not (isinstance(allowed, Mapping) and set(allowed) == {"not"}):
             raise RowRejected("read", "filtered", f"The row has no field {name!r}, which predictions.filter names.")
-        if not _is_kept(values[name], allowed):
-            raise RowRejected("read", "filtered", f"{name} is {values[name]!r}, predictions.filter keeps {allowed!r}.")
+        if not _is_kept(values.get(name), allowed):
+            raise RowRejected(
+                "read", "filtered", f"{name} is {values.get(name)!r}, predictions.filter keeps {allowed!r}."
+            )
 
 
 def _is_kept(value: Any, allowed: Any) -> bool:

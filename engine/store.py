@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from engine.atomic_files import file_facts, replace_file, replacing, sha256, sync_folder, write_table
 from engine.errors import RunFailedError
 from engine.samples import Reject
 from engine.schema import REJECTS_SCHEMA, SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
+CAUSAL_PLAN = "plan/causal.json"
 _STOP = ".stop"
 
 
@@ -61,6 +61,11 @@ class RunStore:
         """The ledger of generated answers, inside this run directory."""
         return RunStore(self.root / "generation")
 
+    @property
+    def preparation(self) -> RunStore:
+        """The ledger of what causal units need of all samples, inside this run directory."""
+        return RunStore(self.root / "causal")
+
     # ---------------------------------------------------------------- plan
 
     def start(self) -> None:
@@ -91,6 +96,8 @@ class RunStore:
     ) -> None:
         """Make a folder of encoded units the plan of a run that holds no committed unit; ``plan.json`` comes last."""
         (self.root / "plan.json").unlink(missing_ok=True)
+        (self.root / CAUSAL_PLAN).unlink(missing_ok=True)
+        shutil.rmtree(self.preparation.root, ignore_errors=True)
         shutil.rmtree(self.encoded, ignore_errors=True)
         self.start()
         self.encoded.rmdir()
@@ -101,7 +108,7 @@ class RunStore:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the run directory atomically."""
-        _replace(self.root / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        replace_file(self.root / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
         """Return a JSON file of the run directory, or None when it is not there."""
@@ -113,16 +120,16 @@ class RunStore:
     def write_lines(self, name: str, lines: Iterable[str]) -> None:
         """Write a text file of the run directory line by line, atomically."""
         path = self.root / name
-        with _replacing(path) as stream:
+        with replacing(path) as stream:
             stream.writelines(f"{line}\n".encode("utf-8", "backslashreplace") for line in lines)
 
     def write_text(self, name: str, content: str) -> None:
         """Write a text file of the run directory atomically."""
-        _replace(self.root / name, content.encode())
+        replace_file(self.root / name, content.encode())
 
     def write_run_yaml(self, content: dict[str, Any]) -> None:
         """Write ``run.yaml`` atomically."""
-        _replace(self.root / "run.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+        replace_file(self.root / "run.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
 
     def read_run_yaml(self) -> dict[str, Any] | None:
         """Return ``run.yaml``, or None when it is not there."""
@@ -136,11 +143,29 @@ class RunStore:
         plan = self.read_json("plan/units.json") or []
         return [PlannedUnit(unit["name"], unit["sample_ids"]) for unit in plan]
 
+    def causal_units(self) -> list[PlannedUnit]:
+        """Return the causal units in order, or none when they are not planned."""
+        plan = self.read_json(CAUSAL_PLAN) or {"units": []}
+        return [PlannedUnit(unit["name"], unit["sample_ids"]) for unit in plan["units"]]
+
+    def plan_table_path(self, name: str) -> Path:
+        """Return where a table of the plan lies."""
+        return self.root / "plan" / f"{name}.parquet"
+
+    def write_plan_table(self, name: str, table: pa.Table) -> None:
+        """Write a table of the plan atomically."""
+        write_table(self.plan_table_path(name), table)
+
+    def plan_table_digest(self, name: str) -> str:
+        """Return the checksum of a table of the plan, empty when it is not there."""
+        path = self.plan_table_path(name)
+        return sha256(path) if path.is_file() else ""
+
     def write_rejects(self, path: Path, rejects: Iterable[Reject]) -> None:
         """Write a ``rejects`` table."""
         table = pa.Table.from_pylist([reject.as_row() for reject in rejects], schema=REJECTS_SCHEMA)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_table(path, table)
+        write_table(path, table)
 
     # ---------------------------------------------------------------- commit
 
@@ -163,7 +188,7 @@ class RunStore:
         folder.mkdir(parents=True)
         try:
             for name, table in tables.items():
-                _write_table(folder / f"{name}.parquet", table)
+                write_table(folder / f"{name}.parquet", table)
             self.write_rejects(folder / "rejects.parquet", rejects)
             manifest = {
                 "unit": unit,
@@ -171,11 +196,11 @@ class RunStore:
                 "attempt": folder.name,
                 "sample_ids": list(sample_ids),
                 "rejected_ids": [reject.sample_id for reject in rejects],
-                "files": {file.name: _file_facts(file) for file in sorted(folder.glob("*.parquet"))},
+                "files": {file.name: file_facts(file) for file in sorted(folder.glob("*.parquet"))},
                 "facts": facts,
             }
-            _replace(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-            _sync_folder(folder)
+            replace_file(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+            sync_folder(folder)
             target = self.shards / unit
             try:
                 folder.rename(target)
@@ -184,7 +209,7 @@ class RunStore:
                 if committed is not None and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return committed
                 raise
-            _sync_folder(self.shards)
+            sync_folder(self.shards)
             return manifest
         except OSError as error:
             raise RunFailedError(
@@ -227,19 +252,19 @@ class RunStore:
             file = self.shards / unit.name / name
             if not file.is_file():
                 return f"{unit.name}: {name} is missing"
-            if file.stat().st_size != facts["bytes"] or _sha256(file) != facts["sha256"]:
+            if file.stat().st_size != facts["bytes"] or sha256(file) != facts["sha256"]:
                 return f"{unit.name}: {name} is damaged (its checksum differs)"
         return ""
 
     # ---------------------------------------------------------------- verify and publish
 
     def verify(self) -> dict[str, int]:
-        """Check that every input id is in exactly one committed unit or in the rejects.
+        """Check that every input id is in exactly one committed unit of each kind or in the rejects.
 
         Returns
         -------
         dict
-            Numbers of units, samples and rejects.
+            Numbers of units, samples and rejects, and of causal units, samples and rejects where there are any.
 
         Raises
         ------
@@ -252,8 +277,10 @@ class RunStore:
             raise RunFailedError(
                 f"{self.root}: holds no plan, so there is nothing to verify; run --stage collect first."
             )
-        problems = [problem for unit in planned if (problem := self.damage(unit))]
-        known = {unit.name for unit in planned}
+        causal = self.causal_units()
+        problems = [problem for unit in (*planned, *causal) if (problem := self.damage(unit))]
+        problems += self._damage_of_causal_plan(plan)
+        known = {unit.name for unit in (*planned, *causal)}
         problems += [
             f"{folder.name}: is not in the plan" for folder in self._shard_folders() if folder.name not in known
         ]
@@ -270,10 +297,42 @@ class RunStore:
                 f"{self.root}: {plan['num_rows']} input rows, but {len(ids)} ids in units and rejects "
                 f"({len(twice)} of them held twice)."
             )
-        return {
+        summary = {
             "units": len(planned),
             "samples": sum(len(manifest["sample_ids"]) for manifest in manifests),
             "rejects": len(early) + sum(len(manifest["rejected_ids"]) for manifest in manifests),
+        }
+        return summary | self._verified_causal(causal, manifests)
+
+    def _damage_of_causal_plan(self, plan: dict[str, Any]) -> list[str]:
+        """Return what is wrong with what causal units share."""
+        found = self.read_json(CAUSAL_PLAN)
+        if found is None:
+            return [f"{CAUSAL_PLAN}: is missing"] if plan.get("is_causal") else []
+        return [
+            f"plan/{name}.parquet: is missing or damaged (its checksum differs)"
+            for name, digest in found["fingerprints"].items()
+            if self.plan_table_digest(name) != digest
+        ]
+
+    def _verified_causal(
+        self, causal: Sequence[PlannedUnit], measured: Sequence[dict[str, Any]]
+    ) -> dict[str, int]:  # fmt: skip
+        """Return the numbers of causal units after checking that each id is measured and in one of them only."""
+        if not causal:
+            return {}
+        manifests = [self.manifest(unit.name) or {} for unit in causal]
+        ids = Counter(i for manifest in manifests for i in (*manifest["sample_ids"], *manifest["rejected_ids"]))
+        known = {sample_id for manifest in measured for sample_id in manifest["sample_ids"]}
+        wrong = [sample_id for sample_id, count in ids.items() if count > 1 or sample_id not in known]
+        if wrong:
+            raise RunFailedError(
+                f"{self.root}: {len(wrong)} id(s) are in two causal units or were not measured, such as {wrong[0]!r}."
+            )
+        return {
+            "causal_units": len(causal),
+            "causal_samples": sum(len(manifest["sample_ids"]) for manifest in manifests),
+            "causal_rejects": sum(len(manifest["rejected_ids"]) for manifest in manifests),
         }
 
     def _shard_folders(self) -> list[Path]:
@@ -282,10 +341,10 @@ class RunStore:
     def publish(self, summary: dict[str, Any]) -> None:
         """Merge the rejects and write ``_SUCCESS``, after verification only."""
         paths = [self.root / "plan" / "rejects.parquet"]
-        paths += [self.shards / unit.name / "rejects.parquet" for unit in self.planned_units()]
+        paths += [self.shards / unit.name / "rejects.parquet" for unit in (*self.planned_units(), *self.causal_units())]
         merged = pa.concat_tables([pq.read_table(path) for path in paths]).cast(REJECTS_SCHEMA)
-        _write_table(self.root / "rejects.parquet", merged)
-        _replace(self.root / SUCCESS, (json.dumps(summary) + "\n").encode())
+        write_table(self.root / "rejects.parquet", merged)
+        replace_file(self.root / SUCCESS, (json.dumps(summary) + "\n").encode())
 
     def first_reject(self) -> str:
         """Return the detail of the first sample that was rejected in a unit, for a message."""
@@ -326,53 +385,3 @@ class RunStore:
             number += 1
         self.root.rename(target)
         return target
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        pq.write_table(table, temporary, compression="zstd")
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with _replacing(path) as stream:
-        stream.write(content)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a stream whose content replaces a file once it is complete and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _file_facts(file: Path) -> dict[str, Any]:
-    return {"rows": pq.read_metadata(file).num_rows, "bytes": file.stat().st_size, "sha256": _sha256(file)}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

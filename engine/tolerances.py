@@ -29,6 +29,9 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("distance", "float16"): Tolerance(1e-2, 1e-1, "against eager patterns, whose scores have 11 bits of mantissa"),
     ("logits", "float32"): Tolerance(1e-4, 1e-4, "another order of float32 sums in every layer"),
     ("logits", "bfloat16"): Tolerance(5e-2, 5e-2, "8 bits of mantissa in every activation between layers"),
+    ("attribution sum", "float32"): Tolerance(1e-5, 1e-5, "sums of the residual stream, relative to the parts' sizes"),
+    ("attribution sum", "bfloat16"): Tolerance(2e-2, 2e-2, "every sum of the residual stream keeps 8 bits of mantissa"),
+    ("attribution sum", "float16"): Tolerance(3e-3, 3e-3, "every sum of the residual stream keeps 11 bits of mantissa"),
     ("logits", "float16"): Tolerance(1e-2, 1e-2, "11 bits of mantissa in every activation between layers"),
 }
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.samples import Message, RowRejected
 
 _ROLE_LINE = re.compile(r"^(system|user|assistant|model)[ \t]*\r?$", re.MULTILINE)
-_ROLES = {"model": "assistant", "human": "user"}
+_ROLES = {"model": "assistant", "gpt": "assistant", "bot": "assistant", "ai": "assistant", "human": "user"}
 """Other names of the roles."""
 _KEPT_TOKENS = (
     re.compile(r"<\|im_start\|>\s*(\w+)\r?\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
@@ -19,6 +20,10 @@ _KEPT_TOKENS = (
     re.compile(r"<start_of_turn>\s*(\w+)\r?\n(.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
 )
 """Chat markup of Qwen (ChatML), Llama 3 and Gemma, for transcripts whose special tokens were kept."""
+
+
+_ENDS = re.compile(r"(?:<\|endoftext\|>|<\|end_of_text\|>|<\|eot_id\|>|<eos>|</s>)\s*\Z")
+"""Tokens that end a text, kept at the end of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,21 @@ def split_transcript(transcript: str) -> tuple[tuple[Message, ...], str]:
 def _kept_turns(transcript: str) -> tuple[tuple[Message, ...], str] | None:
     """Return the conversation and the answer of a transcript whose special tokens are among the known ones."""
     for markup in _KEPT_TOKENS:
-        turns = [Message(_ROLES.get(m.group(1), m.group(1)), m.group(2)) for m in markup.finditer(transcript)]
+        turns = [
+            Message(_ROLES.get(m.group(1), m.group(1)), _ENDS.sub("", m.group(2))) for m in markup.finditer(transcript)
+        ]
         if not turns:
             continue
         if any(turn.role == "user" for turn in turns):
             return (tuple(turns[:-1]), turns[-1].content) if turns[-1].role == "assistant" else (tuple(turns), "")
         raise RowRejected("read", "no_roles", "The transcript has special tokens but no user and assistant part.")
     return None
+
+
+def has_role_line(messages: Sequence[Message], answer: str) -> bool:
+    """Whether the user's text or the answer holds a line that could begin another part of the conversation."""
+    texts = [message.content for message in messages if message.role == "user"]
+    return any(_ROLE_LINE.search(text) for text in [*texts, answer])
 
 
 def unanswered(transcript: str) -> tuple[Message, ...] | None:
@@ -132,18 +145,40 @@ def messages_and_answer(value: Any, name: str) -> tuple[tuple[Message, ...], str
     RowRejected
         When it is no list of messages that ends with the assistant's or the user's.
     """
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise RowRejected("read", "no_roles", f"{name!r} is not valid JSON: {error}.") from None
-    turns = [
-        Message(str(item["role"]), str(item["content"]))
-        for item in (value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [])
-        if isinstance(item, Mapping) and item.get("role") and item.get("content") is not None
-    ]
+    if isinstance(value, str):
+        value = _parsed(value, name)
+    if isinstance(value, Mapping) and "messages" in value:
+        value = value["messages"]
+    turns = [_turn(item, name) for item in value] if isinstance(value, list | tuple) else []
     if turns and turns[-1].role == "user":
         return tuple(turns), ""
     if len(turns) < 2 or turns[-1].role != "assistant":
-        raise RowRejected("read", "no_roles", f"{name!r} must be a list of messages that ends with the assistant's.")
+        raise RowRejected(
+            "read", "no_roles", f"{name!r} must be a list of messages (role, content) that ends with the assistant's."
+        )
     return tuple(turns[:-1]), turns[-1].content
+
+
+def _parsed(text: str, name: str) -> Any:
+    """Return a list that a CSV holds as text: JSON, or Python's own notation, as pandas writes it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise RowRejected("read", "no_roles", f"{name!r} is not valid JSON: {error}.") from None
+
+
+def _turn(item: Any, name: str) -> Message:
+    """Return one message; its text may come in parts, and its names may be ``from`` and ``value``."""
+    role = item.get("role") or item.get("from") if isinstance(item, Mapping) else None
+    if not isinstance(role, str):
+        raise RowRejected("read", "no_roles", f"A message of {name!r} has no role.")
+    content = item.get("content", item.get("value"))
+    if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
+        content = "".join(str(part.get("text", "")) for part in content)
+    if not isinstance(content, str):
+        raise RowRejected("read", "not_text", f"The {role} message of {name!r} holds no text.")
+    known = role.strip().lower()
+    return Message(_ROLES.get(known, known), content)

@@ -27,7 +27,7 @@ BLOCK_ELEMENTS = 2**18
 
 ACCELERATOR_BLOCK_ELEMENTS = 2**25
 
-_MASKED = -1e30
+MASKED = -1e30
 """Score of an invisible key: its weight underflows to exactly 0, and 0 x score stays finite."""
 
 
@@ -93,7 +93,7 @@ def attend(
     decision = torch.zeros((num_heads, num_tokens), dtype=torch.float32, device=query.device)
     heads = layout.pattern_heads.get(layer_idx, ())
     patterns: dict[int, list[torch.Tensor]] = {head: [] for head in heads}
-    for first, end in _blocks(num_tokens, num_heads, masking.window, query.device):
+    for first, end in row_blocks(num_tokens, num_heads, masking.window, query.device):
         block = _Block(first, end, masking.window)
         weights, sums, shifted = block.weights(grouped, keys, masking)
         carried = (weights @ riders[:, block.first_key : end]).reshape(num_heads, end - first, -1) / sums
@@ -134,7 +134,7 @@ def head_averaged_blocks(
     num_heads, num_kv = query.shape[0], key.shape[0]
     grouped = query.float().reshape(num_kv, num_heads // num_kv, query.shape[1], -1) * masking.scaling
     keys = key.float()
-    for first, end in _blocks(num_rows, num_heads, masking.window, query.device):
+    for first, end in row_blocks(num_rows, num_heads, masking.window, query.device):
         block = _Block(first, end, masking.window)
         weights, sums, _ = block.weights(grouped, keys, masking)
         pattern = weights.reshape(num_heads, end - first, -1) / sums
@@ -155,7 +155,7 @@ def _normed_riders(value_norms: torch.Tensor, layout: SequenceLayout) -> torch.T
     return value_norms[:, :, None] * torch.cat((layout.indicators, ones), dim=1)
 
 
-def _blocks(num_tokens: int, num_heads: int, window: int | None, device: torch.device) -> list[tuple[int, int]]:
+def row_blocks(num_tokens: int, num_heads: int, window: int | None, device: torch.device) -> list[tuple[int, int]]:
     """Cut the rows so that each block has about the same number of scores."""
     budget = BLOCK_ELEMENTS if device.type == "cpu" else ACCELERATOR_BLOCK_ELEMENTS
     blocks: list[tuple[int, int]] = []
@@ -189,7 +189,7 @@ class _Block:
             scores = torch.tanh(scores / masking.softcap) * masking.softcap
         hidden = self._hidden(scores.device)
         if hidden is not None:
-            scores = scores.masked_fill(hidden, _MASKED)
+            scores = scores.masked_fill(hidden, MASKED)
         shifted = scores - scores.amax(dim=-1, keepdim=True)
         weights = torch.exp(shifted)
         sums = weights.sum(dim=-1).reshape(num_kv * group, -1, 1)

@@ -23,6 +23,9 @@ IMPLEMENTATION = "headledger"
 AttentionHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
 """Receives module, layer, query ``[H, T, d]``, key and value ``[KV, T, d]``, masking; returns output ``[T, H, d]``."""
 
+BatchedHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
+"""The same with a batch: query ``[B, H, n, d]``, key and value ``[B, KV, n, d]``; returns output ``[B, n, H, d]``."""
+
 _OUTPUT_PROJECTIONS = ("o_proj", "dense", "c_proj", "out_proj", "wo")
 """What model families call the projection of the heads' outputs into the residual stream."""
 
@@ -30,7 +33,9 @@ _HARMLESS = {"position_ids", "use_cache", "output_attentions", "cache_position",
              "output_hidden_states", "position_embeddings", "past_key_values", "logits_to_keep",
              "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "num_items_in_batch"}  # fmt: skip
 
-_handler: ContextVar[AttentionHandler | None] = ContextVar("headledger_attention_handler", default=None)
+_handler: ContextVar[tuple[AttentionHandler | BatchedHandler, bool] | None] = ContextVar(
+    "headledger_attention_handler", default=None
+)
 
 
 class UnsupportedModelError(ValueError):
@@ -50,15 +55,17 @@ def _attention(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Answer transformers' attention call for ``[1, heads, T, head_dim]`` queries of one packed row."""
-    handler = _handler.get()
-    if handler is None:
+    armed_with = _handler.get()
+    if armed_with is None:
         raise RuntimeError("the headledger attention was called outside an armed probe")
+    handler, takes_batches = armed_with
     unknown = sorted(name for name, given in kwargs.items() if given is not None and name not in _HARMLESS)
     if unknown:
         raise UnsupportedModelError(
             f"{type(module).__name__} passes {', '.join(unknown)} to attention, which is not covered."
         )
-    if attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
+    is_batch = query.shape[0] != 1 and not takes_batches
+    if attention_mask is not None or is_batch or query.shape[2] != key.shape[2]:
         raise UnsupportedModelError(f"{type(module).__name__} calls attention with a mask, a batch or a cache.")
     masking = Masking(
         scaling=float(scaling if scaling is not None else query.shape[-1] ** -0.5),
@@ -68,8 +75,21 @@ def _attention(
     layer_idx = getattr(module, "layer_idx", None)
     if layer_idx is None:
         raise UnsupportedModelError(f"{type(module).__name__} does not know its layer index.")
+    if takes_batches:
+        return handler(module, int(layer_idx), query, key, value, masking).to(query.dtype), None
     output = handler(module, int(layer_idx), query[0], key[0], value[0], masking)
     return output.to(query.dtype).unsqueeze(0), None
+
+
+def output_projection(module: nn.Module) -> nn.Module | None:
+    """Return the projection of an attention module that maps the heads' outputs into the residual stream."""
+    return next((getattr(module, name) for name in _OUTPUT_PROJECTIONS if hasattr(module, name)), None)
+
+
+def projection_columns(projection: nn.Module | None) -> torch.Tensor | None:
+    """Return a projection's weight as ``[out, in]``: Linear keeps it so, GPT-2's Conv1D keeps ``[in, out]``."""
+    weight = getattr(projection, "weight", None)
+    return weight if weight is None or isinstance(projection, nn.Linear) else weight.T
 
 
 def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch.Tensor:
@@ -92,13 +112,10 @@ def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch
     UnsupportedModelError
         When the module's output projection is not found.
     """
-    projection = next((getattr(module, name) for name in _OUTPUT_PROJECTIONS if hasattr(module, name)), None)
-    weight = getattr(projection, "weight", None)
+    columns = projection_columns(output_projection(module))
     head_dim = value.shape[-1]
-    if weight is None or num_heads * head_dim not in weight.shape:
+    if columns is None or num_heads * head_dim not in columns.shape:
         raise UnsupportedModelError(f"{type(module).__name__} has no output projection that is known")
-    # Linear keeps [out, in]; GPT-2's Conv1D keeps [in, out].
-    columns = weight if isinstance(projection, nn.Linear) else weight.T
     heads = columns.float().reshape(columns.shape[0], num_heads, head_dim).permute(1, 0, 2)
     gram = heads.mT @ heads
     repeated = value.float().repeat_interleave(num_heads // value.shape[0], dim=0)
@@ -115,7 +132,9 @@ AttentionMaskInterface.register(IMPLEMENTATION, _no_mask)
 
 
 @contextmanager
-def armed(model: PreTrainedModel, handler: AttentionHandler) -> Iterator[None]:
+def armed(
+    model: PreTrainedModel, handler: AttentionHandler | BatchedHandler, takes_batches: bool = False
+) -> Iterator[None]:
     """Route the model's attention through a handler, and restore the model's own implementation afterwards.
 
     Raises
@@ -124,7 +143,7 @@ def armed(model: PreTrainedModel, handler: AttentionHandler) -> Iterator[None]:
         When the model cannot use a registered attention function.
     """
     previous = str(model.config._attn_implementation)
-    token = _handler.set(handler)
+    token = _handler.set((handler, takes_batches))
     try:
         try:
             model.set_attn_implementation(IMPLEMENTATION)

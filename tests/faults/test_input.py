@@ -90,7 +90,7 @@ def a_list_instead(rows):
         (null_transcript, 3, "missing_field", "full_model_response"),
         (nan_transcript, 3, "missing_field", "full_model_response"),
         (empty_answer, 3, "no_response", "no answer"),
-        (a_list_instead, 3, "no_roles", "user"),
+        (a_list_instead, 3, "not_text", "list"),
     ],
 )
 def test_a_bad_row_costs_itself(config_file, tmp_path, spoil, row, reason, words, as_list, compressed):

@@ -39,7 +39,6 @@ def test_full_pins_one_replica_per_a100():
         ({"decision": {"contrast": ["increase", "increase"]}}, ["two different labels"]),
         ({"decision": {"labels": {"up": ["x"], "down": ["X"]}, "contrast": ["up", "down"]}}, ["spelling", "both"]),
         ({"key_groups": {"a": {"regex": "x", "segment": "system"}}}, ["key_groups.a", "exactly one of"]),
-        ({"causal": {"attribution": {"on": True}}}, ["causal", "cannot be had in this version yet"]),
         ({"predictions": {"path": "p", "balance": ["sector"]}}, ["balance", "'sector'", "predictions.keep"]),
         ({"predictions": {"path": "p", "filter": {"year": {"from": 1}}}}, ["filter", "min, max, not"]),
         ({"model": {}}, ["model.path", "required"]),

@@ -112,7 +112,7 @@ def test_chat_messages(tmp_path):
         ('{"Direction_of_EPS_Change": "Decrease"}', "error", "decrease", "json", ()),
         ('{"result": {"direction_of_eps_change": "Decrease"}, "n": [1]}', "error", "decrease", "json", ()),
         ('{"direction_of_eps_change": "\u0131ncrease"}', "error", "increase", "json", ("hedged_label",)),
-        ('{"direction_of_eps_change": ["Increase"]}', "error", "increase", "repaired_json", ()),
+        ('{"direction_of_eps_change": ["Increase"]}', "error", "increase", "json", ()),
         ('{\\"direction_of_eps_change\\": \\"Decrease\\"}', "error", "decrease", "repaired_json", ()),
     ],
 )  # fmt: skip
@@ -324,3 +324,118 @@ def test_certainty_and_magnitude_of_error_rows_come_from_the_answer(tmp_path):
 
 def test_answers_of_the_fixture_name_both_labels_before_the_decision():
     assert "increase" in answer("decrease", random.Random(1)).lower()
+
+
+def read_one(tmp_path, text, predicted="error", **sections):
+    path = write(tmp_path, [with_answer(text, predicted)])
+    try:
+        (sample,) = read_predictions(config(path, **sections)).samples
+    except InputError as error:
+        return str(error)
+    return sample
+
+
+@pytest.mark.parametrize(
+    "conclusion",
+    [
+        "**Final Answer:**\n\nIncrease", "## Prediction\n\n**Increase**", "### Increase", "\\boxed{Increase}",
+        "<direction_of_eps_change>Increase</direction_of_eps_change>", "| direction_of_eps_change | Increase |",
+        "direction_of_eps_change → Increase", "The direction_of_eps_change is Increase.",
+        "Therefore I predict an increase. A better forecast would need costs to decrease.",
+        "I predict that EPS will increase. If demand falls, EPS would likely decrease.",
+        "EPS is unlikely to decrease. I expect an increase.", "Not a decrease but an increase is what I predict.",
+    ],
+)  # fmt: skip
+def test_what_is_stated_last_outranks_what_was_expected_before(tmp_path, conclusion):
+    sample = read_one(tmp_path, f"Costs are expected to decrease next year.\n\n{conclusion}")
+    assert sample.predicted_label == "increase"
+    assert sample.response[sample.label_start : sample.label_end].lower() == "increase"
+    assert sample.label_source == "repaired_json" or "prose_disagrees" in sample.flags
+
+
+@pytest.mark.parametrize("said", ["No increase", "Unlikely to increase", "not expected to increase", "non-increase"])
+def test_a_denied_label_is_none(tmp_path, said):
+    assert "denied_label" in read_one(tmp_path, '{"direction_of_eps_change": "' + said + '"}')
+    assert "denied_label" in read_one(tmp_path, "No idea.", said)
+    labels = {"labels": {"yes": ["yes"], "no": ["no"]}, "field": "answer"}
+    sample = read_one(tmp_path, '{"answer": "No"}', decision=labels)
+    assert sample.predicted_label == "no", "a label is no denial"
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "label"),
+    [
+        (["up", "down"], '{"direction_of_eps_change": "UP"}', "up"),
+        (["up", "down"], "direction_of_eps_change: **Up**", "up"),
+        (["yes", "no"], "**Answer: No**", "no"),
+        (["yes", "no"], "No, it does not.", "no"),
+        (["A", "B"], '{"direction_of_eps_change": "b"}', "B"),
+        (["increase", "decrease"], '{"direction_of_eps_change": "MODERATE_INCREASE"}', "increase"),
+        (["increase", "decrease"], "Final answer: _decrease_", "decrease"),
+        (["1", "0"], '{"direction_of_eps_change": 1}', "1"),
+        (["increase", "decrease"], '{"direction_of_eps_change": "Slight "increase" seen", "reason": "x"}', "increase"),
+        (["increase", "decrease"], '{"direction_of_eps_change": "\\"Increase\\""}', "increase"),
+        (["increase", "decrease"], '{"direction_of_eps_change": "Moderate\nIncrease", "n": 1}', "increase"),
+        (["increase", "decrease"], '{"direction_of_eps_change": {\n "label": "Increase"\n}}', "increase"),
+    ],
+)
+def test_values_in_other_dress(tmp_path, labels, text, label):
+    sample = read_one(tmp_path, text, decision={"labels": labels})
+    assert sample.predicted_label == label == sample.answer_label
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ('```json\n{"F": "Decrease"}\n```\nOn reflection:\n{"F": "Increase"}', "increase"),
+        ('{"F": "Increase"}\nNote: F: one of increase or decrease.', "increase"),
+        ('{"F": "Increase", "r": 1}\n{"F": ', "increase"),
+        ('{"F": "Increase", "reason": "F: costs decrease"}', "increase"),
+        ('{"F": "Increase"}\nThe format was {"F": "<Increase/Decrease>"}', "increase"),
+        ("F: I must choose between increase and decrease.\nTherefore I predict an increase.", None),
+    ],
+)
+def test_label_and_decision_come_from_the_same_place(tmp_path, text, label):
+    sample = read_one(tmp_path, text.replace("F", "direction_of_eps_change"))
+    if label is None:
+        assert "ambiguous_label" in sample
+        return
+    assert (sample.predicted_label, sample.answer_label, sample.flags) == (label, label, ())
+
+
+def test_structured_prompts_and_messages(tmp_path):
+    parts = [{"role": "User", "content": [{"type": "text", "text": "Up"}, {"type": "text", "text": "?"}]},
+             {"from": "gpt", "value": "increase"}]  # fmt: skip
+    rows = [
+        {"id": 1, "messages": parts}, {"id": 2, "messages": str(parts)}, {"id": 3, "messages": {"messages": parts}},
+        {"id": 4, "messages": [{"role": "user", "content": None}, parts[1]]}, {"id": 5, "messages": [{"content": "x"}]},
+    ]  # fmt: skip
+    found = read_predictions(config(write(tmp_path, rows), prompt={"source": "messages"}))
+    assert [sample.messages for sample in found.samples] == [(Message("user", "Up?"),)] * 3
+    assert [reject.reason for reject in found.rejects] == ["not_text", "no_roles"]
+    rows = [{"id": 1, "prompt": parts, "response": "increase"}, {"id": 2, "prompt": "?", "response": {"a": "increase"}},
+            {"id": 3, "prompt": "?", "response": "increase"}]  # fmt: skip
+    found = read_predictions(config(write(tmp_path, rows), prompt={"source": "fields"}))
+    assert [reject.reason for reject in found.rejects] == ["not_text", "not_text"] and len(found.samples) == 1
+
+
+def test_rows_that_a_filter_leaves_out_may_repeat_ids(tmp_path):
+    rows = [{**row, "id": "a", "v": number} for number, row in enumerate(records(3))]
+    found = read_predictions(config(write(tmp_path, rows), predictions={"filter": {"v": 1}}))
+    assert [s.sample_id for s in found.samples] == ["a"]
+    assert [r.sample_id for r in found.rejects] == ["a (row 1)", "a (row 3)"]
+    rows[0].pop("v")
+    found = read_predictions(config(write(tmp_path, rows), predictions={"filter": {"v": {"not": [1, 2]}}}))
+    assert len(found.samples) == 1, "a row without the field has none of the values"
+
+
+def test_a_field_to_keep_that_no_record_has_is_refused(tmp_path):
+    from engine.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"predictions\.keep.*'sectr'"):
+        read_predictions(config(write(tmp_path, records(2)), predictions={"keep": ["sectr"]}))
+
+
+def test_lines_that_could_be_roles_are_flagged(tmp_path):
+    sample = read_one(tmp_path, 'First thoughts.\nuser\nand more\n{"direction_of_eps_change": "Increase"}', "increase")
+    assert sample.flags == ("role_lines_inside",)

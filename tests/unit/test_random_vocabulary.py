@@ -4,7 +4,7 @@ import random
 
 import polars as pl
 
-from engine.random_vocabulary import WordCensus
+from engine.random_vocabulary import WordCensus, mean_overlap
 from engine.run import main
 from engine.token_groups import term_pattern
 from tests.conftest import records
@@ -100,3 +100,16 @@ def test_a_random_group_by_name(config_file):
     assert main([str(config_file), groups, "statistics.query_groups=[all]", "--stage", "collect"]) == 0
     stats = pl.read_parquet(config_file.parent / "runs" / "test" / "shards" / "*" / "head_stats.parquet")
     assert ((stats["mass_other"] + stats["mass_rest"]) - 1).abs().max() < 1e-5 and stats["mass_other"].max() > 0
+
+
+def test_vocabularies_that_overlap_are_measured_and_warned_of(config_file, tmp_path):
+    assert mean_overlap([["a", "b"], ["b", "c"]]) == 1 / 3 and mean_overlap([["a"]]) == mean_overlap([]) == 0
+    rows = records(4)
+    for row in rows:  # a prompt of few words: every random vocabulary must be made of the same ones
+        answer = row["full_model_response"].partition("\nassistant\n")[2]
+        row["full_model_response"] = f"user\nEPS profit sales debt?\nassistant\n{answer[answer.index('```'):]}"
+    path = tmp_path / "few.json"
+    path.write_text(json.dumps(rows))
+    assert main([str(config_file), f"predictions.path={path}", "statistics.random_groups=3", "--stage", "plan"]) == 0
+    plan = json.loads((config_file.parent / "runs" / "test" / "plan.json").read_text())
+    assert any("random vocabularies share" in warning for warning in plan["warnings"])

@@ -266,7 +266,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(config_file, tiny_model_dir
         ("prompt.chat_template='{% if x %}'", ["prompt.chat_template", "not a valid Jinja template"]),
         ("vocabulary={number: [one]}", ["'number' is the name of a default key group"]),
         ("key_groups={duplicate: {regex: x}}", ["key_groups.duplicate", "taken by the baselines"]),
-        ("causal={attribution: {}}", ["causal analyses cannot be had in this version yet"]),
+        ("causal={patching: {counterfactual: replace}}", ["causal.patching", "value is what `replace`"]),
         ("key_groups={a: {spans: rows}}", ["key_groups.a.spans", "'rows' is unknown", "line_item: Net Income"]),
         ("run.name=..", ["run.name"]),
     ],

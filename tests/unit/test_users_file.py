@@ -62,7 +62,8 @@ def test_the_plan_says_all_of_it(path, config_file, capsys):
     assert (plan["num_rows"], plan["num_samples"], plan["num_rejects"]) == (1836, 1602, 234)
     assert plan["samples_by_label_source"] == {"field": 1080, "repaired_json": 380, "json": 92, "response_text": 50}
     assert plan["rejects_by_reason"] == {"template_echo": 125, "no_label": 107, "ambiguous_label": 2}
-    assert plan["samples_by_flag"] == {"hedged_label": 243, "contradiction": 8}
+    # The small tokenizer joins blanks to some words and not to others, which is a flag of its own.
+    assert plan["samples_by_flag"] == {"hedged_label": 243, "contradiction": 8, "decision_beside_word": 87}
     assert plan["num_samples_with_statement"] == plan["num_samples_with_periods"] == 1602
     folder = config_file.parent / "runs" / "test" / "plan"
     printed = capsys.readouterr().out

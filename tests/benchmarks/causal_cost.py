@@ -1,0 +1,101 @@
+"""What ablating every head costs beside the naive loop, side by side in one run.
+
+``python -m tests.benchmarks.causal_cost`` prints a table and writes it to ``causal_cost.md`` beside this file. The
+naive loop runs the whole model once per head with a hook on the output projection; its cost does not depend on the
+head, so one head of it runs between the layers of the sweep, and their mean counts for all. The sweep's own unchanged
+run is part of its cost. CPU time on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from engine.attention.reductions import sequence_layout
+from engine.decoder import Decoder, trace
+from engine.interventions import HeadEdit, heads_edited
+from engine.probe import decision_logits
+from engine.sweeps import Intervention, Sweep
+from tests.benchmarks.statistics_cost import build_model, encoded
+
+GOALS = {"all": 0.55, "decision": 0.05}
+
+
+def measure(layers: int, num_tokens: int, tokens_per_batch: int) -> dict[str, float]:
+    """Return CPU seconds of a plain forward, of one head of the naive loop, and per head of both kinds of sweep."""
+    decoder = Decoder(build_model(layers))
+    sample = encoded(num_tokens)
+    layout = sequence_layout(sample, 0, torch.device("cpu"))
+    num_heads = decoder.geometry.num_heads
+    seconds: dict[str, list[float]] = {"plain": [], "naive": [], "all": [], "decision": []}
+
+    def timed(name, work):
+        started = time.process_time()
+        result = work()
+        seconds[name].append(time.process_time() - started)
+        return result
+
+    def naive(layer):
+        with heads_edited(decoder, [HeadEdit(layer, (0,))]):
+            return decision_logits(decoder.model, layout.token_ids, [layout])
+
+    naive(0)  # the first forward allocates
+    kept = trace(decoder, layout.token_ids, sample.decision_position, sample.contrast_token_ids)
+    for rows in ("all", "decision"):
+        timed(rows, lambda: trace(decoder, layout.token_ids, sample.decision_position, sample.contrast_token_ids))
+    sweep = Sweep(decoder, kept, tokens_per_batch)
+    for layer in range(layers):
+        timed("plain", lambda: decision_logits(decoder.model, layout.token_ids, [layout]))
+        difference = timed("naive", lambda layer=layer: naive(layer))[0]
+        for rows, first_row in (("all", 0), ("decision", kept.num_tokens - 1)):
+            interventions = [
+                Intervention(first_row, (HeadEdit(layer, (head,), only_decision=rows == "decision"),))
+                for head in range(num_heads)
+            ]
+            effects = timed(rows, lambda interventions=interventions: sweep.run(interventions))
+            if rows == "all":
+                first, second = sample.contrast_token_ids
+                assert abs(effects[0].logit_difference - float(difference[first] - difference[second])) < 1e-3
+    total = layers * num_heads
+    return {
+        "plain": sum(seconds["plain"]) / layers,
+        "naive": sum(seconds["naive"]) / layers,
+        "all": sum(seconds["all"]) / total,
+        "decision": sum(seconds["decision"]) / total,
+    }
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, default=24)
+    parser.add_argument("--tokens", type=int, nargs="*", default=[256])
+    parser.add_argument("--tokens-per-batch", type=int, default=4096)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = [
+        "| tokens | plain forward | naive loop, per head | sweep of all rows, per head | decision row, per head |",
+        "|---|---|---|---|---|",
+    ]
+    for num_tokens in options.tokens:
+        found = measure(options.layers, num_tokens, options.tokens_per_batch)
+        plain = found["plain"]
+        cells = [f"{found[name] / plain:.3f} x" for name in ("naive", "all", "decision")]
+        lines.append(f"| {num_tokens:,} | {plain:.2f} CPU s | {' | '.join(cells)} |")
+        print(lines[-1], {rows: found[rows] / plain <= goal for rows, goal in GOALS.items()}, flush=True)
+    goals = ", ".join(f"rows: {rows} at most {goal} x" for rows, goal in GOALS.items())
+    machine = platform.processor() or platform.machine()
+    lines += [
+        "",
+        f"Goals: {goals}. A random Qwen2 of {options.layers} layers x 14 heads, 896 wide, float32, one thread, batches "
+        f"of {options.tokens_per_batch:,} tokens; {machine}, torch {torch.__version__}.",
+    ]
+    Path(__file__).with_suffix(".md").write_text("\n".join([*lines, ""]))
+
+
+if __name__ == "__main__":
+    main()
