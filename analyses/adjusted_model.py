@@ -1,4 +1,4 @@
-"""The test this project quotes: a group difference adjusted for what else differs, with errors clustered by company.
+"""The test this project quotes: a group difference adjusted for what else differs, with clustered errors.
 
 "Incorrect" also means "said the other label" and "longer or shorter". So each statistic is regressed by ordinary
 least squares on the group, the effect-coded predicted label, their interaction and covariates, and samples of one
@@ -30,6 +30,9 @@ from analyses.significance import cluster_sums, constant_columns, missing_patter
 
 MIN_DEGREES_OF_FREEDOM = 4.0
 """Fewer Satterthwaite degrees of freedom give no p-value (Pustejovsky and Tipton 2018: unreliable below 4)."""
+
+NEARLY_ALL = 1e-8
+"""A model that leaves less than this share of the sum of squares needs residuals, not differences of sums."""
 
 
 @dataclass(frozen=True)
@@ -88,25 +91,65 @@ def adjusted_effects(
     """
     result = _empty_effects(values.shape[1])
     for rows, columns in missing_patterns(values):
-        chosen = samples.take(rows)
-        num_clusters = len(np.unique(chosen.cluster))
-        result.num_clusters[columns] = num_clusters
-        design = build_design(chosen)
-        reason = why_untestable(chosen, design, num_clusters)
-        if design is None or reason:
-            result.note[columns] = reason
+        model = prepare(samples, rows, errors)
+        result.num_clusters[columns] = len(model.clusters)
+        if model.design is None or model.robust is None:
+            result.note[columns] = model.untestable
             continue
-        robust = cluster_errors(design, np.unique(chosen.cluster, return_inverse=True)[1], errors)
-        result.method[columns] = _describe(design, errors)
-        result.degrees_of_freedom[columns] = robust.degrees_of_freedom
-        _fill_effects(result, part_of(values, rows, columns), columns, design, robust, confidence)
-        reason = why_unreliable(chosen, robust)
-        if reason:
+        result.method[columns] = _describe(model.design, errors)
+        result.degrees_of_freedom[columns] = model.robust.degrees_of_freedom
+        _fill_effects(result, part_of(values, rows, columns), columns, model.design, model.robust, confidence)
+        if model.unreliable:
             untold = columns[result.note[columns] == ""]
             for name in ("standard_error", "ci_low", "ci_high", "statistic", "pvalue"):
                 getattr(result, name)[untold] = np.nan
-            result.note[untold] = reason
+            result.note[untold] = model.unreliable
     return result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The model of some samples, the same for every test that has values of just these.
+
+    Attributes
+    ----------
+    clusters
+        Codes of the clusters that are present.
+    design, robust
+        None where nothing can be tested.
+    untestable, unreliable
+        Why no test, or no p-value, can be given; else empty.
+    """
+
+    clusters: np.ndarray
+    design: Design | None
+    robust: ClusterErrors | None
+    untestable: str
+    unreliable: str
+
+
+MAX_PREPARED = 64
+"""Designs kept per set of samples; more patterns of missing values than that are prepared again."""
+
+
+def prepare(samples: Samples, rows: np.ndarray, errors: Errors) -> Prepared:
+    """Return the model of the chosen samples, from memory where it was made before."""
+    key = errors, rows.tobytes()
+    if key not in samples.prepared:
+        if len(samples.prepared) >= MAX_PREPARED:
+            samples.prepared.clear()
+        samples.prepared[key] = _prepare(samples if rows.all() else samples.take(rows), errors)
+    return samples.prepared[key]
+
+
+def _prepare(chosen: Samples, errors: Errors) -> Prepared:
+    clusters, codes = np.unique(chosen.cluster, return_inverse=True)
+    design = build_design(chosen)
+    untestable = why_untestable(chosen, design, len(clusters))
+    if design is None or untestable:
+        return Prepared(clusters, design, None, untestable, "")
+    robust = cluster_errors(design, codes, errors)
+    return Prepared(clusters, design, robust, "", why_unreliable(chosen, robust))
 
 
 def part_of(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -180,12 +223,19 @@ def _fill_effects(
     confidence: float,
 ) -> None:
     loadings = design.basis.T @ values
-    residuals = values - design.basis @ loadings
-    scores = cluster_sums(robust.weights[:, None] * residuals, robust.codes)
+    # Σ_g w (y - Qa) = Σ_g w y - (Σ_g w Q) a: residuals are formed only where little of the values is left by the model.
+    scores = cluster_sums(values, robust.codes, robust.weights) - robust.overlap @ loadings
+    total = np.einsum("nt,nt->t", values, values)
+    close = np.flatnonzero(total - (loadings**2).sum(axis=0) <= NEARLY_ALL * total)
+    flat = np.zeros(values.shape[1], dtype=bool)
+    if len(close):
+        residuals = values[:, close] - design.basis @ loadings[:, close]
+        scores[:, close] = cluster_sums(residuals, robust.codes, robust.weights)
+        flat[close] = np.abs(residuals).max(axis=0) <= 1e-12 * np.abs(values[:, close]).max(axis=0)
     effect = loadings[-1] / design.scale
     error = np.sqrt((scores**2).sum(axis=0)) / design.scale
     constant = constant_columns(values)
-    flat = ~constant & (np.abs(residuals).max(axis=0) <= 1e-12 * np.abs(values).max(axis=0))
+    flat &= ~constant
     result.effect[columns] = np.where(constant, 0.0, effect)
     result.note[columns[constant]] = "the statistic is constant"
     result.note[columns[flat]] = "nothing varies beyond the model's terms"

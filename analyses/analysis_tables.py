@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
-from analyses.attention_profiles import decision_top_tokens, key_group_attention, layer_profiles, sample_layer_means
-from analyses.group_differences import Comparison, group_differences
+from analyses.attention_profiles import attention_profiles, decision_top_tokens
+from analyses.comparisons import Comparison
+from analyses.correlations import correlations
+from analyses.decodability import SCHEMA as DECODABILITY_SCHEMA
+from analyses.decodability import decodability
+from analyses.decodability_settings import DecodabilitySettings
+from analyses.group_differences import group_differences
 from analyses.head_types import head_types
-from analyses.key_groups import vocabulary_union
+from analyses.hypotheses import hypotheses
+from analyses.power import power
 from analyses.queries import head_means
 from analyses.run_tables import RunTables
+from analyses.setting_checks import require_known
 from analyses.settings import AnalysisSettings, VisualizationSettings
+from analyses.strata import replication_by_stratum
 from analyses.units import RunError
+from analyses.wording import cluster_noun
 
 
 @dataclass(frozen=True)
@@ -25,11 +35,17 @@ class AnalysisTables:
     look: VisualizationSettings
     comparisons: tuple[Comparison, ...]
     differences: pl.DataFrame
+    layer_clusters: pl.DataFrame
+    replication_by_stratum: pl.DataFrame
     head_means: pl.DataFrame
     head_types: pl.DataFrame
     layer_profiles: pl.DataFrame
     key_group_attention: pl.DataFrame
     decision_top_tokens: pl.DataFrame | None
+    decodability: pl.DataFrame
+    hypotheses: pl.DataFrame
+    correlations: pl.DataFrame
+    power: pl.DataFrame
 
     @property
     def comparison(self) -> Comparison | None:
@@ -48,7 +64,14 @@ class AnalysisTables:
     @property
     def vocabulary(self) -> str | None:
         """The key group that is the whole vocabulary."""
-        return vocabulary_union(self.run)
+        return self.run.vocabulary
+
+    @property
+    def cluster_noun(self) -> str:
+        """What one cluster is, in the words of the run: the field of the predictions that names it."""
+        fields = self.run.section("predictions").get("fields")
+        named = fields.get(self.settings.cluster_by) if isinstance(fields, Mapping) else None
+        return cluster_noun(named or self.settings.cluster_by)
 
 
 def compute_tables(run: RunTables, settings: AnalysisSettings, look: VisualizationSettings) -> AnalysisTables:
@@ -61,23 +84,46 @@ def compute_tables(run: RunTables, settings: AnalysisSettings, look: Visualizati
     """
     if run.samples.is_empty() or not run.query_groups:
         raise RunError(f"{run.run_dir}: the run measured no sample{_why_none(run)}. There is nothing to analyse.")
+    _check_names(run, settings)
     means_of_heads = head_means(run)
     _check_finite(run, means_of_heads)
-    differences, comparisons = group_differences(run, settings)
+    differences, layer_clusters, comparisons = group_differences(run, settings)
     shown = comparisons[0] if comparisons else None
-    means = sample_layer_means(run)
+    layer_profiles, key_group_attention = attention_profiles(run, settings, shown)
     return AnalysisTables(
         run=run,
         settings=settings,
         look=look,
         comparisons=tuple(comparisons),
         differences=differences,
+        layer_clusters=layer_clusters,
+        replication_by_stratum=replication_by_stratum(run, settings, comparisons, differences),
         head_means=means_of_heads,
         head_types=head_types(run, settings),
-        layer_profiles=layer_profiles(run, means, settings, shown),
-        key_group_attention=key_group_attention(run, means, settings, shown),
+        layer_profiles=layer_profiles,
+        key_group_attention=key_group_attention,
         decision_top_tokens=decision_top_tokens(run, settings, shown, look.max_tokens),
+        decodability=_predicted(run, settings),
+        hypotheses=hypotheses(run, settings, settings.hypotheses),
+        correlations=correlations(run, settings, settings.correlations),
+        power=power(run, settings),
     )
+
+
+def _predicted(run: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
+    choices = settings.predicted
+    return pl.DataFrame(schema=DECODABILITY_SCHEMA) if choices is None else decodability(run, settings, choices)
+
+
+def _check_names(run: RunTables, settings: AnalysisSettings) -> None:
+    """Refuse statistics and query groups that are to predict, and that the run does not have."""
+    choices = settings.predicted
+    if choices is None:
+        return
+    if choices.query_group != DecodabilitySettings.query_group:
+        require_known(choices.query_group, "analysis.decodability.query_group", run.query_groups, "query group")
+    for slot, name in enumerate(choices.statistics or ()):
+        require_known(name, f"analysis.decodability.statistics[{slot}]", run.statistics, "statistic")
 
 
 def _why_none(run: RunTables) -> str:

@@ -1,44 +1,53 @@
 """How attention develops over layers, where vocabulary categories stand, and what the decision token looks at.
 
-Heads of a layer are averaged within a sample first; samples, clustered by company, are then the unit of every
-interval. Heads and layers are never pooled as if they were independent observations.
+Heads of a layer are averaged within a sample first; samples, clustered as ``analysis.cluster_by`` says, are then the
+unit of every interval. Heads and layers are never pooled as if they were independent observations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from analyses.adjusted_model import adjusted_effects
-from analyses.group_differences import Comparison, model_samples
-from analyses.key_groups import of_kind
-from analyses.queries import cluster_codes, layer_means, lift, with_baselines
+from analyses.comparisons import Comparison, model_samples
+from analyses.key_groups import absent_key_groups, of_kind
+from analyses.queries import baseline_values, cluster_codes, mean_without_gaps, over_baseline, value_blocks
+from analyses.rare_key_groups import rare_statistics
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
 from analyses.significance import adjust_pvalues, clustered_mean
-from engine.schema import MASS_PREFIX
+from engine.schema import MASS_PREFIX, NORM_MASS_PREFIX
 
 EVERYONE = "all samples"
 
 
 def profile_statistics(tables: RunTables) -> tuple[str, ...]:
-    """Return the statistics of the layer profiles: all but complements and random vocabularies."""
-    left_out = {f"{MASS_PREFIX}{name}" for name in of_kind(tables, "complement", "random")}
+    """Return the statistics of the layer profiles: all but complements, random vocabularies, what no sample holds."""
+    names = *of_kind(tables, "complement", "random"), *absent_key_groups(tables)
+    left_out = {f"{prefix}{name}" for name in names for prefix in (MASS_PREFIX, NORM_MASS_PREFIX)}
     return tuple(name for name in tables.statistics if name not in left_out)
 
 
-def sample_layer_means(tables: RunTables) -> pl.DataFrame:
-    """Return one row per sample, query group and layer: means over heads, and ``lift_<key group>``."""
-    means = layer_means(tables, profile_statistics(tables)).with_columns(pl.col("sample_id").cast(pl.String))
-    joined = with_baselines(tables, means.lazy().with_columns(pl.col("layer").cast(pl.Int32)))
-    if joined is None:
-        return means
-    known = joined.collect_schema().names()
-    names = [name for name in of_kind(tables, "category", "union", "structure") if f"baseline_{name}" in known]
-    lifts = [lift(name).alias(f"lift_{name}") for name in names]
-    return joined.with_columns(lifts).select(*means.columns, *(f"lift_{name}" for name in names)).collect()
+def layer_blocks(tables: RunTables) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
+    """Yield query group, statistics and each sample's means over heads, ``[samples, statistics, layers]``.
+
+    ``lift_<key group>`` follows the statistics it belongs to where the run has baselines.
+    """
+    kinds = of_kind(tables, "category", "union", "structure")
+    for block in value_blocks(tables, profile_statistics(tables)):
+        for slot, query_group in enumerate(block.query_groups):
+            cut = block.values[:, slot].reshape(len(tables.samples), -1, tables.num_layers, max(tables.num_heads, 1))
+            means = mean_without_gaps(cut, axis=3)
+            yield query_group, block.statistics, means
+            for place, name in enumerate(block.statistics):
+                key_group = name.removeprefix(MASS_PREFIX)
+                if name == f"{MASS_PREFIX}{key_group}" and key_group in kinds:
+                    baseline = baseline_values(tables, query_group, key_group)
+                    if baseline is not None:
+                        yield query_group, (f"lift_{key_group}",), over_baseline(means[:, place], baseline)[:, None]
 
 
 def groups_of(tables: RunTables, comparison: Comparison | None) -> Iterator[tuple[str, np.ndarray]]:
@@ -50,79 +59,90 @@ def groups_of(tables: RunTables, comparison: Comparison | None) -> Iterator[tupl
                 yield label, rows
 
 
-def layer_profiles(
-    tables: RunTables, means: pl.DataFrame, settings: AnalysisSettings, comparison: Comparison | None
-) -> pl.DataFrame:
-    """Return the mean of every statistic per query group and layer, with clustered intervals, per group of samples."""
-    statistics = [name for name in means.columns if name not in _KEYS]
+def attention_profiles(
+    tables: RunTables, settings: AnalysisSettings, comparison: Comparison | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return ``layer_profiles`` and ``key_group_attention``, in one pass over the tables."""
     cluster = cluster_codes(tables, settings.cluster_by)
-    parts: list[pl.DataFrame] = []
-    for query_group in tables.query_groups:
-        values = _by_sample_and_layer(tables, means.filter(pl.col("query_group") == query_group), statistics)
+    profiles: list[pl.DataFrame] = []
+    measured: dict[tuple[str, str], np.ndarray] = {}
+    for query_group, names, values in layer_blocks(tables):
         for label, rows in groups_of(tables, comparison):
-            estimate = clustered_mean(values[rows], cluster[rows], 1 - settings.alpha)
-            parts.append(
-                pl.DataFrame(
-                    {
-                        "query_group": [query_group] * values.shape[1],
-                        "statistic": np.repeat(statistics, tables.num_layers),
-                        "layer": np.tile(np.arange(tables.num_layers, dtype=np.int32), len(statistics)),
-                        "group": [label] * values.shape[1],
-                        "mean": estimate.mean,
-                        "ci_low": estimate.ci_low,
-                        "ci_high": estimate.ci_high,
-                        "num_samples": estimate.num_samples.astype(np.int32),
-                        "num_clusters": estimate.num_clusters.astype(np.int32),
-                    }
-                )
-            )
-    return pl.concat(parts).filter(pl.col("num_samples") > 0).with_columns(pl.col(pl.Float64).fill_nan(None))
+            profiles.append(_profile(query_group, names, values[rows], cluster[rows], label, settings))
+        for slot, name in enumerate(names):
+            if name.startswith(_MEASURES):
+                measured[query_group, name] = mean_without_gaps(values[:, slot], axis=1)
+    table = pl.concat(profiles).filter(pl.col("num_samples") > 0).with_columns(pl.col(pl.Float64).fill_nan(None))
+    order = pl.DataFrame({"query_group": tables.query_groups}, schema={"query_group": pl.String}).with_row_index("at")
+    table = table.join(order, on="query_group", how="left", maintain_order="left")
+    sorted_table = table.sort("at", maintain_order=True).drop("at")
+    return sorted_table, _key_group_attention(tables, measured, settings, comparison)
 
 
-_KEYS = ("sample_id", "query_group", "layer")
+_MEASURES = (MASS_PREFIX, "lift_")
 
 
-def _by_sample_and_layer(tables: RunTables, frame: pl.DataFrame, statistics: Sequence[str]) -> np.ndarray:
-    """Return ``[samples, statistics * layers]``, NaN where missing."""
-    index = tables.samples.select("sample_id").with_row_index("row")
-    joined = frame.join(index, on="sample_id", how="inner")
-    values = np.full((len(tables.samples), len(statistics), tables.num_layers), np.nan)
-    rows, layers = joined["row"].to_numpy(), joined["layer"].to_numpy()
-    for slot, name in enumerate(statistics):
-        values[rows, slot, layers] = joined[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return values.reshape(len(values), -1)
+def _profile(
+    query_group: str,
+    names: Sequence[str],
+    values: np.ndarray,
+    cluster: np.ndarray,
+    label: str,
+    settings: AnalysisSettings,
+) -> pl.DataFrame:
+    num_layers = values.shape[2]
+    estimate = clustered_mean(values.reshape(len(values), -1).astype(np.float64), cluster, 1 - settings.alpha)
+    return pl.DataFrame(
+        {
+            "query_group": [query_group] * (len(names) * num_layers),
+            "statistic": [name for name in names for _ in range(num_layers)],
+            "layer": np.tile(np.arange(num_layers, dtype=np.int32), len(names)),
+            "group": [label] * (len(names) * num_layers),
+            "mean": estimate.mean,
+            "ci_low": estimate.ci_low,
+            "ci_high": estimate.ci_high,
+            "num_samples": estimate.num_samples.astype(np.int32),
+            "num_clusters": estimate.num_clusters.astype(np.int32),
+        },
+        schema_overrides={"query_group": pl.String, "statistic": pl.String, "group": pl.String},
+    )
 
 
-def key_group_attention(
-    tables: RunTables, means: pl.DataFrame, settings: AnalysisSettings, comparison: Comparison | None
+def _key_group_attention(
+    tables: RunTables,
+    measured: Mapping[tuple[str, str], np.ndarray],
+    settings: AnalysisSettings,
+    comparison: Comparison | None,
 ) -> pl.DataFrame:
     """Return weight and lift of each key group per query group and group of samples, averaged over heads and layers.
 
     ``difference`` to ``pvalue_adjusted`` compare a with b by the adjusted, clustered model; the family is every key
-    group x query group x measure of this table. They are repeated on both groups' rows.
+    group x query group x measure of this table. They are repeated on both groups' rows, and null with a note where too
+    few samples hold the key group (``analyses.rare_key_groups``).
     """
     kinds = {name: kind for kind in ("union", "category", "structure") for name in of_kind(tables, kind)}
-    columns = [
-        f"{measure}_{name}" for name in kinds for measure in ("mass", "lift") if f"{measure}_{name}" in means.columns
-    ]
+    wanted = [(name, measure) for name in kinds for measure in ("mass", "lift")]
     parts: list[pl.DataFrame] = []
     for query_group in tables.query_groups:
-        rows = means.filter(pl.col("query_group") == query_group)
-        wide = rows.group_by("sample_id").agg(pl.col(columns).fill_nan(None).mean())
-        aligned = tables.samples.select("sample_id").join(wide, on="sample_id", how="left", maintain_order="left")
-        values = aligned.select(pl.col(columns).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
-        values = values.reshape(len(aligned), len(columns))
+        present = [(name, kind) for name, kind in wanted if (query_group, f"{kind}_{name}") in measured]
+        values = np.empty((len(tables.samples), len(present)))
+        for slot, (name, measure) in enumerate(present):
+            values[:, slot] = measured[query_group, f"{measure}_{name}"]
         keys = pl.DataFrame(
             {
-                "query_group": [query_group] * len(columns),
-                "key_group": [name.split("_", 1)[1] for name in columns],
-                "kind": [kinds[name.split("_", 1)[1]] for name in columns],
-                "measure": [name.split("_", 1)[0] for name in columns],
+                "query_group": [query_group] * len(present),
+                "key_group": [name for name, _ in present],
+                "kind": [kinds[name] for name, _ in present],
+                "measure": [measure for _, measure in present],
             },
             schema=dict.fromkeys(("query_group", "key_group", "kind", "measure"), pl.String),
         )
         parts.append(_compare(tables, keys, values, settings, comparison))
     table = pl.concat(parts).filter(pl.col("num_samples") > 0)
+    rare = rare_statistics(tables, comparison) if comparison is not None else {}
+    note = pl.format(f"{MASS_PREFIX}{{}}", "key_group").replace_strict(rare, default=None, return_dtype=pl.String)
+    untested = [pl.when(pl.col("note").is_null()).then(name).alias(name) for name in _TEST_COLUMNS]
+    table = table.with_columns(note=note).with_columns(untested)
     tested = table.unique(["query_group", "key_group", "measure"], maintain_order=True)
     adjusted = adjust_pvalues(tested["pvalue"].cast(pl.Float64).fill_null(float("nan")).to_numpy(), settings.correction)
     keyed = tested.select("query_group", "key_group", "measure").with_columns(pvalue_adjusted=adjusted)

@@ -12,11 +12,17 @@ from engine.schema import SCHEMA_VERSION
 
 GRAINS = {
     "group_differences": "one row per comparison, query group, statistic, layer and head",
+    "layer_clusters": "one row per comparison, query group, statistic and stretch of layers, or one without any",
+    "replication_by_stratum": "one row per finding (or strongest test), stratum column and stratum",
     "head_types": "one row per layer and head",
     "head_means": "one row per query group, layer and head: means over samples",
     "layer_profiles": "one row per query group, statistic, layer and group of samples: means over heads and samples",
     "key_group_attention": "one row per query group, key group, measure and group of samples: means over all heads",
     "decision_top_tokens": "one row per token and group of samples",
+    "decodability": "one row per target and model: the heads, each model without heads, the control",
+    "hypotheses": "one row per hypothesis",
+    "correlations": "one row per target, query group, statistic, layer and head, or one for a target without any",
+    "power": "one row per comparison, query group and statistic: medians over heads",
     "accuracy": "one row per measure of how well the model did",
     "confusion": "one row per actual and predicted label",
     "reject_counts": "one row per stage and reason",
@@ -30,8 +36,8 @@ COLUMNS = SCORES | {
     "statistic": "Column of head_stats; lift_<key group> is its mass over that of uniform attention",
     "layer": "Decoder layer, counted from 0",
     "head": "Query head, counted from 0",
-    "mean_a": "Mean of the statistic in group a (correct)",
-    "mean_b": "Mean of the statistic in group b (incorrect)",
+    "mean_a": "Mean of the statistic in group a (for is_correct: correct)",
+    "mean_b": "Mean of the statistic in group b (for is_correct: incorrect)",
     "difference": "Adjusted difference a - b: average marginal effect of the group, in the statistic's unit",
     "ci_low": "Lower end of the interval (1 - alpha), clustered",
     "ci_high": "Upper end of the interval (1 - alpha), clustered",
@@ -39,8 +45,25 @@ COLUMNS = SCORES | {
     "difference_ci_high": "Upper end of the difference's interval, clustered",
     "effect_size": "Hedges g of the unadjusted difference",
     "effect_size_adjusted": "The adjusted difference in the units of Hedges g",
-    "pvalue": "Two-sided p of the adjusted, cluster-robust difference",
-    "pvalue_adjusted": "p adjusted over the whole declared family (analysis.correction)",
+    "pvalue": "Two-sided p of the adjusted, cluster-robust difference, or of what the table's method says",
+    "pvalue_adjusted": "p adjusted over its family (analysis.correction, or the table's method)",
+    "family": "Declared family of tests that are adjusted together (analysis.families)",
+    "family_size": "Tests with a p-value in that family",
+    "lift": "Mean over samples of the mass over that of uniform attention; null where that is not known",
+    "lift_ci_low": "Lower end of its interval (1 - alpha), clustered",
+    "lift_ci_high": "Upper end of its interval (1 - alpha), clustered",
+    "standard_error": "Cluster-robust error of the adjusted difference",
+    "first_layer": "First layer of the stretch; null where no layer passes the threshold",
+    "last_layer": "Last layer of the stretch",
+    "peak_layer": "Layer of the stretch with the largest |t|",
+    "mass": "Sum of t over the stretch",
+    "is_finding": "Whether every adjusted p on all samples is at most alpha; false: among the smallest p only",
+    "stratum_column": "Column of samples by which they are divided",
+    "stratum": "Value, or range of values, of the samples",
+    "keeps_sign": "Whether the difference has the sign it has on all samples; null: not estimable",
+    "is_significant": "Whether pvalue_adjusted is at most alpha in this stratum; null: no p-value",
+    "pvalue_heterogeneity": "p of Cochran's Q: do the strata's differences differ by more than their errors",
+    "type_runner_up": "Type that the other resamples of the clusters give most often",
     "pvalue_max_t": "Family-wise p by max-T (Westfall-Young), wild clusters; null without permutations",
     "pvalue_welch": "Welch's t-test, unadjusted, samples taken as independent",
     "pvalue_mannwhitney": "Mann-Whitney U, unadjusted, samples taken as independent",
@@ -65,16 +88,46 @@ COLUMNS = SCORES | {
     "token": "Text of the token",
     "rank": "1 is the heaviest token",
     "value": "Its value; 0..1",
-    "actual_label": "What happened",
+    "actual_label": "The true label",
     "predicted_label": "What the model said",
+    "target": "What is predicted, or correlated with",
+    "label_a": "The class that is predicted",
+    "label_b": "The other class",
+    "model": "What predicts: heads, a set of features that needs no head, or heads on permuted labels",
+    "auroc": "Held-out area under the ROC curve; 0.5 is chance, 1 is certainty",
+    "best_baseline": "Model without heads that predicts best; difference is the heads' AUROC minus its AUROC",
+    "num_features": "Features the model may choose from",
+    "num_used": "Features with a weight, on average over the outer fits",
+    "most_used": "Features that most outer fits use, with the share of fits",
+    "hypothesis": "Name of the hypothesis",
+    "text": "What was asked, as the config has it",
+    "tested_as": "The number per sample that was tested",
+    "verdict": "supported, contradicted, not decided, cannot be tested, not understood",
+    "effect": "Mean of that number, or its adjusted difference a - b",
+    "unit": "Unit of effect, ci_low and ci_high",
+    "direction": "Expected: greater or less than 0, or two-sided",
+    "rho": "Spearman's rank correlation; -1..1",
+    "rho_partial": "It, with the ranks of the covariates held fixed",
+    "pvalue_partial": "p of rho_partial, two-sided, not adjusted",
+    "num_heads": "Heads with a value",
+    "standard_deviation": "Within the groups, pooled; in the statistic's unit",
+    "intraclass_correlation": "Correlation of samples of one cluster; 0..1",
+    "design_effect": "Variance of the difference over that of independent samples",
+    "smallest_effect_size": "Hedges g that a single test finds with the given power",
+    "smallest_difference": "It, in the statistic's unit",
+    "smallest_effect_size_family": "Hedges g that one test of the family finds with the given power (Bonferroni)",
+    "smallest_difference_family": "It, in the statistic's unit",
+    "alpha": "Two-sided level of a single test",
+    "alpha_family": "Two-sided level of one test of the family",
+    "power": "Chance of finding a difference of the smallest detectable size",
     "decision_token": "First token in which the labels differ",
     "stage": "Where a row was turned away",
     "reason": "Why",
 }
 
 
-def write_table(frame: pl.DataFrame, folder: Path, name: str) -> None:
-    """Write a table as Parquet with its grain and each column's meaning in the Arrow metadata."""
+def write_table(frame: pl.DataFrame, folder: Path, name: str, method: str | None = None) -> None:
+    """Write a table as Parquet with its grain, method and each column's meaning in the Arrow metadata."""
     table = frame.to_arrow()
     described = [
         field.with_metadata({"description": COLUMNS[field.name]}) if field.name in COLUMNS else field
@@ -83,6 +136,8 @@ def write_table(frame: pl.DataFrame, folder: Path, name: str) -> None:
     metadata = {"headledger_table": name, "headledger_schema_version": str(SCHEMA_VERSION)}
     if name in GRAINS:
         metadata["grain"] = GRAINS[name]
+    if method:
+        metadata["method"] = method
     schema = table.schema
     for slot, field in enumerate(described):
         schema = schema.set(slot, field)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Samples:
     labels: np.ndarray | None
     covariates: Mapping[str, np.ndarray]
     names: tuple[str, str] = ("group a", "group b")
+    prepared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Designs that were made of these samples, kept by ``adjusted_model.prepare``."""
 
     def take(self, rows: np.ndarray) -> Samples:
         """Return the chosen samples; cluster codes stay as they are."""

@@ -59,8 +59,8 @@ def layer_profile_figure(tables: AnalysisTables) -> Figure | str:
     )
     guide = (
         "Each panel follows one statistic from the first layer to the last, averaged over a layer's heads. Bands are "
-        f"{interval_name(tables)} over samples, allowing for several samples of one company. Whether bands "
-        "overlap decides nothing; the tests of group differences do. Panels have their own vertical scales."
+        f"{interval_name(tables)} over samples, allowing for several samples of one {tables.cluster_noun}. Whether "
+        "bands overlap decides nothing; the tests of group differences do. Panels have their own vertical scales."
     )
     return Figure("layer_profile", "From layer to layer", guide, specification(chart), ("layer_profiles",))
 

@@ -90,9 +90,9 @@ def difference_map_figure(tables: AnalysisTables) -> Figure | str:
     guide = (
         f"The colour says how much more ({shown.label_a} higher) or less a head shows the chosen statistic in "
         f"{shown.label_a} than in {shown.label_b} samples, after adjusting for the predicted label and the covariates. "
-        "A black dot marks a difference that stays significant after adjustment over every head, statistic and query "
-        "group together; a diamond marks one that was also found on some companies and confirmed on others. No mark "
-        "means that the colour may be chance."
+        f"A black dot marks a difference that stays significant after adjustment over its whole family of tests; a "
+        f"diamond marks one that was also found on some {wording.plural(tables.cluster_noun)} and confirmed on others. "
+        "No mark means that the colour may be chance."
     )
     title = f"Where {shown.label_a} and {shown.label_b} differ"
     return Figure("difference_map", title, guide, specification(chart), ("group_differences",))

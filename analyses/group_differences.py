@@ -1,8 +1,8 @@
 """Whether heads attend differently in one group of samples than in another, such as right and wrong predictions.
 
-One row per comparison, query group, statistic, layer and head. The quoted test is the adjusted, company-clustered
-model of ``analyses.adjusted_model``; Welch and Mann-Whitney stand beside it. The declared family of a comparison is
-every head x statistic x query group; p-values are adjusted over all of it.
+One row per comparison, query group, statistic, layer and head. The quoted test is the adjusted, clustered model of
+``analyses.adjusted_model``; Welch and Mann-Whitney stand beside it. p-values are adjusted over each family
+(``analyses.families``); by default a comparison is one family of every head x statistic x query group.
 
 Weights are skewed, and where they are, any t-test of a small group finds too much, max-T with random signs included. So
 the same model is fitted to normal scores of the ranks as well, and a finding is called significant only where
@@ -11,25 +11,30 @@ the same model is fitted to normal scores of the ranks as well, and a finding is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from analyses.adjusted_model import adjusted_effects
-from analyses.design import Samples
+from analyses.cluster_errors import Errors
+from analyses.comparisons import Comparison, comparisons_of, model_samples
+from analyses.families import adjust_within, declared_families, family_sizes
 from analyses.key_groups import declared_statistics
-from analyses.max_t import max_t_pvalues, permutation_maxima, random_signs
-from analyses.queries import cluster_codes, statistic_blocks
-from analyses.replication import HalfEffects, is_replicated, split_clusters
+from analyses.layer_clusters import SCHEMA as LAYER_SCHEMA
+from analyses.layer_clusters import LayerClusters
+from analyses.max_t import bootstrap_weights, max_t_pvalues, random_signs
+from analyses.queries import Block, baseline_values, mean_without_gaps, value_blocks
+from analyses.rare_key_groups import rare_statistics
+from analyses.replication import is_replicated, split_clusters
 from analyses.run_tables import RunTables
-from analyses.settings import LOG_PREFIX, AnalysisSettings, SettingsError, group_column, group_name
-from analyses.significance import adjust_pvalues, compare_groups, normal_scores
+from analyses.settings import WILD_BOOTSTRAP, AnalysisSettings
+from analyses.significance import clustered_mean
+from analyses.tested_chunks import TestedChunks
+from engine.schema import MASS_PREFIX
 
-TESTS_PER_CHUNK = 4096
-"""Tests that are computed at once; 1,800 samples of them are 59 MB in float64."""
+CHUNK_BYTES = 64 * 2**20
+"""Bytes in float64 of the values that are tested at once."""
 
 SCHEMA: dict[str, Any] = {
     "comparison": pl.String,
@@ -53,6 +58,12 @@ SCHEMA: dict[str, Any] = {
     "num_b": pl.Int32,
     "num_clusters": pl.Int32,
     "is_replicated": pl.Boolean,
+    "family": pl.String,
+    "family_size": pl.Int32,
+    "lift": pl.Float64,
+    "lift_ci_low": pl.Float64,
+    "lift_ci_high": pl.Float64,
+    "standard_error": pl.Float64,
     "effect_size_adjusted": pl.Float64,
     "pvalue_ranks": pl.Float64,
     "pvalue_ranks_adjusted": pl.Float64,
@@ -62,106 +73,25 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two groups of samples.
-
-    Attributes
-    ----------
-    name
-        The comparison's name in the tables.
-    label_a, label_b
-        The groups in words.
-    is_a, is_b
-        ``[samples]`` booleans.
-    problem
-        Why it cannot be tested, in a sentence; empty when it can.
-    """
-
-    name: str
-    label_a: str
-    label_b: str
-    is_a: np.ndarray
-    is_b: np.ndarray
-    problem: str = ""
-
-    @property
-    def is_member(self) -> np.ndarray:
-        """Samples in either group."""
-        return self.is_a | self.is_b
-
-
-def resolve_comparison(samples: pl.DataFrame, group: str | Mapping[str, Any]) -> Comparison:
-    """Return the two groups that an entry of ``analysis.groups`` means.
-
-    A column name means true against false, for numbers above the median against the rest, and for text the two values
-    it has. A mapping names the values (one or a list) of a and b.
-
-    Raises
-    ------
-    SettingsError
-        When the column is not in ``samples``, is a list, or is text of more than two values and a and b are not given.
-    """
-    definition: Mapping[str, Any] = {"column": group} if isinstance(group, str) else group
-    name, column = group_name(group), group_column(group)
-    if column not in samples.columns:
-        raise SettingsError(
-            f"analysis.groups: {column!r} is no column of samples; columns: {', '.join(samples.columns)}."
-        )
-    values = samples[column]
-    if values.dtype.is_nested():
-        raise SettingsError(f"analysis.groups: {column!r} is a list, and samples cannot be grouped by it.")
-    if "a" in definition and "b" in definition:
-        is_a, label_a = _is_one_of(values, definition["a"])
-        is_b, label_b = _is_one_of(values, definition["b"])
-    elif values.dtype == pl.Boolean:
-        is_a, is_b = values.fill_null(False).to_numpy(), (~values).fill_null(False).to_numpy()
-        label_a, label_b = ("correct", "incorrect") if column == "is_correct" else (f"{column}", f"not {column}")
-    elif values.dtype.is_numeric():
-        median = values.drop_nans().median()
-        is_a = (values > median).fill_null(False).to_numpy()
-        is_b = (values <= median).fill_null(False).to_numpy()
-        label_a, label_b = f"{column} above its median", f"{column} up to its median"
-    else:
-        levels = sorted(values.drop_nulls().unique().to_list())
-        if len(levels) > 2:
-            raise SettingsError(
-                f"analysis.groups: {column!r} has {len(levels)} values ({', '.join(map(str, levels[:8]))}, …); "
-                "write a mapping {name, column, a, b} that says which of them to compare."
-            )
-        is_a, label_a = _is_one_of(values, levels[-1] if levels else [])
-        is_b, label_b = _is_one_of(values, levels[:1] if len(levels) == 2 else [])
-    problem = _why_not_comparable(name, (label_a, int(is_a.sum())), (label_b, int(is_b.sum())))
-    return Comparison(name, label_a, label_b, is_a, is_b & ~is_a, problem)
-
-
-def _is_one_of(values: pl.Series, wanted: object) -> tuple[np.ndarray, str]:
-    texts = [str(item).lower() for item in (wanted if isinstance(wanted, list | tuple) else [wanted])]
-    matches = values.cast(pl.String).str.to_lowercase().is_in(texts).fill_null(False)
-    return matches.to_numpy(), " or ".join(texts) or "the other value"
-
-
-def _why_not_comparable(name: str, a: tuple[str, int], b: tuple[str, int]) -> str:
-    counts = f"{a[1]} {a[0]} and {b[1]} {b[0]}"
-    if a[1] >= 2 and b[1] >= 2:
-        return ""
-    return f"Comparison {name}: there are {counts} samples, and each group needs at least two. Nothing was tested."
-
-
-def group_differences(tables: RunTables, settings: AnalysisSettings) -> tuple[pl.DataFrame, list[Comparison]]:
+def group_differences(
+    tables: RunTables, settings: AnalysisSettings
+) -> tuple[pl.DataFrame, pl.DataFrame, list[Comparison]]:
     """Test every head x statistic x query group for each configured comparison.
 
     Returns
     -------
     table
         Columns as in ``SCHEMA``; no rows for a comparison that cannot be tested.
+    layer_clusters
+        Stretches of layers, as ``analyses.layer_clusters`` has them.
     comparisons
         The groups as they were resolved, with the reason where one could not be tested.
     """
-    comparisons = [resolve_comparison(tables.samples, group) for group in settings.groups]
-    parts = [_test_comparison(tables, settings, comparison) for comparison in comparisons if not comparison.problem]
-    table = pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
-    return table, comparisons
+    comparisons = comparisons_of(tables, settings)
+    tested = [_test_comparison(tables, settings, comparison) for comparison in comparisons if not comparison.problem]
+    table = pl.concat([pl.DataFrame(schema=SCHEMA), *(part[0] for part in tested)])
+    layers = pl.concat([pl.DataFrame(schema=LAYER_SCHEMA), *(part[1] for part in tested)])
+    return table, layers, comparisons
 
 
 def is_certain(alpha: float) -> pl.Expr:
@@ -170,112 +100,101 @@ def is_certain(alpha: float) -> pl.Expr:
     return pl.all_horizontal(*agrees, (pl.col("pvalue_max_t") <= alpha) | pl.col("pvalue_max_t").is_null())
 
 
-def _test_comparison(tables: RunTables, settings: AnalysisSettings, comparison: Comparison) -> pl.DataFrame:
+def _test_comparison(
+    tables: RunTables, settings: AnalysisSettings, comparison: Comparison
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     model = model_samples(tables, settings, comparison)
     member = comparison.is_member
-    num_clusters = int(model.cluster.max()) + 1
-    signs = random_signs(settings.permutations, num_clusters, tables.seed)
-    maxima = np.zeros(settings.permutations)
+    is_wild = settings.errors == WILD_BOOTSTRAP
+    draw = bootstrap_weights if is_wild else random_signs
+    signs = draw(settings.permutations, int(model.cluster.max()) + 1, tables.seed)
     in_confirmation = split_clusters(model.cluster, settings.confirmation_fraction, tables.seed)
-    parts: list[dict[str, np.ndarray]] = []
-    halves: list[tuple[HalfEffects, HalfEffects]] = []
-    for keys, values in _chunks(tables, declared_statistics(tables)):
-        values = values[member].astype(np.float64)
-        effects = adjusted_effects(values, model, 1 - settings.alpha)
-        ranked = adjusted_effects(normal_scores(values), model)
-        plain = compare_groups(values, model.is_a)
-        if settings.permutations:
-            maxima = np.maximum(maxima, permutation_maxima(values, model, signs))
-        if in_confirmation is not None:
-            halves.append(_half_effects(values, model, in_confirmation))
-        parts.append(
-            keys
-            | {name: getattr(plain, name) for name in _PLAIN_COLUMNS}
-            | {name: getattr(effects, name) for name in _EFFECT_COLUMNS}
-            | {
-                "difference": effects.effect,
-                "effect_size_adjusted": effects.effect / plain.standardizer,
-                "t": effects.statistic,
-                "pvalue_ranks": np.where(np.isnan(effects.pvalue), np.nan, ranked.pvalue),
-            }
-        )
-    if not parts:
+    statistics, errors = declared_statistics(tables), ERRORS[settings.errors]
+    family_of = declared_families(settings.families, tables.query_groups, statistics)
+    untested = rare_statistics(tables, comparison)
+    collected = TestedChunks(model, errors, signs, is_wild, settings.alpha, in_confirmation, untested)
+    layers = LayerClusters(model, signs, errors, untested)
+    for block in value_blocks(tables, statistics):
+        block = block if member.all() else Block(block.query_groups, block.statistics, block.values[member])
+        for slot, query_group in enumerate(block.query_groups):
+            cut = block.values[:, slot].reshape(len(model.is_a), -1, tables.num_layers, max(tables.num_heads, 1))
+            layers.add(query_group, block.statistics, mean_without_gaps(cut, axis=3))
+        for keys, values in _chunks(tables, block):
+            pairs = zip(keys["query_group"], keys["statistic"], strict=True)
+            keys["family"] = np.array([family_of[pair] for pair in pairs], dtype=object)
+            keys |= _lifts(tables, keys, values, member, model.cluster, settings.alpha)
+            collected.add(keys, values)
+    table = _adjusted_table(comparison.name, collected, settings)
+    return table, layers.table(comparison.name, family_of)
+
+
+def _adjusted_table(name: str, collected: TestedChunks, settings: AnalysisSettings) -> pl.DataFrame:
+    if not collected.parts:
         return pl.DataFrame(schema=SCHEMA)
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    columns["pvalue_adjusted"] = adjust_pvalues(columns["pvalue"], settings.correction)
-    columns["pvalue_ranks_adjusted"] = adjust_pvalues(columns["pvalue_ranks"], settings.correction)
+    columns = {key: np.concatenate([part[key] for part in collected.parts]) for key in collected.parts[0]}
+    family, halves = columns["family"], collected.halves
+    columns["family_size"] = family_sizes(columns["pvalue"], family)
+    columns["pvalue_adjusted"] = adjust_within(columns["pvalue"], family, settings.correction)
+    columns["pvalue_ranks_adjusted"] = adjust_within(columns["pvalue_ranks"], family, settings.correction)
     if settings.permutations:
-        columns["pvalue_max_t"] = max_t_pvalues(columns["t"], maxima)
-    replicated = is_replicated(halves, settings.alpha, settings.correction) if halves else None
-    return _as_table(comparison.name, columns, replicated)
+        columns["pvalue_max_t"] = np.full(len(family), np.nan)
+        for one, maxima in collected.maxima.items():
+            columns["pvalue_max_t"][family == one] = max_t_pvalues(columns["t"][family == one], maxima)
+    replicated = is_replicated(halves, family, settings.alpha, settings.correction) if halves else None
+    return _as_table(name, columns, replicated)
 
 
-_PLAIN_COLUMNS = (
-    "mean_a",
-    "mean_b",
-    "effect_size",
-    "pvalue_welch",
-    "pvalue_mannwhitney",
-    "auc",
-    "num_a",
-    "num_b",
-)
-_EFFECT_COLUMNS = ("ci_low", "ci_high", "pvalue", "num_clusters", "degrees_of_freedom", "method", "note")
+ERRORS: dict[str, Errors] = {"auto": "CR2", "cr1": "CR1", "cr2": "CR2", WILD_BOOTSTRAP: "CR2"}
+"""Errors behind each setting: CR2 is right for many clusters and for few, so ``auto`` never needs CR1."""
 
 
-def model_samples(tables: RunTables, settings: AnalysisSettings, comparison: Comparison) -> Samples:
-    """Return what the adjusted model knows of the samples in either group, in the order of ``tables.samples``."""
-    member = comparison.is_member
-    labels = tables.samples["predicted_label"].fill_null("unknown").to_numpy()[member]
-    covariates = {name: _covariate(tables, name)[member] for name in settings.covariates}
-    cluster = np.unique(cluster_codes(tables, settings.cluster_by)[member], return_inverse=True)[1]
-    names = comparison.label_a, comparison.label_b
-    return Samples(comparison.is_a[member], cluster, labels, covariates, names)
+def _chunks(tables: RunTables, block: Block) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """Yield the key columns and the values ``[samples, tests]``, as many tests at a time as ``CHUNK_BYTES`` hold."""
+    num_samples, num_heads = len(block.values), max(tables.num_heads, 1)
+    shape = block.values.shape[1:]
+    num_tests = int(np.prod(shape))
+    flat = block.values.reshape(num_samples, num_tests)
+    step = max(64, CHUNK_BYTES // max(8 * num_samples, 1))
+    for start in range(0, num_tests, step):
+        values = flat[:, start : start + step]
+        exists = ~np.isnan(values).all(axis=0)
+        group, statistic, place = np.unravel_index(start + np.flatnonzero(exists), shape)
+        keys = {
+            "query_group": np.array(block.query_groups, dtype=object)[group],
+            "statistic": np.array(block.statistics, dtype=object)[statistic],
+            "layer": place // num_heads,
+            "head": place % num_heads,
+        }
+        yield keys, values if exists.all() else values[:, exists]
 
 
-def _covariate(tables: RunTables, name: str) -> np.ndarray:
-    """Return a numeric column; missing values take the mean, so that no sample is lost to a covariate."""
-    columns = tables.samples.columns
-    column = name if name in columns else name.removeprefix(LOG_PREFIX)
-    if column not in columns or not tables.samples[column].dtype.is_numeric():
-        raise SettingsError(
-            f"{tables.run_dir}: analysis.covariates names {name!r}, but {column!r} is no numeric column of samples; "
-            f"columns: {', '.join(columns)}."
-        )
-    values = tables.samples[column].cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
-    if name not in columns:
-        values = np.log(np.where(values > 0, values, np.nan))
-    known = np.isfinite(values)
-    values[~known] = values[known].mean() if known.any() else 0.0
-    return values
-
-
-def _chunks(tables: RunTables, statistics: tuple[str, ...]) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-    """Yield the key columns and the values ``[samples, tests]`` of up to ``TESTS_PER_CHUNK`` tests."""
-    num_places = max(tables.num_layers * tables.num_heads, 1)
-    step = max(1, TESTS_PER_CHUNK // num_places)
-    places = np.arange(num_places)
-    for query_group in tables.query_groups:
-        for names, block in statistic_blocks(tables, query_group, statistics):
-            for start in range(0, len(names), step):
-                part = names[start : start + step]
-                values = block[:, start : start + step].reshape(len(block), -1)
-                keys = {
-                    "query_group": np.full(values.shape[1], query_group, dtype=object),
-                    "statistic": np.repeat(np.array(part, dtype=object), num_places),
-                    "layer": np.tile(places // max(tables.num_heads, 1), len(part)),
-                    "head": np.tile(places % max(tables.num_heads, 1), len(part)),
-                }
-                exists = ~np.isnan(values).all(axis=0)
-                yield {name: column[exists] for name, column in keys.items()}, values[:, exists]
-
-
-def _half_effects(values: np.ndarray, model: Samples, in_confirmation: np.ndarray) -> tuple[HalfEffects, HalfEffects]:
-    def effects_of(rows: np.ndarray) -> HalfEffects:
-        found = adjusted_effects(values[rows], model.take(rows))
-        return HalfEffects(found.effect, found.pvalue)
-
-    return effects_of(~in_confirmation), effects_of(in_confirmation)
+def _lifts(
+    tables: RunTables,
+    keys: dict[str, np.ndarray],
+    values: np.ndarray,
+    member: np.ndarray,
+    cluster: np.ndarray,
+    alpha: float,
+) -> dict[str, np.ndarray]:
+    """Return mean and clustered interval of each test's mass over what uniform attention would give; NaN for others."""
+    names = ("lift", "lift_ci_low", "lift_ci_high")
+    columns = {name: np.full(len(keys["layer"]), np.nan) for name in names}
+    pairs = list(zip(keys["query_group"], keys["statistic"], strict=True))
+    for query_group, statistic in dict.fromkeys(pairs):
+        if not statistic.startswith(MASS_PREFIX):
+            continue
+        baseline = baseline_values(tables, query_group, statistic.removeprefix(MASS_PREFIX))
+        if baseline is None:
+            continue
+        here = np.array([pair == (query_group, statistic) for pair in pairs])
+        uniform = baseline[member]
+        uniform = uniform if uniform.shape[1] == 1 else uniform[:, keys["layer"][here]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lifts = np.where(uniform > 0, values[:, here] / uniform, np.nan)
+        estimate = clustered_mean(lifts, cluster, 1 - alpha)
+        for name, column in zip(names, (estimate.mean, estimate.ci_low, estimate.ci_high), strict=True):
+            columns[name][here] = column
+    return columns
 
 
 def _as_table(name: str, columns: dict[str, np.ndarray], replicated: np.ndarray | None) -> pl.DataFrame:

@@ -10,8 +10,8 @@ causal
     The weight on the previous token is at least ``causal_previous_token``.
 beginning-focused
     The weight on the first ten tokens (the first token where that is not measured) is at least ``beginning_mass``.
-financial
-    Vocabulary terms get at least ``financial_lift`` times what uniform attention would give them, the interval lies
+vocabulary, by its own name such as financial
+    Vocabulary terms get at least ``vocabulary_lift`` times what uniform attention would give them, the interval lies
     above 1, and random vocabularies (where they were collected) get significantly less. Random vocabularies differ
     among themselves, so the lift is compared with where one more random vocabulary would lie: over R of them,
     t = (lift - their mean) / sqrt(se^2 + s^2 (1 + 1/R)), with s their standard deviation, se the clustered error of
@@ -24,6 +24,9 @@ focused, distributed
     The entropy relative to uniform attention is at most ``focused_entropy``, or at least ``distributed_entropy``.
 mixed
     None of these.
+
+``type_stability`` is the share of resamples of the clusters in which a head has the same type, ``type_runner_up`` the
+type it has most often instead: heads near a threshold change sides.
 """
 
 from __future__ import annotations
@@ -32,12 +35,11 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from analyses.key_groups import HOLDS_FIRST_TOKEN, of_kind, vocabulary_union
-from analyses.queries import cluster_codes, lift_values, sink_free_mass, with_baselines
+from analyses.head_scores import MIN_CLUSTERS, HeadScores, head_scores, resamples_same
+from analyses.key_groups import of_kind
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
-from analyses.significance import adjust_pvalues, clustered_mean
-from engine.schema import BASELINE_PREFIX, MASS_PREFIX
+from analyses.significance import adjust_pvalues
 
 MIXED = "mixed"
 
@@ -54,113 +56,111 @@ SCORES = {
     "vocabulary_lift_ci_high": "Upper end of its interval, clustered",
     "random_lift": "The same for random vocabularies, their mean; null where none were collected",
     "random_lift_max": "The highest of the random vocabularies",
-    "pvalue_random": "One-sided p of vocabulary lift against random vocabularies, Benjamini-Hochberg over heads",
+    "pvalue_random": "One-sided p of vocabulary lift against random vocabularies",
+    "pvalue_random_adjusted": "It, Benjamini-Hochberg over heads",
     "prediction_mass": "Share of the decision token's attention off the first token that goes to the reasoning",
     "prediction_lift": "Its weight on the reasoning over that of uniform attention",
+    "type_stability": "Share of resamples of the clusters in which the head has the same type; 0..1",
 }
 
 
 def type_names(tables: RunTables) -> tuple[str, ...]:
     """Return the types in the order in which they are tried; the vocabulary type carries the vocabulary's name."""
-    vocabulary = vocabulary_union(tables) or "financial"
+    vocabulary = tables.vocabulary or "vocabulary"
     return ("self-attention", "causal", "beginning-focused", vocabulary, "prediction", "focused", "distributed", MIXED)
 
 
 def head_types(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
     """Return ``layer, head, head_type, all_types`` and the numbers behind them (``SCORES``), one row per head."""
-    scores = _mean_scores(tables)
-    scores = scores.join(_vocabulary_scores(tables, settings), on=["layer", "head"], how="left")
-    scores = scores.join(_prediction_scores(tables), on=["layer", "head"], how="left")
-    limits = settings.head_types
-    rules = [
-        pl.col("diagonal") >= limits["self_attention_diagonal"],
-        pl.col("previous_token") >= limits["causal_previous_token"],
-        pl.col("beginning") >= limits["beginning_mass"],
-        (pl.col("vocabulary_lift") >= limits["financial_lift"])
-        & (pl.col("vocabulary_lift_ci_low") > 1)
-        & _exceeds_random(settings.alpha),
-        (pl.col("prediction_mass") >= limits["prediction_mass"])
-        & (pl.col("prediction_lift") >= limits["prediction_lift"]),
-        pl.col("entropy_normalized") <= limits["focused_entropy"],
-        pl.col("entropy_normalized") >= limits["distributed_entropy"],
+    scores, names = head_scores(tables, settings), type_names(tables)
+    lift, pvalues = scores.means["vocabulary"], _random_pvalues(scores)
+    adjusted = np.stack([adjust_pvalues(own, "fdr_bh") for own in pvalues])
+    fits = _fitting(scores, adjusted, settings)
+    # The last type fits every head, so the first True is the type.
+    drawn = fits.argmax(axis=0)
+    stability, runner_up = resamples_same(names, drawn)
+    random_mean, random_max = _mean_and_max(scores.random[:, 0])
+    columns = {name: values[0] for name, values in scores.means.items() if name != "vocabulary"} | {
+        "vocabulary_lift": lift[0],
+        "vocabulary_lift_ci_low": lift[0] - scores.reach,
+        "vocabulary_lift_ci_high": lift[0] + scores.reach,
+        "random_lift": random_mean,
+        "random_lift_max": random_max,
+        "pvalue_random": pvalues[0],
+        "pvalue_random_adjusted": adjusted[0],
+        "type_stability": stability,
+    }
+    places = np.arange(tables.num_layers * tables.num_heads)
+    every = [[name for name, fit in zip(names[:-1], fits[:-1, 0, place], strict=True) if fit] for place in places]
+    frame = pl.DataFrame(
+        {
+            "layer": places // max(tables.num_heads, 1),
+            "head": places % max(tables.num_heads, 1),
+            "head_type": [names[slot] for slot in drawn[0]],
+            "all_types": [", ".join(fitting) or MIXED for fitting in every],
+        },
+        schema={"layer": pl.Int32, "head": pl.Int32, "head_type": pl.String, "all_types": pl.String},
+    ).with_columns(*(pl.Series(name, columns[name], dtype=pl.Float64).fill_nan(None) for name in SCORES))
+    note = "; ".join(filter(None, [random_note(tables), _stability_note(drawn)])) or None
+    runner = pl.Series("type_runner_up", runner_up, dtype=pl.String)
+    return frame.with_columns(runner, pl.lit(note, dtype=pl.String).alias("note"))
+
+
+def _mean_and_max(random: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not len(random):
+        return np.full(random.shape[1], np.nan), np.full(random.shape[1], np.nan)
+    return random.mean(axis=0), random.max(axis=0)
+
+
+def _stability_note(drawn: np.ndarray) -> str | None:
+    return f"fewer than {MIN_CLUSTERS} clusters, so no stability of the types" if len(drawn) < 2 else None
+
+
+def _fitting(scores: HeadScores, pvalues: np.ndarray, settings: AnalysisSettings) -> np.ndarray:
+    """Return ``[types, 1 + resamples, heads]``, whether a type fits; errors in a resample are those of the data."""
+    limits, means = settings.head_types, scores.means
+    lift = means["vocabulary"]
+    with np.errstate(invalid="ignore"):
+        exceeds = np.ones(lift.shape, dtype=bool)
+        if len(scores.random):
+            above_all = lift > scores.random.max(axis=0)
+            exceeds = np.where(
+                np.isnan(pvalues), above_all | np.isnan(scores.random).any(axis=0), pvalues <= settings.alpha
+            )
+        rules = [
+            means["diagonal"] >= limits["self_attention_diagonal"],
+            means["previous_token"] >= limits["causal_previous_token"],
+            means["beginning"] >= limits["beginning_mass"],
+            (lift >= limits["vocabulary_lift"]) & (lift - scores.reach > 1) & exceeds,
+            (means["prediction_mass"] >= limits["prediction_mass"])
+            & (means["prediction_lift"] >= limits["prediction_lift"]),
+            means["entropy_normalized"] <= limits["focused_entropy"],
+            means["entropy_normalized"] >= limits["distributed_entropy"],
+            np.ones(lift.shape, dtype=bool),
+        ]
+    return np.stack(rules)
+
+
+def _random_pvalues(scores: HeadScores) -> np.ndarray:
+    """Return ``[1 + resamples, heads]``."""
+    lift = scores.means["vocabulary"]
+    raw = [
+        random_pvalues(lift[slot], scores.random[:, slot], scores.excess_error)
+        if len(scores.random)
+        else lift[slot] * np.nan
+        for slot in range(len(lift))
     ]
-    names = type_names(tables)
-    fitting = [pl.when(rule.fill_null(False)).then(pl.lit(name)) for rule, name in zip(rules, names[:-1], strict=True)]
-    typed = scores.with_columns(
-        head_type=pl.coalesce(*fitting, pl.lit(MIXED)),
-        all_types=pl.concat_str(fitting, separator=", ", ignore_nulls=True).replace("", MIXED),
-    )
-    noted = typed.with_columns(note=pl.lit(random_note(tables), dtype=pl.String))
-    return noted.select("layer", "head", "head_type", "all_types", *SCORES, "note").sort("layer", "head")
-
-
-def _exceeds_random(alpha: float) -> pl.Expr:
-    highest = pl.col("random_lift_max")
-    return pl.coalesce(
-        pl.col("pvalue_random") <= alpha, pl.col("vocabulary_lift") > highest, pl.col("vocabulary_lift").is_not_null()
-    )
+    return np.stack([adjust_pvalues(pvalues, "fdr_bh") for pvalues in raw])
 
 
 def random_note(tables: RunTables) -> str | None:
     """Say why there is no ``pvalue_random`` although there is a vocabulary; None where there is one."""
     num_random = len(of_kind(tables, "random"))
-    if vocabulary_union(tables) is None or num_random >= MIN_RANDOM:
+    if tables.vocabulary is None or num_random >= MIN_RANDOM:
         return None
     found = "no random vocabulary was" if num_random == 0 else f"only {num_random} random vocabularies were"
     found = "only 1 random vocabulary was" if num_random == 1 else found
     return f"{found} collected, and a test needs {MIN_RANDOM}"
-
-
-def _rows_of(tables: RunTables, wanted: str) -> str | None:
-    if wanted in tables.query_groups:
-        return wanted
-    return tables.query_groups[0] if wanted == "all" and tables.query_groups else None
-
-
-def _mean_scores(tables: RunTables) -> pl.DataFrame:
-    beginning = f"{MASS_PREFIX}beginning" if "beginning" in tables.key_groups else "first_token"
-    sources = {
-        "diagonal": "diagonal_excluding_first",
-        "previous_token": "previous_token",
-        "beginning": beginning,
-        "entropy_normalized": "entropy_normalized",
-    }
-    values = [
-        (pl.col(source).fill_nan(None).mean() if source in tables.statistics else pl.lit(None))
-        .cast(pl.Float64)
-        .alias(name)
-        for name, source in sources.items()
-    ]
-    rows = tables.head_stats.filter(pl.col("query_group") == _rows_of(tables, "all"))
-    keys = [pl.col("layer").cast(pl.Int32), pl.col("head").cast(pl.Int32)]
-    return rows.group_by(keys).agg(values).collect(engine="streaming")
-
-
-def _vocabulary_scores(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
-    places = _places(tables)
-    union, rows = vocabulary_union(tables), _rows_of(tables, "all")
-    values = lift_values(tables, rows, union) if union and rows else None
-    if values is None:
-        return places.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in _VOCABULARY_SCORES)
-    cluster = cluster_codes(tables, settings.cluster_by)
-    estimate = clustered_mean(values.astype(np.float64), cluster, 1 - settings.alpha)
-    columns = {
-        "vocabulary_lift": estimate.mean,
-        "vocabulary_lift_ci_low": estimate.ci_low,
-        "vocabulary_lift_ci_high": estimate.ci_high,
-        "random_lift": np.full(len(places), np.nan),
-        "random_lift_max": np.full(len(places), np.nan),
-        "pvalue_random": np.full(len(places), np.nan),
-    }
-    assert rows is not None
-    found = [lift_values(tables, rows, name) for name in of_kind(tables, "random")]
-    references = [reference.astype(np.float64) for reference in found if reference is not None]
-    if references:
-        lifts = np.stack([clustered_mean(reference, cluster).mean for reference in references])
-        excess = clustered_mean(values - np.mean(references, axis=0), cluster)
-        columns["random_lift"], columns["random_lift_max"] = lifts.mean(axis=0), lifts.max(axis=0)
-        columns["pvalue_random"] = adjust_pvalues(random_pvalues(estimate.mean, lifts, excess.standard_error), "fdr_bh")
-    return places.with_columns(pl.Series(name, column).fill_nan(None) for name, column in columns.items())
 
 
 def random_pvalues(lift: np.ndarray, random_lifts: np.ndarray, standard_error: np.ndarray) -> np.ndarray:
@@ -182,36 +182,3 @@ def random_pvalues(lift: np.ndarray, random_lifts: np.ndarray, standard_error: n
     varies = spread > 0
     statistic = (lift - random_lifts.mean(axis=0)) / np.sqrt(np.where(varies, spread, 1.0))
     return np.where(varies, stats.t.sf(statistic, num_random - 1), np.nan)
-
-
-_VOCABULARY_SCORES = tuple(name for name in SCORES if name.startswith(("vocabulary", "random", "pvalue")))
-
-
-def _places(tables: RunTables) -> pl.DataFrame:
-    places = np.arange(tables.num_layers * tables.num_heads)
-    columns = {"layer": places // max(tables.num_heads, 1), "head": places % max(tables.num_heads, 1)}
-    return pl.DataFrame(columns, schema={"layer": pl.Int32, "head": pl.Int32})
-
-
-def _prediction_scores(tables: RunTables) -> pl.DataFrame:
-    """Return the decision token's attention to the reasoning (the answer where that is not measured)."""
-    places = _places(tables)
-    source = next((name for name in ("reasoning", "response") if name in tables.key_groups), None)
-    if source is None or _rows_of(tables, "decision") is None or "first_token" not in tables.statistics:
-        return places.with_columns(
-            pl.lit(None, dtype=pl.Float64).alias(name) for name in ("prediction_mass", "prediction_lift")
-        )
-    assert source not in HOLDS_FIRST_TOKEN
-    rows = tables.head_stats.filter(pl.col("query_group") == "decision").select(
-        "sample_id", "query_group", "layer", "head", "first_token", f"{MASS_PREFIX}{source}"
-    )
-    share = sink_free_mass(source)
-    joined = with_baselines(tables, rows)
-    baseline = f"{BASELINE_PREFIX}{source}"
-    if joined is None or baseline not in joined.collect_schema().names():
-        joined, over_uniform = rows, pl.lit(None, dtype=pl.Float64)
-    else:
-        over_uniform = pl.when(pl.col(baseline) > 0).then(share / pl.col(baseline))
-    keys = [pl.col("layer").cast(pl.Int32), pl.col("head").cast(pl.Int32)]
-    values = {"prediction_mass": share.fill_nan(None).mean(), "prediction_lift": over_uniform.fill_nan(None).mean()}
-    return joined.group_by(keys).agg(**values).collect(engine="streaming")

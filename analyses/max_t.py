@@ -1,25 +1,53 @@
-"""Max-T over a family of adjusted tests: Freedman-Lane residuals times one random sign per cluster."""
+"""Random signs for whole clusters: max-T over a family of adjusted tests, and the wild cluster bootstrap of each.
+
+Residuals of the model without the group (Freedman and Lane 1983) are multiplied by one random number per cluster, the
+same for every test, and every test is studentised again. The largest |T*| over a family gives family-wise p-values
+(Westfall and Young 1993); a test's own |T*| give its wild cluster bootstrap, null hypothesis imposed (Cameron, Gelbach
+and Miller 2008).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from analyses.adjusted_model import part_of, why_unreliable, why_untestable
-from analyses.cluster_errors import ClusterErrors, Errors, cluster_errors
-from analyses.design import Design, Samples, build_design
+from analyses.adjusted_model import part_of, prepare
+from analyses.cluster_errors import ClusterErrors, Errors
+from analyses.design import Design, Samples
 from analyses.significance import cluster_sums, constant_columns, missing_patterns
 
-PERMUTATION_BLOCK = 256
-"""Tests per matrix product of max-T; keeps a block of 1,000 sign flips near 20 MB."""
+BLOCK_BYTES = 48 * 2**20
+"""Bytes of the larger factor and of the result of one matrix product."""
+
+FEW_CLUSTERS = 12
+"""Fewer clusters have too few patterns of signs; they get Webb's six points instead (Webb 2023)."""
+
+SINGLE_PRECISION_CLUSTERS = 50
+"""From this many clusters on products are in float32: T* is then right to 1e-4, far below what p can show."""
+
+TIES = 1e-6
+"""T* that is below T by less than this share counts as T: the same flips as the data's, but for rounding."""
 
 
 def random_signs(num_permutations: int, num_clusters: int, seed: int) -> np.ndarray:
-    """Return ``[permutations, clusters]`` of -1 and 1, each with probability one half."""
-    return np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(num_permutations, num_clusters))
+    """Return int8 ``[permutations, clusters]`` of -1 and 1, each with probability one half."""
+    drawn = np.random.default_rng(seed).integers(0, 2, size=(num_permutations, num_clusters), dtype=np.int8)
+    return 2 * drawn - 1
 
 
-def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray, errors: Errors = "CR2") -> np.ndarray:
-    """Return the largest |T*| over the tests under each set of signs.
+def bootstrap_weights(num_permutations: int, num_clusters: int, seed: int) -> np.ndarray:
+    """Return signs, or for few clusters Webb's weights ±sqrt(1/2), ±1, ±sqrt(3/2), each with probability one sixth."""
+    if num_clusters >= FEW_CLUSTERS:
+        return random_signs(num_permutations, num_clusters, seed)
+    points = np.sqrt(np.array([0.5, 1.0, 1.5]))
+    return np.random.default_rng(seed).choice(np.concatenate([-points, points]), size=(num_permutations, num_clusters))
+
+
+def flipped_statistics(
+    values: np.ndarray, samples: Samples, signs: np.ndarray, errors: Errors = "CR2"
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield T* under each set of signs, a block of tests at a time.
 
     With an orthonormal basis Q of the model (its last column q the group's own part), weights t of the scores,
     residuals e of the model without the group and signs s, both T*'s numerator qᵀ(s·e) and its clustered error are
@@ -35,54 +63,92 @@ def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray, 
     signs
         ``[permutations, clusters]`` as from ``random_signs``; the same array for every part of a family.
     errors
-        As for ``adjusted_effects``; tests that it refuses do not count.
+        As for ``adjusted_effects``; tests that it refuses are left out.
 
-    Returns
-    -------
-    ndarray
-        ``[permutations]``; 0 where nothing could be tested. The maximum over a family that is processed in parts is
-        the elementwise maximum of the parts' results.
+    Yields
+    ------
+    columns
+        Indices of the tests of this block.
+    statistic
+        ``[permutations, tests of the block]``, 0 where its error is.
     """
-    maxima = np.zeros(len(signs))
-    for rows, columns in missing_patterns(values):
-        chosen = samples.take(rows)
-        present, codes = np.unique(chosen.cluster, return_inverse=True)
-        design = build_design(chosen)
-        if design is None or why_untestable(chosen, design, len(present)):
+    for rows, columns in missing_patterns(values) if len(signs) else ():
+        model = prepare(samples, rows, errors)
+        if model.design is None or model.robust is None or model.unreliable:
             continue
-        robust = cluster_errors(design, codes, errors)
-        if why_unreliable(chosen, robust):
-            continue
+        num_clusters = len(model.clusters)
+        own = signs if num_clusters == signs.shape[1] else signs[:, model.clusters]
         part = part_of(values, rows, columns)
-        part = part[:, ~constant_columns(part)]
-        for start in range(0, part.shape[1], PERMUTATION_BLOCK):
-            block = part[:, start : start + PERMUTATION_BLOCK]
-            maxima = np.maximum(maxima, _block_maxima(block, design, robust, signs[:, present]))
-    return maxima
+        varies = np.flatnonzero(~constant_columns(part))
+        step = max(8, BLOCK_BYTES // (8 * model.design.basis.shape[1] * max(num_clusters, len(signs))))
+        for start in range(0, len(varies), step):
+            block = varies[start : start + step]
+            yield columns[block], _flip(part[:, block], model.design, model.robust, own)
 
 
-def _block_maxima(values: np.ndarray, design: Design, robust: ClusterErrors, signs: np.ndarray) -> np.ndarray:
+def _flip(values: np.ndarray, design: Design, robust: ClusterErrors, signs: np.ndarray) -> np.ndarray:
     basis, num_columns, num_tests = design.basis, design.basis.shape[1], values.shape[1]
     nuisance, overlap = basis[:, :-1], robust.overlap
     residuals = values - nuisance @ (nuisance.T @ values)
     # Scores divided by their size: T* has no unit, and squares of small masses stay far from underflow.
-    residuals = residuals / np.maximum(np.abs(residuals).max(axis=0), np.finfo(np.float64).tiny)
-    sums = np.stack([cluster_sums(column[:, None] * residuals, robust.codes) for column in basis.T])
-    scores = cluster_sums(robust.weights[:, None] * residuals, robust.codes)
-    crossed = scores[None] * overlap.T[:, :, None]
-    stacked = np.concatenate([sums, crossed]).transpose(1, 0, 2).reshape(signs.shape[1], -1)
-    products = (signs @ stacked).reshape(len(signs), 2 * num_columns, num_tests)
-    loadings, cross = products[:, :num_columns], products[:, num_columns:]
-    quadratic = (overlap.T @ overlap) @ loadings
-    variance = (scores**2).sum(axis=0) + ((quadratic - 2 * cross) * loadings).sum(axis=1)
-    floor = 1e-12 * (scores**2).sum(axis=0)
-    varies = variance > floor
-    statistic = np.where(varies, np.abs(loadings[:, -1]) / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
-    return statistic.max(axis=1)
+    residuals /= np.maximum(np.maximum(residuals.max(axis=0), -residuals.min(axis=0)), np.finfo(np.float64).tiny)
+    kind = np.float32 if len(overlap) >= SINGLE_PRECISION_CLUSTERS else np.float64
+    scores = cluster_sums(residuals, robust.codes, robust.weights)
+    sums = np.empty((2, num_columns, len(overlap), num_tests), dtype=kind)
+    for slot, column in enumerate(basis.T):
+        sums[0, slot] = cluster_sums(residuals, robust.codes, column)
+    # Second halves: 2 Σ_g s_g U_g D_g - (Σ_g D_g D_gᵀ) w, so that the error's square is own - wᵀ (second half).
+    gram = (overlap.T @ overlap).astype(kind)
+    np.matmul(-gram, sums[0].reshape(num_columns, -1), out=sums[1].reshape(num_columns, -1))
+    doubled = (2 * scores).astype(kind)
+    for slot, column in enumerate(overlap.T.astype(kind)):
+        sums[1, slot] += doubled * column[:, None]
+    own = _own_variance(signs, scores).astype(kind)
+    return _studentised(sums, signs, own, 1e-5 if kind == np.float32 else 1e-12)
+
+
+def _studentised(sums: np.ndarray, signs: np.ndarray, own: np.ndarray, floor: float) -> np.ndarray:
+    """Return T* from the sums ``[2, columns, clusters, tests]``, one column of the model at a time."""
+    variance = np.repeat(own, len(signs) // len(own), axis=0)
+    loading = np.empty(0)
+    for first, second in zip(sums[0], sums[1], strict=True):
+        loading = _product(signs, first)
+        variance -= loading * _product(signs, second)
+    # The last column is the group's own part, so its loading is T*'s numerator.
+    varies = variance > floor * own
+    np.sqrt(variance, out=variance, where=varies)
+    return np.divide(loading, variance, out=np.zeros_like(loading), where=varies)
+
+
+def _product(signs: np.ndarray, stacked: np.ndarray) -> np.ndarray:
+    """Return signs @ stacked; signs become floats a part of the clusters at a time."""
+    step = max(1, BLOCK_BYTES // (stacked.itemsize * len(signs)))
+    result = signs[:, :step].astype(stacked.dtype) @ stacked[:step]
+    for start in range(step, len(stacked), step):
+        result += signs[:, start : start + step].astype(stacked.dtype) @ stacked[start : start + step]
+    return result
+
+
+def _own_variance(signs: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return Σ_g (s_g U_g)², ``[1 or permutations, tests]``: the same for all signs, but not for Webb's weights."""
+    squares = scores**2
+    return squares.sum(axis=0)[None] if signs.dtype == np.int8 else signs**2 @ squares
+
+
+def permutation_maxima(values: np.ndarray, samples: Samples, signs: np.ndarray, errors: Errors = "CR2") -> np.ndarray:
+    """Return ``[permutations]``, the largest |T*| over the tests under each set of signs; 0 where nothing is tested.
+
+    The maximum over a family that is processed in parts is the elementwise maximum of the parts' results. Parameters
+    are those of ``flipped_statistics``.
+    """
+    maxima = np.zeros(len(signs))
+    for _, statistic in flipped_statistics(values, samples, signs, errors):
+        np.maximum(maxima, np.abs(statistic).max(axis=1), out=maxima)
+    return maxima
 
 
 def max_t_pvalues(statistic: np.ndarray, maxima: np.ndarray) -> np.ndarray:
     """Return (1 + number of maxima at least |statistic|) / (permutations + 1); NaN stays NaN."""
     ordered = np.sort(maxima)
-    exceeding = len(ordered) - np.searchsorted(ordered, np.abs(statistic) * (1 - 1e-12), side="left")
+    exceeding = len(ordered) - np.searchsorted(ordered, np.abs(statistic) * (1 - TIES), side="left")
     return np.where(np.isnan(statistic), np.nan, (1 + exceeding) / (len(ordered) + 1))

@@ -1,20 +1,23 @@
 """Tidy frames from the tables of a run.
 
-A frame that is collected here has at most one row per sample, layer and query group, or one per head.
+A frame that is collected here has at most one row per sample and query group, or one per head; values per sample and
+head come as arrays, in blocks of bounded size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from analyses.layouts import file_values
 from analyses.run_tables import RunTables
 from analyses.settings import SettingsError
 from engine.schema import BASELINE_PREFIX, MASS_PREFIX
 
-BLOCK_BYTES = 256 * 2**20
+BLOCK_BYTES = 512 * 2**20
 """Most bytes of ``head_stats`` values that are in memory at once while tests are made."""
 
 
@@ -31,75 +34,134 @@ def cluster_codes(tables: RunTables, column: str) -> np.ndarray:
     return np.unique(labels.to_numpy(), return_inverse=True)[1]
 
 
-def statistic_blocks(
-    tables: RunTables, query_group: str, statistics: Sequence[str], max_bytes: int = BLOCK_BYTES
-) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-    """Yield the values of one query group, as many statistics at a time as fit.
+def shard_values(
+    tables: RunTables, columns: Sequence[str], query_groups: Sequence[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield columns of ``head_stats`` a few samples at a time, as the files hold them.
 
     Yields
     ------
-    names
-        Statistics of this block.
+    rows
+        ``[samples of the piece]`` places in ``tables.samples``; every sample comes once.
     values
-        float32 ``[samples, statistics, layers * heads]`` in the order of ``tables.samples``; NaN for null and for a
-        head that a layer lacks.
+        float32 ``[samples of the piece, query groups, columns, layers * heads]``; NaN for null and for a head that a
+        layer lacks.
     """
-    num_places = tables.num_layers * tables.num_heads
-    step = max(1, max_bytes // max(4 * len(tables.samples) * num_places, 1))
-    rows = tables.head_stats.filter(pl.col("query_group") == query_group)
+    shape = tables.num_layers, tables.num_heads
+    for layout in tables.layouts:
+        yield from file_values(layout, tables.rows_of, columns, query_groups, shape)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Values of some statistics of some query groups, float32 ``[samples, query groups, statistics, places]``.
+
+    A place is ``layer * num_heads + head``; samples are in the order of ``tables.samples``.
+    """
+
+    query_groups: tuple[str, ...]
+    statistics: tuple[str, ...]
+    values: np.ndarray
+
+
+def value_blocks(tables: RunTables, statistics: Sequence[str], max_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield the values of every statistic and query group, as many at a time as fit; at least one of each.
+
+    Files are read once per block, so memory does not grow with the samples until one statistic of one query group alone
+    is larger than ``max_bytes`` (512 MiB: 170,000 samples of 784 heads).
+    """
+    groups = tables.query_groups
+    one = 4 * len(tables.samples) * tables.num_layers * tables.num_heads
+    at_once = len(groups) if one * len(groups) <= max_bytes else 1
+    step = max(1, max_bytes // max(one * at_once, 1))
+    for first in range(0, len(groups), max(at_once, 1)):
+        chosen = groups[first : first + at_once]
+        for start in range(0, len(statistics), step):
+            names = tuple(statistics[start : start + step])
+            yield Block(chosen, names, _whole(tables, names, chosen))
+
+
+def statistic_blocks(
+    tables: RunTables, query_group: str, statistics: Sequence[str], max_bytes: int = BLOCK_BYTES
+) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Yield names and values ``[samples, statistics, layers * heads]`` of one query group, as many as fit."""
+    one = 4 * len(tables.samples) * tables.num_layers * tables.num_heads
+    step = max(1, max_bytes // max(one, 1))
     for start in range(0, len(statistics), step):
         names = tuple(statistics[start : start + step])
-        yield names, _by_sample_and_head(tables, rows, [pl.col(name) for name in names])
+        yield names, _whole(tables, names, (query_group,))[:, 0]
+
+
+def _whole(tables: RunTables, names: Sequence[str], query_groups: Sequence[str]) -> np.ndarray:
+    shape = len(tables.samples), len(query_groups), len(names), tables.num_layers * tables.num_heads
+    result = np.full(shape, np.nan, dtype=np.float32)
+    for rows, values in shard_values(tables, names, query_groups):
+        result[rows] = values
+    return result
+
+
+def baseline_values(tables: RunTables, query_group: str, key_group: str) -> np.ndarray | None:
+    """Return what uniform attention would give a key group, ``[samples, layers]``; None without baselines.
+
+    A baseline row without a layer holds for every layer; a row with one holds for that layer. The array has one column
+    where no row has a layer.
+    """
+    return tables.baselines.get((query_group, f"{BASELINE_PREFIX}{key_group}"))
+
+
+def over_baseline(values: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """Return values ``[samples, layers, …]`` over baselines ``[samples, layers]``; NaN where the baseline is 0."""
+    shaped = baseline.reshape(*baseline.shape, *[1] * (values.ndim - 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(shaped > 0, values / shaped, np.nan)
 
 
 def lift_values(tables: RunTables, query_group: str, key_group: str) -> np.ndarray | None:
     """Return each sample's lift of a key group, ``[samples, layers * heads]``; None without baselines."""
-    rows = tables.head_stats.filter(pl.col("query_group") == query_group)
-    wanted = rows.select("sample_id", "query_group", "layer", "head", f"{MASS_PREFIX}{key_group}")
-    joined = with_baselines(tables, wanted)
-    if joined is None or f"{BASELINE_PREFIX}{key_group}" not in joined.collect_schema().names():
+    baseline = baseline_values(tables, query_group, key_group)
+    if baseline is None:
         return None
-    return _by_sample_and_head(tables, joined, [lift(key_group)])[:, 0]
+    mass = _whole(tables, (f"{MASS_PREFIX}{key_group}",), (query_group,))[:, 0, 0]
+    mass = mass.reshape(len(mass), tables.num_layers, tables.num_heads)
+    return over_baseline(mass, baseline).reshape(len(mass), -1)
 
 
-def _by_sample_and_head(tables: RunTables, rows: pl.LazyFrame, values: Sequence[pl.Expr]) -> np.ndarray:
-    """Collect expressions into ``[samples, expressions, layers * heads]``."""
-    num_samples, num_places = len(tables.samples), tables.num_layers * tables.num_heads
-    index = tables.samples.lazy().select("sample_id").with_row_index("row")
-    place = (pl.col("layer").cast(pl.Int64) * tables.num_heads + pl.col("head")).alias("place")
-    named = [value.cast(pl.Float32).alias(f"value {slot}") for slot, value in enumerate(values)]
-    query = rows.select(pl.col("sample_id").cast(pl.String), place, *named)
-    frame = query.join(index, on="sample_id", how="inner").drop("sample_id").collect(engine="streaming")
-    result = np.full((num_samples, len(values), num_places), np.nan, dtype=np.float32)
-    positions = frame["row"].to_numpy(), frame["place"].to_numpy()
-    for slot in range(len(values)):
-        result[positions[0], slot, positions[1]] = frame[f"value {slot}"].fill_null(float("nan")).to_numpy()
-    return result
+def mean_without_gaps(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the mean over an axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    if known.all():
+        return values.mean(axis=axis)
+    count = known.sum(axis=axis)
+    return np.where(count > 0, np.where(known, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
 
 
-def head_means(tables: RunTables, by: str | None = None) -> pl.DataFrame:
-    """Return the mean of every statistic per query group, layer and head, over samples.
-
-    Parameters
-    ----------
-    by
-        A column of ``samples`` to split by as well, such as ``is_correct``.
-    """
-    keys = ["query_group", "layer", "head"]
-    frame = tables.head_stats
-    if by is not None:
-        frame = frame.join(tables.samples.lazy().select("sample_id", by), on="sample_id", how="inner")
-        keys = [by, *keys]
-    values = [pl.col(name).fill_nan(None).mean().cast(pl.Float64) for name in tables.statistics]
-    grouped = frame.group_by(keys).agg(values, num_samples=pl.col("sample_id").n_unique())
-    return grouped.collect(engine="streaming").sort(keys)
-
-
-def layer_means(tables: RunTables, statistics: Sequence[str]) -> pl.DataFrame:
-    """Return each sample's mean over heads, one row per sample, query group and layer."""
-    keys = ["sample_id", "query_group", "layer"]
-    values = [pl.col(name).fill_nan(None).mean().cast(pl.Float32) for name in statistics]
-    return tables.head_stats.group_by(keys).agg(values).collect(engine="streaming").sort(keys)
+def head_means(tables: RunTables) -> pl.DataFrame:
+    """Return the mean of every statistic per query group, layer and head, over samples."""
+    groups, names = tables.query_groups, tables.statistics
+    num_places = tables.num_layers * tables.num_heads
+    sums = np.zeros((len(groups), len(names), num_places))
+    counts = np.zeros(sums.shape, dtype=np.int64)
+    for _, values in shard_values(tables, names, groups):
+        known = ~np.isnan(values)
+        counts += known.sum(axis=0)
+        sums += np.where(known, values, 0).sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        # Infinities of both signs cancel to NaN; they must stay visible as what they are.
+        means = np.where(counts > 0, np.where(np.isnan(sums), np.inf, sums) / np.maximum(counts, 1), np.nan)
+    places = np.arange(num_places)
+    heads = max(tables.num_heads, 1)
+    frame = pl.DataFrame(
+        {
+            "query_group": np.repeat(np.array(groups, dtype=object), num_places).tolist(),
+            "layer": np.tile(places // heads, len(groups)).astype(np.int32),
+            "head": np.tile(places % heads, len(groups)).astype(np.int32),
+        },
+        schema={"query_group": pl.String, "layer": pl.Int32, "head": pl.Int32},
+    ).with_columns(
+        *(pl.Series(name, means[:, slot].reshape(-1)).fill_nan(None) for slot, name in enumerate(names)),
+        num_samples=pl.Series(counts.max(axis=1, initial=0).reshape(-1)).cast(pl.UInt32),
+    )
+    return frame.sort("query_group", "layer", "head")
 
 
 def with_baselines(tables: RunTables, frame: pl.LazyFrame) -> pl.LazyFrame | None:

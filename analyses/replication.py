@@ -1,7 +1,7 @@
-"""Whether findings of one part of the companies hold on the others.
+"""Whether findings of one part of the clusters hold on the others.
 
 Clusters are split once, by the run's seed. A finding is replicated when it is significant in the discovery part after
-adjustment over the whole family, and has the same sign and p below alpha in the confirmation part.
+adjustment over its family, and has the same sign and p below alpha in the confirmation part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyses.significance import adjust_pvalues
+from analyses.families import adjust_within
 
 MIN_CLUSTERS = 10
 """Fewer clusters than this are not split: neither part could say anything."""
@@ -45,13 +45,17 @@ def split_clusters(cluster: np.ndarray, confirmation_fraction: float, seed: int)
     return np.isin(cluster, chosen)
 
 
-def is_replicated(halves: Sequence[tuple[HalfEffects, HalfEffects]], alpha: float, correction: str) -> np.ndarray:
+def is_replicated(
+    halves: Sequence[tuple[HalfEffects, HalfEffects]], family: np.ndarray, alpha: float, correction: str
+) -> np.ndarray:
     """Return ``[tests]`` of True, False or None (a part could not be tested).
 
     Parameters
     ----------
     halves
-        Discovery and confirmation effects, in pieces that together are the whole family.
+        Discovery and confirmation effects, in pieces that together are all tests.
+    family
+        ``[tests]`` names; p is adjusted within each.
     alpha
         Level of the adjusted p in discovery and of the raw p in confirmation.
     correction
@@ -59,7 +63,7 @@ def is_replicated(halves: Sequence[tuple[HalfEffects, HalfEffects]], alpha: floa
     """
     discovery = HalfEffects(*(np.concatenate([getattr(half[0], name) for half in halves]) for name in _NAMES))
     confirmation = HalfEffects(*(np.concatenate([getattr(half[1], name) for half in halves]) for name in _NAMES))
-    found = adjust_pvalues(discovery.pvalue, correction) <= alpha
+    found = adjust_within(discovery.pvalue, family, correction) <= alpha
     same_sign = np.sign(discovery.effect) == np.sign(confirmation.effect)
     result = (found & same_sign & (confirmation.pvalue <= alpha)).astype(object)
     result[np.isnan(discovery.pvalue) | np.isnan(confirmation.pvalue)] = None

@@ -26,13 +26,13 @@ from analyses.described_tables import write_table
 from analyses.exports import as_json, javascript_bundle, vegalite_version, write_chart
 from analyses.figure_parts import Figure
 from analyses.figures import make_figures
-from analyses.findings import CAVEAT, findings
+from analyses.findings import ANSWERS, CAVEAT, findings
 from analyses.group_differences import is_certain
+from analyses.methods import method_lines, table_methods
 from analyses.result_files import (
     accuracy_lines,
     attention_results,
     comparison_results,
-    method_lines,
     partial_line,
     text_report,
 )
@@ -145,8 +145,9 @@ def _write(folder: Path, tables: AnalysisTables, facts: Overview) -> None:
     (folder / "tables").mkdir(parents=True)
     (folder / "visualizations").mkdir()
     frames = _frames(tables, facts)
+    methods = table_methods(tables)
     for name, frame in frames.items():
-        write_table(frame, folder / "tables", name)
+        write_table(frame, folder / "tables", name, methods.get(name))
     figures, absent = make_figures(tables)
     sentences = findings(tables)
     for figure in figures:
@@ -163,10 +164,13 @@ def _write(folder: Path, tables: AnalysisTables, facts: Overview) -> None:
 def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
     frames = {
         "group_differences": tables.differences,
+        "layer_clusters": tables.layer_clusters,
+        "replication_by_stratum": tables.replication_by_stratum,
         "head_types": tables.head_types,
         "head_means": tables.head_means,
         "layer_profiles": tables.layer_profiles,
         "key_group_attention": tables.key_group_attention,
+        **{name: getattr(tables, name) for name in ANSWERS},
         "accuracy": facts.accuracy,
         "confusion": facts.confusion,
         "reject_counts": facts.rejects,
@@ -193,6 +197,7 @@ def render_page(
     environment = jinja2.Environment(loader=jinja2.PackageLoader("analyses"), autoescape=True, trim_blocks=True)
     environment.filters["number"] = _shown
     shown = {figure.name: _excerpt(frames[figure.tables[0]]) for figure in figures}
+    shown |= {name: _excerpt(frames[name]) for name in ANSWERS}
     version = vegalite_version(figures[0].specification) if figures else None
     return environment.get_template("report.html.j2").render(
         facts=facts.facts,
@@ -208,6 +213,7 @@ def render_page(
         verdicts=sentences["difference_map"],
         methods=method_lines(tables),
         figures=figures,
+        answers=ANSWERS,
         sentences=sentences,
         absent=absent,
         excerpts=shown,

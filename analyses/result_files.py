@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
+from analyses.comparisons import Comparison
 from analyses.figure_parts import Figure
-from analyses.findings import CAVEAT
-from analyses.group_differences import Comparison, is_certain
+from analyses.findings import ANSWERS, CAVEAT
+from analyses.group_differences import is_certain
+from analyses.methods import method_lines
 from analyses.run_tables import RunTables
 from analyses.summaries import Overview
 from analyses.wording import count_text, percent_text
@@ -86,19 +89,46 @@ def comparison_results(tables: AnalysisTables, sentences: Mapping[str, list[str]
             "statistical_differences": {
                 comparison.name: _family_summary(tables, comparison) for comparison in tables.comparisons
             },
+            "layer_clusters": tables.layer_clusters.drop_nulls("pvalue").sort("pvalue").head(NUM_LISTED).to_dicts(),
+            **answer_results(tables),
+            "replication_by_stratum": tables.replication_by_stratum.filter("is_finding").head(NUM_LISTED).to_dicts(),
             "settings": {
                 "alpha": settings.alpha,
+                "families": [dict(family) for family in settings.families],
                 "correction": settings.correction,
+                "errors": settings.errors,
                 "permutations": settings.permutations,
                 "cluster_by": settings.cluster_by,
                 "covariates": list(settings.covariates),
                 "confirmation_fraction": settings.confirmation_fraction,
+                "strata": list(settings.strata),
+                "correlations": list(settings.correlations),
+                "decodability": asdict(settings.predicted) if settings.predicted else None,
+                "hypotheses": None if settings.hypotheses is None else list(settings.hypotheses),
                 "seed": tables.run.seed,
             },
             "findings": dict(sentences),
             "caveat": CAVEAT,
         }
     )
+
+
+def answer_results(tables: AnalysisTables) -> dict[str, Any]:
+    """Return what was predicted, asked and correlated: whole tables, and of the correlations the strongest."""
+    tested = tables.correlations.sort("pvalue", nulls_last=True)
+    found = (pl.col("pvalue_adjusted") <= tables.settings.alpha).sum()
+    counts = tables.correlations.group_by("target", maintain_order=True).agg(
+        num_tests=pl.col("pvalue").count(), num_significant=found, note=pl.col("note").drop_nulls().first()
+    )
+    return {
+        "decodability": tables.decodability.to_dicts(),
+        "hypotheses": tables.hypotheses.to_dicts(),
+        "correlations": {
+            "targets": counts.to_dicts(),
+            "strongest": tested.drop_nulls("pvalue").head(NUM_LISTED).drop("method", "note").to_dicts(),
+        },
+        "power": tables.power.to_dicts(),
+    }
 
 
 def _strongest_per_type(tables: AnalysisTables) -> list[dict[str, Any]]:
@@ -120,6 +150,7 @@ def _family_summary(tables: AnalysisTables, comparison: Comparison) -> dict[str,
         "num_b": int(comparison.is_b.sum()),
         "problem": comparison.problem or None,
         "num_tests": len(tested),
+        "families": dict(tested["family"].value_counts(sort=True).iter_rows()),
         "num_significant": len(found),
         "num_significant_max_t": tested.filter(pl.col("pvalue_max_t") <= tables.settings.alpha).height,
         "num_replicated": int(found["is_replicated"].fill_null(False).sum()),
@@ -158,6 +189,9 @@ def text_report(
     if "difference_map" in absent:
         blocks.append(_heading("Group differences", "-"))
         blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences["difference_map"]))
+    for name, title in ANSWERS.items():
+        blocks.append(_heading(title, "-"))
+        blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences[name]))
     if absent:
         blocks.append(_heading("Not in this report", "-"))
         blocks.append("\n".join(_wrap(f"* {name}: {reason}") for name, reason in absent.items()))
@@ -194,35 +228,6 @@ def accuracy_lines(overview: Overview) -> list[str]:
     lines.extend("rejected at {stage}, {reason}: {num_samples:,}".format(**row) for row in overview.rejects.to_dicts())
     if overview.rejects.is_empty():
         lines.append("rejected: none")
-    return lines
-
-
-def method_lines(tables: AnalysisTables) -> list[str]:
-    """Return what was tested and how, as lines of text."""
-    settings = tables.settings
-    covariates = ", ".join(settings.covariates) or "no covariates"
-    lines = [
-        "Each test is an ordinary least squares regression of one head's statistic on the group, the predicted label, "
-        f"their interaction and {covariates}; the quoted difference is the average marginal effect of the group. "
-        f"Errors are clustered by {settings.cluster_by} (CR2, Student's t with Satterthwaite's degrees of freedom).",
-        "The declared family of a comparison is every head x statistic x query group; p-values are adjusted over all "
-        f"of it ({settings.correction}, alpha {settings.alpha:g}).",
-        "The same model is fitted to normal scores of the ranks; a difference is called significant only where it and "
-        "every other adjusted p that was computed agree.",
-        "Welch's t-test, Mann-Whitney with AUC and Hedges g are unadjusted and treat samples as independent.",
-    ]
-    if settings.permutations:
-        lines.append(
-            f"Max-T (Westfall-Young) uses {settings.permutations:,} random sign flips per cluster (Freedman-Lane, seed "
-            f"{tables.run.seed})."
-        )
-    if settings.confirmation_fraction:
-        lines.append(
-            f"Replicated means: significant after adjustment on {100 * (1 - settings.confirmation_fraction):g} % of "
-            "the clusters, and the same sign with p below alpha on the others."
-        )
-    methods = tables.differences["method"].drop_nulls().unique().sort().to_list()
-    lines.extend(f"Model fitted: {method}." for method in methods if "dropped" in method)
     return lines
 
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import yaml
 
+from analyses.derived_columns import with_derived
+from analyses.layouts import FileLayout
 from analyses.units import LeftOut, RunError, check_units, scan_table, table_files
-from engine.schema import BASE_STATISTICS, MASS_PREFIX, NORM_MASS_PREFIX, samples_schema
+from analyses.vocabulary import find_vocabulary
+from engine.schema import BASE_STATISTICS, BASELINE_PREFIX, MASS_PREFIX, NORM_MASS_PREFIX, samples_schema
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,16 @@ class RunTables:
     run_dir
         The run directory.
     samples
-        One row per sample, in shard order, with every column of the contract (null where the run lacks it).
+        One row per sample, in shard order, with every column of the contract (null where the run lacks it) and those
+        of ``analyses.derived_columns``.
     tables
         Every other table by name, lazy.
+    layouts
+        The files of ``head_stats`` and how their rows lie.
     statistics, key_groups, query_groups
         What ``head_stats`` holds: statistic columns, the key groups among them, the values of ``query_group``.
+    vocabulary
+        The key group that is the whole vocabulary, or None.
     num_layers, num_heads
         Highest layer and head plus one.
     run, plan
@@ -46,9 +56,11 @@ class RunTables:
     run_dir: Path
     samples: pl.DataFrame
     tables: Mapping[str, pl.LazyFrame]
+    layouts: tuple[FileLayout, ...]
     statistics: tuple[str, ...]
     key_groups: tuple[str, ...]
     query_groups: tuple[str, ...]
+    vocabulary: str | None
     num_layers: int
     num_heads: int
     run: Mapping[str, Any]
@@ -60,6 +72,16 @@ class RunTables:
     def is_partial(self) -> bool:
         """Whether samples of the run are missing, or may be."""
         return not self.is_finished or bool(self.left_out.problems)
+
+    @cached_property
+    def rows_of(self) -> Mapping[str, int]:
+        """Sample to its row in ``samples``."""
+        return {name: row for row, name in enumerate(self.samples["sample_id"])}
+
+    @cached_property
+    def baselines(self) -> Mapping[tuple[str, str], np.ndarray]:
+        """float32 ``[samples, layers]`` by query group and ``baseline_<key group>``; one layer where all are alike."""
+        return _read_baselines(self)
 
     @property
     def head_stats(self) -> pl.LazyFrame:
@@ -80,6 +102,34 @@ class RunTables:
         """The run's seed; 0 when it is not known."""
         seed = self.run.get("seed", self.section("run").get("seed"))
         return seed if isinstance(seed, int) and seed >= 0 else 0
+
+
+def _read_baselines(tables: RunTables) -> dict[tuple[str, str], np.ndarray]:
+    table = tables.tables.get("baselines")
+    if table is None:
+        return {}
+    names = [name for name in table.collect_schema().names() if name.startswith(BASELINE_PREFIX)]
+    result: dict[tuple[str, str], np.ndarray] = {}
+    for query_group in tables.query_groups:
+        found = table.filter(pl.col("query_group") == query_group).select("sample_id", "layer", *names).collect()
+        for_all, for_one = found.filter(pl.col("layer").is_null()), found.drop_nulls("layer")
+        at = [_rows_in(tables, rows["sample_id"]) for rows in (for_all, for_one)]
+        layers = for_one["layer"].to_numpy().astype(np.int64)
+        for name in names:
+            values = np.full((len(tables.samples), tables.num_layers if len(for_one) else 1), np.nan, dtype=np.float32)
+            whole, single = (
+                rows[name].cast(pl.Float32).fill_null(float("nan")).to_numpy() for rows in (for_all, for_one)
+            )
+            known = (at[0] >= 0) & ~np.isnan(whole)
+            values[at[0][known]] = whole[known, None]
+            known = (at[1] >= 0) & ~np.isnan(single) & (layers < tables.num_layers)
+            values[at[1][known], layers[known]] = single[known]
+            result[query_group, name] = values
+    return result
+
+
+def _rows_in(tables: RunTables, ids: pl.Series) -> np.ndarray:
+    return np.array([tables.rows_of.get(name, -1) for name in ids], dtype=np.int64)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -103,28 +153,26 @@ def open_tables(run_dir: Path, *, partial: bool = False) -> RunTables:
     """
     run_dir = Path(run_dir)
     is_finished = _check_directory(run_dir, partial)
-    left_out = check_units(run_dir, is_finished=is_finished, partial=partial)
+    left_out, layouts = check_units(run_dir, is_finished=is_finished, partial=partial)
     files = table_files(run_dir, tuple(left_out.problems))
     samples = _read_samples(files["samples"])
     tables = {name: _scan(paths) for name, paths in files.items() if name != "samples"}
     schema = tables["head_stats"].collect_schema()
-    facts = tables["head_stats"].select(
-        pl.col("query_group").unique().implode(),
-        num_layers=pl.col("layer").max() + 1,
-        num_heads=pl.col("head").max() + 1,
-    )
-    found = facts.collect(engine="streaming").row(0, named=True)
-    groups = sorted(found["query_group"] or [], key=_query_group_order)
+    groups = sorted({name for layout in layouts for name in layout.query_groups}, key=_query_group_order)
+    run = _read_yaml(run_dir / "run.yaml")
+    key_groups = tuple(name.removeprefix(MASS_PREFIX) for name in schema.names() if name.startswith(MASS_PREFIX))
     return RunTables(
         run_dir=run_dir,
-        samples=samples,
+        samples=with_derived(samples, run),
         tables=tables,
+        layouts=layouts,
         statistics=tuple(name for name in schema.names() if _is_statistic(name)),
-        key_groups=tuple(name.removeprefix(MASS_PREFIX) for name in schema.names() if name.startswith(MASS_PREFIX)),
+        key_groups=key_groups,
+        vocabulary=find_vocabulary(key_groups, _mapping(run.get("config")), samples),
         query_groups=tuple(groups),
-        num_layers=int(found["num_layers"] or 0),
-        num_heads=int(found["num_heads"] or 0),
-        run=_read_yaml(run_dir / "run.yaml"),
+        num_layers=max((layout.num_layers for layout in layouts), default=0),
+        num_heads=max((layout.num_heads for layout in layouts), default=0),
+        run=run,
         plan=_read_json(run_dir / "plan.json"),
         is_finished=is_finished,
         left_out=left_out,

@@ -76,7 +76,7 @@ def accuracy(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
         always = chosen[largest][is_known]
         rows.append(_proportion(f'always "{levels[largest]}"', always, cluster[is_known], confidence))
         recalls = [
-            _proportion(f'correct when "{label}" happened', is_correct[rows_of], cluster[rows_of], confidence)
+            _proportion(f'correct when the true label is "{label}"', is_correct[rows_of], cluster[rows_of], confidence)
             for label, rows_of in zip(levels, chosen, strict=True)
         ]
         if len(levels) > 1:

@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analyses.layouts import FileLayout, read_layout
 from engine.schema import SCHEMA_VERSION
 
 REQUIRED_COLUMNS = {
@@ -83,8 +84,8 @@ def table_files(run_dir: Path, left_out: Sequence[str] = ()) -> dict[str, list[P
     return files
 
 
-def check_units(run_dir: Path, *, is_finished: bool, partial: bool) -> LeftOut:
-    """Look at every unit and return those to leave out; none of a run that is to be whole.
+def check_units(run_dir: Path, *, is_finished: bool, partial: bool) -> tuple[LeftOut, tuple[FileLayout, ...]]:
+    """Look at every unit; return those to leave out (none of a run that is to be whole), and how ``head_stats`` lies.
 
     Raises
     ------
@@ -104,9 +105,14 @@ def check_units(run_dir: Path, *, is_finished: bool, partial: bool) -> LeftOut:
     if not is_finished and any((folder / "manifest.json").exists() for folder in folders):
         uncommitted = [folder for folder in folders if not (folder / "manifest.json").exists()]
         problems |= dict.fromkeys(uncommitted, "not committed, it has no manifest.json")
+    layouts: dict[Path, FileLayout] = {}
     for folder in measured:
-        if folder not in problems and (problem := _problem_of(folder, needed)):
-            problems[folder] = problem
+        if folder in problems:
+            continue
+        try:
+            layouts[folder] = _whole_unit(folder, needed)
+        except _IncompleteError as error:
+            problems[folder] = str(error)
     if problems and not partial:
         folder, problem = next(iter(problems.items()))
         more = f" ({len(problems)} of {len(measured)} shards are incomplete.)" if len(problems) > 1 else ""
@@ -118,25 +124,34 @@ def check_units(run_dir: Path, *, is_finished: bool, partial: bool) -> LeftOut:
     for name in ("head_stats", *ALL_OR_NONE, "rejects"):
         _check_same_columns([path for folder in whole if (path := folder / f"{name}.parquet").exists()])
     named = {folder.name: problem for folder, problem in problems.items()}
-    return LeftOut(named, sum(_count_samples(folder) for folder in problems))
+    left_out = LeftOut(named, sum(_count_samples(folder) for folder in problems))
+    return left_out, tuple(layouts[folder] for folder in whole)
 
 
-def _problem_of(folder: Path, needed: Sequence[str]) -> str:
-    """Return what is wrong with a unit, or an empty string."""
+class _IncompleteError(Exception):
+    """A unit cannot be used; the message says why."""
+
+
+def _whole_unit(folder: Path, needed: Sequence[str]) -> FileLayout:
+    """Return how the unit's ``head_stats`` lies; raise when the unit is not whole."""
     for name in needed:
         path = folder / f"{name}.parquet"
         if not path.exists():
             others = "" if name in REQUIRED_COLUMNS else ", other shards have it"
-            return f"{path.name} is missing ({_count_samples(folder):,} samples{others})"
+            raise _IncompleteError(f"{path.name} is missing ({_count_samples(folder):,} samples{others})")
         try:
             schema = pq.read_schema(path)
         except (OSError, pa.ArrowException) as error:
-            return f"{path.name} is not a readable Parquet file ({_one_line(error)})"
+            raise _IncompleteError(f"{path.name} is not a readable Parquet file ({_one_line(error)})") from error
         _check_schema(path, name, schema)
     try:
-        return _disagreement(folder)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        return f"its tables cannot be read ({_one_line(error)})"
+        layout = read_layout(folder / "head_stats.parquet")
+        problem = _disagreement(folder, layout)
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        raise _IncompleteError(f"its tables cannot be read ({_one_line(error)})") from error
+    if problem:
+        raise _IncompleteError(problem)
+    return layout
 
 
 def _check_schema(path: Path, name: str, schema: pa.Schema) -> None:
@@ -151,7 +166,7 @@ def _check_schema(path: Path, name: str, schema: pa.Schema) -> None:
         raise RunError(f"{path}: column {', '.join(missing)} is missing; {name} needs it (engine/schema.py).")
 
 
-def _disagreement(folder: Path) -> str:
+def _disagreement(folder: Path, layout: FileLayout) -> str:
     """Return how the unit's samples and head_stats contradict each other, or an empty string."""
     samples = _ids(folder / "samples.parquet")
     known = set(samples)
@@ -159,16 +174,7 @@ def _disagreement(folder: Path) -> str:
         return "samples.parquet has rows without a sample_id"
     if len(known) < len(samples):
         return f"samples.parquet has {len(samples):,} rows of {len(known):,} samples; each sample may have one"
-    place = pl.col("layer").cast(pl.Int64) * 2**32 + pl.col("head").cast(pl.Int64)
-    rows = scan_table([folder / "head_stats.parquet"]).select(
-        pl.col("sample_id").cast(pl.String), "query_group", place.alias("place")
-    )
-    counts = (
-        rows.group_by("sample_id", "query_group")
-        .agg(rows=pl.len(), places=pl.col("place").drop_nulls().n_unique())
-        .collect(engine="streaming")
-    )
-    measured = set(counts["sample_id"])
+    measured = set(layout.sample_ids)
     for name, other, absent in (
         ("head_stats", "samples", measured - known),
         ("samples", "head_stats", known - measured),
@@ -179,6 +185,20 @@ def _disagreement(folder: Path) -> str:
                 f"{name}.parquet has {len(absent):,} of its {len(measured if name == 'head_stats' else known):,} "
                 f"samples that {other}.parquet lacks, such as {example!r}"
             )
+    return "" if layout.is_regular else _repetition(folder)
+
+
+def _repetition(folder: Path) -> str:
+    """Return which rows of the unit's head_stats stand there twice or have null keys, or an empty string."""
+    place = pl.col("layer").cast(pl.Int64) * 2**32 + pl.col("head").cast(pl.Int64)
+    rows = scan_table([folder / "head_stats.parquet"]).select(
+        pl.col("sample_id").cast(pl.String), "query_group", place.alias("place")
+    )
+    counts = (
+        rows.group_by("sample_id", "query_group")
+        .agg(rows=pl.len(), places=pl.col("place").drop_nulls().n_unique())
+        .collect(engine="streaming")
+    )
     if repeated := counts.filter(pl.col("rows") > pl.col("places")).sort("sample_id", "query_group").to_dicts():
         surplus = sum(row["rows"] - row["places"] for row in repeated)
         example = f"{repeated[0]['sample_id']!r}, {repeated[0]['query_group']!r}"

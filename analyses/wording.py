@@ -114,8 +114,18 @@ def count_text(number: int, noun: str) -> str:
     """Return "1 sample", "2 samples", "12,000 companies"."""
     if number == 1:
         return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {plural}"
+    return f"{number:,} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return "companies", "samples"."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
+def cluster_noun(field: object) -> str:
+    """Return what one cluster is, from the field that names it: "company_id" is a "company"; else "cluster"."""
+    text = re.sub(r"[_\s-]*(id|name|key|code|number)$", "", str(field or ""), flags=re.IGNORECASE)
+    return text.replace("_", " ").strip().lower() or "cluster"
 
 
 def visible_token(token: str | None, max_length: int = 24) -> str:

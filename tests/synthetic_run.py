@@ -134,6 +134,9 @@ def _samples(recipe: Recipe, rng: np.random.Generator) -> dict:
     }
     for name in recipe.key_groups:
         columns[f"count_{name}"] = rng.integers(5, 60, n).astype(np.int32)
+    if "financial" in recipe.key_groups:
+        counted = [columns[f"count_{name}"] for name in CATEGORIES if name in recipe.key_groups]
+        columns["count_financial"] = np.sum(counted, axis=0, initial=1).astype(np.int32) * np.ones(n, np.int32)
     return columns
 
 

@@ -1,10 +1,14 @@
-"""Numbers that others published: R's help pages and textbooks."""
+"""Numbers that others published: R's help pages and textbooks, and statsmodels.
+
+``published_numbers.R`` and ``statsmodels_numbers.py`` beside this file print them again.
+"""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from analyses import cluster_errors, design, significance
+from analyses import adjusted_model, cluster_errors, design, significance
+from tests.golden.statsmodels_numbers import grunfeld
 
 SLEEP = np.array(
     [[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]]
@@ -54,6 +58,33 @@ def test_benjamini_hochberg_1995():
     )
     assert (significance.adjust_pvalues(pvalues, "fdr_bh") <= 0.05).sum() == 4
     assert (significance.adjust_pvalues(pvalues, "bonferroni") <= 0.05).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("correction", "adjusted"),
+    [
+        ("holm", [0.05, 0.08, 0.09, 0.09, 0.09]),
+        ("fdr_by", [0.1141667] * 5),
+        ("fdr_bh", [0.05] * 5),
+        ("bonferroni", [0.05, 0.1, 0.15, 0.2, 0.25]),
+    ],
+)
+def test_adjustments_as_in_r(correction, adjusted):
+    """R: p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), ...)."""
+    found = significance.adjust_pvalues(np.array([0.01, 0.02, 0.03, 0.04, 0.05]), correction)
+    np.testing.assert_allclose(found, adjusted, atol=5e-8)
+
+
+GRUNFELD = (32.85603474335571, 16.213862058960256, 0.07022379655975242, -3.270701250959803, 68.98277073767122)
+"""Effect, error, p and interval as statsmodels 0.14 prints them (``statsmodels_numbers.py``)."""
+
+
+def test_clustered_errors_of_grunfelds_firms_as_in_statsmodels():
+    invest, group, covariates, firm = grunfeld()
+    samples = design.Samples(group, firm, None, {"value": covariates[:, 0], "year": covariates[:, 1]})
+    found = adjusted_model.adjusted_effects(invest[:, None], samples, errors="CR1")
+    names = ("effect", "standard_error", "pvalue", "ci_low", "ci_high")
+    np.testing.assert_allclose([getattr(found, name)[0] for name in names], GRUNFELD, rtol=1e-8)
 
 
 def test_hedges_correction():

@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from analyses import adjusted_model, design, max_t, significance
+from analyses import adjusted_model, design, max_t, ranks, significance, tested_chunks
 from analyses.head_types import random_pvalues
 
 
@@ -199,13 +199,65 @@ def test_max_t_equals_a_loop_over_refitted_models(missing, errors):
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
+def refitted(values, samples, weights):
+    """|T*| of each set of cluster weights and test, by refitting the model to the flipped data."""
+    result = np.zeros((len(weights), values.shape[1]))
+    everyone = np.ones(len(values), dtype=bool)
+    columns = columns_of(samples, everyone)
+    for draw, weight in enumerate(weights):
+        for test in range(values.shape[1]):
+            null = sm.OLS(values[:, test], columns[:, :-1]).fit()
+            flipped = null.fittedvalues + weight[samples.cluster] * null.resid
+            effect, error, _ = dense_cr2(columns, flipped, samples.cluster)
+            result[draw, test] = effect / error
+    return result
+
+
+def test_webbs_weights_for_few_clusters_equal_a_loop_over_refitted_models():
+    rng = np.random.default_rng(13)
+    samples = make_samples(rng, num_samples=60, num_clusters=10)
+    values = make_values(rng, samples, num_tests=3)
+    weights = max_t.bootstrap_weights(6, 10, seed=1)
+    assert set(np.unique(np.round(weights**2, 12))) <= {0.5, 1.0, 1.5}
+    ((columns, found),) = max_t.flipped_statistics(values, samples, weights)
+    np.testing.assert_allclose(found, refitted(values, samples, weights)[:, columns], rtol=1e-8)
+    assert max_t.bootstrap_weights(6, 40, seed=1).dtype == np.int8
+
+
+def test_the_wild_bootstrap_counts_refitted_models():
+    rng = np.random.default_rng(14)
+    samples = make_samples(rng, num_samples=60, num_clusters=15)
+    values = make_values(rng, samples, num_tests=3).astype(np.float32)
+    signs = max_t.random_signs(39, int(samples.cluster.max()) + 1, seed=1)
+    chunks = tested_chunks.TestedChunks(samples, "CR2", signs, True, 0.05, None)
+    chunks.add({"family": np.full(3, "f", dtype=object)}, values)
+    effects = adjusted_model.adjusted_effects(values.astype(float), samples)
+    null = np.abs(refitted(values.astype(float), samples, signs))
+    expected = (1 + (null >= np.abs(effects.statistic)).sum(axis=0)) / 40
+    np.testing.assert_allclose(chunks.parts[0]["pvalue"], expected)
+    reach = np.sort(null, axis=0)[37] * effects.standard_error
+    np.testing.assert_allclose(chunks.parts[0]["ci_high"], effects.effect + reach, rtol=1e-6)
+
+
+def test_single_precision_changes_no_more_than_the_fourth_digit(monkeypatch):
+    rng = np.random.default_rng(15)
+    samples = make_samples(rng, num_samples=300, num_clusters=120)
+    values = 0.3 + 1e-3 * make_values(rng, samples, num_tests=40)
+    signs = max_t.random_signs(100, int(samples.cluster.max()) + 1, seed=0)
+    quick = np.hstack([part for _, part in max_t.flipped_statistics(values, samples, signs)])
+    assert quick.dtype == np.float32
+    monkeypatch.setattr(max_t, "SINGLE_PRECISION_CLUSTERS", 10**9)
+    exact = np.hstack([part for _, part in max_t.flipped_statistics(values, samples, signs)])
+    np.testing.assert_allclose(quick, exact, rtol=1e-4, atol=1e-4)
+
+
 def test_max_t_in_parts_is_max_t_of_the_whole(monkeypatch):
     rng = np.random.default_rng(12)
     samples = make_samples(rng)
     values = make_values(rng, samples, num_tests=10)
     signs = max_t.random_signs(20, samples.cluster.max() + 1, seed=0)
     whole = max_t.permutation_maxima(values, samples, signs)
-    monkeypatch.setattr(max_t, "PERMUTATION_BLOCK", 3)
+    monkeypatch.setattr(max_t, "BLOCK_BYTES", 1)
     parts = [max_t.permutation_maxima(values[:, part], samples, signs) for part in (slice(0, 4), slice(4, 10))]
     np.testing.assert_allclose(np.maximum(*parts), whole, rtol=1e-10)
 
@@ -360,7 +412,7 @@ def test_skewed_values_of_a_small_group_make_no_findings_on_ranks():
         values, samples = random_minority(rng, 20)
         values = np.exp(values)
         found = adjusted_model.adjusted_effects(values, samples).pvalue
-        ranked = adjusted_model.adjusted_effects(significance.normal_scores(values), samples).pvalue
+        ranked = adjusted_model.adjusted_effects(ranks.normal_scores(values), samples).pvalue
         passes = [significance.adjust_pvalues(pvalues, "fdr_bh") < 0.05 for pvalues in (found, ranked)]
         on_values += bool(passes[0].any())
         on_both += bool((passes[0] & passes[1]).any())
@@ -372,7 +424,7 @@ def test_normal_scores_equal_scipy_one_column_at_a_time():
     values = np.round(rng.normal(size=(40, 6)), 1)
     values[rng.random(values.shape) < 0.2] = np.nan
     values[:, 5] = np.nan
-    found = significance.normal_scores(values)
+    found = ranks.normal_scores(values)
     for test in range(5):
         known = ~np.isnan(values[:, test])
         expected = stats.norm.ppf((stats.rankdata(values[known, test]) - 0.5) / known.sum())
@@ -397,6 +449,16 @@ def test_a_random_vocabulary_is_no_finding_among_random_vocabularies(num_random)
     expected = stats.ttest_1samp(measured[1:, 0], measured[0, 0], alternative="less").statistic
     no_error = stats.t.isf(random_pvalues(measured[0], measured[1:], np.zeros(40_000))[0], num_random - 1)
     assert no_error == pytest.approx(-expected / np.sqrt(num_random + 1), rel=1e-6)
+
+
+def test_values_that_the_model_nearly_explains_keep_their_errors():
+    """Scores are differences of sums; where little is left of the values they must be those of the residuals."""
+    rng = np.random.default_rng(16)
+    samples = make_samples(rng)
+    noise = make_values(rng, samples, num_tests=3)
+    large = 1e6 * np.column_stack([samples.covariates["log_num_tokens"]] * 3) + noise
+    found, alone = (adjusted_model.adjusted_effects(values, samples) for values in (large, noise))
+    np.testing.assert_allclose(found.pvalue, alone.pvalue, rtol=1e-5)
 
 
 def test_a_planted_effect_is_found():

@@ -22,13 +22,13 @@ def large(tmp_path_factory):
     """28 x 28 heads as in Qwen2-7B."""
     path = tmp_path_factory.mktemp("runs") / "large"
     write_run(path, num_samples=12, num_layers=28, num_heads=28, num_clusters=12, num_shards=1, top_keys=1)
-    add_metadata(path, {"analysis": {"permutations": 0}, "visualization": {"formats": []}})
+    add_metadata(path, {"analysis": {"permutations": 0, "decodability": False}, "visualization": {"formats": []}})
     return path
 
 
 @pytest.fixture(scope="module")
 def figures(large):
-    settings = AnalysisSettings(permutations=0, confirmation_fraction=0.0)
+    settings = AnalysisSettings(permutations=0, decodability=None, confirmation_fraction=0.0)
     tables = compute_tables(open_tables(large), settings, VisualizationSettings())
     made, absent = make_figures(tables)
     assert absent == {}

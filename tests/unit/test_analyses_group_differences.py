@@ -10,9 +10,10 @@ import pytest
 
 from analyses.analysis_tables import compute_tables
 from analyses.attention_profiles import EVERYONE
+from analyses.comparisons import resolve_comparison
 from analyses.design import INSEPARABLE
-from analyses.findings import difference_sentences
-from analyses.group_differences import SCHEMA, group_differences, resolve_comparison
+from analyses.group_differences import SCHEMA, group_differences
+from analyses.group_findings import difference_sentences
 from analyses.head_types import head_types
 from analyses.queries import statistic_blocks
 from analyses.replication import HalfEffects, is_replicated, split_clusters
@@ -22,7 +23,7 @@ from analyses.significance import wilson_interval
 from analyses.summaries import accuracy
 from tests.synthetic_run import KEY_GROUPS, edit_table, write_run
 
-QUICK = AnalysisSettings(permutations=199)
+QUICK = AnalysisSettings(permutations=199, decodability=None)
 PLANTED = ("decision", "mass_profit", 1, 2)
 
 
@@ -48,7 +49,7 @@ def is_at(place):
 
 
 def test_the_planted_difference_is_found_and_nothing_else(planted):
-    table, _ = group_differences(open_tables(planted), QUICK)
+    table, _, _ = group_differences(open_tables(planted), QUICK)
     assert table.schema == SCHEMA
     found = table.filter(pl.col("pvalue_adjusted") <= 0.05)
     row = table.filter(is_at(PLANTED)).row(0, named=True)
@@ -62,7 +63,7 @@ def test_the_planted_difference_is_found_and_nothing_else(planted):
 
 def test_the_family_is_every_head_statistic_and_query_group(planted):
     tables = open_tables(planted)
-    table, _ = group_differences(tables, QUICK)
+    table, _, _ = group_differences(tables, QUICK)
     assert len(table) == 9 * 3 * (12 + len(KEY_GROUPS) - 1)
     assert table.select(pl.struct("query_group", "statistic", "layer", "head").n_unique()).item() == len(table)
     from scipy.stats import false_discovery_control
@@ -73,7 +74,7 @@ def test_the_family_is_every_head_statistic_and_query_group(planted):
 
 def test_a_row_of_the_table_is_computed_from_that_head(planted):
     tables = open_tables(planted)
-    table, _ = group_differences(tables, QUICK)
+    table, _, _ = group_differences(tables, QUICK)
     ((_, values),) = statistic_blocks(tables, "decision", ("mass_profit",))
     column = values[:, 0, 1 * 3 + 2]
     is_correct = tables.samples["is_correct"].to_numpy()
@@ -92,14 +93,14 @@ def test_the_same_seed_gives_the_same_table(planted):
 def test_a_comparison_without_two_groups_says_why_and_tests_nothing(copied, labels):
     value = {"all correct": pl.lit(True), "one incorrect": pl.col("sample_id") != "s00000", "unknown": pl.lit(None)}
     edit_table(copied, "samples", lambda frame: frame.with_columns(is_correct=value[labels].cast(pl.Boolean)))
-    table, comparisons = group_differences(open_tables(copied), QUICK)
+    table, _, comparisons = group_differences(open_tables(copied), QUICK)
     assert table.is_empty() and table.schema == SCHEMA
     assert "each group needs at least two" in comparisons[0].problem
 
 
 def test_one_predicted_label_drops_the_label_and_says_so(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=pl.lit("increase")))
-    table, _ = group_differences(open_tables(copied), QUICK)
+    table, _, _ = group_differences(open_tables(copied), QUICK)
     assert table["pvalue"].is_not_null().all()
     assert table["method"].str.contains(r"left out: predicted_label \(constant\)").all()
 
@@ -107,7 +108,7 @@ def test_one_predicted_label_drops_the_label_and_says_so(copied):
 def test_a_label_that_equals_correctness_is_dropped_not_the_group(copied):
     label = pl.when("is_correct").then(pl.lit("increase")).otherwise(pl.lit("decrease"))
     edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=label))
-    table, _ = group_differences(open_tables(copied), QUICK)
+    table, _, _ = group_differences(open_tables(copied), QUICK)
     row = table.filter(is_at(PLANTED)).row(0, named=True)
     assert row["pvalue_adjusted"] < 0.001 and f"predicted_label ({INSEPARABLE})" in row["method"]
 
@@ -121,7 +122,7 @@ def test_sentences_say_when_correctness_cannot_be_told_from_the_label(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=label))
     told = next(sentence for sentence in sentences_of(copied) if sentence.startswith("Head 1.2"))
     assert "cannot be told from the predicted label" in told and "adjusted difference" not in told
-    by_label = AnalysisSettings(permutations=199, groups=("predicted_label",))
+    by_label = AnalysisSettings(permutations=199, decodability=None, groups=("predicted_label",))
     told = next(sentence for sentence in sentences_of(copied, by_label) if sentence.startswith("Head 1.2"))
     assert "cannot be told" not in told and "not adjusted for the label" in told
 
@@ -138,7 +139,7 @@ def test_groups_that_hang_on_a_few_samples_are_refused_by_name(copied):
         "samples",
         lambda frame: frame.with_columns(predicted_label=pl.when(is_odd).then(exchanged).otherwise(label)),
     )
-    table, _ = group_differences(open_tables(copied), QUICK)
+    table, _, _ = group_differences(open_tables(copied), QUICK)
     assert (
         table["pvalue"].is_null().all() and table["ci_low"].is_null().all() and table["is_replicated"].is_null().all()
     )
@@ -229,7 +230,7 @@ def test_constant_and_missing_statistics_have_a_reason_instead_of_a_p(copied):
             pl.when(is_incorrect).then(None).otherwise(pl.col("duplicate_token")).alias("duplicate_token"),
         ),
     )
-    table, _ = group_differences(open_tables(copied), QUICK)
+    table, _, _ = group_differences(open_tables(copied), QUICK)
     notes = table.group_by("statistic").agg(pl.col("note").unique(), pl.col("pvalue").count()).rows_by_key("statistic")
     assert notes["diagonal"] == [(["the statistic is constant"], 0)]
     assert notes["duplicate_token"] == [(["only one group has values"], 0)]
@@ -239,7 +240,7 @@ def test_constant_and_missing_statistics_have_a_reason_instead_of_a_p(copied):
 
 def test_one_cluster_gives_no_p(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(cluster=pl.lit("only")))
-    table, _ = group_differences(open_tables(copied), QUICK)
+    table, _, _ = group_differences(open_tables(copied), QUICK)
     assert table["pvalue"].is_null().all() and (table["note"] == "fewer than two clusters").all()
     assert table["pvalue_welch"].is_not_null().any()
 
@@ -249,6 +250,7 @@ def test_comparisons_by_column_value_and_median():
         {
             "is_correct": [True, False, None, True],
             "certainty": ["High", "Low", "Medium", "low"],
+            "sector": ["steel", "banks", "food", None],
             "predicted_label": ["increase", "decrease", "increase", "increase"],
             "contrast_probability": [0.1, 0.9, 0.8, None],
         }
@@ -259,10 +261,22 @@ def test_comparisons_by_column_value_and_median():
     assert (by_value.name, by_value.is_b.tolist()) == ("sure", [False, True, True, True])
     assert resolve_comparison(samples, "predicted_label").label_a == "increase"
     assert resolve_comparison(samples, "contrast_probability").is_a.tolist() == [False, True, False, False]
+    scale = resolve_comparison(samples, "certainty")
+    assert (scale.label_a, scale.label_b) == ("high", "low") and scale.is_b.tolist() == [False, True, False, True]
     with pytest.raises(SettingsError, match="no column"):
-        resolve_comparison(samples, "sector")
+        resolve_comparison(samples, "size")
     with pytest.raises(SettingsError, match="which of them to compare"):
-        resolve_comparison(samples, "certainty")
+        resolve_comparison(samples, "sector")
+    labels = resolve_comparison(samples, "sector", ("food", "steel"))
+    assert (labels.label_a, labels.is_a.tolist()) == ("food", [False, False, True, False])
+
+
+def test_halves_of_a_number_are_as_even_as_its_values_allow():
+    samples = pl.DataFrame({"year": [2013, 2014, 2015, 2015, 2015], "label_probability": [0.9, 0.8, 0.7, 0.6, None]})
+    late = resolve_comparison(samples, "year")
+    assert late.is_a.tolist() == [False, False, True, True, True] and late.label_b == "year below its median"
+    sure = resolve_comparison(samples, "label_probability")
+    assert (sure.label_a, sure.label_b) == ("confident", "uncertain") and sure.is_a.sum() == sure.is_b.sum() == 2
 
 
 def test_unknown_covariates_are_refused_by_name(planted):
@@ -272,7 +286,7 @@ def test_unknown_covariates_are_refused_by_name(planted):
 
 def test_no_permutations_and_no_confirmation_leave_nulls(planted):
     settings = AnalysisSettings(permutations=0, confirmation_fraction=0.0)
-    table, _ = group_differences(open_tables(planted), settings)
+    table, _, _ = group_differences(open_tables(planted), settings)
     assert table["pvalue_max_t"].is_null().all() and table["is_replicated"].is_null().all()
 
 
@@ -283,7 +297,8 @@ def test_replication_needs_discovery_sign_and_confirmation():
         tuple(HalfEffects(half.effect[part], half.pvalue[part]) for half in (discovery, confirmation))
         for part in (slice(0, 2), slice(2, 5))
     ]
-    assert is_replicated(parts, 0.05, "fdr_bh").tolist() == [True, False, False, False, None]
+    family = np.full(5, "one", dtype=object)
+    assert is_replicated(parts, family, 0.05, "fdr_bh").tolist() == [True, False, False, False, None]
 
 
 def test_clusters_are_split_whole_and_by_seed():
@@ -350,7 +365,7 @@ def test_head_types_follow_the_documented_thresholds(copied):
 
 @pytest.mark.parametrize("num_random", [2, 5])
 def test_random_vocabularies_take_the_type_from_a_head_that_likes_any_word(tmp_path, num_random):
-    randoms = [f"random_{slot}" for slot in range(num_random)]
+    randoms = [f"random_financial_{slot}" for slot in range(num_random)]
     groups = ("financial", "profit", *randoms, "beginning", "reasoning", "response")
     run_dir = write_run(tmp_path / "run", num_samples=60, num_layers=1, num_heads=2, key_groups=groups)
     likes = pl.when(pl.col("head") == 0)
@@ -388,7 +403,7 @@ def test_a_lift_that_rests_on_one_company_makes_no_financial_head(tmp_path):
 
 def test_settings_refuse_the_impossible_and_keep_defaults():
     assert AnalysisSettings.from_mapping({"groups": ["is_correct"], "alpha": None}) == AnalysisSettings()
-    assert AnalysisSettings.from_mapping(None).head_types["financial_lift"] == 1.5
+    assert AnalysisSettings.from_mapping(None).head_types["vocabulary_lift"] == 1.5
     look = VisualizationSettings.from_mapping({"figure_sizes": {"width": 300}, "color_schemes": {}})
     assert look.figure_sizes == {"width": 300, "height": 360} and look.color_schemes["sequential"] == "viridis"
     for wrong in ({"alpha": 2}, {"correction": "none"}, {"head_types": {"bos": 1}}, {"confirmation_fraction": 1.0}):

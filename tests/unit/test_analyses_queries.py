@@ -5,10 +5,12 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from analyses import queries, run_tables, units
-from analyses.key_groups import declared_statistics, kind_of
+from analyses import layouts, queries, run_tables, units
+from analyses.key_groups import declared_statistics
 from analyses.settings import SettingsError
+from analyses.vocabulary import find_vocabulary, kind_of
 from tests.synthetic_run import KEY_GROUPS, add_metadata, edit_table, write_run
 
 
@@ -120,6 +122,31 @@ def test_statistic_blocks_put_every_value_in_its_place(run_dir):
             assert values[order[row["sample_id"]], 0, row["layer"] * 2 + row["head"]] == np.float32(row[name])
 
 
+def test_blocks_hold_every_value_whatever_the_order_of_rows_and_the_size_of_pieces(copied, monkeypatch):
+    tables = run_tables.open_tables(copied)
+    assert all(layout.is_regular for layout in tables.layouts)
+    whole = {(block.query_groups, block.statistics): block.values for block in queries.value_blocks(tables, NAMES)}
+    ((groups, names),) = whole
+    assert (groups, names) == (tables.query_groups, NAMES)
+    expected, means = whole[groups, names], queries.head_means(tables)
+    monkeypatch.setattr(layouts, "ROWS_AT_ONCE", 40)
+    edit_table(copied, "head_stats", lambda frame: frame)
+    small = run_tables.open_tables(copied)
+    assert all(layout.is_regular for layout in small.layouts)
+    for block in queries.value_blocks(small, NAMES, max_bytes=1):
+        slot, place = groups.index(block.query_groups[0]), NAMES.index(block.statistics[0])
+        np.testing.assert_array_equal(block.values[:, 0, 0], expected[:, slot, place])
+    edit_table(copied, "head_stats", lambda frame: frame.sample(fraction=1.0, shuffle=True, seed=3))
+    mixed = run_tables.open_tables(copied)
+    assert not any(layout.is_regular for layout in mixed.layouts)
+    (block,) = queries.value_blocks(mixed, NAMES)
+    np.testing.assert_array_equal(block.values, expected)
+    assert_frame_equal(queries.head_means(mixed), means)
+
+
+NAMES = ("mass_profit", "entropy_nats", "first_token")
+
+
 def test_null_statistics_become_nan_and_not_zero(copied):
     edit_table(
         copied,
@@ -195,9 +222,32 @@ def test_head_means_are_plain_means(run_dir):
 
 def test_key_groups_are_told_apart_by_config_and_by_name(run_dir):
     config = {"key_groups": {"words": {"vocabulary": ["a", "b"]}, "a": {"vocabulary": ["a"]}, "x": {"regex": "x"}}}
-    assert [kind_of(name, config) for name in ("words", "a", "x")] == ["union", "category", "structure"]
-    names = ("financial", "profit", "number", "random_3", "not_profit")
-    assert [kind_of(name, {}) for name in names] == ["union", "category", "structure", "random", "complement"]
+    assert [kind_of(name, config, None) for name in ("words", "a", "x")] == ["union", "category", "structure"]
+    names = ("moods", "profit", "number", "random_3", "not_profit")
+    kinds = ["union", "category", "structure", "random", "complement"]
+    assert [kind_of(name, {}, "moods") for name in names] == kinds
+
+
+def counts(**columns):
+    return pl.DataFrame({f"count_{name}": values for name, values in columns.items()})
+
+
+def test_the_vocabulary_is_found_from_the_config_the_random_groups_or_the_counts(run_dir):
+    groups, none = ("moods", "joy", "fear", "number"), counts()
+    assert find_vocabulary(groups, {"vocabulary": "config/vocabulary/moods.yaml", "key_groups": None}, none) == "moods"
+    inline = {"vocabulary": {"joy": ["glad"]}, "key_groups": None}
+    assert find_vocabulary(("vocabulary", "joy"), inline, none) == "vocabulary"
+    config = {"key_groups": {"joy": {"vocabulary": ["joy"]}, "moods": {"vocabulary": ["joy", "fear"]}}}
+    assert find_vocabulary(groups, config, none) == "moods"
+    assert find_vocabulary((*groups, "random_moods_1"), {}, none) == "moods"
+    counted = counts(moods=[5, 7], joy=[2, 3], fear=[3, 4], number=[9, 9])
+    assert find_vocabulary(groups, {}, counted) == "moods"
+    assert find_vocabulary(groups, {}, counts(moods=[5, 2], joy=[2, 3], fear=[3, 4])) is None
+    assert find_vocabulary((), {}, none) is None
+    assert run_tables.open_tables(run_dir).vocabulary == "financial"
+
+
+def test_statistics_are_declared_without_what_says_nothing(run_dir):
     assert "mass_first_token" not in declared_statistics(run_tables.open_tables(run_dir))
 
 

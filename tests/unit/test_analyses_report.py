@@ -21,7 +21,8 @@ from analyses.summaries import accuracy
 from analyses.units import RunError
 from tests.synthetic_run import add_metadata, edit_table, write_run
 
-NO_PICTURES = {"analysis": {"permutations": 99}, "visualization": {"formats": ["json"]}}
+NO_PICTURES = {"analysis": {"permutations": 99, "decodability": False}, "visualization": {"formats": ["json"]}}
+FEW_FITS = {"folds": 3, "repeats": 1, "permutations": 2, "screened": 10}
 SHAPE = {"num_samples": 60, "num_layers": 2, "num_heads": 3, "num_clusters": 25, "num_shards": 2}
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\u202eright to left", "😀", "a" * 300, "\x00\n\t'\"&amp;", ""]
 
@@ -32,7 +33,7 @@ def analysed(tmp_path_factory):
     run_dir = write_run(
         tmp_path_factory.mktemp("runs") / "full", planted={("decision", "mass_profit", 1, 2): 0.15}, **SHAPE
     )
-    add_metadata(run_dir, {"analysis": {"permutations": 99}})
+    add_metadata(run_dir, {"analysis": {"permutations": 99, "decodability": FEW_FITS}})
     return run_dir, analyze(run_dir)
 
 
@@ -99,7 +100,8 @@ def test_the_text_says_what_the_table_says(analysed):
     table = pl.read_parquet(run_dir / "analysis" / "tables" / "group_differences.parquet")
     best = table.sort("pvalue").row(0, named=True)
     text = " ".join((run_dir / "analysis" / "analysis_summary_report.txt").read_text().split())
-    assert f"Head {best['layer']}.{best['head']} (decision token): weight on profit terms" in text
+    told = f"Head {best['layer']}.{best['head']} (decision token) looks at profit terms {best['lift']:.2f} times"
+    assert told in text and ": weight on profit terms is" in text
     assert f"{100 * best['difference']:+.1f} points" in text
     assert f"n = {best['num_a']} and {best['num_b']} in {best['num_clusters']} clusters" in text
     assert CAVEAT.split(".")[0] in text and "rejected at label, no_decision: 3" in text
@@ -225,7 +227,9 @@ def odd_run(run_dir, oddity):
 )
 def test_odd_runs_get_a_report_that_explains_what_is_absent(tmp_path, oddity):
     run_dir = write_run(tmp_path / "odd", **SHAPE)
-    add_metadata(run_dir, {"analysis": {"permutations": 19}, "visualization": {"formats": ["svg"]}})
+    add_metadata(
+        run_dir, {"analysis": {"permutations": 19, "decodability": FEW_FITS}, "visualization": {"formats": ["svg"]}}
+    )
     odd_run(run_dir, oddity)
     result = analyze(run_dir)
     text = " ".join(result.summary.read_text().split())
@@ -334,11 +338,11 @@ def test_running_again_replaces_the_analysis(plain):
 
 def test_a_comparison_by_another_column(plain):
     groups = ["is_correct", {"name": "certainty", "column": "certainty", "a": "High", "b": "Low"}]
-    add_metadata(plain, NO_PICTURES | {"analysis": {"permutations": 19, "groups": groups}})
+    add_metadata(plain, NO_PICTURES | {"analysis": {"permutations": 19, "decodability": False, "groups": groups}})
     result = analyze(plain)
     table = pl.read_parquet(result.directory / "tables" / "group_differences.parquet")
     assert table["comparison"].unique().sort().to_list() == ["certainty", "is_correct"]
     assert "Comparison certainty" in result.summary.read_text()
     shutil.rmtree(plain / "analysis")
-    add_metadata(plain, NO_PICTURES | {"analysis": {"groups": []}})
+    add_metadata(plain, NO_PICTURES | {"analysis": {"groups": [], "decodability": False}})
     assert "No comparison is configured" in analyze(plain).summary.read_text()

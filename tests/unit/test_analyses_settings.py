@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from analyses.color_schemes import SCHEMES
+from analyses.decodability_settings import DecodabilitySettings
 from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings, check_settings
 from engine.config import AnalysisSection, VisualizationSection
 from engine.schema import samples_schema
@@ -52,6 +53,35 @@ COLUMNS = samples_schema(["financial"]).names
         ({}, {"theme": ["light"]}, "visualization.theme: ['light']"),
         ({}, {"max_tokens": 0}, "visualization.max_tokens: 0"),
         ([1], {}, "analysis: [1] is not a mapping"),
+        ({"correlations": "year"}, {}, "analysis.correlations: 'year' is not a list"),
+        ({"correlations": [3]}, {}, "analysis.correlations[0]: 3 is not allowed"),
+        (
+            {"correlations": ["year", "certanty"]},
+            {},
+            "analysis.correlations[1]: 'certanty' is not a column of samples (",
+        ),
+        ({"correlations": ["flags"]}, {}, "analysis.correlations[0]: 'flags' is a list"),
+        ({"decodability": True}, {}, "analysis.decodability: True is not a mapping"),
+        ({"decodability": {"fold": 5}}, {}, "analysis.decodability: 'fold' is an unknown key"),
+        ({"decodability": {"folds": 2}}, {}, "analysis.decodability.folds: 2 is not allowed"),
+        ({"decodability": {"targets": [7]}}, {}, "analysis.decodability.targets[0]: 7 is neither"),
+        (
+            {"decodability": {"targets": ["certanty"]}},
+            {},
+            "analysis.decodability.targets[0]: 'certanty' is not a column",
+        ),
+        ({"hypotheses": "all"}, {}, "analysis.hypotheses: 'all' is not a list"),
+        ({"hypotheses": [3]}, {}, "analysis.hypotheses[0]: 3 is neither text nor a mapping"),
+        (
+            {"hypotheses": [{"name": "x", "key_grup": "y"}]},
+            {},
+            "analysis.hypotheses[0]: 'key_grup' is an unknown key (did",
+        ),
+        (
+            {"hypotheses": [{"name": "x", "key_group": "number", "group": "is_corect"}]},
+            {},
+            "analysis.hypotheses[0].group: 'is_corect' is not a column of samples (did you mean 'is_correct'?)",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_path(analysis, visualization, words):
@@ -67,6 +97,7 @@ def test_what_is_right_passes():
     schemes = {"sequential": "plasma", "diverging": "redblue-5", "categorical": "tableau10"}
     check_settings(analysis, {"color_schemes": schemes, "figure_sizes": {"width": 900}}, COLUMNS)
     check_settings(AnalysisSection().model_dump(), VisualizationSection().model_dump(), COLUMNS)
+    check_settings({"decodability": {"targets": ["certainty"]}, "correlations": ["num_tokens"]}, {}, COLUMNS)
     check_settings({"covariates": ["log_mine"], "groups": ["mine"]}, {}, [*COLUMNS, "mine"])
 
 
@@ -83,10 +114,23 @@ def test_the_sections_of_the_config_have_the_same_keys():
         assert set(section.model_fields) == set(settings.__dataclass_fields__)
 
 
+@pytest.mark.parametrize("value", [None, False])
+def test_prediction_can_be_turned_off(value):
+    settings = AnalysisSettings.from_mapping({"decodability": value})
+    assert settings.predicted is None
+    assert AnalysisSettings.from_mapping(AnalysisSection(decodability=value).model_dump()) == settings
+    assert AnalysisSettings.from_mapping({}).predicted == DecodabilitySettings()
+
+
+def test_columns_of_default_targets_may_be_missing():
+    columns = [name for name in COLUMNS if name not in ("certainty", "magnitude", "year", "actual_label")]
+    check_settings(AnalysisSection(strata=["num_tokens"]).model_dump(), {}, columns)
+
+
 def test_the_check_is_light():
     code = (
         "import sys; from analyses.settings import check_settings; check_settings({'groups': []}, {}, ['num_tokens', "
-        "'cluster']); print(sorted({'polars', 'altair', 'scipy', 'torch', 'vl_convert'} & set(sys.modules)))"
+        "'cluster']); print(sorted({'polars', 'altair', 'scipy', 'sklearn', 'torch', 'vl_convert'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ from analyses.summaries import overview
 from analyses.units import RunError
 from tests.synthetic_run import add_metadata, edit_table, write_run
 
-CONFIG = {"analysis": {"permutations": 9}, "visualization": {"formats": []}}
+CONFIG = {"analysis": {"permutations": 9, "decodability": False}, "visualization": {"formats": []}}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_rejects_stay_the_contracts_table_after_the_analysis(copied):
     ("config", "words"),
     [
         ({"analysis": {"covariates": ["nope"]}}, "analysis.covariates[0]: 'nope' is not a column of samples"),
-        ({"analysis": {"groups": ["certainty"]}}, "which of them to compare"),
+        ({"analysis": {"groups": ["cluster"]}}, "which of them to compare"),
         ({"analysis": {"cluster_by": "company"}}, "analysis.cluster_by"),
         (
             {"visualization": {"color_schemes": {"sequential": "nope"}}},

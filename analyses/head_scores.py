@@ -1,0 +1,229 @@
+"""The numbers behind head types, over all samples and over resamples of the clusters, in one pass over the tables.
+
+Sums over samples are all that is kept, so memory does not grow with their number. A resample draws whole clusters with
+replacement (Efron's bootstrap): each cluster counts as often as it was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from analyses.key_groups import HOLDS_FIRST_TOKEN, of_kind
+from analyses.queries import baseline_values, cluster_codes, over_baseline, shard_values
+from analyses.run_tables import RunTables
+from analyses.settings import AnalysisSettings
+from analyses.significance import cluster_sums
+from engine.schema import MASS_PREFIX
+
+NUM_RESAMPLES = 200
+"""Resamples of the clusters; a share over them is known to within 0.035 (one standard error)."""
+
+MIN_CLUSTERS = 10
+"""Fewer clusters are not resampled: their resamples are too much alike."""
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """Means over samples, ``[1 + resamples, heads]``: the data itself first. NaN where nothing was measured.
+
+    Attributes
+    ----------
+    means
+        By name: ``diagonal``, ``previous_token``, ``beginning``, ``entropy_normalized``, ``vocabulary``,
+        ``prediction_mass`` and ``prediction_lift``.
+    random
+        ``[random vocabularies, 1 + resamples, heads]`` lifts.
+    reach
+        ``[heads]``, half width of the clustered interval of ``vocabulary``.
+    excess_error
+        ``[heads]``, clustered error of ``vocabulary`` minus the mean of the random lifts.
+    """
+
+    means: dict[str, np.ndarray]
+    random: np.ndarray
+    reach: np.ndarray
+    excess_error: np.ndarray
+
+
+def rows_of(tables: RunTables, wanted: str) -> str | None:
+    """Return the query group that stands for ``all`` or ``decision``, or None."""
+    if wanted in tables.query_groups:
+        return wanted
+    return tables.query_groups[0] if wanted == "all" and tables.query_groups else None
+
+
+def head_scores(tables: RunTables, settings: AnalysisSettings) -> HeadScores:
+    """Return the scores of every head."""
+    cluster = cluster_codes(tables, settings.cluster_by)
+    num_clusters = int(cluster.max()) + 1
+    weights = _resample_weights(num_clusters, tables.seed)
+    num_places = tables.num_layers * tables.num_heads
+    means: dict[str, _Mean] = {}
+    lift, excess = (_ClusterError(num_clusters, num_places) for _ in range(2))
+    for rows, found in _pieces(tables):
+        codes = cluster[rows]
+        drawn = weights[:, codes]
+        for name, values in found.items():
+            means.setdefault(name, _Mean(len(weights), num_places)).add(drawn, values)
+        if "vocabulary" in found:
+            lift.add(codes, found["vocabulary"])
+            random = [values for name, values in found.items() if name.startswith("random ")]
+            if random:
+                excess.add(codes, found["vocabulary"] - np.mean(random, axis=0))
+    missing = np.full((len(weights), num_places), np.nan)
+    done = {name: mean.value() for name, mean in means.items()}
+    random = [done.pop(name) for name in list(done) if name.startswith("random ")]
+    coverage = stats.t.ppf(1 - settings.alpha / 2, max(num_clusters - 1, 1))
+    return HeadScores(
+        {name: done.get(name, missing) for name in (*_PLAIN, "vocabulary", "prediction_mass", "prediction_lift")},
+        np.array(random).reshape(len(random), *missing.shape),
+        coverage * lift.value(),
+        excess.value(),
+    )
+
+
+def _resample_weights(num_clusters: int, seed: int) -> np.ndarray:
+    """Return float32 ``[1 + resamples, clusters]``, how often each cluster counts; only the data for few clusters."""
+    ones = np.ones((1, num_clusters), dtype=np.float32)
+    if num_clusters < MIN_CLUSTERS:
+        return ones
+    rng = np.random.default_rng([seed, 2])
+    drawn = rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=NUM_RESAMPLES)
+    return np.concatenate([ones, drawn.astype(np.float32)])
+
+
+_PLAIN = ("diagonal", "previous_token", "beginning", "entropy_normalized")
+
+
+def _pieces(tables: RunTables) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield rows of ``samples`` and their values by name, ``[samples of the piece, heads]``."""
+    beginning = f"{MASS_PREFIX}beginning" if "beginning" in tables.key_groups else "first_token"
+    sources = {
+        "diagonal": "diagonal_excluding_first",
+        "previous_token": "previous_token",
+        "beginning": beginning,
+        "entropy_normalized": "entropy_normalized",
+    }
+    here = rows_of(tables, "all")
+    plain = {name: column for name, column in sources.items() if column in tables.statistics}
+    lifted = {"vocabulary": tables.vocabulary} if tables.vocabulary else {}
+    lifted |= {f"random {slot}": name for slot, name in enumerate(of_kind(tables, "random"))} if lifted else {}
+    uniform = {name: baseline_values(tables, here, group) for name, group in lifted.items()} if here else {}
+    lifted = {name: group for name, group in lifted.items() if uniform.get(name) is not None}
+    columns = [*plain.values(), *(f"{MASS_PREFIX}{group}" for group in lifted.values())]
+    if here is not None and columns:
+        for rows, values in shard_values(tables, columns, (here,)):
+            found = {name: values[:, 0, slot] for slot, name in enumerate(plain)}
+            for slot, name in enumerate(lifted, start=len(plain)):
+                baseline = uniform[name]
+                assert baseline is not None
+                found[name] = _over(tables, values[:, 0, slot], baseline[rows])
+            yield rows, found
+    yield from _prediction_pieces(tables)
+
+
+def _over(tables: RunTables, values: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    shaped = values.reshape(len(values), tables.num_layers, tables.num_heads)
+    return over_baseline(shaped, baseline).reshape(len(values), -1)
+
+
+def _prediction_pieces(tables: RunTables) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield the decision token's attention to the reasoning (the answer where that is not measured)."""
+    source = next((name for name in ("reasoning", "response") if name in tables.key_groups), None)
+    if source is None or rows_of(tables, "decision") is None or "first_token" not in tables.statistics:
+        return
+    assert source not in HOLDS_FIRST_TOKEN
+    baseline = baseline_values(tables, "decision", source)
+    for rows, values in shard_values(tables, ("first_token", f"{MASS_PREFIX}{source}"), ("decision",)):
+        elsewhere = 1 - values[:, 0, 0].astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(elsewhere > 0, np.clip(values[:, 0, 1] / elsewhere, 0, 1), np.nan)
+        found = {"prediction_mass": share}
+        if baseline is not None:
+            found["prediction_lift"] = _over(tables, share, baseline[rows])
+        yield rows, found
+
+
+@dataclass
+class _Mean:
+    """Weighted means of what is not NaN, for several sets of weights at once."""
+
+    num_sets: int
+    num_places: int
+    sums: np.ndarray = field(init=False)
+    counts: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums, self.counts = (np.zeros((self.num_sets, self.num_places)) for _ in range(2))
+
+    def add(self, weights: np.ndarray, values: np.ndarray) -> None:
+        known = ~np.isnan(values)
+        self.sums += weights.astype(np.float64) @ np.where(known, values, 0)
+        if known.all():
+            self.counts += weights.sum(axis=1, dtype=np.float64)[:, None]
+        else:
+            self.counts += weights.astype(np.float64) @ known
+
+    def value(self) -> np.ndarray:
+        return np.where(self.counts > 0, self.sums / np.where(self.counts > 0, self.counts, 1), np.nan)
+
+
+@dataclass
+class _ClusterError:
+    """The cluster-robust error of a mean, as ``significance.clustered_mean`` has it."""
+
+    num_clusters: int
+    num_places: int
+    sums: np.ndarray = field(init=False)
+    counts: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums = np.zeros((self.num_clusters, self.num_places))
+        self.counts = np.zeros((self.num_clusters, self.num_places), dtype=np.float32)
+
+    def add(self, codes: np.ndarray, values: np.ndarray) -> None:
+        present, own = np.unique(codes, return_inverse=True)
+        known = ~np.isnan(values)
+        self.sums[present] += cluster_sums(np.where(known, values, 0), own)
+        self.counts[present] += cluster_sums(known, own)
+
+    def value(self) -> np.ndarray:
+        total = self.counts.sum(axis=0, dtype=np.float64)
+        mean = self.sums.sum(axis=0) / np.maximum(total, 1)
+        present = (self.counts > 0).sum(axis=0)
+        squares = np.zeros(self.num_places)
+        for sums, counts in zip(self.sums, self.counts, strict=True):
+            squares += (sums - counts * mean) ** 2
+        factor = present / np.maximum(present - 1, 1)
+        return np.where(present > 1, np.sqrt(factor * squares) / np.maximum(total, 1), np.nan)
+
+
+def resamples_same(types: Sequence[str], drawn: np.ndarray) -> tuple[np.ndarray, list[str | None]]:
+    """Return how often resamples give the data's own type, and the type that they give most often instead.
+
+    Parameters
+    ----------
+    types
+        Names of the types.
+    drawn
+        ``[1 + resamples, heads]`` indices of types, the data's own first.
+
+    Returns
+    -------
+    share
+        ``[heads]``, 0..1; NaN without resamples.
+    other
+        ``[heads]``; None where no resample gives another type.
+    """
+    if len(drawn) < 2:
+        return np.full(drawn.shape[1], np.nan), [None] * drawn.shape[1]
+    counts = np.stack([(drawn[1:] == slot).sum(axis=0) for slot in range(len(types))])
+    heads = np.arange(drawn.shape[1])
+    share = counts[drawn[0], heads] / (len(drawn) - 1)
+    counts[drawn[0], heads] = 0
+    most = counts.argmax(axis=0)
+    return share, [str(types[slot]) if counts[slot, head] else None for head, slot in enumerate(most.tolist())]

@@ -1,0 +1,97 @@
+"""How every number was computed and what that assumes, in words: lines of the report, and metadata of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analyses.analysis_tables import AnalysisTables
+from analyses.families import ASSUMPTIONS
+from analyses.head_scores import NUM_RESAMPLES
+from analyses.settings import WILD_BOOTSTRAP, AnalysisSettings
+from analyses.wording import plural
+
+_ERRORS = {
+    "cr1": "CR1, Student's t with clusters - 1 degrees of freedom; too small where a group is small",
+    "cr2": "CR2, Student's t with Satterthwaite's degrees of freedom",
+    WILD_BOOTSTRAP: "wild cluster bootstrap-t of CR2 errors, null hypothesis imposed",
+}
+
+
+def _errors(settings: AnalysisSettings) -> str:
+    return _ERRORS.get(settings.errors, _ERRORS["cr2"])
+
+
+def table_methods(tables: AnalysisTables) -> Mapping[str, str]:
+    """Return, for tables that hold tests or intervals, the method and its assumptions."""
+    settings = tables.settings
+    covariates = ", ".join(settings.covariates) or "no covariates"
+    noun = tables.cluster_noun
+    clustered = f"samples of different {plural(noun)} are independent, those of one may be correlated in any way"
+    model = (
+        f"ordinary least squares on group, predicted label, their interaction and {covariates}; errors by "
+        f"{noun}: {_errors(settings)}; assumes that {clustered} and that the model's terms are linear"
+    )
+    mean = f"mean over samples, CR1 interval by {noun}, Student's t; assumes that {clustered}"
+    adjusted = f"adjusted within each family by {ASSUMPTIONS[settings.correction]}"
+    strata = (
+        "the model of group_differences within each stratum, p adjusted by Holm over the stratum's tests; "
+        "heterogeneity by Cochran's Q, which takes strata as independent"
+    )
+    max_t = f"max-T: {settings.permutations:,} random signs per cluster, errors symmetric about 0"
+    return {
+        "group_differences": f"{model}; {adjusted}; {max_t}; Welch and Mann-Whitney take samples as independent",
+        "layer_clusters": f"{model}, on means over heads; sums of t over neighbouring layers against {max_t}",
+        "replication_by_stratum": strata,
+        "head_types": f"thresholds on means over samples; {mean}; {NUM_RESAMPLES} resamples of whole clusters",
+        "layer_profiles": mean,
+        "key_group_attention": f"{mean}; differences: {model}; adjusted over the table by "
+        f"{ASSUMPTIONS[settings.correction]}",
+        "decision_top_tokens": mean,
+        "decodability": "held-out AUROC of sparse logistic models, nested and grouped by "
+        f"{noun}; intervals redraw whole clusters; p against permuted labels; {adjusted}",
+        "hypotheses": f"one number per sample; its mean with CR2 errors by {noun}, or {model}; also on normal scores; "
+        f"adjusted over the table by {ASSUMPTIONS[settings.correction]}",
+        "correlations": f"Spearman's rho with CR2 errors by {noun}, Satterthwaite's degrees of freedom; assumes that "
+        f"{clustered}; {adjusted}",
+        "power": f"noncentral t of {model}; one intraclass correlation within clusters",
+        "accuracy": f"clustered interval by {noun}, or Wilson's where clusters do not differ",
+    }
+
+
+def method_lines(tables: AnalysisTables) -> list[str]:
+    """Return what was tested and how, as lines of text."""
+    settings = tables.settings
+    covariates = ", ".join(settings.covariates) or "no covariates"
+    lines = [
+        "Each test is an ordinary least squares regression of one head's statistic on the group, the predicted label, "
+        f"their interaction and {covariates}; the quoted difference is the average marginal effect of the group. "
+        f"Errors are clustered by {tables.cluster_noun} ({_errors(settings)}).",
+        f"{_families(settings)} ({settings.correction}, alpha {settings.alpha:g}: {ASSUMPTIONS[settings.correction]}).",
+        "The same model is fitted to normal scores of the ranks; a difference is called significant only where it and "
+        "every other adjusted p that was computed agree.",
+        "Welch's t-test, Mann-Whitney with AUC and Hedges g are unadjusted and treat samples as independent.",
+    ]
+    if settings.permutations:
+        lines.append(
+            f"Max-T (Westfall-Young) uses {settings.permutations:,} random sign flips per {tables.cluster_noun} "
+            f"(Freedman-Lane, seed {tables.run.seed}). The same flips test sums of t over neighbouring layers, heads "
+            "averaged; nothing is ever summed over head indices."
+        )
+    if settings.confirmation_fraction:
+        lines.append(
+            f"Replicated means: significant after adjustment on {100 * (1 - settings.confirmation_fraction):g} % of "
+            f"the {plural(tables.cluster_noun)}, and the same sign with p below alpha on the others."
+        )
+    methods = tables.differences["method"].drop_nulls().unique().sort().to_list()
+    lines.extend(f"Model fitted: {method}." for method in methods if "left out" in method)
+    return lines
+
+
+def _families(settings: AnalysisSettings) -> str:
+    if not settings.families:
+        return (
+            "The declared family of a comparison is every head x statistic x query group; p-values are adjusted over "
+            "all of it"
+        )
+    names = ", ".join(str(family["name"]) for family in settings.families)
+    return f"The config declares the families {names} (and rest); p-values are adjusted within each"
