@@ -102,7 +102,7 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
                 "Unit of independence (the company); rows of one cluster are correlated",
             ),
             column("year", pa.int32(), "Year of the prediction", unit="year"),
-            column("actual_label", pa.string(), "What happened, normalised to the configured labels"),
+            column("actual_label", pa.string(), "The true label, normalised to the configured labels"),
             column("predicted_label", pa.string(), "What the model said, normalised to the configured labels"),
             column("raw_predicted_label", pa.string(), "What the model said, as recorded"),
             column("label_source", pa.string(), "Where the label was read", span="|".join(LABEL_SOURCES)),
