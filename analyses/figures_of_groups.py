@@ -18,23 +18,13 @@ from analyses.figure_parts import (
     sample_line,
 )
 from analyses.key_groups import of_kind
+from analyses.vocabulary import FIGURES
 
 MAX_TOP_TOKENS = 20
 """Tokens drawn in the chart of the decision token; the table holds ``visualization.max_tokens``."""
 
 
 PROFILE_PANELS = ("entropy_normalized", "first_token", "previous_token", "max_weight")
-
-
-_BESIDE_VOCABULARY = (
-    "number",
-    "percentage",
-    "year",
-    "magnitude_large",
-    "magnitude_small",
-    "current_period",
-    "prior_period",
-)
 
 
 def layer_profile_figure(tables: AnalysisTables) -> Figure | str:
@@ -69,7 +59,7 @@ def key_group_figure(tables: AnalysisTables, measure: str) -> Figure | str:
     """Draw weight (``mass``) or ``lift`` per key group, or say why not."""
     groups, rows = drawn_groups(tables, tables.key_group_attention.filter(pl.col("measure") == measure))
     kept = ["union", "category"]
-    numbers = [name for name in of_kind(tables.run, "structure") if name in _BESIDE_VOCABULARY]
+    numbers = [name for name in of_kind(tables.run, "structure") if name in FIGURES]
     rows = rows.filter(pl.col("kind").is_in(kept) | pl.col("key_group").is_in(numbers))
     if rows.is_empty():
         return "The run has no vocabulary." if measure == "mass" else "The run has no baselines table."

@@ -16,7 +16,7 @@ from engine.schema import COUNT_PREFIX
 
 Kind = Literal["category", "union", "random", "complement", "structure"]
 
-STRUCTURE = (
+FIGURES = (
     "number",
     "percentage",
     "year",
@@ -24,6 +24,11 @@ STRUCTURE = (
     "magnitude_small",
     "current_period",
     "prior_period",
+)
+"""Key groups of figures and periods, drawn beside the vocabulary."""
+
+STRUCTURE = (
+    *FIGURES,
     "line_item",
     "system",
     "user",

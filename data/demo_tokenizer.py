@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -22,28 +23,37 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], size: int, context: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of at most `size` tokens, the special ones last (as in Qwen2).
-
-    `context` is recorded as the model's maximum length in tokens.
-    """
+def train_byte_level_bpe(
+    texts: Iterable[str], size: int, split: str, special_tokens: Sequence[str], normalizer: Any = None
+) -> Tokenizer:
+    """Train a byte-level BPE of at most `size` tokens, the special ones last, on texts cut by the pattern `split`."""
     core = Tokenizer(models.BPE())
-    core.normalizer = normalizers.NFC()
+    if normalizer is not None:
+        core.normalizer = normalizer
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(QWEN2_SPLIT), behavior="isolated"),
+            pre_tokenizers.Split(Regex(split), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=size - len(SPECIAL_TOKENS),
+        vocab_size=size - len(special_tokens),
         min_frequency=2,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     core.train_from_iterator(texts, trainer)
-    core.add_special_tokens(list(SPECIAL_TOKENS))
+    core.add_special_tokens(list(special_tokens))
+    return core
+
+
+def train_tokenizer(texts: Iterable[str], size: int, context: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE of at most `size` tokens, the special ones last (as in Qwen2).
+
+    `context` is recorded as the model's maximum length in tokens.
+    """
+    core = train_byte_level_bpe(texts, size, QWEN2_SPLIT, SPECIAL_TOKENS, normalizers.NFC())
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=END,

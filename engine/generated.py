@@ -84,10 +84,11 @@ def _plan_prompts(config: Config, ledger: RunStore) -> None:
     tokenizer = load_tokenizer(config)
     template = chat_template(config, tokenizer)
     ledger.start()
-    chosen = _chosen_rows(config)
+    reader = row_reader(config, tokenizer=tokenizer)
+    chosen = _chosen_rows(config, reader)
     prompts = (
         Prompt(sample_id, render(tokenizer, template, messages))
-        for number, sample_id, messages in _unanswered(config, row_reader(config))
+        for number, sample_id, messages in _unanswered(config, reader)
         if number in chosen
     )
     units: list[dict[str, Any]] = []
@@ -109,9 +110,9 @@ def _unanswered(config: Config, reader: RowReader) -> Iterator[tuple[int, str, t
             yield record.number, reader.sample_id(record), messages
 
 
-def _chosen_rows(config: Config) -> set[int]:
+def _chosen_rows(config: Config, reader: RowReader) -> set[int]:
     """Return the rows to answer: all, or as many as ``max_samples`` asks for, drawn with the run's seed."""
-    numbers = [number for number, _, _ in _unanswered(config, row_reader(config))]
+    numbers = [number for number, _, _ in _unanswered(config, reader)]
     return drawn_rows(numbers, config.predictions.max_samples, config.run.seed)
 
 

@@ -40,9 +40,9 @@ class PreparedPlan:
     summary: dict[str, Any]
 
 
-def row_reader(config: Config, answers: Mapping[str, Answer] | None = None) -> RowReader:
+def row_reader(config: Config, answers: Mapping[str, Answer] | None = None, tokenizer: Any = None) -> RowReader:
     """Return the reader of a config's rows, which knows the tokenizer's chat template."""
-    tokenizer = load_tokenizer(config)
+    tokenizer = tokenizer or load_tokenizer(config)
     layouts = transcript_layouts(tokenizer, chat_template(config, tokenizer))
     return RowReader(config, TranscriptReader(layouts), answers)
 
@@ -70,8 +70,9 @@ def prepare_plan(
     """
     check_layers(config, facts)
     groups = TokenGroups.from_config(config)
-    reader = row_reader(config, answers)
-    encoder = Encoder(config, load_tokenizer(config), groups, facts.max_tokens)
+    tokenizer = load_tokenizer(config)
+    reader = row_reader(config, answers, tokenizer)
+    encoder = Encoder(config, tokenizer, groups, facts.max_tokens)
     tally = PlanTally(config, facts)
     censuses = groups.censuses(config.statistics.random_groups)
     files = input_files(config.predictions.path, config.predictions.format)

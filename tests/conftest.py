@@ -16,6 +16,8 @@ import torch
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared material is not beside this checkout")
+
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
     "'<|im_end|>' + '\\n' -}}{%- endfor -%}"

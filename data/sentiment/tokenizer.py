@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from data.demo_tokenizer import train_byte_level_bpe
 
 #: Llama 3's pre-tokenizer: up to three digits at a time, words with their leading space; no normalizer.
 LLAMA3_SPLIT = (
@@ -28,22 +29,7 @@ def train_tokenizer(texts: Iterable[str], size: int, context: int) -> PreTrained
 
     `context` is recorded as the model's maximum length in tokens.
     """
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(LLAMA3_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size - len(SPECIAL_TOKENS),
-        min_frequency=2,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    core.train_from_iterator(texts, trainer)
-    core.add_special_tokens(list(SPECIAL_TOKENS))
+    core = train_byte_level_bpe(texts, size, LLAMA3_SPLIT, SPECIAL_TOKENS)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token=BEGIN,

@@ -10,7 +10,7 @@ from engine.predictions import read_predictions
 from engine.samples import SEGMENTS, RowRejected
 from engine.token_groups import TokenGroups
 from engine.tokenizer import load_tokenizer
-from tests.conftest import ROOT, SHARED, record, records
+from tests.conftest import ROOT, SHARED, needs_shared, record, records
 
 VOCABULARY = str(ROOT / "config" / "vocabulary" / "financial.yaml")
 
@@ -181,7 +181,7 @@ def test_a_sample_longer_than_the_context_is_rejected(tmp_path, tokenizer_dir):
         encode(write(tmp_path, records(1)), tokenizer_dir, max_tokens=100)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared material is not beside this checkout")
+@needs_shared
 def test_the_real_record_with_the_real_tokenizer():
     path = SHARED / "data" / "predictions_checkpoint_sample.json"
     tokenizer = AutoTokenizer.from_pretrained(SHARED / "data" / "qwen2-tokenizer")

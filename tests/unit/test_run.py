@@ -16,7 +16,7 @@ import yaml
 from engine.run import main
 from engine.schema import MEASURE_TABLES, table_schema
 from engine.store import RunStore
-from tests.conftest import ROOT, SHARED, record, records
+from tests.conftest import ROOT, SHARED, needs_shared, record, records
 
 
 def run_dir(config_file):
@@ -78,7 +78,7 @@ def test_a_plan_without_a_reachable_model_says_so(config_file, tiny_model_dir, c
     assert plan["predicted_memory_bytes"] is None and plan["num_samples"] == 12
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared material is not beside this checkout")
+@needs_shared
 def test_the_full_config_plans_the_real_records_without_weights(tmp_path, capsys):
     arguments = [
         str(ROOT / "config" / "full.yaml"), "--stage", "plan", f"run.output={tmp_path}",

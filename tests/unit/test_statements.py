@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.printed_periods import period_order
 from engine.statements import (
     SPAN_KINDS,
     Statement,
     group_spans,
     named_item_spans,
     parse_statement,
-    parse_value,
-    period_order,
     period_spans,
     statement_span,
 )
-from tests.conftest import ROOT, SHARED
+from tests.conftest import ROOT, SHARED, needs_shared
 
 USERS = dedent("""\
     Below is the Balance Sheet:
@@ -273,52 +272,9 @@ def test_no_table(text):
     assert check(text) == Statement(())
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        *[("-1.2", -1.2), ("−1.2", -1.2), ("–1.2", -1.2), ("- 1.2", -1.2), ("+3", 3), ("1.2-", -1.2), ("-0.0", 0)],
-        *[("(1,234)", -1234), ("$ (3.4)", -3.4), ("($3.4)", -3.4), ("-$3.4", -3.4), ("$-3.4", -3.4), ("(3.4)%", -3.4)],
-        *[("1,234.5", 1234.5), ("1.234,56", 1234.56), ("1 234", 1234), ("1\u202f234,5", 1234.5), ("1'234.50", 1234.5)],
-        *[("12%", 12), ("3.4M", 3.4e6), ("3.4 bn", 3.4e9), ("EUR 2k", 2000), ("1.07E+11", 1.07e11), ("3x", 3)],
-        *[("29.330", 29.33), ("0,123", 0.123), ("1.234.567", 1234567), ("1,23,456", 123456), (".5", 0.5), ("5.", 5)],
-        *[("**1,234**", 1234), ("\\$4", 4), ("1,234*", 1234), ("1971", 1971), ("0", 0), ("US$ 3", 3)],
-        *[(text, None) for text in ("", "n/a", "-", "—", "--", "nan", "inf", "12 34", "000", "1,234,56", "3–5", "(5")],
-        *[(text, None) for text in ("2012-12-31", "Q3 2012", "FY2012", "t-1", "9" * 400, "1e999", "٣", "see 3", "5)")],
-    ],
-)
-def test_values(text, value):
-    assert parse_value(text) == value
-
-
 def test_a_decimal_comma_anywhere_decides_for_the_table():
     assert parsed("| A | t-1 | t |\n| x | 1,234 | 5.678 |\n| y | 0,5 | 7 |")[0][1][0] == ("x", {0: 1.234, 1: 5678.0})
     assert parsed("| A | t-1 | t |\n| x | 1,234 | 5.678 |\n| y | 0.5 | 7 |")[0][1][0] == ("x", {0: 1234.0, 1: 5.678})
-
-
-@pytest.mark.parametrize(
-    ("label", "order"),
-    [
-        *[("1972", 1972), ("FY2012", 2012), ("FY 12", 2012), ("FY'99", 1999), ("2012E", 2012), ("**1972***", 1972)],
-        *[("Q3 2012", 2012.5), ("3Q12", 2012.5), ("2012 Q1", 2012), ("FY12 Q4", 2012.75), ("H2 2012", 2012.5)],
-        *[("t", 0), ("T", 0), ("t-1", -1), ("t - 2", -2), ("T–1", -1), ("t−1", -1), ("(t-1)", -1), ("t+1", 1)],
-        *[("Current Year", 0), ("Prior Year", -1), ("this year", 0), ("last year", -1), ("Previous Fiscal Year", -1)],
-        *[("two years ago", -2), ("next year", 1), ("Year 2", 2), ("FY-1", -1), ("Q2", 0.25), ("2012/13", 2013)],
-        *[("2012-01", 2012), ("2012-01-01", 2012), ("1/1/2012", 2012), ("Jan 1, 2012", 2012), ("1 Jan 2012", 2012)],
-        *[("Year ended July 1st, 2012", 2012.5), ("Jul-12", 2012.5), ("Jul '12", 2012.5), ("01.07.2012", 2012.5)],
-        *[("2012-07", 2012.5), ("Revenue 2012", 2012), ("2012 (USD m)", 2012), ("2011/2012", 2012)],
-        *[(label, None) for label in ("", "Item", "Change 2012", "2012 vs 2011", "2012 2010", "19.907", "2,012")],
-        *[(label, None) for label in ("Dec 31", "Current Assets", "2012.5", "tt", "t-", "Q5", "H3 12", "S&P 500")],
-    ],
-)
-def test_periods(label, order):
-    assert period_order(label) == order
-
-
-def test_dates_sort_within_their_year():
-    labels = ["2011-12-31", "Mar 31, 2012", "30 Jun 2012", "9/30/2012", "31.12.2012", "2013"]
-    orders = [period_order(label) or 0.0 for label in labels]
-    assert orders == sorted(set(orders))
-    assert all(2011 < order <= 2013 for order in orders)
 
 
 def test_unknown_kind():
@@ -326,7 +282,7 @@ def test_unknown_kind():
         group_spans(parse_statement(USERS), "cells")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared")
+@needs_shared
 def test_the_users_record():
     for record in json.loads((SHARED / "data" / "predictions_checkpoint_sample.json").read_text()):
         text = record["full_model_response"]

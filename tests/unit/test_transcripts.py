@@ -16,7 +16,7 @@ from engine.samples import Message, RowRejected
 from engine.token_groups import TokenGroups
 from engine.tokenizer import load_tokenizer, transcript_layouts
 from engine.transcripts import TranscriptReader
-from tests.conftest import CHAT_TEMPLATE, SHARED, record, records
+from tests.conftest import CHAT_TEMPLATE, SHARED, needs_shared, record, records
 
 LLAMA_3 = (
     "{{- bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + "
@@ -127,7 +127,7 @@ def test_a_system_part_that_only_the_template_adds_is_flagged(tmp_path, tokenize
     assert [sample.metadata["flags"] for sample in found] == [[], ["prompt_differs"]]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared")
+@needs_shared
 def test_the_real_record_is_seen_as_it_was(tmp_path):
     rows = json.loads((SHARED / "data" / "predictions_checkpoint_sample.json").read_text())
     folder = SHARED / "data" / "qwen2-tokenizer"
