@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -47,6 +48,20 @@ BALANCE_COLUMNS = ("is_correct", "predicted_label", "actual_label", "label_sourc
 """What ``predictions.balance`` may name beside the fields of ``predictions.keep``."""
 
 
+def _bound_kind(limit: Any) -> str | None:
+    if isinstance(limit, int | float) and not isinstance(limit, bool):
+        return "number"
+    return "date" if as_date(limit) else None
+
+
+def as_date(value: Any) -> date | None:
+    """Return the day of a date, a time or a text that begins with an ISO date (1990-12-31); None when it is none."""
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
 class PredictionsSection(_Section):
     """The predictions file, or files, and which rows are used.
 
@@ -71,15 +86,19 @@ class PredictionsSection(_Section):
     @classmethod
     def _ranges_have_bounds(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, wanted in value.items():
-            if isinstance(wanted, dict) and (not wanted or set(wanted) - set(FILTER_WORDS)):
+            if not isinstance(wanted, dict):
+                continue
+            if not wanted or set(wanted) - set(FILTER_WORDS):
                 raise ValueError(
                     f"filter.{name} is {wanted}; give a value, a list of values, or a mapping with "
                     f"{', '.join(FILTER_WORDS)}"
                 )
-            for bound in ("min", "max"):
-                limit = wanted.get(bound, 0) if isinstance(wanted, dict) else 0
-                if isinstance(limit, bool) or not isinstance(limit, int | float):
-                    raise ValueError(f"filter.{name}.{bound} is {limit!r}; bounds are numbers (name dates as values)")
+            kinds = {_bound_kind(wanted[bound]) for bound in ("min", "max") if bound in wanted}
+            if None in kinds or len(kinds) > 1:
+                limits = {bound: wanted[bound] for bound in ("min", "max") if bound in wanted}
+                raise ValueError(f"filter.{name} is {limits}; bounds are numbers, or dates such as 1990-12-31")
+            # YAML reads an unquoted date as one; text is what run.yaml can hold.
+            value[name] = {word: str(limit) if isinstance(limit, date) else limit for word, limit in wanted.items()}
         return value
 
     @model_validator(mode="after")

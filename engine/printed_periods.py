@@ -9,6 +9,7 @@ from engine.printed_numbers import DASHES, plain_name
 _LONGEST_PERIOD = 120
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 YEAR = r"(?:1[89]|20)[0-9]{2}"
+BARE_YEAR = re.compile(rf"{YEAR}(?:\.0)?")
 _MONTH = rf"(?<![a-z])(?P<name>{'|'.join(_MONTHS)})(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\.?(?![a-z])"
 _DAY = r"(?P<d>[0-9]{1,2})(?:st|nd|rd|th)?"
 _PART = r"(?<![a-z0-9])(?:(?P<part>[qh])(?P<nth>[1-4])|(?P<nth2>[1-4])(?P<part2>[qh]))"
@@ -25,7 +26,8 @@ _DATED = tuple(
         rf"{_PART}[ ,/'-]{{0,3}}(?:fy[ '-]?)?{_ANY_YEAR}",
         rf"(?:fy[ '-]?(?P<yy>[0-9]{{2}})|(?P<y>{YEAR}))[ ,/-]{{0,2}}{_PART.replace('(?<![a-z0-9])', '')}(?![0-9])",
         rf"(?<![a-z])fye?[ '-]{{0,2}}{_ANY_YEAR}",
-        rf"(?<![0-9.,$€£])(?P<y>{YEAR})(?![0-9]|[.,][0-9])",
+        # Years that were read as floats are printed as 1972.0.
+        rf"(?<![0-9.,$€£])(?P<y>{YEAR})(?:\.0)?(?![0-9]|[.,][0-9])",
     )
 )
 _TWO_YEARS = re.compile(rf"(?<![0-9])({YEAR}) ?([-/]) ?({YEAR}|[0-9]{{2}})(?![0-9]|[-/.][0-9])")
@@ -34,12 +36,15 @@ _FILLERS = re.compile(
     r"(?:the|as|of|at|on|for|fiscal|financial|calendar|years?|quarter|half|months?|period|end|ended|ending|three|six|nine"
     r"|twelve|actual|(?:un)?audited|restated|reported|estimated?|forecast|budget|plan|[aefp])"
 )
-_OFFSET = re.compile(r"(?:t|y|fy) ?([+-]) ?([0-9]{1,2})|(?:year|period) ?([+-]?) ?([0-9]{1,2})")
+_WORD_BEFORE = r"(?:(?:fiscal |financial )?(?:year|period) )?"
+_OFFSET = re.compile(
+    _WORD_BEFORE + r"(?:t|y|fy) ?([+-]) ?([0-9]{1,2})|(?:year|period) ?([+-]?) ?([0-9]{1,2})"
+)
 _NOUN = r"(?: fiscal| financial)? (?:year|period|quarter|month)"
 _RELATIVE = tuple(
     (re.compile(pattern), order)
     for pattern, order in (
-        (rf"t ?0?|fy0|current|(?:this|current|latest|most recent){_NOUN}", 0.0),
+        (rf"{_WORD_BEFORE}t ?0?|fy0|current|(?:this|current|latest|most recent){_NOUN}", 0.0),
         (rf"prior|previous|preceding|(?:last|prior|previous|preceding){_NOUN}|(?:one|1) year ago", -1.0),
         (rf"(?:two|2) years (?:ago|prior)|year before last|(?:second|2nd) (?:prior|previous|preceding){_NOUN}", -2.0),
         (r"(?:three|3) years (?:ago|prior)", -3.0),

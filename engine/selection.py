@@ -6,11 +6,12 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 
-from engine.config import PredictionsSection
+from engine.config import PredictionsSection, as_date
 from engine.samples import RowRejected, Sample
 
 Stratum = tuple[str, ...]
@@ -38,12 +39,15 @@ def _is_kept(value: Any, allowed: Any) -> bool:
         return _is_one_of(value, allowed)
     if "not" in allowed and _is_one_of(value, allowed["not"]):
         return False
-    if not {"min", "max"} & set(allowed):
+    bounds = {word: allowed[word] for word in ("min", "max") if word in allowed}
+    if not bounds:
         return True
+    if any(isinstance(bound, str) for bound in bounds.values()):
+        day = as_date(value)
+        first, last = as_date(bounds.get("min", date.min)), as_date(bounds.get("max", date.max))
+        return day is not None and first is not None and last is not None and first <= day <= last
     number = as_number(value)
-    if number is None:
-        return False
-    return allowed.get("min", -math.inf) <= number <= allowed.get("max", math.inf)
+    return number is not None and bounds.get("min", -math.inf) <= number <= bounds.get("max", math.inf)
 
 
 def _is_one_of(value: Any, wanted: Any) -> bool:

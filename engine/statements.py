@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from engine.printed_numbers import decimal_sign, parse_value, plain_name
-from engine.printed_periods import YEAR, period_order
+from engine.printed_periods import BARE_YEAR, period_order
 from engine.statement_tables import (
     SPAN_KINDS,
     Cell,
@@ -53,7 +53,8 @@ def statement_span(text: str) -> Span | None:
     """Find the part of a prompt that holds its tables.
 
     The statement runs from the first table row to the last, with the title line (ending in a colon) and the dashed
-    rules that belong to them; whatever lies between two tables belongs to it as well.
+    rules that belong to them; whatever lies between two tables belongs to it as well. Rows stand between pipes; where
+    there are no two of them, the tables are those of `parse_statement` (Markdown without outer pipes).
 
     Parameters
     ----------
@@ -65,10 +66,12 @@ def statement_span(text: str) -> Span | None:
     tuple of int, or None
         First character and one past the last, or None when the text has no table of at least two rows.
     """
-    rows = list(_TABLE_ROW.finditer(text))
+    rows = [match.span() for match in _TABLE_ROW.finditer(text)]
     if len(rows) < 2:
+        rows = [(table.start, table.end) for table in parse_statement(text).tables]
+    if not rows:
         return None
-    start, end = rows[0].start(), rows[-1].end()
+    start, end = rows[0][0], rows[-1][1]
     after = _RULE_AFTER.match(text, end)
     return _with_title(text, start), after.end() if after else end
 
@@ -142,7 +145,9 @@ def _drafts(text: str, run: list[TableRow]) -> Iterator[_Draft]:
                 yield draft
             draft = None
         elif draft is None:
-            draft = _draft(text, row, ruled) if ruled or (row.closed and _beside(text, row)) else None
+            # A pipe at the right may be missing, of two cells or more.
+            is_head = ruled or ((row.closed or len(row.cells) > 1) and _beside(text, row))
+            draft = _draft(text, row, ruled) if is_head else None
         elif not _is_header(text, row, draft, ruled, _set_apart(before, after)):
             draft.rows.append(row)
         elif draft.rows or (ruled and draft.ruled):
@@ -175,7 +180,7 @@ def _beside(text: str, row: TableRow) -> _Beside | None:
     texts, orders, only_years = 0, [], True
     for start, end in row.cells[1:]:
         cell = text[start:end]
-        is_year = end - start < 16 and re.fullmatch(YEAR, plain_name(cell)) is not None
+        is_year = end - start < 16 and BARE_YEAR.fullmatch(plain_name(cell)) is not None
         if not is_year and parse_value(cell) is not None:
             return None
         order = period_order(cell) if cell else None

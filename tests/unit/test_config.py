@@ -41,6 +41,8 @@ def test_full_pins_one_replica_per_a100():
         ({"key_groups": {"a": {"regex": "x", "segment": "system"}}}, ["key_groups.a", "exactly one of"]),
         ({"predictions": {"path": "p", "balance": ["sector"]}}, ["balance", "'sector'", "predictions.keep"]),
         ({"predictions": {"path": "p", "filter": {"year": {"from": 1}}}}, ["filter", "min, max, not"]),
+        ({"predictions": {"path": "p", "filter": {"filed": {"min": "last year"}}}}, ["filter.filed", "1990-12-31"]),
+        ({"predictions": {"path": "p", "filter": {"filed": {"min": 1, "max": "1990-12-31"}}}}, ["filter.filed"]),
         ({"model": {}}, ["model.path", "required"]),
     ],
 )

@@ -1,6 +1,7 @@
 import csv
 import json
 import random
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -277,6 +278,23 @@ def test_filter_keeps_what_it_names(tmp_path):
     found = read_predictions(config(write(tmp_path, records(6)), predictions={"filter": {"year": 1990}}))
     assert {s.year for s in found.samples} == {1990} and {r.reason for r in found.rejects} == {"filtered"}
     assert len(found.samples) == 3 and len(found.rejects) == 3
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"),
+    [
+        ({"min": "1990-03-31"}, [0, 1]),
+        ({"min": date(1990, 4, 1), "max": date(1990, 12, 31)}, [1]),
+        ({"max": "1990-12-30"}, [0]),
+        ({"min": "1990-01-01", "not": "1990-12-31T10:00:00"}, [0]),
+    ],
+)
+def test_dates_have_bounds(tmp_path, bounds, kept):
+    days = ["1990-03-31", "1990-12-31T10:00:00", None, "soon", 1990]
+    rows = [{**row, "sample_id": str(i), "filed": days[i]} for i, row in enumerate(records(5))]
+    found = read_predictions(config(write(tmp_path, rows), predictions={"filter": {"filed": bounds}}))
+    assert [sample.sample_id for sample in found.samples] == [str(number) for number in kept]
+    assert [reject.reason for reject in found.rejects] == ["filtered"] * (5 - len(kept))
 
 
 def test_other_labels_than_finance(tmp_path):
