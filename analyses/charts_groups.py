@@ -138,9 +138,9 @@ def decision_top_keys(
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(look, groups))
     title = "share of the decision token's attention, mean over heads"
     base = alt.Chart(frame, title=alt.Title("Tokens that the decision token looks at", subtitle=subtitle))
-    rules = base.mark_rule(strokeWidth=2).encode(
-        y=y, yOffset=offset, color=colour, x=alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE)), x2="ci_high:Q"
-    )
+    # A share has no values below 0, though the interval of a token that few samples hold may reach there.
+    low = alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE), scale=alt.Scale(domainMin=0))
+    rules = base.mark_rule(strokeWidth=2, clip=True).encode(y=y, yOffset=offset, color=colour, x=low, x2="ci_high:Q")
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y, yOffset=offset, color=colour, x=alt.X("mean:Q"), tooltip=mean_tooltip("shown", ".3%")
     )

@@ -28,7 +28,7 @@ from scipy import special, stats
 from analyses.adjusted_model import adjusted_effects
 from analyses.clustered_fit import design_of, fit_last
 from analyses.comparisons import comparisons_of, model_samples
-from analyses.hypothesis_definitions import Hypothesis, read_hypotheses
+from analyses.hypothesis_definitions import NAMED, Hypothesis, read_hypotheses
 from analyses.hypothesis_numbers import CannotTestError, sample_numbers
 from analyses.queries import cluster_codes
 from analyses.ranks import normal_scores
@@ -118,7 +118,10 @@ def _verdict(columns: Mapping[str, Any], alpha: float) -> str:
 
 
 def _test(tables: RunTables, settings: AnalysisSettings, hypothesis: Hypothesis) -> _Result:
-    result = _Result({"hypothesis": hypothesis.name, "text": hypothesis.text, "direction": hypothesis.direction})
+    text = hypothesis.text
+    if hypothesis == NAMED.get(hypothesis.name) and tables.vocabulary:
+        text = text.replace("financial", tables.vocabulary.replace("_", " "))
+    result = _Result({"hypothesis": hypothesis.name, "text": text, "direction": hypothesis.direction})
     if hypothesis.problem:
         result.columns["verdict"] = NOT_UNDERSTOOD
         result.notes.append(hypothesis.problem)

@@ -149,7 +149,7 @@ def _in_words(tables: RunTables, hypothesis: Hypothesis, layers: np.ndarray) -> 
     if hypothesis.statistic is not None:
         thing = f"{statistic_label(hypothesis.statistic).lower()} of the {rows}"
     else:
-        scale = {"log_odds": "log-odds against uniform attention of the ", "lift": "lift of the "}
+        scale = {"log_odds": "log-odds (against uniform attention) of the ", "lift": "lift of the "}
         label = key_group_label(_key_group(tables, hypothesis.key_group))
         thing = f"{scale.get(hypothesis.scale, '')}attention of the {rows} to {label}"
     if hypothesis.versus is not None:

@@ -234,7 +234,7 @@ def test_the_guides_example_is_tested(run_dir):
         SETTINGS,
         ["Layer 2+ heads specialize in financial reasoning", "Layers 20+ focus on profit"],
     )
-    assert table["tested_as"][0].startswith("layers 2 to 3 minus all other layers: log-odds against uniform attention")
+    assert table["tested_as"][0].startswith("layers 2 to 3 minus all other layers: log-odds (against uniform")
     assert table["verdict"][1] == CANNOT and "no key group 'profit'" in table["note"][1]
     (entry,) = read_hypotheses([{"name": "x", "key_group": "financial", "layers": [20, None]}])
     assert entry.layers == (20, None)

@@ -199,3 +199,8 @@ def test_the_key_groups_are_the_reviews_own(run_folder):
     groups = json.loads((run_folder / "plan.json").read_text())["key_groups"]
     assert groups[:7] == ["sentiment", "praise", "complaint", "intensifier", "negation", "contrast", "aspect"]
     assert "random_sentiment_5" in groups and "financial" not in groups
+
+
+def test_the_report_speaks_of_its_own_domain(run_folder):
+    report = (run_folder / "analysis" / "analysis_summary_report.txt").read_text()
+    assert "later layers show more sentiment attention" in report and "financial" not in report
