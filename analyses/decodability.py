@@ -28,13 +28,15 @@ import polars as pl
 from analyses.comparisons import Comparison, comparisons_of
 from analyses.decodability_baselines import baselines
 from analyses.decodability_settings import DecodabilitySettings
-from analyses.held_out import Features, HeldOut, bootstrap_auroc, cluster_counts, held_out_scores, permute_labels
+from analyses.fold_features import Features
+from analyses.held_out import HeldOut, bootstrap_auroc, held_out_scores
 from analyses.key_groups import declared_statistics, vocabulary_union
 from analyses.queries import cluster_codes, statistic_blocks
 from analyses.run_tables import RunTables
 from analyses.setting_checks import SettingsError, group_name
 from analyses.settings import AnalysisSettings
 from analyses.significance import adjust_pvalues
+from analyses.whole_clusters import cluster_counts, permute_labels
 from analyses.wording import count_text, p_text, statistic_label
 from engine.schema import MASS_PREFIX
 
