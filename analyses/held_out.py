@@ -22,6 +22,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -177,7 +178,9 @@ def lasso_scores(training: Training, judged: np.ndarray) -> np.ndarray:
     slopes = values.T @ (labels - labels.mean())
     alphas = training.slope / (len(labels) * np.array(PENALTIES))
     centred = np.asfortranarray(values), labels - labels.mean()
-    _, weights, _ = lasso_path(*centred, alphas=alphas, precompute=products, Xy=slopes, check_input=False)
+    # The stubs know only the defaults of these.
+    options: dict[str, Any] = {"alphas": alphas, "precompute": products, "Xy": slopes, "check_input": False}
+    _, weights, _ = lasso_path(*centred, **options)
     return training.values[judged] @ weights
 
 

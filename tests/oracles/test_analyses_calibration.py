@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks.inference_calibration import World, simulate
+from tests.benchmarks.inference_calibration import simulate
+from tests.benchmarks.simulated_heads import World
 
 NUM_SIMULATIONS = 60
 
