@@ -11,7 +11,8 @@ z ± t_f s ((1 + rho² / 2) / (1 - rho²))^½.
 ``rho_partial`` is the same with the ranks of the configured covariates (length) in the regression: what is left of a
 correlation among samples of the same length.
 
-p-values are adjusted over each family (``analyses.families``), by default all tests of a target.
+p-values are adjusted over each family (``analyses.families``), by default all tests of a target. Attention to a key
+group that too few samples hold is not tested (``analyses.rare_key_groups``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from analyses.families import adjust_within, declared_families, family_sizes
 from analyses.key_groups import declared_statistics
 from analyses.queries import cluster_codes, value_blocks
 from analyses.ranks import rank_columns
+from analyses.rare_key_groups import rare_for_target
 from analyses.run_tables import RunTables
 from analyses.settings import LOG_PREFIX, TARGETS, AnalysisSettings, SettingsError
 from analyses.significance import constant_columns, missing_patterns
@@ -81,6 +83,7 @@ def correlations(tables: RunTables, settings: AnalysisSettings, targets: Sequenc
     covariates = [_covariate(tables, name) for name in settings.covariates]
     read = [target_values(tables, name) for name in dict.fromkeys(targets)]
     usable = [target for target in read if not why_not(target)]
+    rare = [rare_for_target(tables, target.values) for target in usable]
     parts: dict[str, list[dict[str, Any]]] = {target.name: [] for target in read}
     for query_group, statistic, values in _tests(tables) if usable else ():
         places = np.flatnonzero(~np.isnan(values).all(axis=0))
@@ -91,7 +94,11 @@ def correlations(tables: RunTables, settings: AnalysisSettings, targets: Sequenc
         results = correlate(
             values[:, places], [target.values for target in usable], cluster, covariates, 1 - settings.alpha
         )
-        for target, result in zip(usable, results, strict=True):
+        for target, result, untested in zip(usable, results, rare, strict=True):
+            if statistic in untested:
+                for name in ("ci_low", "ci_high", "pvalue", "pvalue_partial"):
+                    result[name][:] = np.nan
+                result["note"][:] = untested[statistic]
             parts[target.name].append(keys | result)
     families = declared_families(settings.families, tables.query_groups, declared_statistics(tables))
     tables_of = [_as_table(target, parts[target.name], families, settings.correction) for target in read]

@@ -60,7 +60,7 @@ COLUMNS = SCORES | {
     "is_finding": "Whether every adjusted p on all samples is at most alpha; false: among the smallest p only",
     "stratum_column": "Column of samples by which they are divided",
     "stratum": "Value, or range of values, of the samples",
-    "keeps_sign": "Whether the difference has the sign it has on all samples; null: not estimable",
+    "keeps_sign": "Whether the difference has the sign it has on all samples; null: not tested here",
     "is_significant": "Whether pvalue_adjusted is at most alpha in this stratum; null: no p-value",
     "pvalue_heterogeneity": "p of Cochran's Q: do the strata's differences differ by more than their errors",
     "type_runner_up": "Type that the other resamples of the clusters give most often",

@@ -217,7 +217,7 @@ def stratum_sentences(tables: AnalysisTables) -> list[str]:
         parts = rows["stratum"].n_unique()
         keeping, everywhere = int(per_finding["keeps"].sum()), int(per_finding["everywhere"].sum())
         unknown = len(per_finding) - int(per_finding["known"].sum())
-        told = f"; {unknown:,} could not be estimated in every part" if unknown else ""
+        told = f"; {unknown:,} could not be tested in every part" if unknown else ""
         sentences.append(
             f"Comparison {name}, by {str(column).replace('_', ' ')} ({count_text(parts, 'part')}): {keeping:,} of "
             f"{count_text(len(per_finding), 'finding')} keep their sign in every part, {everywhere:,} are significant "

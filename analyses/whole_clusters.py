@@ -8,8 +8,8 @@ import numpy as np
 def deal_folds(is_a: np.ndarray, cluster: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     """Return each sample's fold 0..num_folds-1, whole clusters together and labels balanced over folds.
 
-    Clusters are sorted by how many samples of the rarer class they have, the most first and ties at random, and dealt in
-    rounds of one cluster to each fold: the first of a round to the fold that has the fewest of that class, then the
+    Clusters are sorted by how many samples of the rarer class they have, the most first and ties at random, and dealt
+    in rounds of one cluster to each fold: the first of a round to the fold that has the fewest of that class, then the
     fewest samples. So the folds' counts of the rarer class differ by no more than the most that any cluster has.
 
     Parameters

@@ -249,9 +249,9 @@ def main() -> None:
             "# Do the tests keep their promises?",
             "",
             f"{LAYERS * HEADS} heads that share {world.shared:.0%} of their noise with all others and "
-            f"{world.of_layer:.0%} with their layer, {world.num_samples} samples of {world.num_clusters} clusters (60 of "
-            "14 where it says so), labels correlated within clusters, right samples longer, alpha 0.05. Written by `nice "
-            f"-19 python -m tests.benchmarks.inference_calibration --simulations {options.simulations}` "
+            f"{world.of_layer:.0%} with their layer, {world.num_samples} samples of {world.num_clusters} clusters "
+            "(60 of 14 where it says so), labels correlated within clusters, right samples longer, alpha 0.05. Written "
+            f"by `nice -19 python -m tests.benchmarks.inference_calibration --simulations {options.simulations}` "
             f"({time.process_time() - started:,.0f} CPU s).",
             "",
             "| | simulations | rate | 95 % Monte Carlo interval | promised |",
