@@ -34,7 +34,7 @@ from analyses.rare_key_groups import rare_for_target
 from analyses.run_tables import RunTables
 from analyses.settings import LOG_PREFIX, TARGETS, AnalysisSettings, SettingsError
 from analyses.significance import constant_columns, missing_patterns
-from analyses.wording import count_text, p_text, query_group_label, statistic_label
+from analyses.wording import count_text, interval_name, p_text, query_group_label, statistic_label
 
 METHOD = "Spearman; CR2 by cluster, t(Satterthwaite)"
 
@@ -53,6 +53,7 @@ SCHEMA: dict[str, Any] = {
     "family_size": pl.Int32,
     "rho_partial": pl.Float64,
     "pvalue_partial": pl.Float64,
+    "pvalue_partial_adjusted": pl.Float64,
     "degrees_of_freedom": pl.Float64,
     "num_samples": pl.Int32,
     "num_clusters": pl.Int32,
@@ -238,8 +239,10 @@ def _as_table(
         frames.append(frame.select(pl.col(name).cast(SCHEMA[name]) for name in SCHEMA if name in frame))
     table = pl.concat(frames)
     raw, family = table["pvalue"].to_numpy(), table["family"].to_numpy()
+    partial = adjust_within(table["pvalue_partial"].to_numpy(), family, correction)
     table = table.with_columns(
         pvalue_adjusted=pl.Series(adjust_within(raw, family, correction), dtype=pl.Float64),
+        pvalue_partial_adjusted=pl.Series(partial, dtype=pl.Float64),
         family_size=pl.Series(family_sizes(raw, family), dtype=pl.Int32),
     )
     note = pl.when(pl.col("note") == "").then(pl.lit(target.note)).otherwise(pl.col("note"))
@@ -272,19 +275,21 @@ def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
         verb = "is" if len(found) == 1 else "are"
         told.append(f"Correlation with {words}: {counts} {verb} significant after adjustment ({size}).")
         heads = found.unique(["query_group", "layer", "head"], keep="first", maintain_order=True)
-        told.extend(_sentence(row, words) for row in heads.head(NUM_STRONGEST).to_dicts())
+        told.extend(_sentence(row, words, alpha) for row in heads.head(NUM_STRONGEST).to_dicts())
         if found.is_empty():
             told[-1] += " That is no evidence that nothing goes with it, only that this many samples do not show it."
     return told
 
 
-def _sentence(row: Mapping[str, Any], words: str) -> str:
+def _sentence(row: Mapping[str, Any], words: str, alpha: float) -> str:
     more = "higher" if row["rho"] > 0 else "lower"
     left = row["rho_partial"]
-    partial = "" if left is None else f"; {left:+.2f} among samples alike in the covariates"
+    adjusted = p_text(row["pvalue_partial_adjusted"])
+    partial = "" if left is None else f"; {left:+.2f} among samples alike in the covariates, adjusted {adjusted}"
+    size = f"n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}"
     statistic = statistic_label(row["statistic"])
     return (
         f"Head {row['layer']}.{row['head']} ({query_group_label(row['query_group'])}): {statistic[0].lower()}"
-        f"{statistic[1:]} is {more} where {words} is higher: rho {row['rho']:+.2f}, interval {row['ci_low']:+.2f} to "
-        f"{row['ci_high']:+.2f}, adjusted {p_text(row['pvalue_adjusted'])}{partial}."
+        f"{statistic[1:]} is {more} where {words} is higher: rho {row['rho']:+.2f} ({interval_name(alpha)} "
+        f"{row['ci_low']:+.2f} to {row['ci_high']:+.2f}, adjusted {p_text(row['pvalue_adjusted'])}{partial}; {size})."
     )

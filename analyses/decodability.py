@@ -36,7 +36,7 @@ from analyses.setting_checks import SettingsError, group_name
 from analyses.settings import AnalysisSettings
 from analyses.significance import adjust_pvalues
 from analyses.whole_clusters import cluster_counts, permute_labels
-from analyses.wording import count_text, p_text
+from analyses.wording import count_text, interval_name, p_text
 
 MIN_CLASS = 10
 """Samples that each class must have; fewer cannot be dealt into folds that say anything."""
@@ -248,7 +248,7 @@ def _most_used(names: Sequence[str], share: np.ndarray) -> str | None:
     return "; ".join(f"{names[slot]} ({100 * share[slot]:.0f} %)" for slot in order if share[slot] >= 0.5) or None
 
 
-def sentences(table: pl.DataFrame) -> list[str]:
+def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
     """Say per target how well the heads predict it, beside the best of what needs no head and the control."""
     told: list[str] = []
     for (_, label_a, label_b), rows in table.group_by("target", "label_a", "label_b", maintain_order=True):
@@ -260,14 +260,14 @@ def sentences(table: pl.DataFrame) -> list[str]:
         size = f"{heads['num_a']:,} and {heads['num_b']:,} samples of {count_text(heads['num_clusters'], 'cluster')}"
         told.append(
             f"{question} For clusters never seen, a sparse model of {heads['num_features']:,} head statistics has "
-            f"AUROC {_with_interval(heads)} where 0.5 is chance ({size}){_beside_control(rows, heads)}. "
-            f"{_beside_baseline(rows, heads)}"
+            f"AUROC {_with_interval(heads, alpha)}, where 0.5 is chance ({size}){_beside_control(rows, heads)}. "
+            f"{_beside_baseline(rows, heads, alpha)}"
         )
     return told
 
 
-def _with_interval(row: Mapping[str, Any]) -> str:
-    return f"{row['auroc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
+def _with_interval(row: Mapping[str, Any], alpha: float) -> str:
+    return f"{row['auroc']:.2f} ({interval_name(alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f})"
 
 
 def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
@@ -275,10 +275,12 @@ def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
     if control.is_empty():
         return ""
     row = control.row(0, named=True)
-    return f"; with labels permuted {_with_interval(row)}, adjusted {p_text(heads['pvalue_adjusted'])}"
+    spread = f"95 % of them from {row['ci_low']:.2f} to {row['ci_high']:.2f}"
+    mean, pvalue = f"{row['auroc']:.2f}", p_text(heads["pvalue_adjusted"])
+    return f"; with labels permuted {mean} on average ({spread}), adjusted {pvalue}"
 
 
-def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
+def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any], alpha: float) -> str:
     if heads["best_baseline"] is None:
         return "There is no baseline to compare with."
     best = rows.filter(pl.col("model") == heads["best_baseline"]).row(0, named=True)
@@ -290,6 +292,6 @@ def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
     else:
         verdict = "it is not decided which tells more"
     return (
-        f"The best of what needs no head ({best['model']}) has {_with_interval(best)}; the difference is "
+        f"The best of what needs no head ({best['model']}) has {_with_interval(best, alpha)}; the difference is "
         f"{heads['difference']:+.2f} ({low:+.2f} to {high:+.2f}): {verdict}."
     )
