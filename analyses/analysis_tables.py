@@ -20,9 +20,10 @@ from analyses.power import power
 from analyses.queries import head_means
 from analyses.run_tables import RunTables
 from analyses.setting_checks import require_known
-from analyses.settings import AnalysisSettings, VisualizationSettings
+from analyses.settings import AnalysisSettings
 from analyses.strata import replication_by_stratum
 from analyses.units import RunError
+from analyses.visualization_settings import VisualizationSettings
 from analyses.wording import cluster_noun
 
 

@@ -141,8 +141,8 @@ def _key_group_attention(
     table = pl.concat(parts).filter(pl.col("num_samples") > 0)
     rare = rare_statistics(tables, comparison) if comparison is not None else {}
     note = pl.format(f"{MASS_PREFIX}{{}}", "key_group").replace_strict(rare, default=None, return_dtype=pl.String)
-    untested = [pl.when(pl.col("note").is_null()).then(name).alias(name) for name in _TEST_COLUMNS]
-    table = table.with_columns(note=note).with_columns(untested)
+    untested = [pl.when(pl.col("note").is_null()).then(name).alias(name) for name in (*_TEST_COLUMNS, "method")]
+    table = table.with_columns(note=pl.coalesce(note, "note")).with_columns(untested)
     tested = table.unique(["query_group", "key_group", "measure"], maintain_order=True)
     adjusted = adjust_pvalues(tested["pvalue"].cast(pl.Float64).fill_null(float("nan")).to_numpy(), settings.correction)
     keyed = tested.select("query_group", "key_group", "measure").with_columns(pvalue_adjusted=adjusted)
@@ -159,13 +159,16 @@ def _compare(
 ) -> pl.DataFrame:
     cluster = cluster_codes(tables, settings.cluster_by)
     confidence = 1 - settings.alpha
-    tested = {name: np.full(len(keys), np.nan) for name in _TEST_COLUMNS}
+    tested: dict[str, np.ndarray] = {name: np.full(len(keys), np.nan) for name in _TEST_COLUMNS}
+    why = "no comparison is configured" if comparison is None else comparison.problem.removesuffix(".")
+    told = {"method": [None] * len(keys), "note": [why] * len(keys)}
     if comparison is not None and not comparison.problem:
         model = model_samples(tables, settings, comparison)
         effects = adjusted_effects(values[comparison.is_member], model, confidence)
         tested = dict(
             zip(_TEST_COLUMNS, (effects.effect, effects.ci_low, effects.ci_high, effects.pvalue), strict=True)
         )
+        told = {name: [text or None for text in getattr(effects, name)] for name in ("method", "note")}
     parts: list[pl.DataFrame] = []
     for label, rows in groups_of(tables, comparison):
         estimate = clustered_mean(values[rows], cluster[rows], confidence)
@@ -177,7 +180,9 @@ def _compare(
             "num_clusters": estimate.num_clusters.astype(np.int32),
         }
         named = [pl.lit(label).alias("group"), *(pl.Series(name, column) for name, column in columns.items())]
-        parts.append(keys.with_columns(*named, *(pl.Series(name, column) for name, column in tested.items())))
+        named += [pl.Series(name, column) for name, column in tested.items()]
+        named += [pl.Series(name, column, dtype=pl.String) for name, column in told.items()]
+        parts.append(keys.with_columns(named))
     return pl.concat(parts)
 
 

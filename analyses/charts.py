@@ -24,8 +24,8 @@ from analyses.charts_parts import (
     names_in_vega,
     scheme,
 )
-from analyses.settings import VisualizationSettings
 from analyses.themes import GREY
+from analyses.visualization_settings import VisualizationSettings
 
 
 def head_map(

@@ -14,8 +14,8 @@ from analyses.charts_parts import (
     menu,
     names_in_vega,
 )
-from analyses.settings import VisualizationSettings
 from analyses.themes import GREY
+from analyses.visualization_settings import VisualizationSettings
 
 
 def key_group_comparison(

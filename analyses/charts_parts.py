@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analyses.settings import VisualizationSettings
 from analyses.themes import OKABE_ITO
+from analyses.visualization_settings import VisualizationSettings
 
 alt.data_transformers.disable_max_rows()
 

@@ -11,7 +11,8 @@ z ± t_f s ((1 + rho² / 2) / (1 - rho²))^½.
 ``rho_partial`` is the same with the ranks of the configured covariates (length) in the regression: what is left of a
 correlation among samples of the same length.
 
-p-values are adjusted over each family (``analyses.families``), by default all tests of a target.
+p-values are adjusted over each family (``analyses.families``), by default all tests of a target. Attention to a key
+group that too few samples hold is not tested (``analyses.rare_key_groups``).
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from analyses.families import adjust_within, declared_families, family_sizes
 from analyses.key_groups import declared_statistics
 from analyses.queries import cluster_codes, value_blocks
 from analyses.ranks import rank_columns
+from analyses.rare_key_groups import rare_for_target
 from analyses.run_tables import RunTables
 from analyses.settings import LOG_PREFIX, TARGETS, AnalysisSettings, SettingsError
 from analyses.significance import constant_columns, missing_patterns
-from analyses.wording import count_text, p_text, query_group_label, statistic_label
+from analyses.wording import count_text, interval_name, p_text, query_group_label, statistic_label
 
 METHOD = "Spearman; CR2 by cluster, t(Satterthwaite)"
 
@@ -51,6 +53,7 @@ SCHEMA: dict[str, Any] = {
     "family_size": pl.Int32,
     "rho_partial": pl.Float64,
     "pvalue_partial": pl.Float64,
+    "pvalue_partial_adjusted": pl.Float64,
     "degrees_of_freedom": pl.Float64,
     "num_samples": pl.Int32,
     "num_clusters": pl.Int32,
@@ -81,6 +84,7 @@ def correlations(tables: RunTables, settings: AnalysisSettings, targets: Sequenc
     covariates = [_covariate(tables, name) for name in settings.covariates]
     read = [target_values(tables, name) for name in dict.fromkeys(targets)]
     usable = [target for target in read if not why_not(target)]
+    rare = [rare_for_target(tables, target.values) for target in usable]
     parts: dict[str, list[dict[str, Any]]] = {target.name: [] for target in read}
     for query_group, statistic, values in _tests(tables) if usable else ():
         places = np.flatnonzero(~np.isnan(values).all(axis=0))
@@ -91,7 +95,11 @@ def correlations(tables: RunTables, settings: AnalysisSettings, targets: Sequenc
         results = correlate(
             values[:, places], [target.values for target in usable], cluster, covariates, 1 - settings.alpha
         )
-        for target, result in zip(usable, results, strict=True):
+        for target, result, untested in zip(usable, results, rare, strict=True):
+            if statistic in untested:
+                for name in ("ci_low", "ci_high", "pvalue", "pvalue_partial"):
+                    result[name][:] = np.nan
+                result["note"][:] = untested[statistic]
             parts[target.name].append(keys | result)
     families = declared_families(settings.families, tables.query_groups, declared_statistics(tables))
     tables_of = [_as_table(target, parts[target.name], families, settings.correction) for target in read]
@@ -231,8 +239,10 @@ def _as_table(
         frames.append(frame.select(pl.col(name).cast(SCHEMA[name]) for name in SCHEMA if name in frame))
     table = pl.concat(frames)
     raw, family = table["pvalue"].to_numpy(), table["family"].to_numpy()
+    partial = adjust_within(table["pvalue_partial"].to_numpy(), family, correction)
     table = table.with_columns(
         pvalue_adjusted=pl.Series(adjust_within(raw, family, correction), dtype=pl.Float64),
+        pvalue_partial_adjusted=pl.Series(partial, dtype=pl.Float64),
         family_size=pl.Series(family_sizes(raw, family), dtype=pl.Int32),
     )
     note = pl.when(pl.col("note") == "").then(pl.lit(target.note)).otherwise(pl.col("note"))
@@ -265,19 +275,21 @@ def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
         verb = "is" if len(found) == 1 else "are"
         told.append(f"Correlation with {words}: {counts} {verb} significant after adjustment ({size}).")
         heads = found.unique(["query_group", "layer", "head"], keep="first", maintain_order=True)
-        told.extend(_sentence(row, words) for row in heads.head(NUM_STRONGEST).to_dicts())
+        told.extend(_sentence(row, words, alpha) for row in heads.head(NUM_STRONGEST).to_dicts())
         if found.is_empty():
             told[-1] += " That is no evidence that nothing goes with it, only that this many samples do not show it."
     return told
 
 
-def _sentence(row: Mapping[str, Any], words: str) -> str:
+def _sentence(row: Mapping[str, Any], words: str, alpha: float) -> str:
     more = "higher" if row["rho"] > 0 else "lower"
     left = row["rho_partial"]
-    partial = "" if left is None else f"; {left:+.2f} among samples alike in the covariates"
+    adjusted = p_text(row["pvalue_partial_adjusted"])
+    partial = "" if left is None else f"; {left:+.2f} among samples alike in the covariates, adjusted {adjusted}"
+    size = f"n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}"
     statistic = statistic_label(row["statistic"])
     return (
         f"Head {row['layer']}.{row['head']} ({query_group_label(row['query_group'])}): {statistic[0].lower()}"
-        f"{statistic[1:]} is {more} where {words} is higher: rho {row['rho']:+.2f}, interval {row['ci_low']:+.2f} to "
-        f"{row['ci_high']:+.2f}, adjusted {p_text(row['pvalue_adjusted'])}{partial}."
+        f"{statistic[1:]} is {more} where {words} is higher: rho {row['rho']:+.2f} ({interval_name(alpha)} "
+        f"{row['ci_low']:+.2f} to {row['ci_high']:+.2f}, adjusted {p_text(row['pvalue_adjusted'])}{partial}; {size})."
     )

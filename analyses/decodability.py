@@ -17,9 +17,8 @@ quote. The procedure is that of ``analyses.held_out``: nested, cluster-grouped, 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,15 +27,16 @@ import polars as pl
 from analyses.comparisons import Comparison, comparisons_of
 from analyses.decodability_baselines import baselines
 from analyses.decodability_settings import DecodabilitySettings
-from analyses.held_out import Features, HeldOut, bootstrap_auroc, cluster_counts, held_out_scores, permute_labels
-from analyses.key_groups import declared_statistics, vocabulary_union
-from analyses.queries import cluster_codes, statistic_blocks
+from analyses.fold_features import Features
+from analyses.head_features import HeadFeatures, head_features, why_flat
+from analyses.held_out import HeldOut, bootstrap_auroc, held_out_scores
+from analyses.queries import cluster_codes
 from analyses.run_tables import RunTables
 from analyses.setting_checks import SettingsError, group_name
 from analyses.settings import AnalysisSettings
 from analyses.significance import adjust_pvalues
-from analyses.wording import count_text, p_text, statistic_label
-from engine.schema import MASS_PREFIX
+from analyses.whole_clusters import cluster_counts, permute_labels
+from analyses.wording import count_text, interval_name, p_text
 
 MIN_CLASS = 10
 """Samples that each class must have; fewer cannot be dealt into folds that say anything."""
@@ -51,9 +51,6 @@ MAX_SAMPLES = 4000
 """Samples that are used at most, whole clusters drawn by the run's seed: more hardly move the number, but take long."""
 
 HEADS, CONTROL = "heads", "heads, labels permuted"
-
-USUAL_STATISTICS = ("entropy_normalized", "first_token", "max_weight", "mean_relative_distance")
-USUAL_KEY_GROUPS = ("number", "statement")
 
 SCHEMA: dict[str, Any] = {
     "target": pl.String,
@@ -93,7 +90,7 @@ def decodability(
         AUROC minus that of the best baseline. A target that cannot be predicted has one row whose note says why.
     """
     choices = choices or DecodabilitySettings()
-    heads = _head_features(tables, choices)
+    heads = head_features(tables, choices)
     cluster = cluster_codes(tables, settings.cluster_by)
     rows: list[dict[str, Any]] = []
     for target in choices.targets:
@@ -105,45 +102,12 @@ def decodability(
     return table.with_columns(adjusted).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-@dataclass(frozen=True)
-class _Heads:
-    """Head statistics as features: ``values`` ``[samples, features]``, their ``names``, or why there are none."""
-
-    values: np.ndarray
-    names: list[str]
-    problem: str = ""
-
-
-def _head_features(tables: RunTables, choices: DecodabilitySettings) -> _Heads:
-    if choices.query_group not in tables.query_groups:
-        known = ", ".join(tables.query_groups)
-        problem = f"this run has no query group {choices.query_group!r}; it has {known}"
-        return _Heads(np.zeros((len(tables.samples), 0)), [], problem)
-    statistics = choices.statistics
-    if statistics is None:
-        groups = [name for name in (vocabulary_union(tables), *USUAL_KEY_GROUPS) if name]
-        usual = [*USUAL_STATISTICS, *(f"{MASS_PREFIX}{name}" for name in groups)]
-        statistics = tuple(name for name in usual if name in declared_statistics(tables))
-    unknown = [name for name in statistics if name not in tables.statistics]
-    if unknown:
-        problem = f"this run has no statistic {unknown[0]!r}; it has {', '.join(tables.statistics)}"
-        return _Heads(np.zeros((len(tables.samples), 0)), [], problem)
-    num_heads = tables.num_heads
-    places = [f"{place // num_heads}.{place % num_heads}" for place in range(tables.num_layers * num_heads)]
-    blocks, names = [], []
-    for found, block in statistic_blocks(tables, choices.query_group, statistics):
-        blocks.append(block.reshape(len(block), -1))
-        names.extend(f"{place} {statistic_label(name).lower()}" for name in found for place in places)
-    values = np.concatenate(blocks, axis=1) if blocks else np.zeros((len(tables.samples), 0))
-    return _Heads(values, names, "" if names else "there is no statistic to predict from")
-
-
 def _predict(
     tables: RunTables,
     settings: AnalysisSettings,
     choices: DecodabilitySettings,
     target: str | Mapping[str, Any],
-    heads: _Heads,
+    heads: HeadFeatures,
     cluster: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Return the rows of one target."""
@@ -161,7 +125,7 @@ def _predict(
         f"L1 logistic, {choices.folds}-fold nested CV by {settings.cluster_by}, "
         f"{count_text(choices.repeats, 'repeat')}; {RESAMPLES:,} cluster bootstraps"
     )
-    problem = heads.problem or _why_not(comparison, row, choices.folds) or _why_flat(heads.values[member])
+    problem = heads.problem or _why_not(comparison, row, choices.folds) or why_flat(heads.values[member])
     if problem:
         return [row | {"note": problem}]
     values = {HEADS: heads.values} | baselines(tables, settings, comparison)
@@ -182,7 +146,7 @@ def _judge(
     models: Mapping[str, Features],
     is_a: np.ndarray,
     cluster: np.ndarray,
-    heads: _Heads,
+    heads: HeadFeatures,
     alpha: float,
     choices: DecodabilitySettings,
     seed: int,
@@ -263,16 +227,7 @@ def _why_not(comparison: Comparison, row: Mapping[str, Any], folds: int) -> str:
     return ""
 
 
-def _why_flat(values: np.ndarray) -> str:
-    known = np.where(np.isfinite(values), values, np.nan)
-    with warnings.catch_warnings():
-        # A column without any value is as flat as a constant one.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        spread = np.nanmax(known, axis=0) - np.nanmin(known, axis=0)
-    return "" if (spread > 0).any() else "no head statistic varies between samples"
-
-
-def _control_row(row: Mapping[str, Any], controls: Sequence[float], heads: _Heads) -> dict[str, Any]:
+def _control_row(row: Mapping[str, Any], controls: Sequence[float], heads: HeadFeatures) -> dict[str, Any]:
     low, high = np.quantile(controls, [0.025, 0.975])
     note = f"mean of {count_text(len(controls), 'control')}; the interval holds 95 % of them"
     values = {"auroc": float(np.mean(controls)), "ci_low": float(low), "ci_high": float(high)}
@@ -293,7 +248,7 @@ def _most_used(names: Sequence[str], share: np.ndarray) -> str | None:
     return "; ".join(f"{names[slot]} ({100 * share[slot]:.0f} %)" for slot in order if share[slot] >= 0.5) or None
 
 
-def sentences(table: pl.DataFrame) -> list[str]:
+def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
     """Say per target how well the heads predict it, beside the best of what needs no head and the control."""
     told: list[str] = []
     for (_, label_a, label_b), rows in table.group_by("target", "label_a", "label_b", maintain_order=True):
@@ -305,14 +260,14 @@ def sentences(table: pl.DataFrame) -> list[str]:
         size = f"{heads['num_a']:,} and {heads['num_b']:,} samples of {count_text(heads['num_clusters'], 'cluster')}"
         told.append(
             f"{question} For clusters never seen, a sparse model of {heads['num_features']:,} head statistics has "
-            f"AUROC {_with_interval(heads)} where 0.5 is chance ({size}){_beside_control(rows, heads)}. "
-            f"{_beside_baseline(rows, heads)}"
+            f"AUROC {_with_interval(heads, alpha)}, where 0.5 is chance ({size}){_beside_control(rows, heads)}. "
+            f"{_beside_baseline(rows, heads, alpha)}"
         )
     return told
 
 
-def _with_interval(row: Mapping[str, Any]) -> str:
-    return f"{row['auroc']:.2f} ({row['ci_low']:.2f} to {row['ci_high']:.2f})"
+def _with_interval(row: Mapping[str, Any], alpha: float) -> str:
+    return f"{row['auroc']:.2f} ({interval_name(alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f})"
 
 
 def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
@@ -320,10 +275,12 @@ def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
     if control.is_empty():
         return ""
     row = control.row(0, named=True)
-    return f"; with labels permuted {_with_interval(row)}, adjusted {p_text(heads['pvalue_adjusted'])}"
+    spread = f"95 % of them from {row['ci_low']:.2f} to {row['ci_high']:.2f}"
+    mean, pvalue = f"{row['auroc']:.2f}", p_text(heads["pvalue_adjusted"])
+    return f"; with labels permuted {mean} on average ({spread}), adjusted {pvalue}"
 
 
-def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
+def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any], alpha: float) -> str:
     if heads["best_baseline"] is None:
         return "There is no baseline to compare with."
     best = rows.filter(pl.col("model") == heads["best_baseline"]).row(0, named=True)
@@ -335,6 +292,6 @@ def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
     else:
         verdict = "it is not decided which tells more"
     return (
-        f"The best of what needs no head ({best['model']}) has {_with_interval(best)}; the difference is "
+        f"The best of what needs no head ({best['model']}) has {_with_interval(best, alpha)}; the difference is "
         f"{heads['difference']:+.2f} ({low:+.2f} to {high:+.2f}): {verdict}."
     )

@@ -60,7 +60,7 @@ COLUMNS = SCORES | {
     "is_finding": "Whether every adjusted p on all samples is at most alpha; false: among the smallest p only",
     "stratum_column": "Column of samples by which they are divided",
     "stratum": "Value, or range of values, of the samples",
-    "keeps_sign": "Whether the difference has the sign it has on all samples; null: not estimable",
+    "keeps_sign": "Whether the difference has the sign it has on all samples; null: not tested here",
     "is_significant": "Whether pvalue_adjusted is at most alpha in this stratum; null: no p-value",
     "pvalue_heterogeneity": "p of Cochran's Q: do the strata's differences differ by more than their errors",
     "type_runner_up": "Type that the other resamples of the clusters give most often",
@@ -77,7 +77,7 @@ COLUMNS = SCORES | {
     "num_samples": "Samples with a value",
     "is_replicated": "Significant on discovery clusters, same sign and p below alpha on the others; null: not tested",
     "method": "How it was computed",
-    "note": "Why a p-value is missing",
+    "note": "Why a p-value is missing, or what was left out",
     "head_type": "First type that fits, in the order of analyses/head_types.py",
     "all_types": "Every type that fits",
     "group": "Samples it is the mean of",
@@ -108,7 +108,8 @@ COLUMNS = SCORES | {
     "direction": "Expected: greater or less than 0, or two-sided",
     "rho": "Spearman's rank correlation; -1..1",
     "rho_partial": "It, with the ranks of the covariates held fixed",
-    "pvalue_partial": "p of rho_partial, two-sided, not adjusted",
+    "pvalue_partial": "p of rho_partial, two-sided",
+    "pvalue_partial_adjusted": "It, adjusted over its family",
     "num_heads": "Heads with a value",
     "standard_deviation": "Within the groups, pooled; in the statistic's unit",
     "intraclass_correlation": "Correlation of samples of one cluster; 0..1",
@@ -126,11 +127,18 @@ COLUMNS = SCORES | {
 }
 
 
+def _description(table: str, column: str) -> str | None:
+    """Return what a column means; those of ``head_means`` are named after the statistics that they are means of."""
+    if table == "head_means" and column not in ("query_group", "layer", "head", "num_samples"):
+        return f"Mean over samples of head_stats' {column}"
+    return COLUMNS.get(column)
+
+
 def write_table(frame: pl.DataFrame, folder: Path, name: str, method: str | None = None) -> None:
     """Write a table as Parquet with its grain, method and each column's meaning in the Arrow metadata."""
     table = frame.to_arrow()
     described = [
-        field.with_metadata({"description": COLUMNS[field.name]}) if field.name in COLUMNS else field
+        field.with_metadata({"description": text}) if (text := _description(name, field.name)) else field
         for field in table.schema
     ]
     metadata = {"headledger_table": name, "headledger_schema_version": str(SCHEMA_VERSION)}

@@ -18,6 +18,7 @@ from analyses.head_types import random_note
 from analyses.wording import (
     count_text,
     difference_text,
+    interval_name,
     key_group_label,
     p_text,
     percent_text,
@@ -59,9 +60,10 @@ def findings(tables: AnalysisTables) -> dict[str, list[str]]:
         "layer_profile": _layer_sentences(tables),
         "head_type_map": _head_type_sentences(tables),
         "decision_top_tokens": _top_token_sentences(tables),
-        "decodability": decodability.sentences(tables.decodability)
+        "decodability": decodability.sentences(tables.decodability, tables.settings.alpha)
         or ["Nothing was predicted from the heads: analysis.decodability is turned off."],
-        "hypotheses": hypotheses.sentences(tables.hypotheses) or ["No hypothesis is configured."],
+        "hypotheses": hypotheses.sentences(tables.hypotheses, tables.settings.alpha)
+        or ["No hypothesis is configured."],
         "correlations": correlations.sentences(tables.correlations, tables.settings.alpha)
         or ["Nothing was correlated: analysis.correlations is empty."],
         "power": power.sentences(tables.power) or ["No comparison is configured."],
@@ -77,12 +79,13 @@ def _key_group_sentences(tables: AnalysisTables, measure: str) -> list[str]:
     query_group = "decision" if "decision" in rows["query_group"] else rows["query_group"][0]
     here = rows.filter((pl.col("group") == EVERYONE) & (pl.col("query_group") == query_group)).drop_nulls("mean")
     sentences: list[str] = []
+    level = interval_name(tables.settings.alpha)
     shown = here.filter(pl.col("kind") == "category").sort("mean", descending=True)
     if len(shown) > 1:
         most, least = shown.row(0, named=True), shown.row(-1, named=True)
         sentences.append(
             f"Attention of the {query_group_label(query_group)}, averaged over heads: "
-            f"{_most_and_least(measure, most, least)} (n = {most['num_samples']:,}, "
+            f"{_most_and_least(measure, most, least, level)} (n = {most['num_samples']:,}, "
             f"{count_text(most['num_clusters'], 'cluster')})."
         )
     compared = rows.filter(pl.col("group") == EVERYONE).drop_nulls("pvalue")
@@ -100,15 +103,15 @@ def _key_group_sentences(tables: AnalysisTables, measure: str) -> list[str]:
         ends = [_measured(measure, row[name]) for name in ("difference", "difference_ci_low", "difference_ci_high")]
         sentences.append(
             f"{key_group_label(row['key_group']).capitalize()} ({query_group_label(row['query_group'])}): {labels} "
-            f"samples differ by {ends[0]} (interval {ends[1]} to {ends[2]}, adjusted {p_text(row['pvalue_adjusted'])})."
+            f"samples differ by {ends[0]} ({level} {ends[1]} to {ends[2]}, adjusted {p_text(row['pvalue_adjusted'])})."
         )
     return sentences
 
 
-def _most_and_least(measure: str, most: dict[str, Any], least: dict[str, Any]) -> str:
+def _most_and_least(measure: str, most: dict[str, Any], least: dict[str, Any], name: str) -> str:
     names = key_group_label(most["key_group"]), key_group_label(least["key_group"])
     told = percent_text if measure == "mass" else _times
-    interval = f"interval {told(most['ci_low'])} to {told(most['ci_high'])}"
+    interval = f"{name} {told(most['ci_low'])} to {told(most['ci_high'])}"
     high, low = told(most["mean"]), told(least["mean"])
     if measure == "mass":
         return f"of the vocabulary, {names[0]} get the most ({high}, {interval}) and {names[1]} the least ({low})"
@@ -137,7 +140,8 @@ def _layer_sentences(tables: AnalysisTables) -> list[str]:
         if len(ordered) < 2:
             continue
         high, low = ordered.row(0, named=True), ordered.row(-1, named=True)
-        interval = f"interval {value_text(name, high['ci_low'])} to {value_text(name, high['ci_high'])}"
+        ends = f"{value_text(name, high['ci_low'])} to {value_text(name, high['ci_high'])}"
+        interval = f"{interval_name(tables.settings.alpha)} {ends}"
         sentences.append(
             f"{statistic_label(name)} ({query_group_label(_decision(tables))}) is highest in layer {high['layer']} "
             f"({value_text(name, high['mean'])}, {interval}) and lowest in layer {low['layer']} "
@@ -186,7 +190,7 @@ def _top_token_sentences(tables: AnalysisTables) -> list[str]:
     rows = found.filter(pl.col("group") == EVERYONE).sort("rank").head(3).to_dicts()
     told = [
         f"“{visible_token(row['token'])}” {percent_text(row['mean'])} "
-        f"(interval {percent_text(row['ci_low'])} to {percent_text(row['ci_high'])})"
+        f"({interval_name(tables.settings.alpha)} {percent_text(row['ci_low'])} to {percent_text(row['ci_high'])})"
         for row in rows
     ]
     return [f"Heaviest on average: {', '.join(told)}; n = {rows[0]['num_samples']:,} samples."]

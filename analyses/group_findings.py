@@ -11,6 +11,7 @@ from analyses.analysis_tables import AnalysisTables
 from analyses.comparisons import Comparison
 from analyses.design import INSEPARABLE, LABEL, Cell, Samples, cells
 from analyses.group_differences import is_certain
+from analyses.layer_clusters import NO_STRETCH
 from analyses.wording import (
     count_text,
     difference_text,
@@ -176,7 +177,19 @@ def layer_cluster_sentences(tables: AnalysisTables) -> list[str]:
     for comparison in tables.comparisons:
         rows = tables.layer_clusters.filter(pl.col("comparison") == comparison.name)
         tested = rows.drop_nulls("pvalue_adjusted").sort("pvalue_adjusted", "pvalue")
-        if rows.is_empty() or not tables.settings.permutations:
+        if rows.is_empty():
+            continue
+        if not tables.settings.permutations:
+            sentences.append(
+                f"Comparison {comparison.name}, heads averaged: stretches of layers were not tested, because "
+                "analysis.permutations is 0."
+            )
+            continue
+        if tested.is_empty() and NO_STRETCH not in rows["note"]:
+            sentences.append(
+                f"Comparison {comparison.name}, heads averaged: stretches of layers could not be tested: "
+                f"{rows['note'].drop_nulls().first()}."
+            )
             continue
         found = tested.filter(pl.col("pvalue_adjusted") <= tables.settings.alpha)
         if found.is_empty():
@@ -207,6 +220,13 @@ def stratum_sentences(tables: AnalysisTables) -> list[str]:
     """Say of each column of strata how many findings keep their sign in every part, and how many are significant."""
     sentences: list[str] = []
     found = tables.replication_by_stratum.filter("is_finding")
+    for name, rows in tables.replication_by_stratum.group_by("comparison", maintain_order=True):
+        if not rows["is_finding"].any():
+            columns = ", ".join(str(column).replace("_", " ") for column in rows["stratum_column"].unique().sort())
+            sentences.append(
+                f"Comparison {name[0]}: no finding to look for again within parts of the samples (by {columns}); "
+                "replication_by_stratum has the strongest tests."
+            )
     keys = ["query_group", "statistic", "layer", "head"]
     for (name, column), rows in found.group_by("comparison", "stratum_column", maintain_order=True):
         per_finding = rows.group_by(keys).agg(
@@ -217,7 +237,7 @@ def stratum_sentences(tables: AnalysisTables) -> list[str]:
         parts = rows["stratum"].n_unique()
         keeping, everywhere = int(per_finding["keeps"].sum()), int(per_finding["everywhere"].sum())
         unknown = len(per_finding) - int(per_finding["known"].sum())
-        told = f"; {unknown:,} could not be estimated in every part" if unknown else ""
+        told = f"; {unknown:,} could not be tested in every part" if unknown else ""
         sentences.append(
             f"Comparison {name}, by {str(column).replace('_', ' ')} ({count_text(parts, 'part')}): {keeping:,} of "
             f"{count_text(len(per_finding), 'finding')} keep their sign in every part, {everywhere:,} are significant "

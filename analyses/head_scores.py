@@ -41,12 +41,16 @@ class HeadScores:
         ``[heads]``, half width of the clustered interval of ``vocabulary``.
     excess_error
         ``[heads]``, clustered error of ``vocabulary`` minus the mean of the random lifts.
+    num_samples, num_clusters
+        ``[heads]``, how many have a value of any of these.
     """
 
     means: dict[str, np.ndarray]
     random: np.ndarray
     reach: np.ndarray
     excess_error: np.ndarray
+    num_samples: np.ndarray
+    num_clusters: np.ndarray
 
 
 def rows_of(tables: RunTables, wanted: str) -> str | None:
@@ -64,8 +68,10 @@ def head_scores(tables: RunTables, settings: AnalysisSettings) -> HeadScores:
     num_places = tables.num_layers * tables.num_heads
     means: dict[str, _Mean] = {}
     lift, excess = (_ClusterError(num_clusters, num_places) for _ in range(2))
+    is_known = np.zeros((num_clusters, num_places), dtype=bool)
     for rows, found in _pieces(tables):
         codes = cluster[rows]
+        np.logical_or.at(is_known, codes, np.logical_or.reduce([~np.isnan(values) for values in found.values()]))
         drawn = weights[:, codes]
         for name, values in found.items():
             means.setdefault(name, _Mean(len(weights), num_places)).add(drawn, values)
@@ -83,6 +89,9 @@ def head_scores(tables: RunTables, settings: AnalysisSettings) -> HeadScores:
         np.array(random).reshape(len(random), *missing.shape),
         coverage * lift.value(),
         excess.value(),
+        # The first set of weights is the data itself, each sample once.
+        np.max([mean.counts[0] for mean in means.values()], axis=0, initial=0.0),
+        is_known.sum(axis=0),
     )
 
 

@@ -102,8 +102,23 @@ def head_types(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
         schema={"layer": pl.Int32, "head": pl.Int32, "head_type": pl.String, "all_types": pl.String},
     ).with_columns(*(pl.Series(name, columns[name], dtype=pl.Float64).fill_nan(None) for name in SCORES))
     note = "; ".join(filter(None, [random_note(tables), _stability_note(drawn)])) or None
-    runner = pl.Series("type_runner_up", runner_up, dtype=pl.String)
-    return frame.with_columns(runner, pl.lit(note, dtype=pl.String).alias("note"))
+    return frame.with_columns(
+        pl.Series("type_runner_up", runner_up, dtype=pl.String),
+        pl.Series("num_samples", scores.num_samples, dtype=pl.Int32),
+        pl.Series("num_clusters", scores.num_clusters, dtype=pl.Int32),
+        pl.lit(_method(tables)).alias("method"),
+        pl.lit(note, dtype=pl.String).alias("note"),
+    )
+
+
+def _method(tables: RunTables) -> str:
+    num_random = len(of_kind(tables, "random"))
+    if tables.vocabulary is None or num_random < MIN_RANDOM:
+        return "thresholds on means over samples"
+    return (
+        f"thresholds on means over samples; lift against {num_random} random vocabularies, one-sided, "
+        f"t({num_random - 1}), their lifts taken as normal"
+    )
 
 
 def _mean_and_max(random: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

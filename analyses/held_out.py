@@ -5,6 +5,12 @@ fitting. No cluster is ever on both sides. The clusters are dealt into K folds; 
 by K - 1 inner fits, each trained on all folds but k and j and scored on fold j. The fit without j and k is the same for
 k as for j, so K (K - 1) / 2 inner fits serve all K outer folds.
 
+The outer fits are logistic with an L1 penalty (liblinear). The inner ones, which only choose among penalties, fit the
+quadratic that touches the logistic likelihood at zero: least squares on the labels with an L1 penalty, whose whole path
+coordinate descent finds from the products of the features alone, in a fortieth of the time. A penalty is told as a
+multiple of the smallest inverse penalty at which any feature is used, which is the same for both likelihoods because
+they have the same slopes at zero.
+
 The area under the ROC curve compares only samples of the same fold and repeat, since scores of different fits are on
 different scales (pooling them biases it: Airola et al. 2011, Computational Statistics and Data Analysis 55: 1828-1844).
 
@@ -16,16 +22,16 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from analyses.fold_features import Features, Moments, standardised
+from analyses.ranks import rank_columns
+from analyses.whole_clusters import deal_folds
 
 PENALTIES = (1.25, 2.5, 5.0, 10.0)
 """Inverse penalties that are tried, over the smallest at which any feature is used."""
-
-MANY_CLUSTERS = 300
-"""From here on folds are dealt without regard to labels: they are alike anyway, and balancing them is slow."""
-
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -47,46 +53,6 @@ class HeldOut:
     folds: np.ndarray
     num_used: float
     share_used: np.ndarray
-
-
-@dataclass(frozen=True)
-class Features:
-    """A feature matrix prepared for many fits.
-
-    Attributes
-    ----------
-    values
-        ``[features, samples]`` float32 (so laid out, sums over samples take a fifth of the time), each feature moved
-        and scaled to lie within -1..1, 0 where unknown.
-    squares
-        ``values`` squared.
-    is_known
-        The same shape, 1 where known; None when all are.
-    """
-
-    values: np.ndarray
-    squares: np.ndarray
-    is_known: np.ndarray | None
-
-    @property
-    def num_features(self) -> int:
-        """How many features there are."""
-        return len(self.values)
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Features:
-        """Prepare ``[samples, features]``, NaN where unknown; an unknown value counts as the training mean.
-
-        Moving and scaling only keeps the digits of later sums: every fit standardises by its own training folds.
-        """
-        known = np.isfinite(values)
-        values = np.where(known, values, 0.0).astype(np.float64)
-        values -= values.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        values[~known] = 0.0
-        size = np.abs(values).max(axis=0, initial=0.0)
-        scaled = np.ascontiguousarray((values / np.where(size > 0, size, 1.0)).T, dtype=np.float32)
-        is_known = None if known.all() else np.ascontiguousarray(known.T, dtype=np.float32)
-        return cls(scaled, scaled**2, is_known)
 
 
 def held_out_scores(
@@ -132,132 +98,116 @@ def held_out_scores(
     return HeldOut(scores, folds, float(used.sum(axis=1).mean()), used.mean(axis=0))
 
 
-def deal_folds(is_a: np.ndarray, cluster: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """Return each sample's fold, whole clusters together and labels balanced over folds."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    codes = np.unique(cluster, return_inverse=True)[1]
-    kind = GroupKFold if codes.max() >= MANY_CLUSTERS else StratifiedGroupKFold
-    splitter = kind(num_folds, shuffle=True, random_state=seed)
-    folds = np.zeros(len(is_a), dtype=np.int64)
-    with warnings.catch_warnings():
-        # A class rarer than the folds: such folds hold no pair and are not scored.
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(np.zeros((len(is_a), 1)), is_a, codes)):
-            folds[held_out] = fold
-    return folds
-
-
 def _nested(
     features: Features, is_a: np.ndarray, folds: np.ndarray, num_folds: int, num_screened: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return held-out scores ``[samples]`` and which features each outer fit uses ``[folds, features]``."""
-    moments = _Moments(features, is_a, folds, num_folds)
+    moments = Moments(features, is_a, folds, num_folds)
     inner = np.full((num_folds, num_folds, len(PENALTIES)), np.nan)
-    for first, second in combinations(range(num_folds), 2):
-        predicted = _fit(features, is_a, folds, moments, (first, second), num_screened, PENALTIES)[0]
-        for outer, judged in ((first, second), (second, first)):
+    for pair in combinations(range(num_folds), 2):
+        training = Training.outside(pair, features, is_a, folds, moments, num_screened)
+        for outer, judged in (pair, pair[::-1]):
             rows = folds == judged
-            inner[outer, judged] = [auroc(scores[rows], is_a[rows]) for scores in predicted]
+            inner[outer, judged] = aurocs(lasso_scores(training, rows), is_a[rows])
     result, used = np.zeros(len(is_a)), np.zeros((num_folds, features.num_features), dtype=bool)
     for outer in range(num_folds):
         judged = inner[outer][~np.isnan(inner[outer]).any(axis=1)]
         # The first of equals is the sparsest.
         best = int(np.argmax(judged.mean(axis=0))) if len(judged) else 0
-        predicted, weights = _fit(features, is_a, folds, moments, (outer,), num_screened, (PENALTIES[best],))
+        training = Training.outside((outer,), features, is_a, folds, moments, num_screened)
+        weights = logistic_weights(training, PENALTIES[best])
         rows = folds == outer
-        result[rows], used[outer] = predicted[0][rows], weights != 0
+        result[rows] = training.values[rows] @ weights
+        used[outer, training.chosen] = weights != 0
     return result, used
 
 
-class _Moments:
-    """Sums per fold, from which the correlations in any set of folds follow without another pass over the features."""
+@dataclass(frozen=True)
+class Training:
+    """What a fit outside some folds sees.
 
-    def __init__(self, features: Features, is_a: np.ndarray, folds: np.ndarray, num_folds: int) -> None:
-        member = (folds == np.arange(num_folds)[:, None]).astype(np.float32)
-        both = np.vstack([member, member * is_a])
+    Attributes
+    ----------
+    values
+        ``[samples, chosen]``, standardised by the training samples; of all samples, so that others can be scored.
+    labels
+        ``[samples]`` booleans.
+    rows
+        ``[samples]`` booleans, the training samples.
+    chosen
+        Indices of the screened features; empty where none varies with the labels.
+    slope
+        Largest |xᵀ(y - mean y)| of the training samples, at which an L1 penalty leaves no feature in the model.
+    """
 
-        def sums(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-            return (values @ np.ascontiguousarray(weights.T)).T.astype(np.float64)
+    values: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    chosen: np.ndarray
+    slope: float
 
-        self.size, self.is_a = np.split(both.sum(axis=1, dtype=np.float64), 2)
-        self.sums, self.sums_a = np.split(sums(both, features.values), 2)
-        self.squares = sums(member, features.squares)
-        if features.is_known is None:
-            self.known, self.known_a = self.size[:, None], self.is_a[:, None]
-        else:
-            self.known, self.known_a = np.split(sums(both, features.is_known), 2)
-
-    def correlations(self, left_out: tuple[int, ...]) -> np.ndarray:
-        """Return |correlation with the label| of the features outside these folds; 0 where one does not vary."""
-        kept = np.setdiff1d(np.arange(len(self.size)), left_out)
-        known, size = self.known[kept].sum(axis=0), self.size[kept].sum()
-        mean = self.sums[kept].sum(axis=0) / np.maximum(known, 1)
-        squares = self.squares[kept].sum(axis=0)
-        # Unknown values stand at the mean, so they add nothing to the spread.
-        variance = squares - known * mean**2
-        share = self.is_a[kept].sum() / max(size, 1)
-        product = self.sums_a[kept].sum(axis=0) - mean * self.known_a[kept].sum(axis=0)
-        product = product - share * (self.sums[kept].sum(axis=0) - mean * known)
-        # The sums are of float32 numbers, so a smaller spread is rounding.
-        varies = (variance > 1e-5 * squares) & (share * (1 - share) > 0)
-        spread = np.sqrt(np.where(varies, variance * size * share * (1 - share), 1.0))
-        return np.where(varies, np.abs(product) / spread, 0.0)
+    @classmethod
+    def outside(
+        cls,
+        left_out: tuple[int, ...],
+        features: Features,
+        is_a: np.ndarray,
+        folds: np.ndarray,
+        moments: Moments,
+        num_screened: int,
+    ) -> Training:
+        """Screen and standardise by the samples that are in none of the folds ``left_out``."""
+        correlation = moments.correlations(left_out)
+        chosen = np.argsort(-correlation, kind="stable")[:num_screened]
+        chosen = chosen[correlation[chosen] > 0]
+        rows = ~np.isin(folds, left_out)
+        values = standardised(features, chosen, rows)
+        share = is_a[rows].mean()
+        slope = float(rows.sum() * np.sqrt(share * (1 - share)) * correlation[chosen].max(initial=0.0))
+        return cls(values, is_a, rows, chosen, slope)
 
 
-def _fit(
-    features: Features,
-    is_a: np.ndarray,
-    folds: np.ndarray,
-    moments: _Moments,
-    left_out: tuple[int, ...],
-    num_screened: int,
-    penalties: tuple[float, ...],
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Fit outside the folds ``left_out``; return scores of all samples per penalty, and the last fit's weights."""
+def lasso_scores(training: Training, judged: np.ndarray) -> np.ndarray:
+    """Return scores ``[judged samples, penalties]`` by least squares with an L1 penalty."""
+    from sklearn.linear_model import lasso_path
+
+    if not len(training.chosen):
+        return np.zeros((int(judged.sum()), len(PENALTIES)))
+    values, labels = training.values[training.rows], training.labels[training.rows]
+    products = values.T @ values
+    slopes = values.T @ (labels - labels.mean())
+    alphas = training.slope / (len(labels) * np.array(PENALTIES))
+    centred = np.asfortranarray(values), labels - labels.mean()
+    # The stubs know only the defaults of these.
+    options: dict[str, Any] = {"alphas": alphas, "precompute": products, "Xy": slopes, "check_input": False}
+    _, weights, _ = lasso_path(*centred, **options)
+    return training.values[judged] @ weights
+
+
+def logistic_weights(training: Training, penalty: float) -> np.ndarray:
+    """Return the weights ``[chosen]`` of the sparse logistic model."""
     from sklearn.linear_model import LogisticRegression
 
-    correlation = moments.correlations(left_out)
-    weights = np.zeros(len(correlation))
-    chosen = np.argsort(-correlation, kind="stable")[:num_screened]
-    chosen = chosen[correlation[chosen] > 0]
-    train = ~np.isin(folds, left_out)
-    if not len(chosen):
-        return [np.zeros(len(is_a)) for _ in penalties], weights
-    values = _standardised(features, chosen, train)
-    # Below 1 / max |x'(y - mean y)| the penalty leaves no feature in the model.
-    share = is_a[train].mean()
-    smallest = 1 / (train.sum() * np.sqrt(share * (1 - share)) * correlation[chosen].max())
-    train_values, labels = values[train], is_a[train]
-    scores: list[np.ndarray] = []
-    for penalty in penalties:
-        # The intercept's column is scaled up so that the penalty hardly touches it.
-        model = LogisticRegression(
-            C=penalty * smallest, l1_ratio=1.0, solver="liblinear", intercept_scaling=10, random_state=0
-        )
-        model.fit(train_values, labels)
-        scores.append(values @ model.coef_[0])
-        weights[chosen] = model.coef_[0]
-    return scores, weights
+    if not len(training.chosen):
+        return np.zeros(0)
+    # The intercept's column is scaled up so that the penalty hardly touches it.
+    model = LogisticRegression(
+        C=penalty / training.slope, l1_ratio=1.0, solver="liblinear", intercept_scaling=10, random_state=0
+    )
+    return model.fit(training.values[training.rows], training.labels[training.rows]).coef_[0]
 
 
-def _standardised(features: Features, chosen: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Return chosen features of all samples by the mean and spread of the training samples; 0 where unknown."""
-    values = features.values[chosen].T.astype(np.float64)
-    known = np.ones_like(values) if features.is_known is None else features.is_known[chosen].T.astype(np.float64)
-    mean = values[train].sum(axis=0) / np.maximum(known[train].sum(axis=0), 1)
-    values = (values - mean) * known
-    deviation = np.sqrt((values[train] ** 2).mean(axis=0))
-    return values / np.where(deviation > 0, deviation, 1.0)
+def aurocs(scores: np.ndarray, is_a: np.ndarray) -> np.ndarray:
+    """Return, per column, the chance that a sample of class true lies above one of class false, ties counting half.
 
-
-def auroc(scores: np.ndarray, is_a: np.ndarray) -> float:
-    """Return the chance that a sample of class true lies above one of class false, ties counting half; else NaN."""
+    ``scores`` are ``[samples, columns]``; NaN where a class has no sample.
+    """
     num_a = int(is_a.sum())
     num_b = len(is_a) - num_a
     if num_a == 0 or num_b == 0:
-        return float("nan")
-    return float((stats.rankdata(scores)[is_a].sum() - num_a * (num_a + 1) / 2) / (num_a * num_b))
+        return np.full(scores.shape[1], np.nan)
+    ranks = rank_columns(scores).doubled[:, is_a].sum(axis=1) / 2
+    return (ranks - num_a * (num_a - 1) / 2) / (num_a * num_b)
 
 
 def bootstrap_auroc(found: HeldOut, is_a: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:
@@ -285,43 +235,3 @@ def bootstrap_auroc(found: HeldOut, is_a: np.ndarray, counts: np.ndarray) -> tup
             pairs += weights[:, a].sum(axis=1) * weights[:, b].sum(axis=1)
     result = np.where(pairs > 0, concordant / np.where(pairs > 0, pairs, 1), np.nan)
     return float(result[0]), result[1:]
-
-
-def cluster_counts(cluster: np.ndarray, resamples: int, seed: int | list[int]) -> np.ndarray:
-    """Return ``[resamples, samples]``: how often each is drawn when whole clusters are drawn with replacement."""
-    codes = np.unique(cluster, return_inverse=True)[1]
-    num_clusters = int(codes.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), resamples)
-    return drawn[:, codes].astype(np.float64)
-
-
-def permute_labels(is_a: np.ndarray, cluster: np.ndarray, rng: np.random.Generator, min_stratum: int = 5) -> np.ndarray:
-    """Return labels exchanged between clusters of like size, so that labels stay as alike within a cluster as they are.
-
-    Clusters are sorted by size into strata of at least ``min_stratum`` clusters, one size to a stratum where there are
-    enough of it. In a stratum, the labels of all clusters in one random order are laid on the clusters in another: with
-    one size that exchanges whole clusters; where sizes differ a little, few clusters are cut. The number of each label
-    stays the same.
-    """
-    codes, sizes = np.unique(cluster, return_inverse=True, return_counts=True)[1:]
-    rows_of = np.split(np.argsort(codes, kind="stable"), np.cumsum(sizes)[:-1])
-    result = np.empty_like(is_a)
-    for stratum in _strata(sizes, min_stratum):
-        source = np.concatenate([rng.permutation(rows_of[code]) for code in rng.permutation(stratum)])
-        target = np.concatenate([rows_of[code] for code in rng.permutation(stratum)])
-        result[target] = is_a[source]
-    return result
-
-
-def _strata(sizes: np.ndarray, min_stratum: int) -> list[np.ndarray]:
-    """Return clusters of like size in strata of at least ``min_stratum`` where there are that many."""
-    strata: list[np.ndarray] = []
-    waiting = np.zeros(0, dtype=np.int64)
-    for size in np.unique(sizes):
-        waiting = np.concatenate([waiting, np.flatnonzero(sizes == size)])
-        if len(waiting) >= min_stratum:
-            strata.append(waiting)
-            waiting = waiting[:0]
-    if len(waiting):
-        strata[-1:] = [np.concatenate([*strata[-1:], waiting])]
-    return strata

@@ -36,7 +36,7 @@ from analyses.rare_key_groups import rare_statistics
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings, SettingsError
 from analyses.significance import adjust_pvalues, hedges_standardizer
-from analyses.wording import count_text, p_text
+from analyses.wording import count_text, interval_name, p_text
 from engine.schema import MASS_PREFIX
 
 SUPPORTED, CONTRADICTED, NOT_DECIDED = "supported", "contradicted", "not decided"
@@ -211,17 +211,17 @@ def _test_groups(
     columns["effect_size"] = columns["effect"] / float(standardizer[0])
 
 
-def sentences(table: pl.DataFrame) -> list[str]:
+def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
     """Say of each hypothesis what was tested, what came out, and why nothing did."""
-    return [_sentence(row) for row in table.to_dicts()]
+    return [_sentence(row, alpha) for row in table.to_dicts()]
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _sentence(row: Mapping[str, Any], alpha: float) -> str:
     start = f"Hypothesis “{row['text'] or row['hypothesis']}”: {row['verdict']}."
     if row["verdict"] in (CANNOT, NOT_UNDERSTOOD):
         return f"{start} {_capital(row['note'] or 'no reason known')}."
     effect = f"{row['effect']:+.3g} {row['unit']}"
-    interval = f"interval {row['ci_low']:+.3g} to {row['ci_high']:+.3g}"
+    interval = f"{interval_name(alpha)} {row['ci_low']:+.3g} to {row['ci_high']:+.3g}"
     if row["unit"].startswith("log-odds"):
         low, high = np.exp(row["ci_low"]), np.exp(row["ci_high"])
         each = " per layer" if "per layer" in row["unit"] else ""

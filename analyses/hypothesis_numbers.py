@@ -10,7 +10,7 @@ from analyses.hypothesis_definitions import Hypothesis
 from analyses.key_groups import of_kind, vocabulary_union
 from analyses.queries import baseline_values, mean_without_gaps, statistic_blocks
 from analyses.run_tables import RunTables
-from analyses.wording import count_text, key_group_label, query_group_label, statistic_label
+from analyses.wording import count_text, key_group_label, query_group_label, statistic_label, statistic_unit
 from engine.schema import MASS_PREFIX
 
 FLOOR = 1e-6
@@ -59,7 +59,9 @@ def sample_numbers(tables: RunTables, hypothesis: Hypothesis) -> SampleNumbers:
     numbers = _over_layers(values, hypothesis.contrast, exists & chosen, exists & ~chosen)
     if num_unknown := int(np.isnan(numbers).sum()):
         notes.append(f"{count_text(num_unknown, 'sample')} without a value left out")
-    unit = {"log_odds": "log-odds", "lift": "times uniform attention"}.get(hypothesis.scale, "in its own unit")
+    own = statistic_unit(hypothesis.statistic or MASS_PREFIX)
+    own = "(0 to 1)" if own == "0 to 1" else own
+    unit = {"log_odds": "log-odds", "lift": "times uniform attention"}.get(hypothesis.scale, own)
     per_layer = " per layer" if hypothesis.contrast == "slope" else ""
     return SampleNumbers(numbers, _in_words(tables, hypothesis, np.flatnonzero(chosen)), f"{unit}{per_layer}", notes)
 

@@ -27,6 +27,9 @@ from analyses.max_t import TIES, flipped_statistics
 FORMING_ALPHA = 0.05
 """A layer joins a stretch when its own two-sided p is at most this; fixed, so that nobody tunes it to the result."""
 
+NO_STRETCH = f"no layer passes the threshold, p = {FORMING_ALPHA:g}"
+"""Note of a statistic that was tested in every layer without finding a stretch."""
+
 SCHEMA: dict[str, Any] = {
     "comparison": pl.String,
     "family": pl.String,
@@ -99,7 +102,7 @@ class LayerClusters:
                 place = {"first_layer": first, "last_layer": last, "peak_layer": peak, "difference": difference}
                 self.rows.append(facts | place | {"mass": float(part.sum())})
             if not found:
-                self.rows.append(facts | {"note": f"no layer passes the threshold, p = {FORMING_ALPHA:g}"})
+                self.rows.append(facts | {"note": NO_STRETCH})
 
     def table(self, comparison: str, family: Mapping[tuple[str, str], str]) -> pl.DataFrame:
         """Return one row per stretch, or per statistic without one; ``family`` as from ``declared_families``."""
@@ -118,7 +121,9 @@ class LayerClusters:
         for row in self.rows:
             place = row["query_group"], row["statistic"]
             tested: dict[str, Any] = {}
-            if "mass" in row and len(self.signs):
+            if "mass" in row and not len(self.signs):
+                tested["note"] = "no random signs were drawn (analysis.permutations is 0)"
+            elif "mass" in row:
                 masses = self.largest[place], over[family[place]]
                 own = [float((1 + (null >= abs(row["mass"]) * (1 - TIES)).sum()) / (len(null) + 1)) for null in masses]
                 tested = dict(zip(("pvalue", "pvalue_adjusted"), own, strict=True))

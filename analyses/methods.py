@@ -8,7 +8,7 @@ from analyses.analysis_tables import AnalysisTables
 from analyses.families import ASSUMPTIONS
 from analyses.head_scores import NUM_RESAMPLES
 from analyses.settings import WILD_BOOTSTRAP, AnalysisSettings
-from analyses.wording import plural
+from analyses.wording import count_text, plural
 
 _ERRORS = {
     "cr1": "CR1, Student's t with clusters - 1 degrees of freedom; too small where a group is small",
@@ -22,39 +22,48 @@ def _errors(settings: AnalysisSettings) -> str:
 
 
 def table_methods(tables: AnalysisTables) -> Mapping[str, str]:
-    """Return, for tables that hold tests or intervals, the method and its assumptions."""
+    """Return, for tables that hold tests, means or intervals, the method and its assumptions."""
     settings = tables.settings
     covariates = ", ".join(settings.covariates) or "no covariates"
     noun = tables.cluster_noun
     clustered = f"samples of different {plural(noun)} are independent, those of one may be correlated in any way"
-    model = (
-        f"ordinary least squares on group, predicted label, their interaction and {covariates}; errors by "
-        f"{noun}: {_errors(settings)}; assumes that {clustered} and that the model's terms are linear"
-    )
+
+    def model(errors: str) -> str:
+        return (
+            f"ordinary least squares on group, predicted label, their interaction and {covariates}; errors by "
+            f"{noun}: {errors}; assumes that {clustered} and that the model's terms are linear"
+        )
+
+    # Only group_differences replaces p by that of the bootstrap; what rests on its model keeps the errors behind it.
+    behind = _ERRORS["cr1" if settings.errors == "cr1" else "cr2"]
     mean = f"mean over samples, CR1 interval by {noun}, Student's t; assumes that {clustered}"
-    adjusted = f"adjusted within each family by {ASSUMPTIONS[settings.correction]}"
-    strata = (
-        "the model of group_differences within each stratum, p adjusted by Holm over the stratum's tests; "
-        "heterogeneity by Cochran's Q, which takes strata as independent"
-    )
+    correction = ASSUMPTIONS[settings.correction]
+    adjusted = f"adjusted within each family by {correction}"
+    over_table = f"adjusted over the table by {correction}"
     max_t = f"max-T: {settings.permutations:,} random signs per cluster, errors symmetric about 0"
     return {
-        "group_differences": f"{model}; {adjusted}; {max_t}; Welch and Mann-Whitney take samples as independent",
-        "layer_clusters": f"{model}, on means over heads; sums of t over neighbouring layers against {max_t}",
-        "replication_by_stratum": strata,
-        "head_types": f"thresholds on means over samples; {mean}; {NUM_RESAMPLES} resamples of whole clusters",
+        "group_differences": f"{model(_errors(settings))}; {adjusted}; {max_t}; Welch and Mann-Whitney take samples as "
+        "independent",
+        "layer_clusters": f"{model(behind)}, on means over heads; sums of t over neighbouring layers against {max_t}",
+        "replication_by_stratum": f"within each stratum: {model(behind)}; p adjusted by Holm over the stratum's tests; "
+        "heterogeneity by Cochran's Q, which takes strata as independent; findings were chosen on the same samples",
+        "head_types": f"thresholds on means over samples; {mean}; {NUM_RESAMPLES} resamples of whole clusters; p "
+        "against random vocabularies takes their lifts as normal; adjusted over heads by Benjamini-Hochberg",
+        "head_means": "mean over samples with a value; no test",
         "layer_profiles": mean,
-        "key_group_attention": f"{mean}; differences: {model}; adjusted over the table by "
-        f"{ASSUMPTIONS[settings.correction]}",
-        "decision_top_tokens": mean,
-        "decodability": "held-out AUROC of sparse logistic models, nested and grouped by "
-        f"{noun}; intervals redraw whole clusters; p against permuted labels; {adjusted}",
-        "hypotheses": f"one number per sample; its mean with CR2 errors by {noun}, or {model}; also on normal scores; "
-        f"adjusted over the table by {ASSUMPTIONS[settings.correction]}",
+        "key_group_attention": f"{mean}; differences: {model(_ERRORS['cr2'])}; {over_table}",
+        "decision_top_tokens": f"{mean}; only the kept top keys count, so a weight is a lower bound; differences: "
+        f"{model(_ERRORS['cr2'])}; {over_table}",
+        "decodability": f"held-out AUROC of sparse logistic models, nested and grouped by {noun}; assumes that "
+        f"{clustered}; intervals redraw whole clusters for models that stay as they are; p of the heads against labels "
+        f"exchanged between clusters of like size; adjusted over the targets by {correction}",
+        "hypotheses": f"one number per sample; its mean with CR2 errors by {noun}, or {model(_ERRORS['cr2'])}; also "
+        f"on normal scores; {over_table}",
         "correlations": f"Spearman's rho with CR2 errors by {noun}, Satterthwaite's degrees of freedom; assumes that "
         f"{clustered}; {adjusted}",
-        "power": f"noncentral t of {model}; one intraclass correlation within clusters",
-        "accuracy": f"clustered interval by {noun}, or Wilson's where clusters do not differ",
+        "power": f"noncentral t of {model(_ERRORS['cr2'])}; one intraclass correlation within clusters; "
+        "medians over heads",
+        "accuracy": f"clustered interval by {noun}, or Wilson's where clusters do not differ; assumes that {clustered}",
     }
 
 
@@ -82,8 +91,27 @@ def method_lines(tables: AnalysisTables) -> list[str]:
             f"Replicated means: significant after adjustment on {100 * (1 - settings.confirmation_fraction):g} % of "
             f"the {plural(tables.cluster_noun)}, and the same sign with p below alpha on the others."
         )
+    lines.extend(_other_methods(tables))
     methods = tables.differences["method"].drop_nulls().unique().sort().to_list()
     lines.extend(f"Model fitted: {method}." for method in methods if "left out" in method)
+    return lines
+
+
+def _other_methods(tables: AnalysisTables) -> list[str]:
+    """Return how the questions that are no group difference were answered."""
+    noun, chosen = tables.cluster_noun, tables.settings.predicted
+    lines = [
+        f"Correlations are Spearman's, hypotheses one number per sample, both with CR2 errors clustered by {noun} and "
+        "adjusted like the differences: correlations within each target, hypotheses over all of them.",
+        "The smallest visible effect follows from the same model with the spread and the correlation within clusters "
+        "that the samples show.",
+    ]
+    if chosen is not None:
+        lines.append(
+            f"What the heads know is tested on {plural(noun)} never seen: {chosen.folds} folds, every choice inside "
+            f"the training folds, {count_text(chosen.repeats, 'repeat')}, "
+            f"{count_text(chosen.permutations, 'control')} with labels exchanged between clusters."
+        )
     return lines
 
 

@@ -1,10 +1,15 @@
 """Key groups that too few samples hold for a comparison of attention to them to mean anything.
 
 Where two of 34 wrong reviews hold a number, "wrong ones attend less to numbers" says what the reviews contain, not what
-heads do. Such statistics are not tested; a note says so, and how many samples hold the key group.
+heads do. Such statistics are not tested; a note says so, and how many samples hold the key group. The same holds within
+a stratum, and for a correlation, whose two sides are the samples below and above the middle of what it is with.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
 
 from analyses.comparisons import Comparison
 from analyses.run_tables import RunTables
@@ -13,22 +18,47 @@ from engine.schema import COUNT_PREFIX, MASS_PREFIX, NORM_MASS_PREFIX
 MIN_PRESENT = 10
 """Samples on either side of a comparison that must hold a token of a key group, unless every sample holds one."""
 
+Side = tuple[np.ndarray, str]
+"""``[samples]`` booleans, and what these samples are called."""
 
-def rare_statistics(tables: RunTables, comparison: Comparison) -> dict[str, str]:
+
+def rare_statistics(tables: RunTables, comparison: Comparison, within: np.ndarray | None = None) -> dict[str, str]:
     """Return the statistics that are not tested in a comparison, and why; the key groups' masses.
 
     A key group is rare when some sample of the comparison lacks it and fewer than ``MIN_PRESENT`` samples of a side
     hold it. Where every sample holds it, small groups are what the tests themselves allow for.
+
+    Parameters
+    ----------
+    within
+        ``[samples]`` booleans: only these are compared; all of them by default.
     """
+    rows = np.ones(len(tables.samples), dtype=bool) if within is None else within
+    sides = (comparison.is_a & rows, comparison.label_a), (comparison.is_b & rows, comparison.label_b)
+    return _rare(tables, sides)
+
+
+def rare_for_target(tables: RunTables, values: np.ndarray) -> dict[str, str]:
+    """Return the statistics whose correlation with ``values`` (``[samples]``, NaN unknown) is not tested, and why."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return {}
+    middle = np.median(values[known])
+    # The middle itself goes to the side that makes the halves more alike.
+    is_lower = values <= middle if (values[known] < middle).sum() <= (values[known] > middle).sum() else values < middle
+    return _rare(tables, ((known & is_lower, "lower half"), (known & ~is_lower, "upper half")))
+
+
+def _rare(tables: RunTables, sides: Sequence[Side]) -> dict[str, str]:
     found: dict[str, str] = {}
+    everyone = np.logical_or.reduce([rows for rows, _ in sides])
     for name in tables.key_groups:
         column = f"{COUNT_PREFIX}{name}"
         if column not in tables.samples.columns:
             continue
         is_present = (tables.samples[column] > 0).fill_null(True).to_numpy()
-        if is_present[comparison.is_member].all():
+        if is_present[everyone].all():
             continue
-        sides = (comparison.is_a, comparison.label_a), (comparison.is_b, comparison.label_b)
         held, of_all, label = min((int((rows & is_present).sum()), int(rows.sum()), label) for rows, label in sides)
         if held < MIN_PRESENT:
             note = f"key group {name} is present in only {held:,} of {of_all:,} {label} samples: not tested"

@@ -37,10 +37,11 @@ from analyses.result_files import (
     text_report,
 )
 from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings, check_settings
+from analyses.settings import AnalysisSettings, SettingsError, check_settings
 from analyses.summaries import Overview, overview
 from analyses.themes import THEMES
 from analyses.units import RunError
+from analyses.visualization_settings import VisualizationSettings
 
 EXIT_FAILED, EXIT_SETTINGS, EXIT_INPUT = 1, 2, 3
 

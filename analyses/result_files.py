@@ -14,7 +14,7 @@ from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
 from analyses.comparisons import Comparison
 from analyses.figure_parts import Figure
-from analyses.findings import ANSWERS, CAVEAT
+from analyses.findings import ANSWERS, CAVEAT, FIRM
 from analyses.group_differences import is_certain
 from analyses.methods import method_lines
 from analyses.run_tables import RunTables
@@ -85,6 +85,7 @@ def comparison_results(tables: AnalysisTables, sentences: Mapping[str, list[str]
             "head_specialization_differences": {
                 "head_types": dict(tables.head_types["head_type"].value_counts(sort=True).iter_rows()),
                 "strongest_per_type": _strongest_per_type(tables),
+                "type_stability": _type_stability(tables),
             },
             "statistical_differences": {
                 comparison.name: _family_summary(tables, comparison) for comparison in tables.comparisons
@@ -138,6 +139,21 @@ def _strongest_per_type(tables: AnalysisTables) -> list[dict[str, Any]]:
         return []
     typed = tested.join(tables.head_types.select("layer", "head", "head_type"), on=["layer", "head"], how="left")
     return typed.unique("head_type", keep="first", maintain_order=True).drop("method", "note").to_dicts()
+
+
+def _type_stability(tables: AnalysisTables) -> list[dict[str, Any]]:
+    """Return, for each head type, how its heads keep it over resamples of the clusters."""
+    stability = pl.col("type_stability")
+    grouped = tables.head_types.group_by("head_type", maintain_order=True)
+    return grouped.agg(
+        num_heads=pl.len(),
+        num_firm=pl.when(stability.count() > 0).then((stability >= FIRM).sum()),
+        lowest=stability.min(),
+        median=stability.median(),
+        num_samples=pl.col("num_samples").max(),
+        num_clusters=pl.col("num_clusters").max(),
+        note=pl.col("note").first(),
+    ).to_dicts()
 
 
 def _family_summary(tables: AnalysisTables, comparison: Comparison) -> dict[str, Any]:

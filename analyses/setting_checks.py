@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NoReturn
 
 FAMILY_KEYS = ("name", "statistics", "query_groups")
@@ -42,6 +43,15 @@ def as_mapping(value: object, path: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise SettingsError(f"{path}: {value!r} is not a mapping of names to values")
     return dict(value)
+
+
+def known_keys(cls: type, values: object, section: str) -> dict[str, Any]:
+    """Return what a section gives to a dataclass of settings; refuse unknown keys, leave out null ones."""
+    given = as_mapping({} if values is None else values, section)
+    names = tuple(entry.name for entry in fields(cls))
+    for name in given:
+        require_known(name, section, names, "key")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def require(is_fine: bool, path: str, value: object, allowed: str) -> None:

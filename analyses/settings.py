@@ -1,16 +1,16 @@
-"""What an analysis may choose: groups, levels, thresholds, chart formats.
+"""What an analysis may choose: groups, levels, families, thresholds.
 
-The same names and defaults as the ``analysis`` and ``visualization`` sections of the config. A run made by the engine
-carries them resolved in ``run.yaml``; for a run directory written by somebody else the defaults below hold.
+The same names and defaults as the ``analysis`` section of the config (``visualization`` has a module of its own). A
+run made by the engine carries them resolved in ``run.yaml``; for a run directory written by somebody else the defaults
+below hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
-from analyses.color_schemes import BASE_NAMES, SCHEMES
 from analyses.decodability_settings import DecodabilitySettings
 from analyses.hypothesis_definitions import read_hypotheses
 from analyses.setting_checks import (
@@ -23,22 +23,19 @@ from analyses.setting_checks import (
     group_column,
     is_count,
     is_number,
+    known_keys,
     refuse_column,
     require,
     require_column,
     require_known,
     stratum_column,
 )
+from analyses.visualization_settings import VisualizationSettings
 from engine.schema import samples_schema
 
 CORRECTIONS = ("fdr_bh", "fdr_by", "holm", "bonferroni")
 TARGETS = ("certainty", "probability", "magnitude", "year")
 """What statistics are correlated with unless the config says otherwise; any number in ``samples`` may be named."""
-
-FORMATS = ("html", "png", "svg", "pdf", "json")
-THEMES = ("light", "dark")
-COLOR_KINDS = ("sequential", "diverging", "categorical")
-SIDES = ("width", "height")
 
 HEAD_TYPE_THRESHOLDS: dict[str, float] = {
     "self_attention_diagonal": 0.4,
@@ -51,7 +48,6 @@ HEAD_TYPE_THRESHOLDS: dict[str, float] = {
     "distributed_entropy": 0.75,
 }
 """Thresholds of the head types; ``analyses.head_types`` says what each is compared with."""
-
 
 DERIVED_COLUMNS = ("label_probability", "certainty_level", "magnitude_level")
 """Columns of samples that follow from others (``analyses.derived_columns``); usable wherever a column is."""
@@ -69,8 +65,6 @@ _TEXTS = {name for name, kind in _COLUMNS.items() if "string" in kind} | _LISTS 
 
 LOG_PREFIX = "log_"
 """``log_<column>`` is the natural logarithm of a column of ``samples``, as a covariate."""
-
-FIGURE_SIZE_RANGE = (50, 10_000)
 
 
 def check_settings(
@@ -239,7 +233,7 @@ class AnalysisSettings:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any] | None) -> AnalysisSettings:
         """Return the settings of a config section; keys that are absent or null keep their default."""
-        given = _known(cls, values, "analysis")
+        given = known_keys(cls, values, "analysis")
         for name in ("groups", "covariates", "families", "strata", "correlations", "hypotheses"):
             if name in given:
                 given[name] = as_tuple(given[name], f"analysis.{name}")
@@ -251,74 +245,3 @@ class AnalysisSettings:
             is_off = chosen is None or chosen is False
             given["decodability"] = None if is_off else as_mapping(chosen, "analysis.decodability")
         return cls(**given)
-
-
-@dataclass(frozen=True)
-class VisualizationSettings:
-    """The ``visualization`` section of the config.
-
-    Attributes
-    ----------
-    formats
-        File formats of each chart, out of ``FORMATS``; ``json`` is the Vega-Lite specification.
-    theme
-        ``light`` or ``dark``: the exported files, and what the report shows first.
-    color_schemes
-        ``sequential``, ``diverging`` and ``categorical`` each name a Vega scheme; ``okabe_ito`` are the colours of
-        Okabe and Ito (2008). The defaults can be told apart with the common forms of colour blindness.
-    figure_sizes
-        ``width`` and ``height`` in pixels of a chart's plotting area.
-    max_tokens
-        Most tokens a chart or table of tokens shows.
-    """
-
-    formats: tuple[str, ...] = ("html", "png", "svg", "pdf")
-    theme: str = "light"
-    color_schemes: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "sequential": "viridis",
-            "diverging": "blueorange",
-            "categorical": "okabe_ito",
-        }
-    )
-    figure_sizes: Mapping[str, int] = field(default_factory=lambda: {"width": 640, "height": 360})
-    max_tokens: int = 60
-
-    def __post_init__(self) -> None:
-        for slot, name in enumerate(self.formats):
-            require_known(name, f"visualization.formats[{slot}]", FORMATS)
-        require_known(self.theme, "visualization.theme", THEMES)
-        for kind, name in self.color_schemes.items():
-            require_known(kind, "visualization.color_schemes", COLOR_KINDS, "key")
-            if not (isinstance(name, str) and name in SCHEMES):
-                require_known(name, f"visualization.color_schemes.{kind}", BASE_NAMES, "colour scheme")
-        low, high = FIGURE_SIZE_RANGE
-        for side, size in self.figure_sizes.items():
-            require_known(side, "visualization.figure_sizes", SIDES, "key")
-            is_size = is_count(size) and low <= size <= high
-            require(is_size, f"visualization.figure_sizes.{side}", size, f"whole pixels from {low} to {high}")
-        is_positive = is_count(self.max_tokens) and self.max_tokens > 0
-        require(is_positive, "visualization.max_tokens", self.max_tokens, "a whole number from 1")
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any] | None) -> VisualizationSettings:
-        """Return the settings of a config section; keys that are absent or null keep their default."""
-        given = _known(cls, values, "visualization")
-        defaults = cls()
-        if "formats" in given:
-            given["formats"] = as_tuple(given["formats"], "visualization.formats")
-        for name in ("color_schemes", "figure_sizes"):
-            if name in given:
-                given[name] = dict(getattr(defaults, name)) | as_mapping(given[name], f"visualization.{name}")
-        return cls(**given)
-
-
-_Settings = TypeVar("_Settings", AnalysisSettings, VisualizationSettings)
-
-
-def _known(cls: type[_Settings], values: object, section: str) -> dict[str, Any]:
-    given = as_mapping({} if values is None else values, section)
-    names = tuple(entry.name for entry in fields(cls))
-    for name in given:
-        require_known(name, section, names, "key")
-    return {name: value for name, value in given.items() if value is not None}

@@ -2,6 +2,8 @@
 
 The model of ``group_differences`` is fitted again within each stratum. A finding was selected on all samples, so its p
 in a stratum is no second, independent proof; what the table shows is whether one part of the data carries it alone.
+A part that holds fewer than ``MIN_GROUP`` samples of a group, or in which too few samples hold the key group
+(``analyses.rare_key_groups``), is not tested and its sign counts for nothing.
 ``pvalue_heterogeneity`` asks whether the strata's differences differ by more than their errors (Cochran's Q).
 """
 
@@ -19,10 +21,12 @@ from analyses.comparisons import Comparison, model_samples
 from analyses.derived_columns import ordered_levels
 from analyses.group_differences import ERRORS, is_certain
 from analyses.queries import shard_values
+from analyses.rare_key_groups import rare_statistics
 from analyses.run_tables import RunTables
 from analyses.setting_checks import SettingsError, stratum_column
 from analyses.settings import AnalysisSettings
 from analyses.significance import adjust_pvalues
+from analyses.wording import count_text
 
 NUM_STRONGEST = 20
 """Tests that are looked at per comparison even where there are fewer findings: the smallest p."""
@@ -32,6 +36,9 @@ MAX_TESTS = 1000
 
 MAX_LEVELS = 12
 """A column of whole numbers or words with at most so many values has a stratum for each; a longer one is cut."""
+
+MIN_GROUP = 10
+"""Samples of each group that a part must hold to be tested: the sign of a few is chance."""
 
 SCHEMA: dict[str, Any] = {
     "comparison": pl.String,
@@ -148,11 +155,16 @@ def _tests_within(
     rows = [part[member] for _, part in named]
     errors = ERRORS[settings.errors]
     effects = [adjusted_effects(within[part], model.take(part), 1 - settings.alpha, errors) for part in rows]
+    statistics = chosen["statistic"].to_list()
+    for (_, samples_of), part, effect in zip(named, rows, effects, strict=True):
+        rare = rare_statistics(tables, comparison, samples_of)
+        known = ~np.isnan(within[part])
+        _leave_out(effect, known, model.is_a[part], model.names, [rare.get(name, "") for name in statistics])
     heterogeneity = heterogeneity_pvalues(effects)
     whole = chosen["difference"].cast(pl.Float64).to_numpy()
     for (name, _), part, effect in zip(named, rows, effects, strict=True):
         adjusted = adjust_pvalues(effect.pvalue, "holm")
-        is_known = ~np.isnan(effect.effect)
+        is_tested = ~np.isnan(effect.pvalue)
         known = ~np.isnan(within[part])
         columns = {
             "difference": effect.effect,
@@ -163,7 +175,7 @@ def _tests_within(
             "pvalue_heterogeneity": heterogeneity,
         }
         same = np.sign(effect.effect) == np.sign(whole)
-        keeps = [bool(sign) if known_here else None for sign, known_here in zip(same, is_known, strict=True)]
+        keeps = [bool(sign) if tested else None for sign, tested in zip(same, is_tested, strict=True)]
         significant = [None if np.isnan(pvalue) else bool(pvalue <= settings.alpha) for pvalue in adjusted]
         counts = {
             "num_a": known[model.is_a[part]].sum(axis=0),
@@ -181,6 +193,19 @@ def _tests_within(
             pl.Series("note", [text or None for text in effect.note], dtype=pl.String),
         )
         yield keys.select(pl.col(key).cast(kind) for key, kind in SCHEMA.items())
+
+
+def _leave_out(
+    effects: AdjustedEffects, known: np.ndarray, is_a: np.ndarray, names: tuple[str, str], rare: Sequence[str]
+) -> None:
+    """Take error, interval and p from tests with too few samples of a group, or whose key group is ``rare``."""
+    for test, reason in enumerate(rare):
+        counts = [(int(known[rows, test].sum()), name) for rows, name in ((is_a, names[0]), (~is_a, names[1]))]
+        fewest, name = min(counts)
+        if reason or (fewest < MIN_GROUP and not effects.note[test]):
+            effects.note[test] = reason or f"only {count_text(fewest, f'{name} sample')} in this part: not tested"
+            for column in (effects.standard_error, effects.ci_low, effects.ci_high, effects.statistic, effects.pvalue):
+                column[test] = np.nan
 
 
 def _method(text: str) -> str | None:

@@ -12,6 +12,7 @@ from analyses.queries import cluster_codes
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
 from analyses.significance import FLOAT_NOISE, ClusteredMean, clustered_mean, wilson_interval
+from analyses.wording import count_text
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,14 @@ def _rejects(tables: RunTables) -> pl.DataFrame:
     return pl.DataFrame([("plan", str(reason), int(count)) for reason, count in planned.items()], schema, orient="row")
 
 
+def _clusters(tables: RunTables, settings: AnalysisSettings) -> str:
+    counted = f"{len(np.unique(cluster_codes(tables, settings.cluster_by))):,} by {settings.cluster_by}"
+    unknown = tables.samples[settings.cluster_by].null_count()
+    if not unknown:
+        return counted
+    return f"{counted}; of {count_text(unknown, 'sample')} it is unknown, and each is taken as a cluster of its own"
+
+
 def _facts(tables: RunTables, settings: AnalysisSettings) -> list[tuple[str, str]]:
     run, samples = tables.run, tables.samples
     tokens = samples["num_tokens"].drop_nulls()
@@ -170,7 +179,7 @@ def _facts(tables: RunTables, settings: AnalysisSettings) -> list[tuple[str, str
         ("Model", str(tables.section("model").get("path") or "not recorded")),
         ("Predictions", str(tables.section("predictions").get("path") or "not recorded")),
         ("Samples", f"{len(samples):,}"),
-        ("Clusters", f"{len(np.unique(cluster_codes(tables, settings.cluster_by))):,} by {settings.cluster_by}"),
+        ("Clusters", _clusters(tables, settings)),
         ("Heads", f"{tables.num_layers} layers x {tables.num_heads} query heads"),
         ("Attention of", ", ".join(tables.query_groups)),
         ("Attention to", ", ".join(name.replace("_", " ") for name in tables.key_groups)),

@@ -110,6 +110,11 @@ def percent_text(value: float | None) -> str:
     return "unknown" if value is None or math.isnan(value) else f"{100 * value:.1f} %"
 
 
+def interval_name(alpha: float) -> str:
+    """Return "95 % interval" for alpha 0.05."""
+    return f"{100 * (1 - alpha):g} % interval"
+
+
 def count_text(number: int, noun: str) -> str:
     """Return "1 sample", "2 samples", "12,000 companies"."""
     if number == 1:

@@ -99,7 +99,7 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
             column(
                 "cluster",
                 pa.string(),
-                "Unit of independence (the company); rows of one cluster are correlated",
+                "Unit of independence, such as a company or an author; samples of one cluster are correlated",
             ),
             column("year", pa.int32(), "Year of the prediction", unit="year"),
             column("actual_label", pa.string(), "The true label, normalised to the configured labels"),

@@ -25,7 +25,8 @@ from analyses.analysis_tables import compute_tables
 from analyses.group_differences import group_differences
 from analyses.queries import statistic_blocks
 from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings, VisualizationSettings
+from analyses.settings import AnalysisSettings
+from analyses.visualization_settings import VisualizationSettings
 from engine import schema
 
 LAYERS, HEADS, SHARD = 28, 28, 32

@@ -1,6 +1,7 @@
-"""Numbers that others published: R's help pages and textbooks, and statsmodels.
+"""Numbers that others published: R's help pages, papers, the tests of an R package, and statsmodels.
 
-``published_numbers.R`` and ``statsmodels_numbers.py`` beside this file print them again.
+``statsmodels_numbers.py`` beside this file computes what SciPy and statsmodels can, and a test holds that against what
+was published. ``published_numbers.R`` has R's calls and where each output was read; R itself is not run here.
 """
 
 import numpy as np
@@ -8,12 +9,7 @@ import pytest
 from scipy import stats
 
 from analyses import adjusted_model, cluster_errors, design, significance
-from tests.golden.statsmodels_numbers import grunfeld
-
-SLEEP = np.array(
-    [[0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]]
-)
-"""Student's sleep data, R's ``datasets::sleep``: extra hours of sleep in two groups of ten."""
+from tests.golden.statsmodels_numbers import FIVE, SLEEP, grunfeld, numbers
 
 
 def test_sleep_data_as_in_r():
@@ -71,8 +67,26 @@ def test_benjamini_hochberg_1995():
 )
 def test_adjustments_as_in_r(correction, adjusted):
     """R: p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), ...)."""
-    found = significance.adjust_pvalues(np.array([0.01, 0.02, 0.03, 0.04, 0.05]), correction)
+    found = significance.adjust_pvalues(FIVE, correction)
     np.testing.assert_allclose(found, adjusted, atol=5e-8)
+
+
+def test_scipy_and_statsmodels_say_what_was_published():
+    """The literals of this file against libraries that share no code with ``analyses``."""
+    found = numbers()
+    published = {
+        "sleep, Welch": ((0.07939,), 5e-6),
+        "sleep, Mann-Whitney": ((25.5, 0.06933), 5e-6),
+        "Newcombe, 81 of 263": ((0.2553, 0.3662), 5e-5),
+        "Grunfeld, clustered": (GRUNFELD, 1e-8),
+        "five p, holm": ((0.05, 0.08, 0.09, 0.09, 0.09), 5e-8),
+        "five p, fdr_by": ((0.1141667,) * 5, 5e-8),
+        "five p, fdr_bh": ((0.05,) * 5, 5e-8),
+        "five p, bonferroni": ((0.05, 0.1, 0.15, 0.2, 0.25), 5e-8),
+    }
+    assert set(found) == set(published)
+    for name, (values, tolerance) in published.items():
+        np.testing.assert_allclose(found[name], values, atol=tolerance, err_msg=name)
 
 
 GRUNFELD = (32.85603474335571, 16.213862058960256, 0.07022379655975242, -3.270701250959803, 68.98277073767122)

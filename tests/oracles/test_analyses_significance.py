@@ -7,7 +7,6 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from analyses import adjusted_model, design, max_t, ranks, significance, tested_chunks
-from analyses.head_types import random_pvalues
 
 
 def make_samples(rng, num_samples=90, num_clusters=25, labels=("increase", "decrease")):
@@ -321,105 +320,6 @@ def test_clustered_mean_equals_statsmodels_intercept_only():
         np.testing.assert_allclose(got, [fit.params[0], fit.bse[0], low, high], rtol=1e-9)
 
 
-NUM_SIMULATIONS = 80
-
-
-def simulate(rng, effect=0.0, num_tests=60):
-    """Companies that share errors, correctness and statistics; the statistic depends on label and length only."""
-    cluster = np.unique(rng.integers(0, 45, 160), return_inverse=True)[1]
-    company = rng.normal(size=cluster.max() + 1)[cluster]
-    is_a = rng.random(160) < 1 / (1 + np.exp(-0.4 - company))
-    labels = np.where(rng.random(160) < np.where(is_a, 0.7, 0.45), "increase", "decrease")
-    length = rng.normal(7, 0.3, 160) + 0.3 * is_a
-    shared = rng.normal(size=(160, 1)) + rng.normal(size=(cluster.max() + 1, 1))[cluster]
-    values = rng.normal(size=(160, num_tests)) + shared + 1.5 * (labels == "increase")[:, None] + length[:, None]
-    values[:, 0] += effect * is_a
-    return values, design.Samples(is_a, cluster, labels, {"log_num_tokens": length})
-
-
-def test_false_positives_stay_at_the_nominal_rate_without_any_effect():
-    rng = np.random.default_rng(2024)
-    alone, welch, any_bh, any_max_t = [], [], 0, 0
-    for simulation in range(NUM_SIMULATIONS):
-        values, samples = simulate(rng)
-        found = adjusted_model.adjusted_effects(values, samples)
-        alone.append(np.mean(found.pvalue < 0.05))
-        plain = significance.compare_groups(values, samples.is_a)
-        welch.append(np.any(significance.adjust_pvalues(plain.pvalue_welch, "fdr_bh") < 0.05))
-        any_bh += bool(np.any(significance.adjust_pvalues(found.pvalue, "fdr_bh") < 0.05))
-        signs = max_t.random_signs(199, samples.cluster.max() + 1, simulation)
-        maxima = max_t.permutation_maxima(values, samples, signs)
-        any_max_t += bool(np.any(max_t.max_t_pvalues(found.statistic, maxima) < 0.05))
-    limit = stats.binom.ppf(0.999, NUM_SIMULATIONS, 0.05)
-    assert 0.01 < np.mean(alone) < 0.09
-    assert any_max_t <= limit
-    assert any_bh <= limit
-    assert np.mean(welch) > 0.25, "the confounding is too weak for this test to mean anything"
-
-
-def small_cells(rng, num_odd, num_tests=60):
-    """Nothing differs. Of 120 samples in 60 clusters, all "increase" are right and all "decrease" wrong but a few."""
-    labels = np.repeat(["increase", "decrease"], 60)
-    is_a = labels == "increase"
-    is_a[:num_odd], is_a[-num_odd:] = False, True
-    cluster = rng.permutation(np.arange(120) % 60)
-    values = rng.normal(size=(120, num_tests)) + 0.5 * rng.normal(size=(60, num_tests))[cluster]
-    return values, design.Samples(is_a, cluster, labels, {"length": rng.normal(size=120)})
-
-
-def random_minority(rng, num_minority, num_tests=60):
-    """Nothing differs between 250 samples and a few others drawn at random."""
-    is_a = np.ones(250, bool)
-    is_a[rng.choice(250, num_minority, replace=False)] = False
-    cluster = np.unique(rng.integers(0, 120, 250), return_inverse=True)[1]
-    values = rng.normal(size=(250, num_tests)) + 0.5 * rng.normal(size=(cluster.max() + 1, num_tests))[cluster]
-    labels = np.where(rng.random(250) < 0.6, "increase", "decrease")
-    return values, design.Samples(is_a, cluster, labels, {"length": rng.normal(size=250)})
-
-
-@pytest.mark.parametrize(
-    ("draw", "size"),
-    [(small_cells, 1), (small_cells, 2), (small_cells, 6), (random_minority, 9), (random_minority, 20)],
-)
-def test_small_groups_and_cells_make_no_findings(draw, size):
-    """With CR1 errors and clusters - 1 degrees of freedom nearly every run of such data has a finding."""
-    rng = np.random.default_rng(size)
-    alone, found_any, found_any_max_t, found_any_cr1 = [], 0, 0, 0
-    for simulation in range(40):
-        values, samples = draw(rng, size)
-        naive = adjusted_model.adjusted_effects(values, samples, errors="CR1")
-        found_any_cr1 += bool(np.any(significance.adjust_pvalues(naive.pvalue, "fdr_bh") < 0.05))
-        found = adjusted_model.adjusted_effects(values, samples)
-        if np.isnan(found.pvalue).all():
-            assert all("degrees of freedom" in note and "predicted" in note for note in found.note)
-            continue
-        alone.append(np.mean(found.pvalue < 0.05))
-        found_any += bool(np.any(significance.adjust_pvalues(found.pvalue, "fdr_bh") < 0.05))
-        signs = max_t.random_signs(99, samples.cluster.max() + 1, simulation)
-        maxima = max_t.permutation_maxima(values, samples, signs)
-        found_any_max_t += bool(np.any(max_t.max_t_pvalues(found.statistic, maxima) < 0.05))
-    limit = stats.binom.ppf(0.999, 40, 0.05)
-    assert found_any <= limit and found_any_max_t <= limit
-    assert found_any_cr1 > limit, "the old errors pass too, so this test shows nothing"
-    assert not alone or np.mean(alone) < 0.08
-    assert (len(alone) == 0) == (draw is small_cells and size < 3)
-
-
-def test_skewed_values_of_a_small_group_make_no_findings_on_ranks():
-    """Log-normal weights, 20 of 250: t-tests are liberal whatever their errors, max-T too; ranks are not."""
-    rng = np.random.default_rng(3)
-    on_values, on_both = 0, 0
-    for _ in range(40):
-        values, samples = random_minority(rng, 20)
-        values = np.exp(values)
-        found = adjusted_model.adjusted_effects(values, samples).pvalue
-        ranked = adjusted_model.adjusted_effects(ranks.normal_scores(values), samples).pvalue
-        passes = [significance.adjust_pvalues(pvalues, "fdr_bh") < 0.05 for pvalues in (found, ranked)]
-        on_values += bool(passes[0].any())
-        on_both += bool((passes[0] & passes[1]).any())
-    assert on_both <= stats.binom.ppf(0.999, 40, 0.05) < on_values
-
-
 def test_normal_scores_equal_scipy_one_column_at_a_time():
     rng = np.random.default_rng(2)
     values = np.round(rng.normal(size=(40, 6)), 1)
@@ -434,24 +334,6 @@ def test_normal_scores_equal_scipy_one_column_at_a_time():
     assert np.isnan(found[:, 5]).all()
 
 
-@pytest.mark.parametrize("num_random", [3, 5, 20])
-def test_a_random_vocabulary_is_no_finding_among_random_vocabularies(num_random):
-    """Every vocabulary has its own lift on every head; the next one drawn differs no more than the others do."""
-    rng = np.random.default_rng(num_random)
-    spread, error = 0.3, 0.02
-    lifts = 1 + spread * rng.normal(size=(num_random + 1, 40_000))
-    measured = lifts + error * rng.normal(size=lifts.shape)
-    known = np.full(40_000, error * np.sqrt(1 + 1 / num_random))
-    pvalues = random_pvalues(measured[0], measured[1:], known)
-    assert np.mean(pvalues <= 0.05) == pytest.approx(0.05, abs=0.005)
-    naive = stats.norm.sf((measured[0] - measured[1:].mean(axis=0)) / known)
-    assert np.mean(naive <= 0.05) > 0.3
-    assert np.isnan(random_pvalues(measured[0], measured[1:3], known)).all()
-    expected = stats.ttest_1samp(measured[1:, 0], measured[0, 0], alternative="less").statistic
-    no_error = stats.t.isf(random_pvalues(measured[0], measured[1:], np.zeros(40_000))[0], num_random - 1)
-    assert no_error == pytest.approx(-expected / np.sqrt(num_random + 1), rel=1e-6)
-
-
 def test_values_that_the_model_nearly_explains_keep_their_errors():
     """Scores are differences of sums; where little is left of the values they must be those of the residuals."""
     rng = np.random.default_rng(16)
@@ -460,15 +342,3 @@ def test_values_that_the_model_nearly_explains_keep_their_errors():
     large = 1e6 * np.column_stack([samples.covariates["log_num_tokens"]] * 3) + noise
     found, alone = (adjusted_model.adjusted_effects(values, samples) for values in (large, noise))
     np.testing.assert_allclose(found.pvalue, alone.pvalue, rtol=1e-5)
-
-
-def test_a_planted_effect_is_found():
-    rng = np.random.default_rng(7)
-    hits = 0
-    for simulation in range(10):
-        values, samples = simulate(rng, effect=1.6)
-        found = adjusted_model.adjusted_effects(values, samples)
-        signs = max_t.random_signs(199, samples.cluster.max() + 1, simulation)
-        maxima = max_t.permutation_maxima(values, samples, signs)
-        hits += max_t.max_t_pvalues(found.statistic, maxima)[0] < 0.05
-    assert hits >= 8

@@ -13,7 +13,8 @@ from analyses.correlations import correlations, sentences
 from analyses.findings import ANSWERS
 from analyses.report import analyze
 from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
+from analyses.settings import AnalysisSettings, SettingsError
+from analyses.visualization_settings import VisualizationSettings
 from tests.synthetic_run import add_metadata, edit_table, write_run
 
 SHAPE = {"num_samples": 60, "num_layers": 2, "num_heads": 3, "num_clusters": 25, "num_shards": 2}

@@ -11,8 +11,9 @@ from analyses.figures import make_figures
 from analyses.figures_of_heads import MAX_VOLCANO_POINTS
 from analyses.report import analyze
 from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings, VisualizationSettings
+from analyses.settings import AnalysisSettings
 from analyses.themes import THEMES
+from analyses.visualization_settings import VisualizationSettings
 from analyses.wording import count_text, difference_text, p_text, statistic_label, value_text, visible_token
 from tests.synthetic_run import add_metadata, write_run
 

@@ -9,19 +9,14 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from analyses import held_out
 from analyses.decodability import CONTROL, HEADS, SCHEMA, decodability, sentences
 from analyses.decodability_settings import DecodabilitySettings
-from analyses.held_out import (
-    Features,
-    auroc,
-    bootstrap_auroc,
-    cluster_counts,
-    deal_folds,
-    held_out_scores,
-    permute_labels,
-)
+from analyses.fold_features import Features, Moments
+from analyses.held_out import aurocs, bootstrap_auroc, held_out_scores
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings, SettingsError
+from analyses.whole_clusters import cluster_counts, deal_folds, permute_labels
 from tests.synthetic_run import edit_table, write_run
 
 SETTINGS = AnalysisSettings(permutations=0)
@@ -34,9 +29,10 @@ def drawn_clusters(rng, num_samples, num_clusters):
 
 def test_auroc_is_scikit_learns():
     rng = np.random.default_rng(0)
-    scores, is_a = rng.integers(0, 9, 70).astype(float), rng.random(70) < 0.4
-    assert auroc(scores, is_a) == pytest.approx(roc_auc_score(is_a, scores), abs=1e-14)
-    assert np.isnan(auroc(scores, np.ones(70, dtype=bool)))
+    scores, is_a = rng.integers(0, 9, (70, 3)).astype(float), rng.random(70) < 0.4
+    expected = [roc_auc_score(is_a, scores[:, column]) for column in range(3)]
+    np.testing.assert_allclose(aurocs(scores, is_a), expected, atol=1e-14)
+    assert np.isnan(aurocs(scores, np.ones(70, dtype=bool))).all()
 
 
 def test_only_pairs_of_the_same_fold_count_and_the_bootstrap_repeats_samples():
@@ -68,6 +64,49 @@ def test_clusters_are_never_split_between_folds():
     assert all(len(set(folds[cluster == code])) == 1 for code in np.unique(cluster))
     rates = [is_a[folds == fold].mean() for fold in range(5)]
     assert set(folds) == set(range(5)) and np.ptp(rates) < 0.15
+
+
+@pytest.mark.parametrize("num_clusters", [11, 60, 400])
+def test_folds_share_the_rarer_class_as_evenly_as_clusters_allow(num_clusters):
+    rng = np.random.default_rng(20)
+    for draw in range(10):
+        cluster, is_a = drawn_clusters(rng, 6 * num_clusters, num_clusters), rng.random(6 * num_clusters) < 0.2
+        folds = deal_folds(is_a, cluster, 5, draw)
+        counts = np.bincount(folds, is_a, minlength=5)
+        assert np.ptp(counts) <= np.bincount(cluster, is_a).max()
+        assert np.ptp(np.bincount(folds[np.unique(cluster, return_index=True)[1]])) <= 1
+    assert not np.array_equal(deal_folds(is_a, cluster, 5, 1), deal_folds(is_a, cluster, 5, 2))
+
+
+def lasso_by_loop(values, labels, alpha):
+    """Coordinate descent from the definition, one weight after another, until nothing moves."""
+    weights = np.zeros(values.shape[1])
+    for _ in range(3000):
+        for column in range(len(weights)):
+            rest = labels - values @ weights + values[:, column] * weights[column]
+            slope = values[:, column] @ rest / len(labels)
+            size = (values[:, column] ** 2).mean()
+            weights[column] = np.sign(slope) * max(abs(slope) - alpha, 0) / size
+    return weights
+
+
+def test_the_path_that_chooses_the_penalty_is_the_lasso_and_ranks_as_the_logistic_model_does():
+    rng = np.random.default_rng(21)
+    features = rng.normal(size=(120, 3)) @ rng.normal(size=(3, 8)) + rng.normal(size=(120, 8))
+    is_a = rng.random(120) < 1 / (1 + np.exp(-0.8 * features[:, 0]))
+    folds = np.arange(120) % 4
+    prepared = Features.of(features)
+    moments = Moments(prepared, is_a, folds, 4)
+    training = held_out.Training.outside((1, 2), prepared, is_a, folds, moments, 6)
+    found = held_out.lasso_scores(training, folds == 1)
+    train = (folds == 0) | (folds == 3)
+    values, labels = training.values[train], is_a[train] - is_a[train].mean()
+    assert training.slope == pytest.approx(np.abs(values.T @ labels).max(), rel=1e-5)
+    for slot, penalty in enumerate(held_out.PENALTIES):
+        weights = lasso_by_loop(values, labels, training.slope / (penalty * len(labels)))
+        np.testing.assert_allclose(found[:, slot], training.values[folds == 1] @ weights, atol=2e-3)
+        logistic = training.values @ held_out.logistic_weights(training, penalty)
+        assert stats.spearmanr(logistic, training.values @ weights).statistic > 0.99
 
 
 def test_choosing_features_sees_no_held_out_label():

@@ -72,17 +72,37 @@ DEGENERATE = {
 }
 
 
+STATED = ("group_differences", "layer_clusters", "replication_by_stratum")
+"""Tables whose note says why there is no p, and nothing else."""
+
+
 def assert_stated_nulls(run_dir):
     """No test without a p-value lacks its reason, and no p-value has one."""
-    for name in ("group_differences", "layer_clusters", "replication_by_stratum"):
+    for name in (*STATED, "key_group_attention", "decision_top_tokens"):
         table = pl.read_parquet(run_dir / "analysis" / "tables" / f"{name}.parquet")
-        assert table.filter(pl.col("pvalue").is_null() == pl.col("note").is_null()).is_empty(), name
+        assert table.filter(pl.col("pvalue").is_null() & pl.col("note").is_null()).is_empty(), name
+        if name in STATED:
+            assert table.filter(pl.col("pvalue").is_not_null() & pl.col("note").is_not_null()).is_empty(), name
+    for name, number in (("correlations", "pvalue"), ("hypotheses", "pvalue"), ("power", "smallest_effect_size")):
+        table = pl.read_parquet(run_dir / "analysis" / "tables" / f"{name}.parquet")
+        assert table.filter(pl.col(number).is_null() & pl.col("note").is_null()).is_empty(), name
 
 
-OTHERS = ("one sample", "two samples", "three samples", "one cluster", "unknown lengths", "one class", "wild bootstrap")
+SAMPLES = {
+    "one cluster": lambda f: f.with_columns(cluster=pl.lit("only")),
+    "a group of one cluster": lambda f: f.with_columns(
+        cluster=pl.when("is_correct").then("cluster").otherwise(pl.lit("one"))
+    ),
+    "unknown clusters": lambda f: f.with_columns(cluster=pl.lit(None, dtype=pl.String)),
+    "one class": lambda f: f.with_columns(is_correct=pl.lit(True), predicted_label=pl.lit("up")),
+    "three wrong": lambda f: f.with_columns(is_correct=~pl.col("sample_id").is_in(["s00003", "s00004", "s00005"])),
+    "unknown truth": lambda f: f.with_columns(is_correct=pl.lit(None, dtype=pl.Boolean)),
+    "unknown lengths": lambda f: f.with_columns(num_tokens=pl.lit(None, dtype=pl.Int32)),
+}
+OTHERS = ("one sample", "two samples", "three samples", "wild bootstrap", "no random signs")
 
 
-@pytest.mark.parametrize("kind", [*DEGENERATE, *OTHERS])
+@pytest.mark.parametrize("kind", [*DEGENERATE, *SAMPLES, *OTHERS])
 def test_nothing_but_words_reaches_stderr(tmp_path, capsys, kind):
     num_samples = {"one sample": 1, "two samples": 2, "three samples": 3}.get(kind, 24)
     run_dir = write_run(tmp_path / "run", num_samples=num_samples, num_layers=1, num_heads=2, num_shards=1)
@@ -93,21 +113,37 @@ def test_nothing_but_words_reaches_stderr(tmp_path, capsys, kind):
     }
     if kind == "wild bootstrap":
         analysis |= {"permutations": 99, "errors": "wild_bootstrap"}
+    if kind == "no random signs":
+        analysis |= {"permutations": 0}
     add_metadata(run_dir, {"analysis": analysis, "visualization": {"formats": ["json"]}})
     if kind in DEGENERATE:
         edit_table(run_dir, "head_stats", DEGENERATE[kind])
-    elif kind == "one cluster":
-        edit_table(run_dir, "samples", lambda f: f.with_columns(cluster=pl.lit("only")))
-    elif kind == "one class":
-        edit_table(run_dir, "samples", lambda f: f.with_columns(is_correct=pl.lit(True), predicted_label=pl.lit("up")))
-    elif kind == "unknown lengths":
-        edit_table(run_dir, "samples", lambda f: f.with_columns(num_tokens=pl.lit(None, dtype=pl.Int32)))
+    elif kind in SAMPLES:
+        edit_table(run_dir, "samples", SAMPLES[kind])
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         assert main([str(run_dir)]) == 0
     assert_stated_nulls(run_dir)
     told = [str(one.message) for one in warned if not issubclass(one.category, DeprecationWarning)]
     assert told == [] and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("three wrong", "heads averaged: stretches of layers could not be tested: too few samples to carry"),
+        ("unknown clusters", "of 24 samples it is unknown, and each is taken as a cluster of its own"),
+        ("one cluster", "no test could be made: fewer than two clusters"),
+    ],
+)
+def test_what_could_not_be_tested_is_never_told_as_not_differing(tmp_path, kind, words):
+    run_dir = write_run(tmp_path / "run", num_samples=24, num_layers=2, num_heads=1, num_shards=1)
+    add_metadata(run_dir, {"analysis": {"permutations": 9, "decodability": False}, "visualization": {"formats": []}})
+    edit_table(run_dir, "samples", SAMPLES[kind])
+    assert main([str(run_dir)]) == 0
+    text = " ".join((run_dir / "analysis" / "analysis_summary_report.txt").read_text().split())
+    assert words in text
+    assert kind == "unknown clusters" or "no stretch of neighbouring layers differs" not in text
 
 
 def test_counts_are_of_the_samples_that_a_test_used(tmp_path):

@@ -18,9 +18,10 @@ from analyses.head_types import head_types
 from analyses.queries import statistic_blocks
 from analyses.replication import HalfEffects, is_replicated, split_clusters
 from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
+from analyses.settings import AnalysisSettings, SettingsError
 from analyses.significance import wilson_interval
 from analyses.summaries import accuracy
+from analyses.visualization_settings import VisualizationSettings
 from tests.synthetic_run import KEY_GROUPS, edit_table, write_run
 
 QUICK = AnalysisSettings(permutations=199, decodability=None)

@@ -9,7 +9,8 @@ from statsmodels.stats.power import TTestIndPower
 
 from analyses.adjusted_model import adjusted_effects
 from analyses.design import Samples
-from analyses.power import SCHEMA, detectable, noncentrality, power, sentences, within_groups
+from analyses.detectable_effects import detectable, noncentrality, within_groups
+from analyses.power import SCHEMA, power, sentences
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings
 from tests.synthetic_run import edit_table, write_run

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from analyses.attention_profiles import attention_profiles
+from analyses.correlations import correlations
 from analyses.group_differences import group_differences
 from analyses.hypotheses import hypotheses
 from analyses.key_groups import absent_key_groups, declared_statistics
@@ -11,9 +12,11 @@ from analyses.power import power
 from analyses.rare_key_groups import MIN_PRESENT, rare_statistics
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings
+from analyses.strata import replication_by_stratum
 from tests.synthetic_run import add_metadata, edit_table, write_run
 
 SHAPE = {"num_samples": 60, "num_layers": 2, "num_heads": 3, "num_clusters": 25, "num_shards": 2}
+PLANTED = {("decision", "mass_number", 0, 1): 0.3}
 QUICK = AnalysisSettings(permutations=19, decodability=None)
 
 
@@ -81,6 +84,47 @@ def test_untested_statistics_do_not_change_the_others(tables, tmp_path):
         for run in (tables, open_tables(run_dir))
     ]
     assert found[0].select(columns).sort(keys).equals(found[1].select(columns).sort(keys))
+
+
+def test_what_few_samples_of_a_half_hold_is_not_correlated(tables):
+    found = correlations(tables, QUICK, ("is_correct", "year"))
+    num_wrong = int((~tables.samples["is_correct"]).sum())
+    note = f"key group number is present in only 2 of {num_wrong} lower half samples: not tested"
+    rare = found.filter((pl.col("target") == "is_correct") & (pl.col("statistic") == "mass_number"))
+    assert len(rare) == 18 and set(rare["note"]) == {note} and rare["rho"].is_not_null().all()
+    for name in ("ci_low", "ci_high", "pvalue", "pvalue_adjusted", "pvalue_partial"):
+        assert rare[name].is_null().all(), name
+    others = found.filter((pl.col("target") == "is_correct") & (pl.col("statistic") != "mass_number"))
+    assert others["pvalue"].is_not_null().all() and set(others["family_size"]) == {len(others)}
+    assert found.filter((pl.col("target") == "year") & (pl.col("statistic") == "mass_number"))["pvalue"].count() == 18
+
+
+def test_a_part_that_holds_too_few_is_not_tested(tmp_path):
+    """Every sample of the run's years but one holds a number often enough; in 2013 three right samples do."""
+    run_dir = write_run(tmp_path / "run", **SHAPE | {"num_samples": 240, "num_clusters": 80}, planted=PLANTED)
+    add_metadata(run_dir)
+    of_2013 = pl.col("year") == 2013
+    samples = pl.read_parquet(run_dir / "shards" / "*" / "samples.parquet")
+    lacking = samples.filter(of_2013 & pl.col("is_correct"))["sample_id"][3:]
+    lacks = pl.col("sample_id").is_in(lacking.implode())
+    count = pl.when(lacks).then(0).otherwise("count_number").cast(pl.Int32).alias("count_number")
+    few_wrong = samples.filter((pl.col("year") == 2014) & ~pl.col("is_correct"))["sample_id"][:9]
+    other_year = (pl.col("year") == 2014) & ~pl.col("is_correct") & ~pl.col("sample_id").is_in(few_wrong.implode())
+    year = pl.when(other_year).then(2015).otherwise("year").cast(pl.Int32).alias("year")
+    edit_table(run_dir, "samples", lambda f: f.with_columns(count, year))
+    run = open_tables(run_dir)
+    settings = AnalysisSettings(permutations=0, decodability=None, strata=("year",))
+    table, _, comparisons = group_differences(run, settings)
+    found = replication_by_stratum(run, settings, comparisons, table).filter(pl.col("statistic") == "mass_number")
+    whole = table.filter(pl.col("statistic") == "mass_number")
+    assert whole["pvalue"].is_not_null().all() and not found.is_empty()
+    notes = {row["stratum"]: row for row in found.iter_rows(named=True)}
+    assert notes["2013"]["note"].startswith("key group number is present in only 3 of ")
+    assert notes["2014"]["note"] == "only 9 incorrect samples in this part: not tested" and notes["2014"]["num_b"] == 9
+    for year_of in ("2013", "2014"):
+        for name in ("ci_low", "pvalue", "pvalue_adjusted", "keeps_sign", "is_significant"):
+            assert notes[year_of][name] is None, (year_of, name)
+    assert notes["2015"]["pvalue"] is not None and notes["2015"]["keeps_sign"] is True and notes["2015"]["note"] is None
 
 
 def test_a_hypothesis_on_attention_itself_is_not_tested_either(tables):

@@ -7,7 +7,8 @@ import pytest
 
 from analyses.color_schemes import SCHEMES
 from analyses.decodability_settings import DecodabilitySettings
-from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings, check_settings
+from analyses.settings import AnalysisSettings, SettingsError, check_settings
+from analyses.visualization_settings import VisualizationSettings
 from engine.config import AnalysisSection, VisualizationSection
 from engine.schema import samples_schema
 

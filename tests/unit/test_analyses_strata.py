@@ -10,8 +10,9 @@ from analyses.analysis_tables import compute_tables
 from analyses.design import Samples
 from analyses.group_findings import stratum_sentences
 from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings, SettingsError, VisualizationSettings
+from analyses.settings import AnalysisSettings, SettingsError
 from analyses.strata import NUM_STRONGEST, SCHEMA, heterogeneity_pvalues, strata_of
+from analyses.visualization_settings import VisualizationSettings
 from tests.synthetic_run import edit_table, write_run
 
 PLANTED = ("decision", "mass_profit", 1, 1)

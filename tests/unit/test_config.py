@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from analyses.settings import AnalysisSettings, VisualizationSettings
+from analyses.settings import AnalysisSettings
+from analyses.visualization_settings import VisualizationSettings
 from engine.config import AnalysisSection, VisualizationSection
 from engine.config_file import load_config
 from engine.errors import ConfigError
