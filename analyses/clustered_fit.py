@@ -15,6 +15,8 @@ from scipy import sparse, stats
 from analyses.adjusted_model import MIN_DEGREES_OF_FREEDOM
 from analyses.cluster_errors import ClusterErrors, cluster_errors
 from analyses.design import RANK_TOLERANCE, Design
+from analyses.max_t import flip
+from analyses.significance import constant_columns
 
 EXACT = 1e-12
 """Values of which less than this share (of squares) is left outside the columns vary by float32 rounding alone."""
@@ -102,6 +104,36 @@ def fit_last(values: np.ndarray, design: Design, cluster: np.ndarray) -> Coeffic
     error = np.where(is_fitted | (error <= 0), np.nan, error)
     pvalue = 2 * stats.t.sf(np.abs(effect / error), robust.degrees_of_freedom)
     return Coefficients(effect, error, pvalue, length, robust.degrees_of_freedom, "")
+
+
+def flipped_means(values: np.ndarray, cluster: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Return T* of every column's mean when all samples of a cluster are turned round together.
+
+    Parameters
+    ----------
+    values
+        ``[samples, tests]`` without NaN.
+    cluster
+        ``[samples]``, indices into the columns of ``signs``.
+    signs
+        ``[permutations, clusters]`` as from ``analyses.max_t.random_signs``.
+
+    Returns
+    -------
+    ndarray
+        ``[permutations, tests]``; 0 where no error can be estimated.
+    """
+    design = design_of([], np.ones(len(values)))
+    assert design is not None, "ones are not collinear with nothing"
+    present, codes = np.unique(cluster, return_inverse=True)
+    robust, note = _errors(design, codes)
+    if robust is None or note:
+        return np.zeros((len(signs), values.shape[1]))
+    varies = ~constant_columns(values)
+    result = np.zeros((len(signs), values.shape[1]))
+    if varies.any():
+        result[:, varies] = flip(values[:, varies], design, robust, signs[:, present])
+    return result
 
 
 def _errors(design: Design, codes: np.ndarray) -> tuple[ClusterErrors | None, str]:

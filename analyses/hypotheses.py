@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import special, stats
+from scipy import stats
 
 from analyses.adjusted_model import adjusted_effects
 from analyses.clustered_fit import design_of, fit_last
@@ -31,7 +31,7 @@ from analyses.comparisons import comparisons_of, model_samples
 from analyses.hypothesis_definitions import NAMED, Hypothesis, read_hypotheses
 from analyses.hypothesis_numbers import CannotTestError, sample_numbers
 from analyses.queries import cluster_codes
-from analyses.ranks import normal_scores
+from analyses.ranks import normal_scores, signed_scores
 from analyses.rare_key_groups import rare_statistics
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings, SettingsError
@@ -154,7 +154,7 @@ def _test_mean(
         raise CannotTestError(f"{count_text(len(scores), 'sample')} with a value")
     design = design_of([], np.ones(len(scores)))
     assert design is not None, "ones are not collinear with nothing"
-    fit = fit_last(np.column_stack([scores, signed_scores(scores)]), design, cluster)
+    fit = fit_last(np.column_stack([scores, signed_scores(scores[:, None])]), design, cluster)
     effect, error = float(fit.effect[0]), float(fit.standard_error[0])
     columns |= {"effect": effect, "degrees_of_freedom": fit.degrees_of_freedom}
     if fit.note or np.isnan(error):
@@ -162,16 +162,6 @@ def _test_mean(
     reach = float(stats.t.ppf(1 - alpha / 2, fit.degrees_of_freedom)) * error
     columns |= {"ci_low": effect - reach, "ci_high": effect + reach, "effect_size": effect / float(scores.std(ddof=1))}
     columns |= {"pvalue": float(fit.pvalue[0]), "pvalue_ranks": float(fit.pvalue[1])}
-
-
-def signed_scores(values: np.ndarray) -> np.ndarray:
-    """Return signed normal scores of ``[samples]``: sign(x) Φ⁻¹(½ + ½ rank|x| / (n + 1)).
-
-    The one-sample form of van der Waerden's scores (Hájek and Šidák 1967, section III.5): their mean is 0 where values
-    lie alike above and below 0, and no single large value can move it far.
-    """
-    ranks = stats.rankdata(np.abs(values))
-    return np.sign(values) * special.ndtri(0.5 + ranks / (2 * (len(values) + 1)))
 
 
 def _test_groups(

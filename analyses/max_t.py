@@ -83,10 +83,11 @@ def flipped_statistics(
         step = max(8, BLOCK_BYTES // (8 * model.design.basis.shape[1] * max(num_clusters, len(signs))))
         for start in range(0, len(varies), step):
             block = varies[start : start + step]
-            yield columns[block], _flip(part[:, block], model.design, model.robust, own)
+            yield columns[block], flip(part[:, block], model.design, model.robust, own)
 
 
-def _flip(values: np.ndarray, design: Design, robust: ClusterErrors, signs: np.ndarray) -> np.ndarray:
+def flip(values: np.ndarray, design: Design, robust: ClusterErrors, signs: np.ndarray) -> np.ndarray:
+    """Return T* ``[permutations, tests]`` of one design; arguments as in ``flipped_statistics``, values without NaN."""
     basis, num_columns, num_tests = design.basis, design.basis.shape[1], values.shape[1]
     nuisance, overlap = basis[:, :-1], robust.overlap
     residuals = values - nuisance @ (nuisance.T @ values)

@@ -78,3 +78,13 @@ def normal_scores(values: np.ndarray, ranks: Ranks | None = None) -> np.ndarray:
         else:
             result[rows] = quantiles[ranks.doubled[rows]]
     return result.T
+
+
+def signed_scores(values: np.ndarray) -> np.ndarray:
+    """Return signed normal scores of each column of ``[samples, tests]``: sign(x) Φ⁻¹(½ + ½ rank|x| / (n + 1)).
+
+    The one-sample form of van der Waerden's scores (Hájek and Šidák 1967, section III.5): their mean is 0 where values
+    lie alike above and below 0, and no single large value can move it far.
+    """
+    ranks = 1 + rank_columns(np.abs(values)).doubled.T / 2
+    return np.sign(values) * special.ndtri(0.5 + ranks / (2 * (len(values) + 1)))
