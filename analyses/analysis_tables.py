@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from analyses.attention_profiles import attention_profiles, decision_top_tokens
+from analyses.causal_agreement import head_agreement
+from analyses.causal_effects import causal_effects
 from analyses.comparisons import Comparison
 from analyses.correlations import correlations
 from analyses.decodability import SCHEMA as DECODABILITY_SCHEMA
@@ -47,6 +49,10 @@ class AnalysisTables:
     hypotheses: pl.DataFrame
     correlations: pl.DataFrame
     power: pl.DataFrame
+    causal_effects: pl.DataFrame
+    causal_differences: pl.DataFrame
+    head_agreement: pl.DataFrame
+    head_screening: pl.DataFrame
 
     @property
     def comparison(self) -> Comparison | None:
@@ -91,6 +97,8 @@ def compute_tables(run: RunTables, settings: AnalysisSettings, look: Visualizati
     differences, layer_clusters, comparisons = group_differences(run, settings)
     shown = comparisons[0] if comparisons else None
     layer_profiles, key_group_attention = attention_profiles(run, settings, shown)
+    effects, effect_differences = causal_effects(run, settings)
+    agreement, screening = head_agreement(run, settings)
     return AnalysisTables(
         run=run,
         settings=settings,
@@ -108,6 +116,10 @@ def compute_tables(run: RunTables, settings: AnalysisSettings, look: Visualizati
         hypotheses=hypotheses(run, settings, settings.hypotheses),
         correlations=correlations(run, settings, settings.correlations),
         power=power(run, settings),
+        causal_effects=effects,
+        causal_differences=effect_differences,
+        head_agreement=agreement,
+        head_screening=screening,
     )
 
 

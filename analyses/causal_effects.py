@@ -110,6 +110,12 @@ def causal_effects(tables: RunTables, settings: AnalysisSettings) -> tuple[pl.Da
     )
 
 
+def is_certain(alpha: float) -> pl.Expr:
+    """Whether an effect passes the adjustment, on ranks too, and max-T where it was computed."""
+    checks = [pl.col(name) <= alpha for name in ("pvalue_adjusted", "pvalue_ranks_adjusted")]
+    return pl.all_horizontal(*checks, pl.col("pvalue_max_t").fill_null(0.0) <= alpha).fill_null(False)
+
+
 def _means(values: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """Test the mean of each column against 0; NaN where a sample has no value."""
     result = _nothing(values.shape[1])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from analyses.analysis_tables import AnalysisTables
 from analyses.figure_parts import Figure
+from analyses.figures_of_causes import causal_figures
 from analyses.figures_of_groups import decision_top_tokens_figure, key_group_figure, layer_profile_figure
 from analyses.figures_of_heads import (
     difference_map_figure,
@@ -29,6 +30,6 @@ def make_figures(tables: AnalysisTables) -> tuple[list[Figure], dict[str, str]]:
         "head_types_by_layer": head_types_by_layer_figure,
         "decision_top_tokens": decision_top_tokens_figure,
     }
-    made = {name: maker(tables) for name, maker in makers.items()}
+    made = {name: maker(tables) for name, maker in makers.items()} | causal_figures(tables)
     figures = [figure for figure in made.values() if isinstance(figure, Figure)]
     return figures, {name: reason for name, reason in made.items() if isinstance(reason, str)}

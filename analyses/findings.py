@@ -13,6 +13,7 @@ import polars as pl
 from analyses import correlations, decodability, hypotheses, power
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
+from analyses.causal_findings import causal_sentences
 from analyses.group_findings import NUM_STRONGEST, difference_sentences, layer_cluster_sentences, stratum_sentences
 from analyses.head_types import random_note
 from analyses.wording import (
@@ -67,6 +68,7 @@ def findings(tables: AnalysisTables) -> dict[str, list[str]]:
         "correlations": correlations.sentences(tables.correlations, tables.settings.alpha)
         or ["Nothing was correlated: analysis.correlations is empty."],
         "power": power.sentences(tables.power) or ["No comparison is configured."],
+        **causal_sentences(tables),
     }
 
 

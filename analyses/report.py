@@ -21,6 +21,7 @@ import jinja2
 import polars as pl
 
 from analyses.analysis_tables import AnalysisTables, compute_tables
+from analyses.causal_findings import CAUSAL
 from analyses.compared_runs import write_comparison
 from analyses.described_tables import write_table
 from analyses.exports import as_json, javascript_bundle, vegalite_version, write_chart
@@ -171,7 +172,7 @@ def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
         "head_means": tables.head_means,
         "layer_profiles": tables.layer_profiles,
         "key_group_attention": tables.key_group_attention,
-        **{name: getattr(tables, name) for name in ANSWERS},
+        **{name: getattr(tables, name) for name in (*ANSWERS, *CAUSAL)},
         "accuracy": facts.accuracy,
         "confusion": facts.confusion,
         "reject_counts": facts.rejects,

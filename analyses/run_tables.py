@@ -45,8 +45,8 @@ class RunTables:
         The key group that is the whole vocabulary, or None.
     num_layers, num_heads
         Highest layer and head plus one.
-    run, plan
-        Contents of ``run.yaml`` and ``plan.json``; empty when absent.
+    run, plan, causal_plan
+        Contents of ``run.yaml``, ``plan.json`` and ``plan/causal.json``; empty when absent.
     is_finished
         Whether ``_SUCCESS`` is there.
     left_out
@@ -65,6 +65,7 @@ class RunTables:
     num_heads: int
     run: Mapping[str, Any]
     plan: Mapping[str, Any]
+    causal_plan: Mapping[str, Any]
     is_finished: bool
     left_out: LeftOut
 
@@ -174,6 +175,7 @@ def open_tables(run_dir: Path, *, partial: bool = False) -> RunTables:
         num_heads=max((layout.num_heads for layout in layouts), default=0),
         run=run,
         plan=_read_json(run_dir / "plan.json"),
+        causal_plan=_read_json(run_dir / "plan" / "causal.json"),
         is_finished=is_finished,
         left_out=left_out,
     )
