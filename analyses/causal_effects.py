@@ -33,6 +33,9 @@ from analyses.significance import compare_groups, missing_patterns, wilson_inter
 
 METHOD = "mean over samples; CR2 by cluster, t(Satterthwaite)"
 RATE_METHOD = "share of samples; CR2 by cluster"
+ALIKE = 1e-9
+"""Intervals of a rate that are narrower come from clusters that are all alike."""
+
 WILSON_METHOD = "share of samples; Wilson, clusters as trials"
 
 _NUMBERS = ("mean", "ci_low", "ci_high", "effect_size", "pvalue", "pvalue_ranks", "statistic", "degrees_of_freedom")
@@ -148,7 +151,9 @@ def _rates(values: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, n
     result["method"][:] = RATE_METHOD
     for name in ("pvalue", "pvalue_ranks", "statistic", "effect_size"):
         result[name][:] = np.nan
-    for slot in np.flatnonzero(np.isnan(result["ci_low"]) & (result["num_samples"] > 0)):
+    # Clusters that are all alike have no error, which is no certainty.
+    is_alike = ~(result["ci_high"] - result["ci_low"] > ALIKE)
+    for slot in np.flatnonzero(is_alike & (result["num_samples"] > 0)):
         hits = result["mean"][slot] * result["num_clusters"][slot]
         low, high = wilson_interval(float(hits), int(result["num_clusters"][slot]), 1 - alpha)
         result["ci_low"][slot], result["ci_high"][slot] = low, high

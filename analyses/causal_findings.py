@@ -12,6 +12,9 @@ from analyses.causal_values import KEYS, MEASURED, has_causes
 from analyses.causal_wording import cause_label, measure_label, nats_text, part_label
 from analyses.wording import count_text, interval_name, p_text, percent_text
 
+SMALLEST = 1e-4
+"""Nats below which a constant effect is rounding."""
+
 NUM_STRONGEST = 3
 """Parts told of as sentences per kind of cause; the table holds all."""
 
@@ -40,24 +43,34 @@ def _kind(tables: AnalysisTables, kind: str) -> list[str]:
     rows = tables.causal_effects.filter((pl.col("measure") == "lead") & (pl.col("kind") == kind))
     tested = rows.drop_nulls("pvalue")
     what = kind.replace("_", " ").replace("dla", "direct attribution").capitalize()
+    constant = _constant(rows)
     if tested.is_empty():
-        notes = rows["note"].drop_nulls().unique().to_list()
-        return [f"{what}: no effect could be tested ({'; '.join(notes[:2]) or 'no value'})."]
+        notes = rows["note"].drop_nulls().unique().sort().to_list()
+        return [f"{what}: no effect could be tested ({'; '.join(notes[:2]) or 'no value'}).{constant}"]
     certain = tested.filter(is_certain(alpha)).sort("pvalue")
     if certain.is_empty():
         least = p_text(tested.sort("pvalue_adjusted")["pvalue_adjusted"][0])
         return [
             f"{what}: none of {count_text(len(tested), 'effect')} on the lead of the answer is significant by every "
             f"check (smallest adjusted {least}). That is no evidence that none matters, only that this many samples "
-            "do not show it."
+            f"do not show it.{constant}"
         ]
     verb = "is" if len(certain) == 1 else "are"
     lines = [
         f"{what}: {len(certain):,} of {count_text(len(tested), 'effect')} on the lead of the answer {verb} significant "
-        "after adjustment, on ranks too, and by max-T where it was computed. Below, the largest."
+        f"after adjustment, on ranks too, and by max-T where it was computed. Below, the largest.{constant}"
     ]
     largest = certain.sort(pl.col("mean").abs(), descending=True).head(NUM_STRONGEST)
     return lines + [_sentence(tables, row) for row in largest.iter_rows(named=True)]
+
+
+def _constant(rows: pl.DataFrame) -> str:
+    """Tell of the largest effect that is the same in every sample: it has no error, so no test, but it is there."""
+    same = rows.filter(pl.col("pvalue").is_null() & (pl.col("mean").abs() > SMALLEST) & (pl.col("num_clusters") > 1))
+    if same.is_empty():
+        return ""
+    row = same.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
+    return f" Without an error, so without a p-value: {part_label(row)}, {cause_label(row)}, {nats_text(row['mean'])}."
 
 
 def _sentence(tables: AnalysisTables, row: dict[str, Any]) -> str:

@@ -82,9 +82,11 @@ def knockout_curves(
     ``frame``: ``middle, window, key_group, mean, ci_low, ci_high, flips, flips_low, flips_high, pvalue_adjusted``.
     """
     x = alt.X("middle:Q", title="middle of the window of layers", axis=alt.Axis(tickMinStep=1))
-    colour = alt.Color("key_group:N", title="blocked", sort=list(groups), scale=category_scale(look, groups))
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
+    colour = alt.Color("key_group:N", title="not seen", sort=list(groups), scale=category_scale(look, groups),
+                       legend=legend)  # fmt: skip
     size = {"width": look.figure_sizes["width"] * 0.62, "height": look.figure_sizes["height"] * 0.55}
-    tooltip = [alt.Tooltip("window:N", title="layers"), alt.Tooltip("key_group:N", title="blocked"),
+    tooltip = [alt.Tooltip("window:N", title="layers"), alt.Tooltip("key_group:N", title="not seen"),
                alt.Tooltip("mean:Q", title=NATS, format="+.4g"), alt.Tooltip("flips:Q", title="turned", format=".1%"),
                alt.Tooltip("pvalue_adjusted:Q", title="adjusted p", format=".3g")]  # fmt: skip
 
@@ -101,7 +103,7 @@ def knockout_curves(
 
     lead = panel(("mean", "ci_low", "ci_high"), NATS, "~g")
     flips = panel(("flips", "flips_low", "flips_high"), "answers turned", ".0%")
-    return alt.vconcat(lead, flips, title=alt.Title("Without a look at", subtitle=subtitle))
+    return alt.vconcat(lead, flips, title=alt.Title("The answer when tokens are not seen", subtitle=subtitle))
 
 
 def agreement_by_layer(

@@ -184,10 +184,12 @@ def _screening_figure(tables: AnalysisTables) -> Figure | str:
         return "Forecast and ablation are compared where causal.attribution and causal.ablation are both on."
     screened = tables.run.causal_plan.get("screened", {})
     group = {(int(layer), int(head)): name for name in ("random", "top") for layer, head in screened.get(name, ())}
-    names = [_CHOSEN[group.get((layer, head), "all")] for layer, head in frame.select("layer", "head").iter_rows()]
+    labels = _CHOSEN if group else {"all": "ablated heads"}
+    names = [labels[group.get((layer, head), "all")] for layer, head in frame.select("layer", "head").iter_rows()]
     drawn = frame.select("shown", "predicted", "ci_low", "ci_high", measured="mean", heads=pl.Series(names))
-    groups = [name for name in _CHOSEN.values() if name in set(names)]
-    reach = float(drawn.select(pl.max_horizontal(pl.col("predicted", "measured").abs().max())).item())
+    groups = [name for name in labels.values() if name in set(names)]
+    ends = pl.col("predicted", "measured", "ci_low", "ci_high").abs().max()
+    reach = float(drawn.select(pl.max_horizontal(ends)).item())
     cause = frame["cause"][0]
     chart = charts_causes.screening(
         rounded(drawn), tables.look, groups=groups, reach=reach or 1.0, subtitle=f"{cause}; {_size_line(ablated)}"
