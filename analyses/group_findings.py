@@ -205,14 +205,14 @@ def layer_cluster_sentences(tables: AnalysisTables) -> list[str]:
 def _stretch_sentence(row: dict[str, Any], labels: tuple[str, str]) -> str:
     first, last, name = row["first_layer"], row["last_layer"], row["statistic"]
     layers = f"layer {first}" if first == last else f"layers {first} to {last}"
+    several = " Some layer of the stretch differs; which ones, this test does not say." if first < last else ""
     return (
         f"Comparison {row['comparison']}, heads averaged: {statistic_label(name).lower()} "
         f"({query_group_label(row['query_group'])}) is {'higher' if row['mass'] > 0 else 'lower'} in {labels[0]} "
         f"than in {labels[1]} samples over {layers} (cluster mass {row['mass']:+.1f}, adjusted "
         f"{p_text(row['pvalue_adjusted'])}, most in layer {row['peak_layer']}, mean difference "
         f"{difference_text(name, row['difference'])}; n = {row['num_a']:,} and {row['num_b']:,} in "
-        f"{count_text(row['num_clusters'], 'cluster')}). Some layer of the stretch differs; which ones, this test does "
-        "not say."
+        f"{count_text(row['num_clusters'], 'cluster')}).{several}"
     )
 
 
