@@ -219,7 +219,7 @@ def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
 def _sentence(row: Mapping[str, Any], alpha: float) -> str:
     start = f"Hypothesis “{row['text'] or row['hypothesis']}”: {row['verdict']}."
     if row["verdict"] in (CANNOT, NOT_UNDERSTOOD):
-        return f"{start} {_capital(row['note'] or 'no reason known')}."
+        return f"{start} {_capital((row['note'] or 'no reason known').removeprefix(f'{NOT_UNDERSTOOD}. '))}."
     scale = 100 if row["unit"].startswith(SHARE) else 1
     unit = row["unit"].replace(SHARE, "percentage points")
     effect = f"{scale * row['effect']:+.3g} {unit}"
