@@ -95,7 +95,10 @@ def difference_map_figure(tables: AnalysisTables) -> Figure | str:
         "No mark means that the colour may be chance."
     )
     title = f"Where {shown.label_a} and {shown.label_b} differ"
-    return Figure("difference_map", title, guide, specification(chart), ("group_differences",))
+    return Figure("difference_map", title, guide, specification(chart), DIFFERENCE_TABLES)
+
+
+DIFFERENCE_TABLES = ("group_differences", "layer_clusters", "replication_by_stratum")
 
 
 def volcano_figure(tables: AnalysisTables) -> Figure | str:

@@ -42,7 +42,9 @@ def difference_sentences(tables: AnalysisTables) -> list[str]:
             continue
         tested = tables.tests_of(comparison.name).drop_nulls("pvalue")
         found = tested.filter(pl.col("pvalue_adjusted") <= tables.settings.alpha)
-        found = found.sort(~is_certain(tables.settings.alpha), "pvalue", nulls_last=True)
+        # Bootstrap p-values tie, t hardly ever does.
+        size = (pl.col("difference") / pl.col("standard_error")).abs()
+        found = found.sort(~is_certain(tables.settings.alpha), "pvalue", -size, nulls_last=True)
         sentences.append(_verdict(tables, comparison.name, tested, found))
         sentences.extend(_size_warning(tables, comparison))
         labels = comparison.label_a, comparison.label_b
@@ -207,14 +209,14 @@ def layer_cluster_sentences(tables: AnalysisTables) -> list[str]:
 def _stretch_sentence(row: dict[str, Any], labels: tuple[str, str]) -> str:
     first, last, name = row["first_layer"], row["last_layer"], row["statistic"]
     layers = f"layer {first}" if first == last else f"layers {first} to {last}"
+    several = " Some layer of the stretch differs; which ones, this test does not say." if first < last else ""
     return (
         f"Comparison {row['comparison']}, heads averaged: {statistic_label(name).lower()} "
         f"({query_group_label(row['query_group'])}) is {'higher' if row['mass'] > 0 else 'lower'} in {labels[0]} "
         f"than in {labels[1]} samples over {layers} (cluster mass {row['mass']:+.1f}, adjusted "
         f"{p_text(row['pvalue_adjusted'])}, most in layer {row['peak_layer']}, mean difference "
         f"{difference_text(name, row['difference'])}; n = {row['num_a']:,} and {row['num_b']:,} in "
-        f"{count_text(row['num_clusters'], 'cluster')}). Some layer of the stretch differs; which ones, this test does "
-        "not say."
+        f"{count_text(row['num_clusters'], 'cluster')}).{several}"
     )
 
 
@@ -236,13 +238,18 @@ def stratum_sentences(tables: AnalysisTables) -> list[str]:
             known=pl.col("keeps_sign").is_not_null().all(),
             everywhere=pl.col("is_significant").fill_null(False).all(),
         )
-        parts = rows["stratum"].n_unique()
-        keeping, everywhere = int(per_finding["keeps"].sum()), int(per_finding["everywhere"].sum())
-        unknown = len(per_finding) - int(per_finding["known"].sum())
-        told = f"; {unknown:,} could not be tested in every part" if unknown else ""
+        parts = count_text(rows["stratum"].n_unique(), "part")
+        start = f"Comparison {name}, by {str(column).replace('_', ' ')} ({parts})"
+        tested = per_finding.filter("known")
+        keeping, everywhere = int(tested["keeps"].sum()), int(tested["everywhere"].sum())
+        total = count_text(len(per_finding), "finding")
+        if tested.is_empty():
+            why = next(iter(rows.filter(pl.col("keeps_sign").is_null())["note"].drop_nulls()), "too few samples")
+            sentences.append(f"{start}: none of {total} could be tested in every part ({why}).")
+            continue
+        those = total if len(tested) == len(per_finding) else f"the {len(tested):,} of {total} tested in every part"
         sentences.append(
-            f"Comparison {name}, by {str(column).replace('_', ' ')} ({count_text(parts, 'part')}): {keeping:,} of "
-            f"{count_text(len(per_finding), 'finding')} keep their sign in every part, {everywhere:,} are significant "
-            f"in every part{told}. The parts are of the same samples that the findings were made on."
+            f"{start}: {keeping:,} of {those} keep their sign in every part, {everywhere:,} are significant in every "
+            "part. The parts are of the same samples that the findings were made on."
         )
     return sentences

@@ -71,7 +71,9 @@ def head_scores(tables: RunTables, settings: AnalysisSettings) -> HeadScores:
     is_known = np.zeros((num_clusters, num_places), dtype=bool)
     for rows, found in _pieces(tables):
         codes = cluster[rows]
-        np.logical_or.at(is_known, codes, np.logical_or.reduce([~np.isnan(values) for values in found.values()]))
+        known = np.logical_or.reduce([~np.isnan(values) for values in found.values()])
+        present, own = np.unique(codes, return_inverse=True)
+        is_known[present] |= cluster_sums(known, own) > 0
         drawn = weights[:, codes]
         for name, values in found.items():
             means.setdefault(name, _Mean(len(weights), num_places)).add(drawn, values)

@@ -39,6 +39,9 @@ from analyses.significance import adjust_pvalues, hedges_standardizer
 from analyses.wording import count_text, interval_name, p_text
 from engine.schema import MASS_PREFIX
 
+SHARE = "share of attention"
+"""Unit of weights in the table; sentences tell them in percentage points."""
+
 SUPPORTED, CONTRADICTED, NOT_DECIDED = "supported", "contradicted", "not decided"
 CANNOT, NOT_UNDERSTOOD = "cannot be tested", "not understood"
 
@@ -209,9 +212,11 @@ def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
 def _sentence(row: Mapping[str, Any], alpha: float) -> str:
     start = f"Hypothesis “{row['text'] or row['hypothesis']}”: {row['verdict']}."
     if row["verdict"] in (CANNOT, NOT_UNDERSTOOD):
-        return f"{start} {_capital(row['note'] or 'no reason known')}."
-    effect = f"{row['effect']:+.3g} {row['unit']}"
-    interval = f"{interval_name(alpha)} {row['ci_low']:+.3g} to {row['ci_high']:+.3g}"
+        return f"{start} {_capital((row['note'] or 'no reason known').removeprefix(f'{NOT_UNDERSTOOD}. '))}."
+    scale = 100 if row["unit"].startswith(SHARE) else 1
+    unit = row["unit"].replace(SHARE, "percentage points")
+    effect = f"{scale * row['effect']:+.3g} {unit}"
+    interval = f"{interval_name(alpha)} {scale * row['ci_low']:+.3g} to {scale * row['ci_high']:+.3g}"
     if row["unit"].startswith("log-odds"):
         low, high = np.exp(row["ci_low"]), np.exp(row["ci_high"])
         each = " per layer" if "per layer" in row["unit"] else ""

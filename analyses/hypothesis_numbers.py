@@ -60,7 +60,7 @@ def sample_numbers(tables: RunTables, hypothesis: Hypothesis) -> SampleNumbers:
     if num_unknown := int(np.isnan(numbers).sum()):
         notes.append(f"{count_text(num_unknown, 'sample')} without a value left out")
     own = statistic_unit(hypothesis.statistic or MASS_PREFIX)
-    own = "(0 to 1)" if own == "0 to 1" else own
+    own = "on a scale from 0 to 1" if own == "0 to 1" else own
     unit = {"log_odds": "log-odds", "lift": "times uniform attention"}.get(hypothesis.scale, own)
     per_layer = " per layer" if hypothesis.contrast == "slope" else ""
     return SampleNumbers(numbers, _in_words(tables, hypothesis, np.flatnonzero(chosen)), f"{unit}{per_layer}", notes)

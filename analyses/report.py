@@ -46,8 +46,11 @@ from analyses.visualization_settings import VisualizationSettings
 
 EXIT_FAILED, EXIT_SETTINGS, EXIT_INPUT = 1, 2, 3
 
-ROWS_SHOWN = 25
-"""Rows of a table that the page shows; the Parquet file has all."""
+COUNTS = ("num_a", "num_b", "num_samples", "num_clusters", "is_replicated")
+"""Columns that the page shows wherever a table has them."""
+
+COLUMNS_SHOWN, ROWS_SHOWN = 14, 25
+"""Most columns and rows of a table that the page shows; the Parquet file has all."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,8 @@ def render_page(
     """Return ``report.html``: one page with every chart, its script embedded once, that opens offline."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("analyses"), autoescape=True, trim_blocks=True)
     environment.filters["number"] = _shown
-    shown = {figure.name: _excerpt(frames[figure.tables[0]]) for figure in figures}
-    shown |= {name: _excerpt(frames[name]) for name in ANSWERS}
+    names = dict.fromkeys([name for figure in figures for name in figure.tables] + list(ANSWERS))
+    shown = {name: _excerpt(frames[name]) for name in names}
     version = vegalite_version(figures[0].specification) if figures else None
     return environment.get_template("report.html.j2").render(
         facts=facts.facts,
@@ -226,10 +229,10 @@ def render_page(
 
 
 def _excerpt(frame: pl.DataFrame) -> dict[str, Any]:
-    """Return the first rows of a table, the smallest p first where it has one; columns of one value are left out."""
+    """Return the first rows of a table, the smallest p first where it has one: its first columns, and its counts."""
     ordered = frame.sort("pvalue", nulls_last=True) if "pvalue" in frame.columns else frame
     head = ordered.head(ROWS_SHOWN).drop("method", "note", strict=False)
-    names = head.columns[:14]
+    names = [name for slot, name in enumerate(head.columns) if slot < COLUMNS_SHOWN or name in COUNTS]
     return {"columns": names, "rows": head.select(names).rows(), "num_rows": len(frame)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -120,10 +121,9 @@ def _bootstrap(effects: AdjustedEffects, columns: np.ndarray, size: np.ndarray, 
     reach = np.partition(size, rank, axis=0)[rank] * effects.standard_error[columns]
     effects.ci_low[columns], effects.ci_high[columns] = effects.effect[columns] - reach, effects.effect[columns] + reach
     effects.degrees_of_freedom[columns] = np.nan
-    effects.method[columns] = [
-        f"{text.rpartition(', t(')[0]}, wild cluster bootstrap-t, {len(size):,} draws, null imposed"
-        for text in effects.method[columns]
-    ]
+    # What was left out of the model stands behind the error's kind, and must stay there.
+    kind = f", wild cluster bootstrap-t, {len(size):,} draws, null imposed"
+    effects.method[columns] = [re.sub(r", t\([^)]*\)", kind, text, count=1) for text in effects.method[columns]]
 
 
 _PLAIN_COLUMNS = (

@@ -123,6 +123,11 @@ def test_sentences_say_when_correctness_cannot_be_told_from_the_label(copied):
     edit_table(copied, "samples", lambda frame: frame.with_columns(predicted_label=label))
     told = next(sentence for sentence in sentences_of(copied) if sentence.startswith("Head 1.2"))
     assert "cannot be told from the predicted label" in told and "adjusted difference" not in told
+    alone = {"name": "planted", "statistics": [PLANTED[1]], "query_groups": [PLANTED[0]]}
+    for errors in ("cr1", "wild_bootstrap"):
+        others = AnalysisSettings(permutations=199, decodability=None, errors=errors, families=(alone,))
+        told = next(sentence for sentence in sentences_of(copied, others) if sentence.startswith("Head 1.2"))
+        assert "cannot be told from the predicted label" in told and "adjusted difference" not in told, errors
     by_label = AnalysisSettings(permutations=199, decodability=None, groups=("predicted_label",))
     told = next(sentence for sentence in sentences_of(copied, by_label) if sentence.startswith("Head 1.2"))
     assert "cannot be told" not in told and "not adjusted for the label" in told

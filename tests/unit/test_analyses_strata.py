@@ -99,6 +99,20 @@ def test_a_stratum_that_lacks_a_group_has_a_note_and_no_p(run_dir, tmp_path):
     assert (table["note"] == "only one group has values").all()
 
 
+def test_what_could_not_be_tested_in_a_part_is_not_told_as_a_changed_sign(run_dir, tmp_path):
+    import shutil
+
+    copied = shutil.copytree(run_dir, tmp_path / "copied")
+    few = pl.col("sample_id") < "s00012"
+    year = pl.when(few).then(pl.lit(2012)).otherwise(pl.lit(2014)).cast(pl.Int32)
+    edit_table(copied, "samples", lambda frame: frame.with_columns(year=year))
+    settings = AnalysisSettings(permutations=19, decodability=None, strata=("year",))
+    tables = compute_tables(open_tables(copied), settings, VisualizationSettings())
+    assert tables.replication_by_stratum["is_finding"].any()
+    (told,) = (sentence for sentence in stratum_sentences(tables) if "by year" in sentence)
+    assert "could be tested in every part (only " in told and "keep their sign" not in told
+
+
 def test_no_strata_and_no_groups_make_an_empty_table(run_dir):
     for settings in (
         AnalysisSettings(permutations=0, decodability=None, strata=()),
