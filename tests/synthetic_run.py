@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -203,3 +204,35 @@ def _top_keys(recipe: Recipe, samples: dict, rng: np.random.Generator) -> dict:
         "token": rng.choice(words, n * layers * heads * ranks, p=np.arange(1, 13) / 78),
         "weight": weight.reshape(-1).astype(np.float32),
     }
+
+
+def add_causes(run_dir: Path, num_layers: int, num_heads: int, seed: int = 0) -> None:
+    """Add a causal unit: every head ablated and attributed, two key groups knocked out, for all samples."""
+    rng = np.random.default_rng(seed)
+    samples = pl.read_parquet(run_dir / "shards" / "measure-*" / "samples.parquet").select("sample_id")
+    s = rng.choice([-2.0, 2.0], len(samples)).astype(np.float32)
+    samples = samples.with_columns(s=pl.Series(s))
+    heads = pl.DataFrame({"layer": range(num_layers)}).join(pl.DataFrame({"head": range(num_heads)}), how="cross")
+    rows = samples.join(heads, how="cross")
+    effect = pl.Series(rng.normal(size=len(rows)) * 0.1 * (1 + rows["layer"].to_numpy() % 5), dtype=pl.Float32)
+    done = rows.with_columns(change=effect).with_columns(logit_difference=pl.col("s") + pl.col("change"))
+    folder = run_dir / "shards" / "causal-00000"
+    folder.mkdir()
+    done.select(
+        "sample_id", kind=pl.lit("ablation"), unit=pl.lit("head"), layer="layer", head="head",
+        members=pl.concat_list(pl.format("{}.{}", "layer", "head")), replace=pl.lit("mean"), rows=pl.lit("decision"),
+        factor=pl.lit(None, dtype=pl.Float32), logit_difference="logit_difference", change="change",
+        is_flipped=pl.col("logit_difference") * pl.col("s") < 0,
+    ).write_parquet(folder / "interventions.parquet")  # fmt: skip
+    done.select("sample_id", "layer", "head", dla="change", head_gradient=-pl.col("change")).write_parquet(
+        folder / "attributions.parquet"
+    )
+    windows = pl.DataFrame({"key_group": ["financial", "number"]}).join(
+        pl.DataFrame({"first_layer": range(num_layers)}), how="cross"
+    )
+    cut = samples.join(windows, how="cross")
+    cut = cut.with_columns(change=pl.Series(rng.normal(size=len(cut)), dtype=pl.Float32))
+    cut.select(
+        "sample_id", "key_group", rows=pl.lit("decision"), first_layer="first_layer", last_layer="first_layer",
+        logit_difference=pl.col("s") + pl.col("change"), change="change", is_flipped=pl.lit(False),
+    ).write_parquet(folder / "knockouts.parquet")  # fmt: skip

@@ -15,7 +15,7 @@ from analyses.settings import AnalysisSettings
 from analyses.themes import THEMES
 from analyses.visualization_settings import VisualizationSettings
 from analyses.wording import count_text, difference_text, p_text, statistic_label, value_text, visible_token
-from tests.synthetic_run import add_metadata, write_run
+from tests.synthetic_run import add_causes, add_metadata, write_run
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def large(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "large"
     write_run(path, num_samples=12, num_layers=28, num_heads=28, num_clusters=12, num_shards=1, top_keys=1)
     add_metadata(path, {"analysis": {"permutations": 0, "decodability": False}, "visualization": {"formats": []}})
+    add_causes(path, 28, 28)
     return path
 
 
@@ -58,6 +59,7 @@ def test_every_head_is_a_cell_and_few_enough_points_are_drawn(figures):
     assert marks("head_map", "rect mark") == 784
     assert marks("difference_map", "rect mark") == 784
     assert marks("head_type_map", "rect mark") == 784
+    assert marks("causal_map", "rect mark") == 784
     assert 0 < marks("volcano", "point") <= MAX_VOLCANO_POINTS
 
 
