@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analyses.analysis_tables import AnalysisTables
+from analyses.causal_agreement import METHOD as CAUSAL_METHOD
+from analyses.causal_agreement import SCREENING_METHOD
 from analyses.families import ASSUMPTIONS
 from analyses.head_scores import NUM_RESAMPLES
 from analyses.settings import WILD_BOOTSTRAP, AnalysisSettings
@@ -61,6 +63,13 @@ def table_methods(tables: AnalysisTables) -> Mapping[str, str]:
         f"on normal scores; {over_table}",
         "correlations": f"Spearman's rho with CR2 errors by {noun}, Satterthwaite's degrees of freedom; assumes that "
         f"{clustered}; {adjusted}",
+        "causal_effects": f"mean over samples with CR2 errors by {noun}, Satterthwaite's degrees of freedom; also on "
+        f"signed normal scores; assumes that {clustered}; adjusted within each kind and measure by {correction}; max-T turns "
+        "whole clusters round, which takes effects as alike about 0 if there is none; rates have no p; an intervention "
+        "leaves the distribution of activations that the model was trained on",
+        "causal_differences": f"{model(_ERRORS['cr2'])}; adjusted within each kind and measure by {correction}",
+        "head_agreement": CAUSAL_METHOD + "; heads are no sample, so there is no p",
+        "head_screening": SCREENING_METHOD + "; heads chosen on the same samples look a little stronger than they are",
         "power": f"noncentral t of {model(_ERRORS['cr2'])}; one intraclass correlation within clusters; "
         "medians over heads",
         "accuracy": f"clustered interval by {noun}, or Wilson's where clusters do not differ; assumes that {clustered}",
@@ -111,6 +120,13 @@ def _other_methods(tables: AnalysisTables) -> list[str]:
             f"What the heads know is tested on {plural(noun)} never seen: {chosen.folds} folds, every choice inside "
             f"the training folds, {count_text(chosen.repeats, 'repeat')}, "
             f"{count_text(chosen.permutations, 'control')} with labels exchanged between clusters."
+        )
+    if len(tables.causal_effects):
+        lines.append(
+            "Causes are means over samples of what an intervention or a gradient does to s, the logit of one label minus "
+            f"that of the other, turned so that the label which the model favours leads; CR2 errors clustered by {noun}, "
+            "adjusted within each kind of cause. An intervention puts a model where it was not trained: that a head is "
+            "needed for an answer does not say that it suffices."
         )
     return lines
 

@@ -129,6 +129,16 @@ def answer_results(tables: AnalysisTables) -> dict[str, Any]:
             "strongest": tested.drop_nulls("pvalue").head(NUM_LISTED).drop("method", "note").to_dicts(),
         },
         "power": tables.power.to_dicts(),
+        "causes": {
+            "strongest": tables.causal_effects.filter(pl.col("measure") == "lead")
+            .drop_nulls("pvalue")
+            .sort("pvalue")
+            .head(NUM_LISTED)
+            .drop("method", "note")
+            .to_dicts(),
+            "agreement": tables.head_agreement.filter(pl.col("layer").is_null()).drop("method").to_dicts(),
+            "screening": tables.head_screening.drop("method").to_dicts(),
+        },
     }
 
 
