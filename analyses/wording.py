@@ -51,6 +51,8 @@ def key_group_label(name: str) -> str:
         "line_item": "line items",
         "current_period": "the current period",
         "prior_period": "the prior period",
+        "magnitude_large": "large amounts",
+        "magnitude_small": "small amounts",
     }
     return fixed.get(name, f"{name.replace('_', ' ')} terms")
 

@@ -231,7 +231,7 @@ PARTS: dict[str, Callable[[int], list[str]]] = {
     "planted": _lines_of_planted,
     "others": _lines_of_others,
     "control": lambda count: [
-        told("heads know nothing: p of the permuted-label control ≤ 0.05", simulate_control(count), "≤ 0.05")
+        told("heads know nothing: p of the permuted-label control ≤ 0.05", simulate_control(count // 4), "≤ 0.05")
     ],
 }
 
