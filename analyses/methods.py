@@ -65,8 +65,8 @@ def table_methods(tables: AnalysisTables) -> Mapping[str, str]:
         f"{clustered}; {adjusted}",
         "causal_effects": f"mean over samples with CR2 errors by {noun}, Satterthwaite's degrees of freedom; also on "
         f"signed normal scores; assumes that {clustered}; adjusted within each kind and measure by {correction}; max-T "
-        "turns whole clusters round, which takes effects as alike about 0 if there is none; rates have no p; an intervention "
-        "leaves the distribution of activations that the model was trained on",
+        "turns whole clusters round, which takes effects as alike about 0 if there is none; rates have no p; an "
+        "intervention leaves the distribution of activations that the model was trained on",
         "causal_differences": f"{model(_ERRORS['cr2'])}; adjusted within each kind and measure by {correction}",
         "head_agreement": CAUSAL_METHOD + "; heads are no sample, so there is no p",
         "head_screening": SCREENING_METHOD + "; heads chosen on the same samples look a little stronger than they are",
@@ -125,8 +125,8 @@ def _other_methods(tables: AnalysisTables) -> list[str]:
         lines.append(
             "Causes are means over samples of what an intervention or a gradient does to s, the logit of one label "
             "minus that of the other, turned so that the label which the model favours leads; CR2 errors clustered by "
-            f"{noun}, adjusted within each kind of cause. An intervention puts a model where it was not trained: that a head is "
-            "needed for an answer does not say that it suffices."
+            f"{noun}, adjusted within each kind of cause. An intervention puts a model where it was not trained: that a "
+            "head is needed for an answer does not say that it suffices."
         )
     return lines
 
