@@ -125,8 +125,8 @@ def _other_methods(tables: AnalysisTables) -> list[str]:
         lines.append(
             "Causes are means over samples of what an intervention or a gradient does to s, the logit of one label "
             "minus that of the other, turned so that the label which the model favours leads; CR2 errors clustered by "
-            f"{noun}, adjusted within each kind of cause. An intervention puts a model where it was not trained: that a "
-            "head is needed for an answer does not say that it suffices."
+            f"{noun}, adjusted within each kind of cause. An intervention puts a model where it was not trained: that "
+            "a head is needed for an answer does not say that it suffices."
         )
     return lines
 
