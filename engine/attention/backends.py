@@ -46,9 +46,9 @@ class Backend:
         if name == "fused" and obstacle is not None:
             raise ConfigError(
                 f"model.attention: 'fused' cannot run here: {obstacle}. It needs an NVIDIA GPU of compute capability "
-                f"8.0 or later and the package triton (pip install triton); TRITON_INTERPRET=1 runs it on the CPU, very "
-                f"slowly, for tests. Allowed are auto, blocked and fused; blocked gives the same numbers on any device, "
-                f"and auto takes fused where it can."
+                f"8.0 or later and the package triton (pip install triton); TRITON_INTERPRET=1 runs it on the CPU, "
+                f"very slowly, for tests. Allowed are auto, blocked and fused; blocked gives the same numbers on any "
+                f"device, and auto takes fused where it can."
             )
         self.is_fused = name != "blocked" and obstacle is None
 

@@ -1,14 +1,15 @@
 """The fused backend: output and statistics of all sequences of a packed row in one causal pass per layer (Triton).
 
 For NVIDIA GPUs; the same code runs on the CPU under Triton's interpreter, where the tests run it. It has no backward
-pass: gradients take ``blocked``. Numbers are those of ``blocked`` within the tolerance table, whatever the batch: a row's
-statistics do not depend on what else is packed.
+pass: gradients take ``blocked``. Numbers are those of ``blocked`` within the tolerance table, and a sequence's do not
+depend on what else is packed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -34,22 +35,30 @@ class Tiling:
     warps: int
     stages: int
 
-    def shared_bytes(self, head_dim: int, value_dim: int, dtype: torch.dtype) -> int:
-        """Estimate shared memory from above: queries, tiles of keys, values and riders per stage, weights twice."""
-        width = torch.finfo(dtype).bits // 8
-        tile = self.keys * (padded(head_dim) + padded(value_dim) + self.columns) * width + 12 * self.keys
-        return self.rows * padded(head_dim) * width + self.stages * tile + 2 * self.rows * self.keys * max(width, 2)
+
+HOPPER = (9, 0)
 
 
-def tiling(head_dim: int, value_dim: int, dtype: torch.dtype, has_norms: bool) -> Tiling:
-    """Return the tiling for a head: fixed, so that the same input gives the same bits on every run."""
+def tiling(
+    head_dim: int, value_dim: int, dtype: torch.dtype, has_norms: bool, capability: tuple[int, int] = HOPPER
+) -> Tiling:
+    """Return the tiling for a head: fixed, so that the same input gives the same bits on every run.
+
+    ``tests/parity/fused_builds.py`` reads what each needs: shared memory stays within an A100's 163 KiB per block, and
+    on GPUs before Hopper, whose matrix units read registers only, tiles are smaller so that registers suffice.
+    """
     width = max(padded(head_dim), padded(value_dim))
     columns = 32 if has_norms or width > 128 else 64
     if dtype == torch.float32:
-        return Tiling(32, 32, 32, 4, 1) if width > 64 else Tiling(64, 32, columns, 4, 2)
+        return Tiling(32, 32, 32, 8, 1) if width > 64 else Tiling(64, 32, columns, 4, 2)
     if width > 128:
         return Tiling(64, 32, columns, 4, 2)
-    return Tiling(128, 64, columns, 8, 2)
+    return Tiling(128, 64, columns, 8, 3) if capability >= HOPPER else Tiling(128, 32, columns, 8, 2)
+
+
+def capability(device: torch.device) -> tuple[int, int]:
+    """Return a GPU's compute capability; that of Hopper where Triton's interpreter runs."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else HOPPER
 
 
 def padded(size: int) -> int:
@@ -174,7 +183,9 @@ class PackedRow:
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         """Return statistics ``[H, K, T]`` and per row the largest score and log-sum-exp, ``[H, 2, T]``."""
         num_heads = query.shape[0]
-        shape = tiling(query.shape[-1], value.shape[-1], query.dtype, norms is not None)
+        shape = tiling(
+            query.shape[-1], value.shape[-1], query.dtype, norms is not None, capability(query.device)
+        )
         num_statistics = NUM_BASE + self.num_masses * (1 if norms is None else 2)
         rows = query.new_empty((num_heads, num_statistics, self.total), dtype=torch.float32)
         softmax = query.new_empty((num_heads, 2, self.total), dtype=torch.float32)
@@ -194,7 +205,7 @@ class PackedRow:
                 P=part.riders.shape[1], HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
                 HAS_NORMS=norms is not None, IS_MAIN=part.first == 0, IS_FLOAT32=query.dtype == torch.float32,
                 IS_WIDENED=IS_INTERPRETED,
-                num_warps=shape.warps, num_stages=shape.stages,
+                num_warps=shape.warps, num_stages=shape.stages, enable_fp_fusion=True,
             )  # fmt: skip
         return rows, softmax
 
@@ -209,7 +220,8 @@ class PackedRow:
             query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, masking.window or NO_WINDOW,
             float(masking.scaling), float(masking.softcap or 1.0),
             GROUP=query.shape[0] // key.shape[0], HEAD_DIM=query.shape[-1], N=keys, D=padded(query.shape[-1]),
-            HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None, num_warps=4,
+            HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
+            num_warps=4, enable_fp_fusion=True,
         )  # fmt: skip
         return decisions
 
@@ -221,7 +233,7 @@ class PackedRow:
         grid = (num_heads, len(self.layouts) * self.num_groups, -(-num_statistics // columns))
         sums_kernel[grid](
             rows, self.weights, sums, self.sequences, self.total, num_statistics, self.num_groups,
-            HEADS=num_heads, ROWS=128, COLUMNS=columns, num_warps=4,
+            HEADS=num_heads, ROWS=128, COLUMNS=columns, num_warps=4, enable_fp_fusion=True,
         )  # fmt: skip
         return sums
 
@@ -243,7 +255,7 @@ class PackedRow:
             kind = torch.float32 if dtype == torch.float32 else torch.float16
             bounds = [0, *range(shape.columns - 1, self.num_masses, shape.columns), self.num_masses]
             passes: list[_Pass] = []
-            for first, end in zip(bounds, bounds[1:], strict=False):
+            for first, end in pairwise(bounds):
                 if first and end == first:
                     continue
                 width = end - first + (1 if first == 0 else 0)
@@ -258,7 +270,7 @@ class PackedRow:
         return self._riders[at]
 
     def _row_facts(self, window: int | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return which matches each row has (1 duplicate, 2 induction) and rows that count, float64 ``[S, 1, Q, K]``."""
+        """Return rows' matches (1 duplicate, 2 induction) and how many rows count, float64 ``[S, 1, Q, K]``."""
         if window not in self._rows:
             matches = torch.zeros(self.total, dtype=torch.int32, device=self.device)
             counts = torch.zeros(
@@ -277,7 +289,7 @@ class PackedRow:
         return self._rows[window]
 
     def _shares_of_largest(self, norms: torch.Tensor) -> torch.Tensor:
-        """Return norms over the largest of their sequence and head: only ratios count, and half precision holds them."""
+        """Return norms over the largest of sequence and head: only ratios count, and half precision holds them."""
         shares = torch.empty_like(norms, memory_format=torch.contiguous_format)
         for layout in self.layouts:
             span = slice(layout.start, layout.start + layout.num_tokens)

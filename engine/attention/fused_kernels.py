@@ -4,10 +4,10 @@ Shape legend: ``M`` query rows of a program, ``N`` keys of a tile, ``D`` head di
 and the offset within the tile, padded), ``T`` tokens of the packed row, ``K`` statistics, ``S`` sequences.
 
 What the online softmax keeps per row, all relative to the running maximum ``m`` and rescaled by ``a = exp(m - m')``
-when it rises to ``m'``: ``l = sum w``; ``e = sum w (s - m)``, which becomes ``a (e + (m - m') l)``; ``c = sum w^2``
-(times ``a^2``); the weight on equal and on following tokens; ``sum w (i - j)``; and ``w @ riders``. Entropy is then
-``ln l - e / l``, which does not cancel. The first, the previous and the own key are kept as scores, which need no
-rescaling.
+when it rises to ``m'``: ``weight``, the sum of all weights ``w = exp(s - m)``; ``e = sum w (s - m)``, which becomes
+``a (e + (m - m') weight)``; ``c = sum w^2`` (times ``a^2``); the weight on equal and on following tokens;
+``sum w (i - j)``; and ``w @ riders``. Entropy is then ``ln weight - e / weight``, which does not cancel. The first, the
+previous and the own key are kept as scores, which need no rescaling.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _tiles(
 
     Pointers stand at the sequence's first token; ``IS_MAIN`` is false in passes that only carry more key groups.
     """
-    output, carried, normed, m, l, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
+    output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
     tile = tl.arange(0, N)
     depth, value_depth, column = tl.arange(0, D), tl.arange(0, DV), tl.arange(0, P)
     for start in range(first_tile, end_tile, N):
@@ -136,14 +136,14 @@ def _tiles(
             if IS_EDGE:
                 same = same & (keys[None, :] < rows[:, None])
             follows = row_ids[:, None] == before[None, :]
-            e = scale * (e + (m - larger) * l) + tl.sum(weights * shifted, 1)
+            e = scale * (e + (m - larger) * weight) + tl.sum(weights * shifted, 1)
             c = scale * scale * c + tl.sum(weights * weights, 1)
             duplicate = scale * duplicate + tl.sum(tl.where(same, weights, 0.0), 1)
             induction = scale * induction + tl.sum(tl.where(follows, weights, 0.0), 1)
             distance = scale * distance + (rows - start).to(tl.float32) * sums
-        l = scale * l + sums
+        weight = scale * weight + sums
         m = larger
-    return output, carried, normed, m, l, e, c, duplicate, induction, distance, norm_sum, first, previous, own
+    return output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own
 
 
 @triton.jit(do_not_specialize=["total", "window", "num_statistics"])
@@ -215,14 +215,14 @@ def attention_kernel(
         value_stride, plain_to, end, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
         HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
     )  # fmt: skip
-    output, carried, normed, m, l, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
-    l = tl.where(is_row, l, 1.0)
+    output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
+    weight = tl.where(is_row, weight, 1.0)
 
     statistic_ptr += wide_head * num_statistics * total
     wide_total = total.to(tl.int64)
     masses = (column < NUM_MASSES)[None, :] & is_row[:, None]
     at = column[None, :] * wide_total + token[:, None]
-    tl.store(statistic_ptr + FIRST_MASS * wide_total + at, carried / l[:, None], mask=masses)
+    tl.store(statistic_ptr + FIRST_MASS * wide_total + at, carried / weight[:, None], mask=masses)
     if HAS_NORMS:
         # Where every value is 0 so is every share.
         norm_sum = tl.where(norm_sum == 0, 1.0, norm_sum)
@@ -231,38 +231,38 @@ def attention_kernel(
         value_depth = tl.arange(0, DV)
         tl.store(
             output_ptr + token[:, None] * output_stride + wide_head * VALUE_DIM + value_depth[None, :],
-            (output / l[:, None]).to(output_ptr.dtype.element_ty),
+            (output / weight[:, None]).to(output_ptr.dtype.element_ty),
             mask=is_row[:, None] & (value_depth[None, :] < VALUE_DIM),
         )
-        lse = tl.log(l)
+        lse = tl.log(weight)
         tl.store(softmax_ptr + 2 * wide_head * wide_total + token, m, mask=is_row)
         tl.store(softmax_ptr + (2 * wide_head + 1) * wide_total + token, m + lse, mask=is_row)
         # Offsets within tiles rode along behind the key groups.
         offsets = tl.sum(tl.where(column[None, :] == NUM_MASSES, carried, 0.0), 1)
-        away = (distance - offsets) / l
+        away = (distance - offsets) / weight
         away = tl.where(away < 0, 0.0, away)
-        entropy = lse - e / l
+        entropy = lse - e / weight
         entropy = tl.where(entropy < 0, 0.0, entropy)
         seen = tl.minimum(rows + 1, window)
         # Not one key but two, so that the logarithm is not 0.
         most = tl.log(tl.maximum(seen, 2).to(tl.float32))
         later = rows > 0
-        own_weight = tl.exp(own - m) / l
+        own_weight = tl.exp(own - m) / weight
         found = tl.load(match_ptr + token, mask=is_row, other=0)
         at = statistic_ptr + token
         tl.store(at + ENTROPY * wide_total, entropy, mask=is_row)
         tl.store(at + ENTROPY_NORMALIZED * wide_total, tl.where(seen > 1, entropy / most, 0.0), mask=is_row)
         tl.store(at + DIAGONAL * wide_total, own_weight, mask=is_row)
         tl.store(at + DIAGONAL_LATER * wide_total, tl.where(later, own_weight, 0.0), mask=is_row)
-        tl.store(at + FIRST * wide_total, tl.where(later, tl.exp(first - m) / l, 0.0), mask=is_row)
-        tl.store(at + PREVIOUS * wide_total, tl.where(later, tl.exp(previous - m) / l, 0.0), mask=is_row)
+        tl.store(at + FIRST * wide_total, tl.where(later, tl.exp(first - m) / weight, 0.0), mask=is_row)
+        tl.store(at + PREVIOUS * wide_total, tl.where(later, tl.exp(previous - m) / weight, 0.0), mask=is_row)
         tl.store(at + DISTANCE * wide_total, away, mask=is_row)
         relative = away / tl.maximum(rows, 1).to(tl.float32)
         tl.store(at + DISTANCE_RELATIVE * wide_total, tl.where(later, relative, 0.0), mask=is_row)
-        tl.store(at + LARGEST * wide_total, 1.0 / l, mask=is_row)
-        tl.store(at + COLLISION * wide_total, c / (l * l), mask=is_row)
-        tl.store(at + DUPLICATE * wide_total, tl.where((found & 1) != 0, duplicate / l, 0.0), mask=is_row)
-        tl.store(at + INDUCTION * wide_total, tl.where((found & 2) != 0, induction / l, 0.0), mask=is_row)
+        tl.store(at + LARGEST * wide_total, 1.0 / weight, mask=is_row)
+        tl.store(at + COLLISION * wide_total, c / (weight * weight), mask=is_row)
+        tl.store(at + DUPLICATE * wide_total, tl.where((found & 1) != 0, duplicate / weight, 0.0), mask=is_row)
+        tl.store(at + INDUCTION * wide_total, tl.where((found & 2) != 0, induction / weight, 0.0), mask=is_row)
 
 
 @triton.jit(do_not_specialize=["total", "window"])
