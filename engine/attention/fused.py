@@ -52,7 +52,7 @@ def tiling(
     if dtype == torch.float32:
         return Tiling(32, 32, 32, 8, 1) if width > 64 else Tiling(64, 32, columns, 4, 2)
     if width > 128:
-        return Tiling(64, 32, columns, 4, 2)
+        return Tiling(64, 32, columns, 8, 2)
     return Tiling(128, 64, columns, 8, 3) if capability >= HOPPER else Tiling(128, 32, columns, 8, 2)
 
 
@@ -162,7 +162,7 @@ class PackedRow:
         """
         query, key, value = _same_dtype(query, key, value)
         norms = None if value_norms is None else self._shares_of_largest(value_norms)
-        rows, softmax = self._launch(query, key, value, masking, output, norms)
+        rows, softmax = self.launch(query, key, value, masking, output, norms)
         decisions = self._decision_rows(query, key, masking, softmax)
         sums = self._sums(rows)
         counts = self._row_facts(masking.window)[1]
@@ -177,11 +177,11 @@ class PackedRow:
             found.append(LayerStatistics(kept, decisions[:, span], is_finite[index]))
         return found
 
-    def _launch(
+    def launch(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking, output: torch.Tensor,
         norms: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        """Return statistics ``[H, K, T]`` and per row the largest score and log-sum-exp, ``[H, 2, T]``."""
+        """Write the output; return statistics ``[H, K, T]``, and rows' largest score and log-sum-exp ``[H, 2, T]``."""
         num_heads = query.shape[0]
         shape = tiling(
             query.shape[-1], value.shape[-1], query.dtype, norms is not None, capability(query.device)
