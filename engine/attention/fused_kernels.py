@@ -10,6 +10,9 @@ when it rises to ``m'``: ``weight``, the sum of all weights ``w = exp(s - m)``; 
 previous and the own key are kept as scores, which need no rescaling.
 """
 
+# Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.
+# pyright: reportMissingImports=false, reportPossiblyUnboundVariable=false
+
 from __future__ import annotations
 
 import triton
