@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ test-all: lint
 bench: $(VENV)/.installed-test
 	$(PY) -m tests.benchmarks.family_parity
 	$(PY) -m tests.benchmarks.statistics_cost
+
+bench-gpu: $(VENV)/.installed-test
+	$(PY) -m tests.benchmarks.gpu
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .ruff_cache

@@ -119,7 +119,7 @@ class ModelSection(_Section):
     tokenizer: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    attention: Literal["auto", "blocked"] = "auto"
+    attention: Literal["auto", "blocked", "fused"] = "auto"
     trust_remote_code: bool = False
 
 

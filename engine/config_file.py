@@ -52,7 +52,8 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         fingerprints, tree = tree["fingerprints"], tree["config"]
     for override in overrides:
         _apply_override(tree, override)
-    _refuse_unavailable(tree, path)
+    if tree.get("causal", {}) is None:  # switched off
+        del tree["causal"]
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -94,22 +95,6 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         node[last] = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is not YAML: {' '.join(str(error).split())}.") from None
-
-
-def _refuse_unavailable(tree: dict[str, Any], path: Path) -> None:
-    """Refuse what the contract names and this version lacks; keys of it that are switched off may stand."""
-    if tree.get("causal", {}) is None:
-        del tree["causal"]
-    if _at(tree, "model", "attention") == "fused":
-        raise ConfigError(
-            f"{path}: model.attention: the fused kernel (use auto or blocked) cannot be had in this version yet; "
-            f"remove the key."
-        )
-
-
-def _at(tree: dict[str, Any], section: str, key: str) -> Any:
-    part = tree.get(section)
-    return part.get(key) if isinstance(part, dict) else None
 
 
 def _explain(error: ValidationError, path: Path) -> str:

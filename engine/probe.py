@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from engine.attention.blocked import Masking, attend
+from engine.attention.backends import Backend
+from engine.attention.blocked import Masking
 from engine.attention.interface import UnsupportedModelError, armed, value_norms
 from engine.attention.reductions import LayerStatistics, SequenceLayout
 from engine.attention.rollout import LayerScores, rollout
@@ -118,18 +119,25 @@ class Probe:
         Whether norm-weighted masses are measured too.
     with_rollout
         Whether the decision row's rollout is computed too; keeps queries and keys of all layers for a forward.
+    attention
+        ``auto``, ``blocked`` or ``fused``.
 
     Raises
     ------
     UnsupportedModelError
         When the model's kind of attention is not covered.
+    ConfigError
+        When ``fused`` is asked for where it cannot run.
     """
 
-    def __init__(self, model: PreTrainedModel, norm_weighted: bool = False, with_rollout: bool = False):
+    def __init__(
+        self, model: PreTrainedModel, norm_weighted: bool = False, with_rollout: bool = False, attention: str = "auto"
+    ):
         self.model = model
         self.norm_weighted = norm_weighted
         self.with_rollout = with_rollout
         self.geometry = Geometry.of(model.config)
+        self.backend = Backend(attention, model.device)
         self.windows: list[int | None] = [None] * self.geometry.num_layers
 
     def measure(self, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]) -> list[SequenceMeasurement]:
@@ -151,19 +159,15 @@ class Probe:
         collected: list[list[LayerStatistics | None]] = [[None] * num_layers for _ in layouts]
         scores: list[list[LayerScores]] = [[] for _ in layouts]
         kept = [self._storage(layout) for layout in layouts]
+        row = self.backend.row(layouts)
 
         def handle(
             module: nn.Module, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking
         ) -> torch.Tensor:
             norms = value_norms(module, value, query.shape[0]) if self.norm_weighted else None
             output = query.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
-            for index, layout in enumerate(layouts):
-                rows = slice(layout.start, layout.start + layout.num_tokens)
-                part, statistics = attend(
-                    query[:, rows], key[:, rows], value[:, rows], masking, layout, layer,
-                    None if norms is None else norms[:, rows],
-                )  # fmt: skip
-                output[rows] = part.to(output.dtype)
+            measured = self.backend.attend(row, query, key, value, masking, layouts, layer, norms, output)
+            for index, statistics in enumerate(measured):
                 if collected[index][layer] is not None:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
                 means, decisions = kept[index]
@@ -172,6 +176,7 @@ class Probe:
                     means[layer], decisions[layer], statistics.is_finite, statistics.patterns
                 )
                 if self.with_rollout:
+                    rows = slice(layouts[index].start, layouts[index].start + layouts[index].num_tokens)
                     scores[index].append(LayerScores(query[:, rows], key[:, rows], masking))
             self.windows[layer] = masking.window
             return output

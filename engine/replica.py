@@ -108,7 +108,8 @@ class Replica:
         started = time.perf_counter()
         self.model = load_model(config, self.device)
         try:
-            self.probe = Probe(self.model, config.statistics.norm_weighted, config.statistics.rollout)
+            statistics = config.statistics
+            self.probe = Probe(self.model, statistics.norm_weighted, statistics.rollout, config.model.attention)
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
         self._explainer = self._made_explainer() if config.causal.is_on else None
@@ -213,6 +214,8 @@ class Replica:
             found = self._forward(batch)
         except UnsupportedModelError as error:
             raise RunFailedError(f"model.path: {self.config.model.path!r}: {error}.") from None
+        except ConfigError:
+            raise
         except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -260,6 +263,8 @@ class Replica:
             probed = self.probe.measure(layout.token_ids, [layout])[0].logits
         except UnsupportedModelError as error:
             raise RunFailedError(f"model.path: {self.config.model.path!r}: {error}.") from None
+        except ConfigError:
+            raise
         except Exception:  # the sample is at fault; it is rejected by its own forward, the next one is checked
             return
         if not bool(torch.isfinite(plain).all()):

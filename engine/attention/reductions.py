@@ -90,14 +90,14 @@ class LayerStatistics:
     decision_pattern
         The decision row, float32 ``[H, T]``, zero beyond the row itself.
     is_finite
-        Whether no row of any query group gave NaN or infinity.
+        Whether no row of any query group gave NaN or infinity; a tensor where asking would wait for the device.
     patterns
         Whole patterns of the heads asked for, float16 lower triangles row by row.
     """
 
     means: torch.Tensor
     decision_pattern: torch.Tensor
-    is_finite: bool = True
+    is_finite: bool | torch.Tensor = True
     patterns: dict[int, torch.Tensor] = field(default_factory=dict)
 
 

@@ -106,3 +106,14 @@ def test_analysis_defaults_are_those_of_the_analyses():
     assert VisualizationSettings.from_mapping(
         VisualizationSection().model_dump()
     ) == VisualizationSettings.from_mapping({})
+
+
+@pytest.mark.parametrize("attention", ["auto", "blocked", "fused"])
+def test_every_backend_can_be_named(tmp_path, attention):
+    config, _ = load_config(write(tmp_path), [f"model.attention={attention}"])
+    assert config.model.attention == attention
+
+
+def test_an_unknown_backend_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(ConfigError, match=r"model.attention.*'auto', 'blocked' or 'fused'"):
+        load_config(write(tmp_path), ["model.attention=flash"])

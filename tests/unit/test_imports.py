@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 RAY_FILES = {"engine/cluster.py"}
 TRANSFORMERS_ATTENTION_FILES = {"engine/attention/interface.py"}
+TRITON_FILES = {"engine/attention/fused.py", "engine/attention/fused_kernels.py"}
 FORBIDDEN_IN_ANALYSES = {"torch", "ray", "transformers", "accelerate"}
 
 
@@ -52,6 +53,7 @@ def test_one_place_per_foreign_concern(name):
     assert ("altair" in roots) <= name.startswith("analyses/charts")
     attention = {n for n in BY_NAME[name] if "AttentionInterface" in n or "AttentionMaskInterface" in n}
     assert bool(attention) <= (name in TRANSFORMERS_ATTENTION_FILES)
+    assert ("triton" in roots) <= (name in TRITON_FILES)
 
 
 MAY_IMPORT = {
@@ -87,6 +89,9 @@ MAY_IMPORT = {
     "engine/encoded_units.py": {"samples"},
     "engine/attention/reductions.py": {"samples", "schema"},
     "engine/attention/blocked.py": {"attention"},
+    "engine/attention/fused_kernels.py": {"attention"},
+    "engine/attention/fused.py": {"attention"},
+    "engine/attention/backends.py": {"attention", "errors"},
     "engine/attention/interface.py": {"attention"},
     "engine/attention/causal.py": {"attention"},
     "engine/probe.py": {"attention"},

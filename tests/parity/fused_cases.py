@@ -1,0 +1,270 @@
+"""Checks of the fused attention against the float64 oracle and ``blocked``, on whatever device it runs.
+
+``python -m tests.parity.fused_cases`` runs all of them, with TRITON_INTERPRET=1 on the CPU, else on CUDA: Triton reads
+that variable once, when it is imported, so the interpreter needs a process of its own. It prints one line per case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.attention import blocked, fused
+from engine.attention.blocked import Masking
+from engine.attention.reductions import sequence_layout
+from engine.probe import Probe
+from engine.samples import EncodedSample
+from engine.schema import BASE_STATISTICS
+from engine.tolerances import tolerance
+from tests.oracles import attention as oracle
+from tests.oracles.test_statistics import QUANTITY, tensors
+
+OUTPUT_ATOL = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}
+"""Of the output; half-precision weights meet half-precision values, as in any flash attention."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One packed row: sizes, masking, dtype."""
+
+    name: str
+    lengths: tuple[int, ...]
+    heads: int = 2
+    kv: int = 1
+    dim: int = 16
+    value_dim: int | None = None
+    window: int | None = None
+    softcap: float | None = None
+    dtype: torch.dtype = torch.float32
+    groups: int = 3
+    norms: bool = False
+    scale: float = 1.0
+    small_tiles: bool = False
+
+
+def cases() -> list[Case]:
+    """Return the matrix of shapes, masks and dtypes."""
+    found = [
+        Case("mha", (41,), heads=2, kv=2),
+        Case("gqa", (41,), heads=4, kv=2),
+        Case("mqa", (41,), heads=3, kv=1),
+        Case("one token", (1,)),
+        Case("two tokens", (2,), window=1),
+        Case("packed", (1, 2, 15, 16, 17, 40), small_tiles=True),
+        Case("packed, window", (1, 2, 15, 16, 17, 40), window=5, small_tiles=True),
+        Case("packed, long window, softcap", (33, 64, 9), window=24, softcap=4.0, small_tiles=True),
+        Case("whole blocks", (63, 64, 65)),
+        Case("two large blocks", (129,), heads=1, dtype=torch.bfloat16, dim=32),
+        Case("window wider than the sequence", (20,), window=100),
+        Case("window of one tile", (70,), window=16, small_tiles=True),
+        Case("scores of hundreds", (40,), scale=12.0, small_tiles=True),
+        Case("values of another width", (30,), dim=32, value_dim=16),
+        Case("odd head", (30,), dim=6),
+        Case("norm-weighted", (30, 17), heads=4, kv=2, norms=True, small_tiles=True),
+        Case("norm-weighted, half", (30,), norms=True, window=9, dtype=torch.bfloat16),
+        Case("groups over two passes, norms", (33,), groups=40, norms=True, small_tiles=True),
+    ]
+    found += [Case(f"{count} key groups", (33,), groups=count, small_tiles=True) for count in (0, 1, 14, 16, 40, 150)]
+    for dim in (16, 32, 64, 80, 96, 128, 256):
+        found.append(Case(f"head {dim}", (37,), dim=dim))
+        found += [
+            Case(f"head {dim} {str(dtype)[6:]}", (37,), dim=dim, dtype=dtype, window=window, softcap=softcap)
+            for dtype, window, softcap in ((torch.bfloat16, 20, None), (torch.float16, None, 6.0))
+        ]
+    return found
+
+
+def encoded(num_tokens: int, seed: int, num_groups: int) -> EncodedSample:
+    """Return a sample of few token ids with so many key groups, and query groups of which one is empty."""
+    rng = np.random.default_rng(seed)
+    empty = np.zeros(num_tokens, np.int32)
+    decision = max(0, num_tokens - 3)
+    keys = {f"g{i}": np.flatnonzero(rng.random(num_tokens) < 0.3) for i in range(num_groups)}
+    if num_groups > 1:
+        keys["g0"], keys["g1"] = np.arange(num_tokens), np.array([], int)
+    queries = {
+        "all": np.arange(num_tokens), "decision": np.array([decision]), "empty": np.array([], int),
+        "response": np.arange(num_tokens // 2, num_tokens), "first_row": np.array([0]),
+    }  # fmt: skip
+    return EncodedSample(
+        "s", {}, "", rng.integers(0, 11, num_tokens).astype(np.int32), empty, empty, empty, num_tokens // 2, decision,
+        (0, 1), {name: group.astype(np.int32) for name, group in keys.items()},
+        {name: group.astype(np.int32) for name, group in queries.items()},
+    )  # fmt: skip
+
+
+def check(case: Case, device: torch.device) -> None:
+    """Compare one case, sequence by sequence: every head with ``blocked``, the last head with the oracle too."""
+    samples = [encoded(length, seed=length + 7 * i, num_groups=case.groups) for i, length in enumerate(case.lengths)]
+    starts = np.concatenate(([0], np.cumsum(case.lengths)))
+    layouts = [sequence_layout(s, int(at), device) for s, at in zip(samples, starts[:-1], strict=True)]
+    query, key, value = tensors(case.heads, case.kv, int(starts[-1]), case.dim, seed=3, scale=case.scale)
+    value = value[..., : case.value_dim or case.dim] / case.scale
+    # As models give them: heads side by side, so that rows are not contiguous.
+    query, key, value = (
+        t.transpose(0, 1).contiguous().to(device, case.dtype).transpose(0, 1) for t in (query, key, value)
+    )
+    norms = None
+    if case.norms:
+        norms = torch.rand(query.shape[:2], generator=torch.Generator().manual_seed(0)).to(device) * 3e5
+        norms[0] = 0
+    masking = Masking(case.dim**-0.5, case.window, case.softcap)
+    output = torch.empty((query.shape[1], case.heads, value.shape[-1]), dtype=torch.float32, device=device)
+    row = fused.PackedRow(layouts)
+    assert row.is_supported(query, key, value, 0)
+    found = row.attend(query, key, value, masking, output, norms)
+    for sample, layout, statistics in zip(samples, layouts, found, strict=True):
+        rows = slice(layout.start, layout.start + layout.num_tokens)
+        parts = (query[:, rows], key[:, rows], value[:, rows])
+        shares = None if norms is None else norms[:, rows]
+        reference, expected = blocked.attend(*parts, masking, layout, 0, shares)
+        deviation = float((output[rows] - reference).abs().max())
+        assert deviation <= OUTPUT_ATOL[case.dtype] * float(reference.abs().max().clamp(min=1)), f"output: {deviation}"
+        assert bool(statistics.is_finite)
+        assert statistics.means.shape == expected.means.shape
+        _compare_rows(case, statistics.decision_pattern.cpu(), expected.decision_pattern.cpu())
+        names = [*BASE_STATISTICS, *(["mass"] * (expected.means.shape[-1] - len(BASE_STATISTICS)))]
+        for index, name in enumerate(names):
+            a, b = statistics.means[..., index].cpu(), expected.means[..., index].cpu()
+            assert bool((a.isnan() == b.isnan()).all()), f"{name}: other rows are defined"
+            _compare(case, name, a.nan_to_num().numpy(), b.nan_to_num().numpy(), 2.0)
+        _compare_with_oracle(case, sample, parts, statistics)
+
+
+def _compare_with_oracle(case: Case, sample: EncodedSample, parts: Any, statistics: Any) -> None:
+    head = case.heads - 1
+    query, key = (part.double().cpu() for part in parts[:2])
+    pattern = oracle.pattern(query[head], key[-1], case.dim**-0.5, case.window, case.softcap)
+    _compare_rows(case, statistics.decision_pattern[head].cpu(), torch.from_numpy(pattern[sample.decision_position]))
+    groups = dict(list(sample.key_groups.items())[:17])
+    rows = [
+        oracle.row_statistics(pattern, i, sample.input_ids, groups, case.window) for i in range(sample.num_tokens)
+    ]
+    for group, positions in enumerate(sample.query_groups.values()):
+        means = oracle.group_mean([rows[i] for i in positions])
+        for index, name in enumerate((*BASE_STATISTICS, *(f"mass_{name}" for name in groups))):
+            value = float(statistics.means[head, group, index])
+            if means.get(name) is None:
+                assert np.isnan(value), (name, group)
+            else:
+                _compare(case, name, value, means[name], 1.0)
+
+
+def _compare(case: Case, name: str, found: Any, expected: Any, factor: float) -> None:
+    allowed = tolerance(QUANTITY.get(name, "mass"))
+    # Scores of hundreds carry an absolute float32 error of 3e-5 themselves, so weights do too.
+    factor *= 1.0 if case.scale == 1.0 else 60.0
+    deviation = np.abs(np.asarray(found) - np.asarray(expected))
+    worst = float((deviation - factor * (allowed.atol + allowed.rtol * np.abs(expected))).max())
+    assert worst <= 0, f"{name}: {deviation.max():.3g}"
+
+
+def _compare_rows(case: Case, found: torch.Tensor, expected: torch.Tensor) -> None:
+    allowed = tolerance("weight").atol * (1.0 if case.scale == 1.0 else 60.0)
+    deviation = float((found.double() - expected.double()).abs().max())
+    assert deviation <= allowed, f"decision row: {deviation:.3g}"
+
+
+def check_models(device: torch.device) -> None:
+    """Whole models: tables' numbers with the fused kernel equal those with ``blocked``."""
+    from tests.parity.test_parity import build, packed
+
+    for family in ("qwen2", "mistral", "gemma2"):
+        model = build(family).to(device)
+        samples = [encoded(length, seed=length, num_groups=3) for length in (37, 18, 1)]
+        ids, layouts = packed(samples)
+        ids = ids.to(device)
+        layouts = [sequence_layout(s, layout.start, device) for s, layout in zip(samples, layouts, strict=True)]
+        results = {}
+        for name in ("blocked", "fused"):
+            probe = Probe(model, norm_weighted=True, with_rollout=True, attention=name)
+            assert probe.backend.is_fused == (name == "fused")
+            results[name] = probe.measure(ids, layouts)
+            assert probe.backend.is_fused == (name == "fused")
+        for a, b in zip(results["fused"], results["blocked"], strict=True):
+            torch.testing.assert_close(a.logits, b.logits, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(a.rollout, b.rollout, rtol=0, atol=1e-5)
+            for one, other in zip(a.layers, b.layers, strict=True):
+                torch.testing.assert_close(one.means, other.means, rtol=1e-5, atol=2e-5, equal_nan=True)
+                torch.testing.assert_close(one.decision_pattern, other.decision_pattern, rtol=0, atol=2e-6)
+                assert bool(one.is_finite)
+
+
+def check_choices(device: torch.device) -> None:
+    """Whole patterns and gradients take ``blocked``; NaN is seen and does not spread; the same input, the same bits."""
+    sample = encoded(20, 1, 3)
+    query, key, value = (t.to(device) for t in tensors(2, 1, 20, 16, seed=3))
+    masking = Masking(0.25)
+    plain = sequence_layout(sample, 0, device)
+    row = fused.PackedRow([plain])
+    assert row.is_supported(query, key, value, 0)
+    assert not row.is_supported(query.clone().requires_grad_(), key, value, 0)
+    with torch.no_grad():
+        assert row.is_supported(query.clone().requires_grad_(), key, value, 0)
+    assert not row.is_supported(query.double(), key, value, 0)
+    wide = query.new_zeros((2, 20, 300))
+    assert not row.is_supported(wide, wide[:1], wide[:1], 0)
+    kept = fused.PackedRow([sequence_layout(sample, 0, device, {1: (0,)})])
+    assert kept.is_supported(query, key, value, 0) and not kept.is_supported(query, key, value, 1)
+    try:
+        fused.attend(query.clone().requires_grad_(), key, value, masking, plain, 0)
+    except ValueError as error:
+        assert "use blocked" in str(error)
+    else:
+        raise AssertionError("gradients went through the fused kernel")
+    first, again = (fused.attend(query, key, value, masking, plain, 0) for _ in range(2))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1].means.nan_to_num(), again[1].means.nan_to_num())
+    alone = fused.attend(query, key, value, masking, plain, 0)[1]
+    for bad in (float("nan"), float("inf")):
+        broken = key.clone()
+        broken[0, 7, 0] = bad
+        assert not bool(fused.attend(query, broken, value, masking, plain, 0)[1].is_finite)
+    # A neighbour in the packed row changes no bit and spreads no NaN.
+    other = encoded(33, 5, 3)
+    more = [t.to(device) for t in tensors(2, 1, 33, 16, seed=4)]
+    more[1][0, 3] = float("nan")
+    both = [torch.cat((b, a), dim=1) for a, b in zip((query, key, value), more, strict=True)]
+    output = torch.empty((53, 2, 16), device=device)
+    pair = fused.PackedRow([sequence_layout(other, 0, device), sequence_layout(sample, 33, device)])
+    spoiled, clean = pair.attend(*both, masking, output)
+    assert not bool(spoiled.is_finite) and bool(clean.is_finite)
+    assert torch.equal(clean.means.nan_to_num(), alone.means.nan_to_num())
+    assert torch.equal(output[33:], first[0])
+
+
+def main() -> int:
+    """Run every case and return 1 when one fails."""
+    device = torch.device("cpu" if fused.IS_INTERPRETED else "cuda")
+    torch.set_num_threads(1)
+    work: dict[str, Any] = {case.name: case for case in cases()}
+    work |= {"models": check_models, "choices": check_choices}
+    usual = fused.tiling
+    failed = 0
+    for name, item in work.items():
+        started = time.perf_counter()
+        # Blocks of 16 rows and keys, so that short sequences have many of them.
+        is_small = isinstance(item, Case) and item.small_tiles
+        fused.tiling = _small_tiles if is_small else usual  # type: ignore[assignment]
+        try:
+            check(item, device) if isinstance(item, Case) else item(device)
+            verdict = "passed"
+        except Exception:
+            verdict, failed = "FAILED\n" + traceback.format_exc(), failed + 1
+        print(f"{name}: {verdict} ({time.perf_counter() - started:.1f} s)", flush=True)
+    print(f"{len(work) - failed} of {len(work)} passed on {device.type}")
+    return min(failed, 1)
+
+
+def _small_tiles(*_: Any) -> fused.Tiling:
+    return fused.Tiling(16, 16, 32, 1, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
