@@ -29,6 +29,11 @@ test-all: lint
 bench: $(VENV)/.installed-test
 	$(PY) -m tests.benchmarks.family_parity
 	$(PY) -m tests.benchmarks.statistics_cost
+	$(PY) -m tests.benchmarks.causal_cost
+	$(PY) -m tests.benchmarks.plan_scale --rows 100,400 > tests/benchmarks/plan_scale_small.md
+	cat tests/benchmarks/plan_scale_small.md
+	$(PY) -m tests.benchmarks.inference_cost --samples 200 --permutations 200 > tests/benchmarks/inference_cost_small.md
+	cat tests/benchmarks/inference_cost_small.md
 
 bench-gpu: $(VENV)/.installed-test
 	$(PY) -m tests.benchmarks.gpu

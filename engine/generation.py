@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
 import torch
 
 from engine.config import GenerationSection
+from engine.decoder import Decoder
+from engine.generation_knockouts import keys_hidden_in_steps
+from engine.interventions import Knockout
 from engine.samples import Answer, Prompt
 
 
@@ -39,8 +43,14 @@ class Generator:
         ends = tokenizer.eos_token_id if ends is None else ends
         self.ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
+    def answers(
+        self, prompts: Sequence[Prompt], knockouts: Mapping[str, Sequence[Knockout]] | None = None
+    ) -> list[Answer]:
         """Return an answer to each prompt, in their order; an empty one where the prompt fills the context.
+
+        ``knockouts`` hide keys from rows of the samples named, prompt and answer alike; positions are those of the
+        prompt's tokens, and rows go on into the answer. A decision row is not known before it is written: with
+        ``first_row`` at the prompt's last token, all rows that predict the answer are kept from the keys.
 
         Prompts of similar length share a batch of ``generation.batch_size``. Which ones do depends on ``prompts`` only;
         a sampled answer depends on the seed and its own sample's id, so that neighbours change at most rounding.
@@ -62,12 +72,15 @@ class Generator:
             fitting = list(members)
             for start in range(0, len(fitting), self.settings.batch_size):
                 part = fitting[start : start + self.settings.batch_size]
-                texts = self._batch([prompts[i].sample_id for i in part], [coded[i] for i in part], room)
+                names = [prompts[i].sample_id for i in part]
+                texts = self._batch(names, [coded[i] for i in part], room, knockouts or {})
                 found.update(zip(part, texts, strict=True))
         return [found[index] for index in range(len(prompts))]
 
     @torch.inference_mode()
-    def _batch(self, sample_ids: Sequence[str], coded: Sequence[list[int]], room: int) -> list[Answer]:
+    def _batch(
+        self, sample_ids: Sequence[str], coded: Sequence[list[int]], room: int, knockouts: Mapping[str, Any]
+    ) -> list[Answer]:
         from transformers import GenerationConfig, LogitsProcessorList
 
         longest = max(map(len, coded))
@@ -84,12 +97,16 @@ class Generator:
         wanted = GenerationConfig(
             max_new_tokens=room, do_sample=False, num_beams=1, pad_token_id=pad, eos_token_id=self.ends or None
         )
+        own = [tuple(knockouts.get(name, ())) for name in sample_ids]
+        paddings = [longest - len(ids) for ids in coded]
+        hidden = keys_hidden_in_steps(Decoder(self.model), own, paddings) if any(own) else nullcontext()
         kept = self.model.generation_config
         self.model.generation_config = wanted
         try:
-            output = self.model.generate(
-                input_ids=input_ids, attention_mask=mask, generation_config=wanted, logits_processor=processors
-            )
+            with hidden:
+                output = self.model.generate(
+                    input_ids=input_ids, attention_mask=mask, generation_config=wanted, logits_processor=processors
+                )
         finally:
             self.model.generation_config = kept
         return [self._answer(name, row[longest:].tolist()) for name, row in zip(sample_ids, output, strict=True)]

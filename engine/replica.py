@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.decoder import Decoder
 from engine.errors import ConfigError, RunFailedError
 from engine.generation import Generator
-from engine.interventions import HeadEdit, heads_edited
+from engine.interventions import HeadEdit, Knockout, heads_edited
 from engine.probe import Probe, decision_logits
 from engine.samples import Answer, EncodedSample, Prompt, Reject
 from engine.tables import Measured, unit_tables
@@ -181,7 +181,12 @@ class Replica:
 
         return tokenize
 
-    def generate(self, prompts: Sequence[Prompt], edits: Sequence[HeadEdit] = ()) -> list[Answer]:
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        edits: Sequence[HeadEdit] = (),
+        knockouts: Mapping[str, Sequence[Knockout]] | None = None,
+    ) -> list[Answer]:
         """Return an answer of this model to each prompt, with its own attention.
 
         Parameters
@@ -190,15 +195,17 @@ class Replica:
             Rendered prompts.
         edits
             Heads that are changed in every step, prompt included.
+        knockouts
+            Keys that rows of the samples named must not look at, as for ``Generator.answers``.
         """
         tokenizer = load_tokenizer(self.config)
         has_template = chat_template(self.config, tokenizer) is not None
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         generator = Generator(self.model, tokenizer, self.config.generation, not has_template, context)
         if not edits:
-            return generator.answers(prompts)
+            return generator.answers(prompts, knockouts)
         with heads_edited(Decoder(self.model), edits):
-            return generator.answers(prompts)
+            return generator.answers(prompts, knockouts)
 
     def _measure_batch(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from engine.causal_settings import AblationSection, AmplificationSection, CausalSection
 from engine.causal_targets import targets, windows
@@ -10,6 +11,7 @@ from engine.config import Config
 from engine.config_file import load_config
 from engine.errors import ConfigError
 from engine.plan import ModelFacts, check_layers
+from tests.conftest import ROOT
 from tests.unit.test_config import write
 
 PATHS = {"predictions": {"path": "p"}, "model": {"path": "m"}}
@@ -89,3 +91,11 @@ def test_what_must_be_known_of_all_samples():
     assert section(ablation={"replace": "resample"}).needs_partners
     assert section(ablation={"heads": {"top": 3}}, amplification={"heads": {"top": 5}}).num_screened == 5
     assert section(knockout={}).num_screened == 0
+
+
+def test_the_commented_section_of_the_full_config_is_one_that_works():
+    lines = (ROOT / "config" / "full.yaml").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("# causal:"))
+    section = [line[2:] for line in lines[start:] if line.startswith("#")]
+    settings = CausalSection.model_validate(yaml.safe_load("\n".join(section))["causal"])
+    assert all(getattr(settings, name) is not None for name in CausalSection.model_fields)
