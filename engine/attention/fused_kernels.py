@@ -11,7 +11,7 @@ previous and the own key are kept as scores, which need no rescaling.
 """
 
 # Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.
-# pyright: reportMissingImports=false, reportPossiblyUnboundVariable=false
+# pyright: reportMissingImports=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
 
 from __future__ import annotations
 
