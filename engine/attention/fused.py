@@ -165,9 +165,10 @@ class PackedRow:
         """
         query, key, value = _same_dtype(query, key, value)
         norms = None if value_norms is None else self._shares_of_largest(value_norms)
-        rows, softmax = self.launch(query, key, value, masking, output, norms)
-        decisions = self._decision_rows(query, key, masking, softmax)
-        sums = self._sums(rows)
+        with torch.cuda.device_of(query):  # Triton launches on the current device
+            rows, softmax = self.launch(query, key, value, masking, output, norms)
+            decisions = self._decision_rows(query, key, masking, softmax)
+            sums = self._sums(rows)
         counts = self._row_facts(masking.window)[1]
         if norms is not None:
             counts = torch.cat((counts, counts[..., NUM_BASE:]), dim=-1)

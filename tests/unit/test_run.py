@@ -124,6 +124,7 @@ def test_unusable_predictions_exit_3(config_file, predictions_file, capsys, cont
         ("statistics.query_groups=[all, sums]", ["'sums' is unknown"]),
         ("key_groups={a: {vocabulary: [gold]}}", ["'gold' is not a category"]),
         ("model.device=cuda", ["'cuda' is not available"]),
+        ("model.attention=fused", ["'fused' cannot run here", "Allowed are auto, blocked and fused"]),
         ("vocabulary=none.yaml", ["none.yaml: no such file"]),
     ],
 )  # fmt: skip
