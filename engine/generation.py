@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
 import torch
 
 from engine.config import GenerationSection
+from engine.device_faults import Watch, ignore
 from engine.samples import Answer, Prompt
 
 
@@ -39,11 +40,14 @@ class Generator:
         ends = tokenizer.eos_token_id if ends is None else ends
         self.ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
+    def answers(
+        self, prompts: Sequence[Prompt], watch: Watch = ignore, isolated: Collection[str] = ()
+    ) -> list[Answer]:
         """Return an answer to each prompt, in their order; an empty one where the prompt fills the context.
 
         Prompts of similar length share a batch of ``generation.batch_size``. Which ones do depends on ``prompts`` only;
         a sampled answer depends on the seed and its own sample's id, so that neighbours change at most rounding.
+        ``watch`` is told which are in flight; those in ``isolated`` are answered alone.
         """
         coded = [
             list(self.tokenizer(prompt.text, add_special_tokens=self.adds_special_tokens, verbose=False)["input_ids"])
@@ -58,12 +62,17 @@ class Generator:
         }
         # Only prompts with the same room share a batch, so that no answer is cut short for a neighbour's sake.
         order = sorted(set(range(len(prompts))) - set(found), key=lambda i: (-rooms[i], -len(coded[i]), i))
-        for room, members in groupby(order, key=lambda index: rooms[index]):
-            fitting = list(members)
+        for room, same_room in groupby(order, key=lambda index: rooms[index]):
+            fitting = list(same_room)
             for start in range(0, len(fitting), self.settings.batch_size):
                 part = fitting[start : start + self.settings.batch_size]
-                texts = self._batch([prompts[i].sample_id for i in part], [coded[i] for i in part], room)
-                found.update(zip(part, texts, strict=True))
+                is_alone = any(prompts[i].sample_id in isolated for i in part)
+                for members in [[i] for i in part] if is_alone else [part]:
+                    names = [prompts[i].sample_id for i in members]
+                    watch(names)
+                    texts = self._batch(names, [coded[i] for i in members], room)
+                    found.update(zip(members, texts, strict=True))
+        watch([])
         return [found[index] for index in range(len(prompts))]
 
     @torch.inference_mode()

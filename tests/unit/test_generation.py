@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pyarrow.parquet as pq
 import pytest
@@ -100,14 +102,13 @@ def test_a_dry_run_generates_nothing_and_says_what_waits(demo_config, capsys):
 def test_a_stopped_generation_goes_on(demo_config, capsys, monkeypatch):
     """What was committed is not generated again; the texts are those of an undisturbed run."""
     path, recorded = demo_config
-    store = RunStore(path.parent / "runs" / "test")
     answers, calls = Generator.answers, []
 
-    def counted(self, prompts):
+    def counted(self, prompts, *others):
         calls.append(len(prompts))
         if len(calls) == 2:
-            store.generation.request_stop()
-        return answers(self, prompts)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answers(self, prompts, *others)
 
     monkeypatch.setattr(Generator, "answers", counted)
     assert main([str(path)]) == 75 and calls == [2, 2]
