@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -324,6 +325,8 @@ def _end_with_stdin() -> None:
     # By the descriptor: a thread that waits in sys.stdin would hold its lock when the interpreter ends.
     while os.read(0, 4096):
         pass
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)  # Ray's own processes too, some of which would linger
     os._exit(1)
 
 

@@ -31,7 +31,7 @@ def test_a_driver_killed_at_10_50_and_90_percent_goes_on(lab):
         family = psutil.Process(driver.pid).children(recursive=True)
         driver.kill()
         driver.communicate()
-        gone, alive = psutil.wait_procs(family, timeout=30)
+        _, alive = psutil.wait_procs(family, timeout=30)
         assert not alive, f"outlived the driver: {alive}"
         assert not (lab.run("killed") / "_SUCCESS").exists()
         found = lab.commits("killed")
@@ -79,8 +79,8 @@ def test_a_second_signal_abandons_the_shard(lab):
 def test_a_signal_while_planning_stops_at_once(lab, tmp_path):
     """Fault 13: before anything is measured there is nothing to finish."""
     many = tmp_path / "many.jsonl"
-    many.write_text("".join(f"{json.dumps({**row, 'company_id': number})}\n" for number in range(60)
-                            for row in lab.rows))  # fmt: skip
+    many.write_text("".join(f"{json.dumps({**row, 'company_id': number * 1000 + place})}\n" for number in range(60)
+                            for place, row in enumerate(lab.rows)))  # fmt: skip
     driver = lab.driver("planning", f"predictions.path={many}")
     folder = lab.run("planning").with_name(".planning.planning")
     wait_for(lambda: folder.exists() and list(folder.iterdir()), driver)
@@ -130,7 +130,7 @@ def test_another_hosts_lease_is_judged_by_its_heartbeat(tmp_path, age):
         with RunLease(tmp_path / "run"):
             assert json.loads(path.read_text())["token"] != "other"
         return
-    with pytest.raises(RunFailedError, match="host other-host.*taken over after 60 s"), RunLease(tmp_path / "run"):
+    with pytest.raises(RunFailedError, match=r"host other-host.*taken over after 60 s"), RunLease(tmp_path / "run"):
         pass
     assert json.loads(path.read_text())["token"] == "other" and len(list(tmp_path.iterdir())) == 1
 

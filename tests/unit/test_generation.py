@@ -114,7 +114,7 @@ def test_a_stopped_generation_goes_on(demo_config, capsys, monkeypatch):
     assert main([str(path)]) == 75 and calls == [2, 2]
     assert "4 of 5 samples are generated" in capsys.readouterr().err
     assert main([str(path), "--stage", "collect"]) == 0 and calls == [2, 2, 1]
-    written = json.loads((store.root / "predictions.json").read_text())
+    written = json.loads((path.parent / "runs" / "test" / "predictions.json").read_text())
     assert [r["full_model_response"] for r in written] == [r["full_model_response"] for r in recorded]
 
 
