@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from engine.atomic_files import naming
 from engine.errors import DeviceLost, RunFailedError
 
 _DEATHS_ALONE = 2
@@ -45,7 +46,7 @@ class UnitJournal:
                 f"unit, not while it measured a sample. Look for a kill by the system (out of memory: dmesg) or a "
                 f"damaged disk, then start the same command again."
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(exist_ok=True)  # not its parents: a run directory that was removed stays so
         self._append({"attempt": uuid.uuid4().hex})
         return self
 
@@ -75,7 +76,7 @@ class UnitJournal:
 
     def _append(self, entry: dict[str, object]) -> None:
         # Not brought to disk: what must survive is the death of the process, not of the machine.
-        with self.path.open("a", encoding="utf-8") as stream:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(f"{json.dumps(entry)}\n")
 
     def _read(self) -> list[tuple[str, ...]]:

@@ -31,6 +31,7 @@ MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
 CAUSAL_PLAN = "plan/causal.json"
 _PLAN_FILES = ("plan/units.json", "plan/rejects.parquet")
+_RUN_YAML_KEYS = ("config", "version", "fingerprints", "timings")
 _STOP = ".stop"
 
 
@@ -209,8 +210,8 @@ class RunStore:
             return None
         except (ValueError, yaml.YAMLError) as error:
             raise self._unreadable("run.yaml", error) from None
-        if not isinstance(content, dict) or not {"config", "fingerprints"} <= set(content):
-            raise self._unreadable("run.yaml", ValueError("config or fingerprints are missing"))
+        if not isinstance(content, dict) or not set(_RUN_YAML_KEYS) <= set(content):
+            raise self._unreadable("run.yaml", ValueError(f"it must hold {', '.join(_RUN_YAML_KEYS)}"))
         return content
 
     def planned_units(self) -> list[PlannedUnit]:

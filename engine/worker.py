@@ -9,11 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.atomic_files import reason_of
 from engine.attempts import UnitJournal
 from engine.causal import CausalInputs
 from engine.causal_work import explain_unit, prepare_unit, read_means
 from engine.config import Config
 from engine.encoded_units import read_batches, read_prompts
+from engine.errors import RunFailedError
 from engine.replica import Replica, UnitResult
 from engine.samples import EncodedSample, Reject
 from engine.store import CAUSAL_PLAN, RunStore
@@ -51,8 +53,15 @@ class UnitWorker:
         if not self.store.incoming.is_dir():
             raise self.store.lost()
         started = time.perf_counter()
-        with UnitJournal(self.store.journals, unit, self.max_retries) as journal:
-            manifest = self._work[unit.partition("-")[0]](unit, journal)
+        try:
+            with UnitJournal(self.store.journals, unit, self.max_retries) as journal:
+                manifest = self._work[unit.partition("-")[0]](unit, journal)
+        except (OSError, RunFailedError) as error:
+            if not self.store.incoming.is_dir():
+                raise self.store.lost() from error
+            if isinstance(error, OSError):
+                raise RunFailedError(f"{error.filename or self.store.root}: {reason_of(error)}, in {unit}.") from error
+            raise
         return {
             "unit": unit,
             "state": "committed",

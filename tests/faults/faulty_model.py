@@ -40,7 +40,8 @@ class FaultyForCausalLM(Qwen2ForCausalLM):
         victims = inputs[0] == getattr(self.config, "fault_token", -1)
         fault = getattr(self.config, "fault", "")
         if fault == "hoard":  # activations that grow with the batch, as a larger model's do
-            torch.ones(inputs[0].numel() * self.config.fault_bytes_per_token, dtype=torch.uint8)
+            factor = self.config.fault_factor if bool(victims.any()) else 1
+            torch.ones(inputs[0].numel() * factor * self.config.fault_bytes_per_token, dtype=torch.uint8)
         if not bool(victims.any()) or not self._is_chosen():
             return output
         if fault == "kill":

@@ -69,27 +69,27 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does it")
 @pytest.mark.parametrize("fits_alone", [True, False])
 def test_out_of_memory_halves_the_token_budget(lab, fits_alone):
-    """Fault 8: the system refuses memory to a batch of eight samples; what fits alone is measured, what does not is not.
+    """Fault 8: the system refuses memory to a batch of eight; what fits alone is measured, what does not is rejected.
 
-    The limit is set on the process after the model is loaded; the model takes a megabyte for every token, and gets room
-    for one and a half samples, or for less than the longest samples.
+    The limit is set on the process after the model is loaded. The model takes a quarter of a megabyte for every token,
+    or ten times as much for the victim's, and has room for one and a half samples.
     """
-    lengths = sorted(lab.tables("whole")["samples"]["num_tokens"])
-    megabytes = int(lengths[-1] * 1.5) if fits_alone else (lengths[-1] + lengths[0]) // 2 + 64
+    longest = max(lab.tables("whole")["samples"]["num_tokens"])
     name = f"memory-{fits_alone}"
-    model = lab.faulty("hoard", fault_bytes_per_token=2**20)
-    arguments = [str(megabytes), *lab.arguments(name, f"model.path={model}", "predictions.max_samples=16",
-                                                "cluster.samples_per_shard=8", "cluster.tokens_per_batch=4000")]  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", LIMITED, *arguments], cwd=ROOT, capture_output=True, text=True,
-                          check=False, env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"})  # fmt: skip
+    model = lab.faulty("hoard", fault_bytes_per_token=2**18, fault_factor=1 if fits_alone else 10)
+    overrides = [f"model.path={model}", "cluster.samples_per_shard=8", "cluster.tokens_per_batch=4000"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(int(1.5 * longest / 4)), *lab.arguments(name, *overrides)], cwd=ROOT,
+        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     store = RunStore(lab.run(name))
     facts = [store.manifest(unit.name)["facts"] for unit in store.planned_units()]
     assert all(found["divided_sample_ids"] and found["smallest_token_budget"] < 2000 for found in facts)
     rejected = [row for row in lab.rejects(name) if row[1] == "measure"]
-    assert {reason for _, _, reason in rejected} == (set() if fits_alone else {"out_of_memory"})
+    assert rejected == ([] if fits_alone else [(VICTIM, "measure", "out_of_memory")])
     samples = lab.tables(name)["samples"]
-    assert samples.height + len(rejected) == 16 and samples.height > 0
+    assert samples.height + len(rejected) == 40
     whole = lab.tables("whole")["head_stats"].join(samples.select("sample_id"), on="sample_id", how="semi")
     found = lab.tables(name)["head_stats"]
     assert (found["entropy_nats"] - whole["entropy_nats"]).abs().max() < 1e-5
