@@ -65,6 +65,8 @@ def ray_session(config: Config) -> Iterator[dict[str, float]]:
         }
     else:
         options["address"] = address
+        if _is_on_loopback_only(address):
+            options["_node_ip_address"] = _stay_on_loopback()
     try:
         ray.init(**options)
     except Exception as error:
@@ -91,6 +93,20 @@ def _stay_on_loopback() -> str:
     assert hasattr(services, "resolve_ip_for_localhost"), "this Ray would listen beyond loopback"
     services.resolve_ip_for_localhost = lambda host: host
     return "127.0.0.1"
+
+
+def _is_on_loopback_only(address: str) -> bool:
+    """Whether a head node on this machine listens on loopback only, where Ray would look for it at a network card."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost", "::1", "[::1]"):
+        return False
+    from ray._private import services
+
+    try:
+        socket.create_connection((services.get_node_ip_address(), int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError:
+        return True
+    return False
 
 
 def check_address(address: str) -> None:

@@ -96,7 +96,7 @@ def test_a_node_dies_then_the_head(lab, ray_cluster):
     head = ray_cluster.start_head(2)
     second = ray_cluster.start(f"--address={ray_cluster.address}", num_cpus=2)
     wait_for(lambda: ray_cluster.part(second, "raylet"), second)
-    time.sleep(2)
+    wait_for(lambda: "Ray runtime started" in (ray_cluster.folder / "node-1.log").read_text(), second)
     environment = ray_cluster.environment | {"RAY_ADDRESS": ray_cluster.address}
     driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", env=environment)
     wait_for(lambda: len(lab.commits("node-lost")) >= 3, driver)

@@ -73,7 +73,8 @@ def other_torch(monkeypatch, _options, _model, _predictions):
     return "torch ("
 
 
-CHANGES = [other_config, other_batches, other_input, other_weights, other_tokenizer, other_code, other_version, other_torch]
+CHANGES = [other_config, other_batches, other_input, other_weights, other_tokenizer, other_code, other_version,
+           other_torch]  # fmt: skip
 
 
 def test_a_change_under_a_run_is_refused_by_name(lab, begun, capsys):
