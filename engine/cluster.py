@@ -147,11 +147,11 @@ def _why_no_cluster(address: str | None, error: Exception, version: str) -> str:
     words = f"{type(error).__name__} {reason}".lower()
     if "version mismatch" in words:
         hint = f"Install the cluster's versions here, or Ray {version} and Python {sys.version.split()[0]} there."
-    elif "auth" in words or "token" in words:
+    elif "auth" in words or "token" in words or "failed to connect" in words:  # Ray does not say which
         hint = (
-            "Export RAY_AUTH_MODE=token and one RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) here and on every node before "
-            "`ray start`, or RAY_AUTH_MODE=disabled on all of them; a file ~/.ray/auth_token of another cluster counts "
-            "too."
+            "Something listens there, but does not take this process for one of its own. Export RAY_AUTH_MODE=token and "
+            "one RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) here and on every node before `ray start`, or "
+            "RAY_AUTH_MODE=disabled on all of them; a file ~/.ray/auth_token of another cluster counts too."
         )
     else:
         hint = "Set RAY_ADDRESS to the host:port that `ray start --head` printed, or unset it to run on this machine."

@@ -85,9 +85,13 @@ class Laboratory:
         """Run in this process and return the exit code."""
         return main(self.arguments(name, *overrides, stage=stage))
 
-    def driver(self, name: str, *overrides: str, **options) -> subprocess.Popen[str]:
-        """Start a driver process."""
-        command = [sys.executable, "-m", "engine.run", *self.arguments(name, *overrides)]
+    def driver(self, name: str, *overrides: str, patience: str = "", **options) -> subprocess.Popen[str]:
+        """Start a driver process, if wanted with less patience than a user's (assignments in ``ray_process``)."""
+        start = ["-m", "engine.run"]
+        if patience:
+            code = f"import sys\nfrom engine import ray_process, run\n{patience}\nsys.exit(run.main(sys.argv[1:]))"
+            start = ["-c", code]
+        command = [sys.executable, *start, *self.arguments(name, *overrides)]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                 **options)  # fmt: skip
 

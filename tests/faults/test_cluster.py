@@ -21,6 +21,7 @@ from engine.errors import ConfigError, RunFailedError
 from tests.conftest import ROOT
 from tests.faults.conftest import finished, wait_for
 
+LESS = "ray_process.HEAD_SILENCE_SECONDS, ray_process.LOSS_SECONDS = 12.0, 3.0"
 HEAD = """
 import sys
 import ray
@@ -98,7 +99,8 @@ def test_a_node_dies_then_the_head(lab, ray_cluster):
     wait_for(lambda: ray_cluster.part(second, "raylet"), second)
     wait_for(lambda: "Ray runtime started" in (ray_cluster.folder / "node-1.log").read_text(), second)
     environment = ray_cluster.environment | {"RAY_ADDRESS": ray_cluster.address}
-    driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", env=environment)
+    driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", patience=LESS,
+                        env=environment)  # fmt: skip
     wait_for(lambda: len(lab.commits("node-lost")) >= 3, driver)
     ray_cluster.part(second, "raylet").kill()
     before = lab.commits("node-lost")
@@ -107,14 +109,14 @@ def test_a_node_dies_then_the_head(lab, ray_cluster):
     assert "a node was lost" in errors and before.items() <= lab.commits("node-lost").items()
     lab.assert_whole("node-lost")
 
-    driver = lab.driver("head-lost", slow, "cluster.mode=auto", "cluster.replicas=2", env=environment)
+    driver = lab.driver("head-lost", slow, "cluster.mode=auto", "cluster.replicas=2", patience=LESS,
+                        env=environment)  # fmt: skip
     wait_for(lambda: len(lab.commits("head-lost")) >= 3, driver)
     ray_cluster.part(head, "gcs_server").kill()
     before = lab.commits("head-lost")
     code, errors = finished(driver)
     assert code == 1 and "RAY_ADDRESS" in errors and "start the same command again" in errors, errors
     assert not (lab.run("head-lost") / "_SUCCESS").exists()
-    assert finished(lab.driver("head-lost", slow, "cluster.mode=auto", env=environment))[0] == 1
     code, errors = finished(lab.driver("head-lost", slow, "cluster.mode=local", "cluster.replicas=1"))
     assert code == 0, errors
     assert before.items() <= lab.commits("head-lost").items()
