@@ -18,7 +18,7 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -149,7 +149,7 @@ def _why_no_cluster(address: str | None, error: Exception, version: str) -> str:
         hint = f"Install the cluster's versions here, or Ray {version} and Python {sys.version.split()[0]} there."
     elif "auth" in words or "token" in words or "failed to connect" in words:  # Ray does not say which
         hint = (
-            "Something listens there, but does not take this process for one of its own. Export RAY_AUTH_MODE=token and "
+            "Something listens there, but does not take this process for its own. Export RAY_AUTH_MODE=token and "
             "one RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) here and on every node before `ray start`, or "
             "RAY_AUTH_MODE=disabled on all of them; a file ~/.ray/auth_token of another cluster counts too."
         )
@@ -158,7 +158,7 @@ def _why_no_cluster(address: str | None, error: Exception, version: str) -> str:
     return f"cluster.mode: the Ray cluster at RAY_ADDRESS={address} cannot be used: {reason} {hint}"
 
 
-def room_for_replicas(config: Config, resources: dict[str, float]) -> int:
+def room_for_replicas(config: Config, resources: Mapping[str, float]) -> int:
     """Return how many replicas of the configured size fit what a cluster offers."""
     settings = config.cluster
     offers = [int(resources.get("CPU", 0) // settings.cpus_per_replica)]

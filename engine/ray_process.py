@@ -121,7 +121,7 @@ class _RayProcess:
         """Yield ledger rows until all are there or nodes were lost."""
         while True:
             try:
-                event = self._events.get(timeout=1)
+                event: dict[str, Any] = self._events.get(timeout=1)
             except queue.Empty:
                 event = {"event": "nothing"}
             kind = event["event"]

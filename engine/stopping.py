@@ -7,15 +7,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
+@dataclass(slots=True)
 class _State:
     """What the signals of this process mean at the moment."""
 
-    is_requested = False
+    is_requested: bool = False
     ask: Callable[[], None] | None = None
+
+
+_state = _State()
 
 
 @contextmanager
@@ -28,7 +33,7 @@ def stop_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may have handlers; the caller looks after signals itself
         return
-    _State.is_requested, _State.ask = False, None
+    _state.is_requested, _state.ask = False, None
     previous = {number: signal.signal(number, _stop) for number in _NUMBERS}
     try:
         yield
@@ -40,17 +45,17 @@ def stop_signals() -> Iterator[None]:
 @contextmanager
 def stopping_at_shards(ask: Callable[[], None]) -> Iterator[None]:
     """Let the first signal call ``ask`` instead of interrupting."""
-    _State.ask = ask
+    _state.ask = ask
     try:
         yield
     finally:
-        _State.ask = None
+        _state.ask = None
 
 
 def _stop(number: int, _frame: object) -> None:
     name = signal.Signals(number).name
-    if _State.ask is None or _State.is_requested:
+    if _state.ask is None or _state.is_requested:
         raise KeyboardInterrupt(name)
-    _State.is_requested = True
+    _state.is_requested = True
     print(f"{name}: finishing the shards in flight, then stopping; a second signal abandons them.", file=sys.stderr)
-    _State.ask()
+    _state.ask()

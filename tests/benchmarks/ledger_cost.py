@@ -62,9 +62,8 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     """Run the shards and print what they cost."""
     (folder / "sleeper").mkdir()
     (folder / "sleeper" / "sitecustomize.py").write_text(SLEEPER)
-    config = Config.model_validate(
-        {"predictions": {"path": "x"}, "model": {"path": "x"}, "cluster": {"mode": "auto", "replicas": options.replicas}}
-    )
+    cluster = {"mode": "auto", "replicas": options.replicas}
+    config = Config.model_validate({"predictions": {"path": "x"}, "model": {"path": "x"}, "cluster": cluster})
     nodes = Cluster()
     paths = os.pathsep.join([str(folder / "sleeper"), nodes.environment["PYTHONPATH"]])
     nodes.environment |= {"PYTHONPATH": paths, "RAY_ADDRESS": nodes.address}
