@@ -90,7 +90,7 @@ class _RayProcess:
         self._size = 0
         self._longest = 0.0
         self._started = self._last_row = self._last_sign = time.monotonic()
-        self._warned: float | None = None
+        self._patience = STALL_SECONDS
         self._room: int | None = None
         self._is_done = False
 
@@ -144,7 +144,7 @@ class _RayProcess:
     def _count(self, row: Row) -> None:
         self._longest = max(self._longest, row["seconds"])
         self._last_row = self._last_sign = time.monotonic()
-        self._warned = None
+        self._patience = STALL_SECONDS
 
     def _note(self, event: dict[str, Any]) -> None:
         if event["event"] == "started":
@@ -170,8 +170,8 @@ class _RayProcess:
         if self._room is not None and self._room < self._size and silence > max(LOSS_SECONDS, 3 * self._longest):
             self.has_lost_nodes = True
             return
-        if silence > max(STALL_SECONDS, _STALL_FACTOR * self._longest) and self._warned is None:
-            self._warned = now
+        if silence > max(self._patience, _STALL_FACTOR * self._longest):
+            self._patience = 2 * silence
             print(self._stall(silence), file=sys.stderr, flush=True)
 
     def _stall(self, silence: float) -> str:

@@ -162,4 +162,8 @@ def _condemned(journal: UnitJournal, stage: str) -> list[Reject]:
 def _facts(result: UnitResult, journal: UnitJournal) -> dict[str, Any]:
     """Return the unit's facts with what earlier attempts left behind, for the ledger."""
     isolated = sorted(journal.isolated)
-    return {**result.facts, "num_deaths": len(journal.deaths), "isolated_sample_ids": isolated}
+    facts = {**result.facts, "num_deaths": len(journal.deaths), "isolated_sample_ids": isolated}
+    if "divided_sample_ids" in facts:  # also those whose whole batch is gone but for them
+        alone = [sample_id for sample_id in isolated if sample_id not in journal.condemned]
+        facts["divided_sample_ids"] = list(dict.fromkeys([*facts["divided_sample_ids"], *alone]))
+    return facts

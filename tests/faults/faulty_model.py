@@ -18,15 +18,21 @@ class FaultyForCausalLM(Qwen2ForCausalLM):
 
     def __init__(self, config):
         super().__init__(config)
+        self.model.embed_tokens.register_forward_hook(self._spoil)
+
+    @classmethod
+    def from_pretrained(cls, *arguments, config=None, **options):
+        """Load the weights, or fail to."""
         fault = getattr(config, "fault", "")
-        if fault.startswith("load_") and self._is_chosen():
+        if fault.startswith("load_") and cls._is_chosen(config):
             if fault == "load_kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise RuntimeError("no space left in the model's cache")
-        self.model.embed_tokens.register_forward_hook(self._spoil)
+        return super().from_pretrained(*arguments, config=config, **options)
 
-    def _is_chosen(self):
-        flag = getattr(self.config, "fault_flag", None)
+    @staticmethod
+    def _is_chosen(config):
+        flag = getattr(config, "fault_flag", None)
         if flag is None:
             return True
         try:
@@ -42,7 +48,7 @@ class FaultyForCausalLM(Qwen2ForCausalLM):
         if fault == "hoard":  # activations that grow with the batch, as a larger model's do
             factor = self.config.fault_factor if bool(victims.any()) else 1
             torch.ones(inputs[0].numel() * factor * self.config.fault_bytes_per_token, dtype=torch.uint8)
-        if not bool(victims.any()) or not self._is_chosen():
+        if not bool(victims.any()) or not self._is_chosen(self.config):
             return output
         if fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
