@@ -29,6 +29,8 @@ _QUERY = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|show|explain|values)\b", re.IGNORECASE | re.DOTALL
 )
 
+_FORMULA = r"^[=+\-@\t\r]"
+
 _TABLE_FUNCTION = re.compile(r"\b(read|scan)_\w+", re.IGNORECASE)
 
 
@@ -124,7 +126,7 @@ def write_answer(answer: pl.DataFrame, path: Path) -> None:
         When the suffix is another, or the file cannot be written.
     """
     writers = {
-        ".csv": _flat(answer).write_csv,
+        ".csv": _without_formulas(_flat(answer)).write_csv,
         ".parquet": answer.write_parquet,
         ".json": answer.write_json,
         ".jsonl": answer.write_ndjson,
@@ -141,6 +143,18 @@ def _flat(answer: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with lists as text: CSV has no lists."""
     lists = [name for name, kind in answer.schema.items() if isinstance(kind, pl.List)]
     return answer.with_columns(pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists)
+
+
+def _without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with ' before text that a spreadsheet would run: ids and labels come from anybody's file."""
+    texts = [name for name, kind in answer.schema.items() if kind == pl.String]
+    return answer.with_columns(
+        pl.when(pl.col(name).str.contains(_FORMULA) & pl.col(name).cast(pl.Float64, strict=False).is_null())
+        .then("'" + pl.col(name))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name in texts
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import uuid
@@ -13,17 +14,20 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file that is whole and on disk before it has its name."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        pq.write_table(table, temporary, compression="zstd")
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with naming(path):
+            pq.write_table(table, temporary, compression="zstd")
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -35,17 +39,40 @@ def replace_file(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Give a stream whose content replaces a file once it is complete and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
     finally:
+        _discard(temporary)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let a failed write say which file it was: a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _WRITE_ERRORS:
+            error.filename = str(path)
+        raise
+
+
+def _discard(temporary: Path) -> None:
+    # What made the write fail may make this fail too, and the first of the two is what a user must read.
+    with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
+
+
+def reason_of(error: OSError) -> str:
+    """Return why an operation failed, in the system's words."""
+    return (os.strerror(error.errno) if error.errno else str(error)) or type(error).__name__
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from engine.attention.interface import UnsupportedModelError
 from engine.attribution import head_gradients
 from engine.causal import CausalInputs, Explainer
 from engine.causal_settings import CausalSection
+from engine.device_faults import Watch, fault_of, free_memory, ignore
 from engine.errors import RunFailedError
 from engine.replica import UnitResult
 from engine.samples import EncodedSample, Reject, RowRejected
@@ -42,7 +43,11 @@ SCREENING_SCHEMA = pa.schema(
 
 
 def explain_unit(
-    explainer: Explainer, samples: Sequence[EncodedSample], inputs: CausalInputs, key_groups: Sequence[str]
+    explainer: Explainer,
+    samples: Sequence[EncodedSample],
+    inputs: CausalInputs,
+    key_groups: Sequence[str],
+    watch: Watch = ignore,
 ) -> UnitResult:
     """Explain a unit's samples.
 
@@ -56,6 +61,8 @@ def explain_unit(
         What was found out over the whole dataset.
     key_groups
         Names of the run's key groups.
+    watch
+        Told which sample is in flight.
     """
     settings = explainer.settings
     groups = key_groups if settings.attention_gradient is not None else ()
@@ -68,13 +75,13 @@ def explain_unit(
             parts[name].append(table)
 
     started = time.perf_counter()
-    rejects = _each(explainer, samples, explain)
+    rejects = _each(explainer, samples, explain, watch)
     tables = {name: pa.concat_tables([causal_schema(name, groups).empty_table(), *own]) for name, own in parts.items()}
     facts = _facts(samples) | {"explain_seconds": time.perf_counter() - started}
     return UnitResult(tables, rejects, facts)
 
 
-def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample]) -> UnitResult:
+def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample], watch: Watch = ignore) -> UnitResult:
     """Add up a unit's head outputs and differentiate by its heads, as far as the config needs them."""
     settings, num_heads = explainer.settings, explainer.decoder.geometry.num_heads
     sums: list[torch.Tensor] = []
@@ -92,7 +99,7 @@ def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample]) -> Unit
             sums.append(torch.stack([layer.head_outputs[first:].double().sum(0) for layer in kept.layers]).cpu())
             num_rows += kept.num_tokens - first
 
-    rejects = _each(explainer, samples, prepare)
+    rejects = _each(explainer, samples, prepare, watch)
     tables = {"head_sums": _head_sums(sums, num_rows, num_heads)} if settings.needs_means else {}
     if settings.num_screened:
         tables["screening"] = pa.concat_tables([SCREENING_SCHEMA.empty_table(), *screening])
@@ -107,25 +114,26 @@ def read_means(path: Path) -> torch.Tensor:
 
 
 def _each(
-    explainer: Explainer, samples: Iterable[EncodedSample], work: Callable[[EncodedSample], None]
+    explainer: Explainer, samples: Iterable[EncodedSample], work: Callable[[EncodedSample], None], watch: Watch
 ) -> list[Reject]:
     """Work on samples one by one and return the rejects of those that could not be."""
     rejects: list[Reject] = []
     for sample in samples:
+        watch([sample.sample_id])
         try:
             work(sample)
+            continue
         except UnsupportedModelError as error:
             raise RunFailedError(f"causal: {explainer.decoder.model.config.model_type!r}: {error}.") from None
         except RowRejected as rejected:
             rejects.append(Reject(sample.sample_id, rejected.stage, rejected.reason, str(rejected)))
+            continue
         except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
-            logger.warning("sample %s could not be explained (%s)", sample.sample_id, error)
-            is_memory = isinstance(error, torch.OutOfMemoryError)
-            if is_memory and torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            reason = "out_of_memory" if is_memory else "causal_failed"
-            detail = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            rejects.append(Reject(sample.sample_id, "causal", reason, detail))
+            fault = fault_of(error, "causal_failed", f"sample {sample.sample_id}")
+        logger.warning("sample %s could not be explained (%s: %s)", sample.sample_id, *fault)
+        free_memory(explainer.decoder.model.device)
+        rejects.append(Reject(sample.sample_id, "causal", *fault))
+    watch([])
     return rejects
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from engine import cluster
 from engine.causal_plan import preparation_units, write_causal_plan
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, RunStopped
 from engine.progress import ProgressReport
-from engine.store import CAUSAL_PLAN, PlannedUnit, RunStore
+from engine.ray_process import run_units
+from engine.stopping import stopping_at_shards
+from engine.store import PlannedUnit, RunStore
+from engine.verification import damage_of_causal_plan, damage_of_rejects, verify
 from engine.worker import UnitWorker
 
 
@@ -37,7 +39,9 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
         run_missing(config, store, planned, missing, key_groups)
     if config.causal.is_on:
         _explain(config, store, key_groups)
-    summary = store.verify()
+    if store.is_published() and damage_of_rejects(store):
+        store.withdraw()  # they are merged anew when the run is published again
+    summary = verify(store)
     if not summary["samples"]:
         first = store.first_reject()
         raise RunFailedError(
@@ -49,7 +53,7 @@ def collect(config: Config, store: RunStore, key_groups: Sequence[str]) -> dict[
 
 def _explain(config: Config, store: RunStore, key_groups: Sequence[str]) -> None:
     """Bring every causal unit to a commit: first what they need of all samples, then the units themselves."""
-    if store.read_json(CAUSAL_PLAN) is None:
+    if damage_of_causal_plan(store, {"is_causal": True}):
         store.withdraw()
         prepared = preparation_units(config, store)
         missing = store.preparation.missing_units(prepared)
@@ -96,26 +100,36 @@ def run_missing(
     total = sum(len(unit.sample_ids) for unit in planned)
     done = total - sum(len(unit.sample_ids) for unit in missing)
     names = [unit.name for unit in missing]
-    run = _inline if config.cluster.mode == "inline" else cluster.run_units
-    stopped = False
-    with ProgressReport(store, total, done, verb) as progress:
-        for row in run(config, store.root, names, key_groups):
+    is_inline = config.cluster.mode == "inline"
+    if not is_inline:
+        # Deaths of an earlier driver's replicas were its own death; inline the driver is the replica.
+        shutil.rmtree(store.journals, ignore_errors=True)
+    work = _inline if is_inline else run_units
+    has_stopped = False
+    with (
+        store.session() as session,
+        stopping_at_shards(session.request_stop),
+        ProgressReport(store, total, done, verb) as progress,
+    ):
+        for row in work(config, session, names, key_groups):
             if row["state"] == "failed":
                 error = ConfigError if row["exit_code"] == ConfigError.exit_code else RunFailedError
                 raise error(row["detail"])
             if row["state"] == "stopped":
-                stopped = True
+                has_stopped = True
             else:
                 progress.add(row)
-    if stopped or store.is_stop_requested():
-        raise RunStopped(
-            f"{store.root}: stopped at a shard boundary as asked; {progress.done} of {total} samples are {verb}. "
-            f"Start the same command again to continue."
-        )
+        if has_stopped or session.is_stop_requested():
+            raise RunStopped(
+                f"{store.root}: stopped at a shard boundary as asked; {progress.done} of {total} samples are {verb}. "
+                f"Start the same command again to continue."
+            )
 
 
-def _inline(config: Config, root: Path, units: Sequence[str], key_groups: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _inline(
+    config: Config, store: RunStore, units: Sequence[str], key_groups: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Yield one ledger row per unit, measured in this very process."""
-    worker = UnitWorker(config, root, key_groups)
+    worker = UnitWorker(config, store.root, key_groups, store.incoming)
     for unit in units:
         yield worker.run(unit)

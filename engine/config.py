@@ -112,7 +112,11 @@ class PredictionsSection(_Section):
 
 
 class ModelSection(_Section):
-    """The model that made the predictions."""
+    """The model that made the predictions.
+
+    ``trust_remote_code`` runs code that comes with the model; ``allow_pickle`` reads weights from pickles
+    (``pytorch_model.bin``) where there are no safetensors. Both are off: either can run anything.
+    """
 
     path: str
     revision: str | None = None
@@ -121,6 +125,7 @@ class ModelSection(_Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     attention: Literal["auto", "blocked", "fused"] = "auto"
     trust_remote_code: bool = False
+    allow_pickle: bool = False
 
 
 class PromptSection(_Section):

@@ -37,3 +37,7 @@ class RunStopped(UserError):  # noqa: N818 - not an error: the run goes on when 
     """A run that stopped at a shard boundary because it was asked to; the same command continues it."""
 
     exit_code = EXIT_STOPPED
+
+
+class DeviceLost(RunFailedError):  # noqa: N818 - what happened, not a mistake
+    """A sample left the device unusable for this process; a new one goes on with the other samples."""

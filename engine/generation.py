@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from engine.config import GenerationSection
 from engine.decoder import Decoder
+from engine.device_faults import Watch, ignore
 from engine.generation_knockouts import keys_hidden_in_steps
 from engine.interventions import Knockout
 from engine.samples import Answer, Prompt
@@ -44,7 +45,11 @@ class Generator:
         self.ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
 
     def answers(
-        self, prompts: Sequence[Prompt], knockouts: Mapping[str, Sequence[Knockout]] | None = None
+        self,
+        prompts: Sequence[Prompt],
+        watch: Watch = ignore,
+        isolated: Collection[str] = (),
+        knockouts: Mapping[str, Sequence[Knockout]] | None = None,
     ) -> list[Answer]:
         """Return an answer to each prompt, in their order; an empty one where the prompt fills the context.
 
@@ -54,6 +59,7 @@ class Generator:
 
         Prompts of similar length share a batch of ``generation.batch_size``. Which ones do depends on ``prompts`` only;
         a sampled answer depends on the seed and its own sample's id, so that neighbours change at most rounding.
+        ``watch`` is told which are in flight; those in ``isolated`` are answered alone.
         """
         coded = [
             list(self.tokenizer(prompt.text, add_special_tokens=self.adds_special_tokens, verbose=False)["input_ids"])
@@ -68,13 +74,17 @@ class Generator:
         }
         # Only prompts with the same room share a batch, so that no answer is cut short for a neighbour's sake.
         order = sorted(set(range(len(prompts))) - set(found), key=lambda i: (-rooms[i], -len(coded[i]), i))
-        for room, members in groupby(order, key=lambda index: rooms[index]):
-            fitting = list(members)
+        for room, same_room in groupby(order, key=lambda index: rooms[index]):
+            fitting = list(same_room)
             for start in range(0, len(fitting), self.settings.batch_size):
                 part = fitting[start : start + self.settings.batch_size]
-                names = [prompts[i].sample_id for i in part]
-                texts = self._batch(names, [coded[i] for i in part], room, knockouts or {})
-                found.update(zip(part, texts, strict=True))
+                is_alone = any(prompts[i].sample_id in isolated for i in part)
+                for members in [[i] for i in part] if is_alone else [part]:
+                    names = [prompts[i].sample_id for i in members]
+                    watch(names)
+                    texts = self._batch(names, [coded[i] for i in members], room, knockouts or {})
+                    found.update(zip(members, texts, strict=True))
+        watch([])
         return [found[index] for index in range(len(prompts))]
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -9,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from engine.atomic_files import sha256
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.model_facts import fingerprints
@@ -17,6 +19,7 @@ from engine.store import RunStore
 
 _FREE_SECTIONS = ("analysis", "visualization")
 _FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type", "max_retries")
+_NUMERIC_PACKAGES = ("torch", "transformers", "tokenizers")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "polars", "ray", "numpy", "scipy", "altair")
 
 
@@ -54,13 +57,36 @@ def checked_fingerprints(config: Config, store: RunStore, expected: dict[str, An
     differences = _differences(_measured_part(earlier["config"]), _measured_part(config.model_dump(mode="json")))
     differences += [name for name, value in found.items() if earlier["fingerprints"].get(name) != value]
     if earlier.get("schema_version") != SCHEMA_VERSION or earlier.get("version") != _version():
-        differences.append(f"code version {earlier.get('version')} -> {_version()}")
+        differences.append(f"code version ({earlier.get('version')} -> {_version()})")
+    elif earlier.get("code") not in (None, _source_digest()) and not _is_complete(store):
+        differences.append("code (the files of the package engine changed)")
+    before = earlier.get("versions", {})
+    differences += [
+        f"{name} ({before[name]} -> {_installed(name)})"
+        for name in _NUMERIC_PACKAGES
+        if before.get(name) not in (None, _installed(name)) and not _is_complete(store)
+    ]
     if differences:
         raise ConfigError(
             f"{store.root}: holds a run made with another {', '.join(differences)}. Its results are kept; give this "
             f"run another run.name, or start anew with --fresh (which sets the old one aside and deletes nothing)."
         )
     return found
+
+
+def _is_complete(store: RunStore) -> bool:
+    """Whether nothing of a run is left to be computed, so that no other code can add to it."""
+    units = (*store.planned_units(), *store.causal_units())
+    return store.is_published() and not any(store.damage(unit) for unit in units)
+
+
+def _source_digest() -> str:
+    """Return the checksum of the code that measures."""
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder).as_posix()}:{sha256(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _measured_part(config: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +145,7 @@ def write_run_yaml(
             "debug": is_debug,
             "version": _version(),
             "schema_version": SCHEMA_VERSION,
+            "code": _source_digest(),
             "versions": {"python": platform.python_version(), **{name: _installed(name) for name in _PACKAGES}},
             "commit": _commit(),
             "fingerprints": found,

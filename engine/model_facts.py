@@ -17,7 +17,8 @@ from engine.records import input_files
 
 _WHOLE_FILE_BYTES = 64 * 2**20
 _PROBE_BYTES = 2**20
-WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin")
+_SAFETENSORS = "*.safetensors"
+WEIGHT_PATTERNS = (_SAFETENSORS, "pytorch_model*.bin")
 
 
 def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str]:
@@ -68,6 +69,11 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
         raise ConfigError(
             f"model.path: {path!r} holds a config but no weights ({' or '.join(WEIGHT_PATTERNS)}); copy the weights "
             f"there, or plan without them by --stage plan."
+        )
+    if needs_model and Path(path).is_dir() and not config.model.allow_pickle and not any(Path(path).glob(_SAFETENSORS)):
+        raise ConfigError(
+            f"model.path: {path!r} holds weights only as pickles (pytorch_model*.bin), which can run any code when "
+            f"they are read; save them as safetensors, or set model.allow_pickle=true if you trust them."
         )
     text = model_config.get_text_config()
     dtype = config.model.dtype if config.model.dtype != "auto" else str(getattr(text, "dtype", None) or "float32")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from engine.errors import RunStopped
 from engine.store import RunStore
 
 _LINE_SECONDS = 5.0
+_WRITE_SECONDS = 1.0
 
 
 class PlanProgress:
@@ -84,9 +88,10 @@ class ProgressReport:
     def __init__(self, store: RunStore, num_samples: int, done: int, verb: str = "measured"):
         self.store, self.verb = store, verb
         self.total, self.done, self.resumed = num_samples, done, done
-        self.tokens, self.rejects = 0, 0
+        self.tokens, self.rejects, self.units, self.deaths, self.peak_memory = 0, 0, 0, 0, 0
         self.started = time.monotonic()
         self._last_line = self.started
+        self._next_write = self.started
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -105,13 +110,24 @@ class ProgressReport:
         self.done += row["num_samples"] + row["num_rejects"]
         self.tokens += row["num_tokens"]
         self.rejects += row["num_rejects"]
-        self.store.write_json("progress.json", self.state())
+        self.units += 1
+        self.deaths += row.get("num_deaths", 0)
+        self.peak_memory = max(self.peak_memory, row.get("peak_memory_bytes", 0))
         now = time.monotonic()
+        if now >= self._next_write:
+            self._next_write = now + _WRITE_SECONDS
+            self._write(self.verb)
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, rate=self._rate())
         elif now - self._last_line >= _LINE_SECONDS or self.done >= self.total:
             self._last_line = now
             print(f"{self.verb} {self.done}/{self.total} samples, {self._rate()}", file=sys.stderr, flush=True)
+
+    def _write(self, state: str) -> None:
+        """Write ``progress.json``; a run neither fails for it nor makes a run directory anew that was removed."""
+        if self.store.root.is_dir():
+            with contextlib.suppress(OSError):
+                self.store.write_json("progress.json", {"state": state, **self.state()})
 
     def state(self) -> dict[str, Any]:
         """Return what ``progress.json`` holds."""
@@ -125,6 +141,11 @@ class ProgressReport:
             "samples_per_second": new / seconds,
             "tokens_per_second": self.tokens / seconds,
             "remaining_seconds": (self.total - self.done) * seconds / new if new else None,
+            "elapsed_seconds": seconds,
+            "num_units_done": self.units,
+            "num_deaths": self.deaths,
+            "peak_memory_bytes": self.peak_memory or None,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
     def _rate(self) -> str:
@@ -139,5 +160,7 @@ class ProgressReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_stop = isinstance(error, RunStopped | KeyboardInterrupt)
+        self._write(f"{self.verb}: " + ("done" if error is None else "stopped" if is_stop else "failed"))
         if self._bar is not None:
             self._bar.stop()

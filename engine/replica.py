@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from engine.attribution import check_norms
 from engine.causal import Explainer
 from engine.config import Config
 from engine.decoder import Decoder
+from engine.device_faults import Watch, fault_of, free_memory, ignore, peak_memory_bytes, reset_peak_memory
 from engine.errors import ConfigError, RunFailedError
 from engine.generation import Generator
 from engine.interventions import HeadEdit, Knockout, heads_edited
@@ -36,6 +38,40 @@ class UnitResult:
     tables: dict[str, pa.Table]
     rejects: list[Reject]
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _UnitProgress:
+    """What is found out of a unit while it is measured."""
+
+    watch: Watch
+    measured: list[Measured] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    divided: list[str] = field(default_factory=list)
+    smallest_budget: int | None = None
+
+    def add(self, found: Sequence[Measured]) -> None:
+        """Keep what is sound and reject what is not."""
+        for sample in found:
+            fault = sample.fault()
+            if fault is None:
+                self.measured.append(sample)
+            else:
+                self.rejects.append(Reject(sample.encoded.sample_id, "measure", *fault))
+
+    def divide(self, batch: Sequence[EncodedSample], halves: Sequence[Sequence[EncodedSample]]) -> None:
+        """Note that a batch was measured in parts: its numbers may differ in the last bits."""
+        self.divided += [sample.sample_id for sample in batch if sample.sample_id not in self.divided]
+        largest = max(sum(sample.num_tokens for sample in half) for half in halves)
+        self.smallest_budget = min(largest, self.smallest_budget or largest)
+
+
+def _halves(batch: Sequence[EncodedSample]) -> tuple[Sequence[EncodedSample], Sequence[EncodedSample]]:
+    """Cut a batch of at least two samples where half of its tokens lie on either side, as nearly as samples allow."""
+    total = sum(sample.num_tokens for sample in batch)
+    before = list(accumulate(sample.num_tokens for sample in batch))[:-1]
+    cut = 1 + min(range(len(before)), key=lambda index: abs(2 * before[index] - total))
+    return batch[:cut], batch[cut:]
 
 
 def select_device(name: str) -> torch.device:
@@ -74,6 +110,7 @@ def load_model(config: Config, device: torch.device) -> Any:
             revision=settings.revision,
             dtype=settings.dtype if settings.dtype == "auto" else getattr(torch, settings.dtype),
             trust_remote_code=settings.trust_remote_code,
+            use_safetensors=None if settings.allow_pickle else True,
             output_loading_info=True,
         )
     except Exception as error:  # transformers raises many types here
@@ -118,7 +155,13 @@ class Replica:
         self.is_checked = False
         self.logit_deviation: float | None = None
 
-    def measure(self, batches: Sequence[Sequence[EncodedSample]], key_groups: Sequence[str]) -> UnitResult:
+    def measure(
+        self,
+        batches: Sequence[Sequence[EncodedSample]],
+        key_groups: Sequence[str],
+        watch: Watch = ignore,
+        isolated: Collection[str] = (),
+    ) -> UnitResult:
         """Measure a unit.
 
         Parameters
@@ -127,33 +170,52 @@ class Replica:
             The unit's packed batches.
         key_groups
             Names of the key groups, for the schema of empty tables.
+        watch
+            Told which samples are in flight.
+        isolated
+            Samples that are measured alone, and their neighbours in the batch too.
 
         Returns
         -------
         UnitResult
             Tables in sample order of the batches, rejects with reasons, and the checks' figures.
+
+        Raises
+        ------
+        DeviceLost
+            When a sample left the device unusable for this process.
         """
         started = time.perf_counter()
-        measured: list[Measured] = []
-        rejects: list[Reject] = []
-        divided: list[str] = []
+        reset_peak_memory(self.device)
+        progress = _UnitProgress(watch)
         for batch in batches:
-            self._measure_batch(batch, measured, rejects, divided)
+            if len(batch) > 1 and any(sample.sample_id in isolated for sample in batch):
+                progress.divided += [sample.sample_id for sample in batch]
+                for sample in batch:
+                    self._measure_batch([sample], progress)
+            else:
+                self._measure_batch(batch, progress)
+        watch([])
+        measured, num_tokens = progress.measured, sum(sample.num_tokens for batch in batches for sample in batch)
+        seconds = time.perf_counter() - started
         tables = unit_tables(measured, key_groups, self.config.statistics, self.config.predictions.keep)
         facts = {
             "device": _device_name(self.device),
             "dtype": self.dtype,
-            "measure_seconds": time.perf_counter() - started,
+            "measure_seconds": seconds,
             "load_seconds": self.load_seconds,
-            "num_tokens": sum(sample.num_tokens for batch in batches for sample in batch),
-            "divided_sample_ids": divided,
+            "num_tokens": num_tokens,
+            "tokens_per_second": num_tokens / max(seconds, 1e-9),
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "divided_sample_ids": progress.divided,
+            "smallest_token_budget": progress.smallest_budget,
             "logit_deviation": self.logit_deviation,
             "max_row_sum_error": max((sample.row_sum_error() for sample in measured), default=0.0),
             "max_future_mass": max((sample.future_mass() for sample in measured), default=0.0),
             "num_layers": self.probe.geometry.num_layers,
             "num_heads": self.probe.geometry.num_heads,
         }
-        return UnitResult(tables, rejects, facts)
+        return UnitResult(tables, progress.rejects, facts)
 
     @property
     def explainer(self) -> Explainer:
@@ -185,6 +247,8 @@ class Replica:
         self,
         prompts: Sequence[Prompt],
         edits: Sequence[HeadEdit] = (),
+        watch: Watch = ignore,
+        isolated: Collection[str] = (),
         knockouts: Mapping[str, Sequence[Knockout]] | None = None,
     ) -> list[Answer]:
         """Return an answer of this model to each prompt, with its own attention.
@@ -195,6 +259,10 @@ class Replica:
             Rendered prompts.
         edits
             Heads that are changed in every step, prompt included.
+        watch
+            Told which samples are in flight.
+        isolated
+            Samples that are answered alone.
         knockouts
             Keys that rows of the samples named must not look at, as for ``Generator.answers``.
         """
@@ -203,20 +271,16 @@ class Replica:
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         generator = Generator(self.model, tokenizer, self.config.generation, not has_template, context)
         if not edits:
-            return generator.answers(prompts, knockouts)
+            return generator.answers(prompts, watch, isolated, knockouts)
         with heads_edited(Decoder(self.model), edits):
-            return generator.answers(prompts, knockouts)
+            return generator.answers(prompts, watch, isolated, knockouts)
 
-    def _measure_batch(
-        self,
-        batch: Sequence[EncodedSample],
-        measured: list[Measured],
-        rejects: list[Reject],
-        divided: list[str],
-    ) -> None:
+    def _measure_batch(self, batch: Sequence[EncodedSample], progress: _UnitProgress) -> None:
         """Measure a batch; when it fails, measure its halves, down to the one sample that is at fault."""
         if not self.is_checked:
+            progress.watch([batch[0].sample_id])
             self._check_against_unprobed(batch[0])
+        progress.watch([sample.sample_id for sample in batch])
         try:
             found = self._forward(batch)
         except UnsupportedModelError as error:
@@ -224,25 +288,20 @@ class Replica:
         except ConfigError:
             raise
         except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if len(batch) == 1:
-                reason = "out_of_memory" if isinstance(error, torch.OutOfMemoryError) else "measurement_failed"
-                detail = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                rejects.append(Reject(batch[0].sample_id, "measure", reason, detail))
-                return
-            logger.warning("a batch of %d samples failed (%s), measuring its halves", len(batch), error)
-            divided.extend(sample.sample_id for sample in batch if sample.sample_id not in divided)
-            middle = len(batch) // 2
-            self._measure_batch(batch[:middle], measured, rejects, divided)
-            self._measure_batch(batch[middle:], measured, rejects, divided)
+            fault = fault_of(error, "measurement_failed", f"sample(s) {', '.join(s.sample_id for s in batch[:3])}")
+        else:
+            progress.add(found)
             return
-        for sample in found:
-            fault = sample.fault()
-            if fault is None:
-                measured.append(sample)
-            else:
-                rejects.append(Reject(sample.encoded.sample_id, "measure", *fault))
+        # Outside of the handler: the exception's frames hold the tensors of the forward that did not fit.
+        free_memory(self.device)
+        if len(batch) == 1:
+            progress.rejects.append(Reject(batch[0].sample_id, "measure", *fault))
+            return
+        logger.warning("a batch of %d samples failed (%s: %s), measuring its halves", len(batch), *fault)
+        halves = _halves(batch)
+        progress.divide(batch, halves)
+        for half in halves:
+            self._measure_batch(half, progress)
 
     def _forward(self, batch: Sequence[EncodedSample]) -> list[Measured]:
         layouts, start = [], 0

@@ -8,22 +8,23 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from analyses.settings import SettingsError, check_settings
+from engine.atomic_files import reason_of
 from engine.config import Config
 from engine.config_file import load_config
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, ConfigError, RunFailedError, UserError
 from engine.lease import RunLease
 from engine.samples import Answer
 from engine.schema import samples_schema
+from engine.stopping import stop_signals
 from engine.store import RunStore
+from engine.verification import verify
 
 STAGES = ("all", "plan", "collect", "analyze", "verify")
 _DEBUG_SAMPLES = 4
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if options.debug else logging.ERROR, format="%(name)s: %(message)s")
     _quiet_libraries(options.debug)
     try:
-        return _run(options)
+        with stop_signals():
+            return _run(options)
     except UserError as error:
         if options.debug:
             logging.exception("stopped")
@@ -45,11 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             logging.exception("stopped")
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{where}{error.strerror or error}. Nothing that was committed is lost; mend this and start again, or "
+        print(f"{where}{reason_of(error)}. Nothing that was committed is lost; mend this and start again, or "
               f"choose another run.output.", file=sys.stderr)  # fmt: skip
         return EXIT_FAILED
-    except KeyboardInterrupt:
-        print("Interrupted; committed units are kept, the same command continues.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        name = str(interrupt) or "Interrupted"
+        print(f"{name}: stopped at once; committed units are kept, the same command continues.", file=sys.stderr)
         return EXIT_STOPPED
 
 
@@ -77,10 +80,10 @@ def _run(options: argparse.Namespace) -> int:
             f"--fresh starts a new measurement, which --stage {options.stage} does not; leave one of them."
         )
     if options.stage in ("all", "plan", "collect"):
-        with RunLease(store.root):
-            _measure(config, store, expected, options)
+        with RunLease(store.root) as lease:
+            _measure(config, store, expected, options, lease)
     if options.stage == "verify":
-        print(f"{store.root}: verified, {_described(store.verify())}.")
+        print(f"{store.root}: verified, {_described(verify(store))}.")
     if options.stage in ("all", "analyze"):
         _analyze(config, store)
     return EXIT_DONE
@@ -114,15 +117,23 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
     return config, expected
 
 
-def _measure(config: Config, store: RunStore, expected: dict[str, Any], options: argparse.Namespace) -> None:
+def _measure(
+    config: Config, store: RunStore, expected: dict[str, Any], options: argparse.Namespace, lease: RunLease
+) -> None:
     from engine.collect import collect
     from engine.identity import checked_fingerprints, write_run_yaml
     from engine.planning import plan_lines
+    from engine.run_summary import run_lines
 
     started = time.perf_counter()
     was_debug = bool((store.read_run_yaml() or {}).get("debug")) and not options.debug
     continues = store.has_commits() and not options.fresh and not was_debug and store.read_json("plan.json") is not None
     found = checked_fingerprints(config, store, expected, continues)
+    if continues and (problems := store.damage_of_plan()):
+        raise RunFailedError(
+            f"{store.root}: {'; '.join(problems)}. What was planned is no longer known for certain; bring the file "
+            f"back from a copy, or start anew with --fresh, which sets this run directory aside and deletes nothing."
+        )
     if not continues:
         _plan_anew(config, store, options)
         write_run_yaml(config, store, found, {"plan_seconds": time.perf_counter() - started}, options.debug)
@@ -131,12 +142,13 @@ def _measure(config: Config, store: RunStore, expected: dict[str, Any], options:
     if options.stage == "plan":
         print(f"The plan is in {store.root}.")
         return
-    with _stopping_at_shards(store):
-        started = time.perf_counter()
-        summary = collect(config, store, plan["key_groups"])
+    started = time.perf_counter()
+    summary = collect(config, store, plan["key_groups"])
+    lease.check()
     if not store.is_published():
         write_run_yaml(config, store, found, {"collect_seconds": time.perf_counter() - started}, options.debug)
         store.publish(summary)
+    print("\n".join(run_lines(store)))
     print(f"Measured and verified: {_described(summary)}, in {store.root}.", flush=True)
 
 
@@ -154,8 +166,7 @@ def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> 
         from engine.generated import generate_answers
 
         _set_earlier_run_aside(store, options)
-        with _stopping_at_shards(store.generation):
-            answers = generate_answers(config, store)
+        answers = generate_answers(config, store)
     with store.planning_folder() as folder:
         prepared = prepare_plan(config, facts, folder, answers)
         columns = samples_schema(prepared.summary["key_groups"], config.predictions.keep).names
@@ -180,25 +191,6 @@ def _described(summary: dict[str, int]) -> str:
         return measured
     rejects = f" and {summary['causal_rejects']} rejects" if summary["causal_rejects"] else ""
     return f"{measured}; {summary['causal_samples']} samples{rejects} explained in {summary['causal_units']} units"
-
-
-@contextmanager
-def _stopping_at_shards(store: RunStore) -> Iterator[None]:
-    """Turn SIGTERM, SIGUSR1 and SIGINT into a request to stop at the next shard boundary."""
-    store.clear_stop()
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-    def stop(number: int, _frame: object) -> None:
-        print(f"{signal.Signals(number).name}: finishing the current shards, then stopping.", file=sys.stderr)
-        store.request_stop()
-
-    previous = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        store.clear_stop()
 
 
 def _analyze(config: Config, store: RunStore) -> None:

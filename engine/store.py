@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import shutil
 import uuid
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from engine.atomic_files import file_facts, replace_file, replacing, sha256, sync_folder, write_table
+from engine.atomic_files import file_facts, reason_of, replace_file, replacing, sha256, sync_folder, write_table
 from engine.errors import RunFailedError
 from engine.samples import Reject
 from engine.schema import REJECTS_SCHEMA, SCHEMA_VERSION
@@ -29,6 +30,8 @@ from engine.schema import REJECTS_SCHEMA, SCHEMA_VERSION
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
 CAUSAL_PLAN = "plan/causal.json"
+_PLAN_FILES = ("plan/units.json", "plan/rejects.parquet")
+_RUN_YAML_KEYS = ("config", "version", "fingerprints", "timings")
 _STOP = ".stop"
 
 
@@ -40,6 +43,12 @@ class PlannedUnit:
     sample_ids: list[str]
 
 
+def manifest_digest(manifest: dict[str, Any]) -> str:
+    """Return the checksum of all that a manifest says but the checksum itself."""
+    content = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 class RunStore:
     """One run directory.
 
@@ -47,12 +56,15 @@ class RunStore:
     ----------
     root
         ``<output>/<name>``; made when something is first written.
+    incoming
+        Where units are written before they are committed; ``<root>/incoming`` unless given. A driver gives its
+        replicas a folder of its own (see ``open_session``).
     """
 
-    def __init__(self, root: str | Path):
+    def __init__(self, root: str | Path, incoming: str | Path | None = None):
         self.root = Path(root).absolute()
         self.shards = self.root / "shards"
-        self.incoming = self.root / "incoming"
+        self.incoming = Path(incoming).absolute() if incoming else self.root / "incoming"
         self.quarantine = self.root / "quarantine"
         self.encoded = self.root / "plan" / "encoded"
 
@@ -64,7 +76,7 @@ class RunStore:
     @property
     def preparation(self) -> RunStore:
         """The ledger of what causal units need of all samples, inside this run directory."""
-        return RunStore(self.root / "causal")
+        return RunStore(self.root / "causal", self.incoming)
 
     # ---------------------------------------------------------------- plan
 
@@ -72,6 +84,29 @@ class RunStore:
         """Make the run directory's folders."""
         for folder in (self.shards, self.incoming, self.encoded):
             folder.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[RunStore]:
+        """Give this run directory with a folder of its own for units that are being written.
+
+        What other drivers left in ``incoming/`` is removed first. Replicas never make the folder that they write
+        under, so those of a driver that was killed, or whose run directory was set aside or taken over, can commit
+        nothing any more. The caller holds the run's lease.
+        """
+        base = self.root / "incoming"
+        shutil.rmtree(base, ignore_errors=True)
+        folder = base / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        self.shards.mkdir(exist_ok=True)
+        try:
+            yield RunStore(self.root, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def journals(self) -> Path:
+        """Where replicas note what they are at work on, for the one who comes after a sudden death."""
+        return self.root / "attempts"
 
     def encoded_path(self, unit: str) -> Path:
         """Return where a unit's encoded samples lie."""
@@ -103,8 +138,36 @@ class RunStore:
         self.encoded.rmdir()
         folder.rename(self.encoded)
         self.write_rejects(self.root / "plan" / "rejects.parquet", rejects)
-        self.write_json("plan/units.json", list(units))
-        self.write_json("plan.json", summary)
+        entries = [{**unit, "sha256": sha256(self.encoded_path(unit["name"]))} for unit in units]
+        self.write_json("plan/units.json", entries)
+        kept = {name: sha256(self.root / name) for name in _PLAN_FILES}
+        self.write_json("plan.json", {**summary, "checksums": kept})
+
+    def damage_of_plan(self) -> list[str]:
+        """Return what is wrong with the files that say what must be in the run."""
+        plan = self.read_json("plan.json") or {}
+        return [
+            f"{name}: is missing or damaged (its checksum differs)"
+            for name, digest in plan.get("checksums", {}).items()
+            if not (self.root / name).is_file() or sha256(self.root / name) != digest
+        ]
+
+    def check_encoded(self, unit: str) -> Path:
+        """Return where a unit's encoded samples lie, after comparing them with the plan.
+
+        Raises
+        ------
+        RunFailedError
+            When they are not what was planned: measuring them would invent rows.
+        """
+        path = self.encoded_path(unit)
+        planned = {entry["name"]: entry.get("sha256") for entry in self.read_json("plan/units.json") or []}
+        if not path.is_file() or planned.get(unit) not in (None, sha256(path)):
+            raise RunFailedError(
+                f"{path}: is missing or damaged (its checksum differs from the plan's). Committed units are kept; "
+                f"start anew with --fresh, which sets this run directory aside and deletes nothing."
+            )
+        return path
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file of the run directory atomically."""
@@ -116,6 +179,14 @@ class RunStore:
             return json.loads((self.root / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise self._unreadable(name, error) from None
+
+    def _unreadable(self, name: str, error: Exception) -> RunFailedError:
+        return RunFailedError(
+            f"{self.root / name}: is damaged ({' '.join(str(error).split())[:100]}). Bring it back from a copy, or "
+            f"start anew with --fresh, which sets this run directory aside and deletes nothing."
+        )
 
     def write_lines(self, name: str, lines: Iterable[str]) -> None:
         """Write a text file of the run directory line by line, atomically."""
@@ -134,9 +205,14 @@ class RunStore:
     def read_run_yaml(self) -> dict[str, Any] | None:
         """Return ``run.yaml``, or None when it is not there."""
         try:
-            return yaml.safe_load((self.root / "run.yaml").read_text(encoding="utf-8"))
+            content = yaml.safe_load((self.root / "run.yaml").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except (ValueError, yaml.YAMLError) as error:
+            raise self._unreadable("run.yaml", error) from None
+        if not isinstance(content, dict) or not set(_RUN_YAML_KEYS) <= set(content):
+            raise self._unreadable("run.yaml", ValueError(f"it must hold {', '.join(_RUN_YAML_KEYS)}"))
+        return content
 
     def planned_units(self) -> list[PlannedUnit]:
         """Return the planned units in order, or none when nothing was planned."""
@@ -185,8 +261,8 @@ class RunStore:
             The manifest that counts: this attempt's, or that of another attempt which committed the unit first.
         """
         folder = self.incoming / f"{unit}-{uuid.uuid4().hex}"
-        folder.mkdir(parents=True)
         try:
+            folder.mkdir()
             for name, table in tables.items():
                 write_table(folder / f"{name}.parquet", table)
             self.write_rejects(folder / "rejects.parquet", rejects)
@@ -199,6 +275,7 @@ class RunStore:
                 "files": {file.name: file_facts(file) for file in sorted(folder.glob("*.parquet"))},
                 "facts": facts,
             }
+            manifest["digest"] = manifest_digest(manifest)
             replace_file(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
             sync_folder(folder)
             target = self.shards / unit
@@ -212,21 +289,30 @@ class RunStore:
             sync_folder(self.shards)
             return manifest
         except OSError as error:
+            if not self.incoming.is_dir():
+                raise self.lost() from None
             raise RunFailedError(
-                f"{folder}: unit {unit} could not be written: {error.strerror or error}. Nothing of it is visible; "
-                f"free space or mend the folder and start the same command again."
+                f"{error.filename or folder}: unit {unit} could not be written: {reason_of(error)}. Nothing of it is "
+                f"visible; free space or mend the folder and start the same command again."
             ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def lost(self) -> RunFailedError:
+        """Return the error of a driver or replica whose run directory is no longer its own."""
+        return RunFailedError(
+            f"{self.root}: was removed, set aside or taken over by another driver while this one worked in it; nothing "
+            f"more was written. Start the same command again to go on with what is there."
+        )
+
     def manifest(self, unit: str) -> dict[str, Any] | None:
-        """Return a committed unit's manifest, or None."""
+        """Return a committed unit's manifest, or None when there is none or it is damaged."""
         try:
-            return json.loads((self.shards / unit / MANIFEST).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+            found = json.loads((self.shards / unit / MANIFEST).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
-        except ValueError:
-            return None
+        is_whole = isinstance(found, dict) and found.get("digest") == manifest_digest(found)
+        return found if is_whole else None
 
     def missing_units(self, planned: Sequence[PlannedUnit]) -> list[PlannedUnit]:
         """Return the planned units that are not committed; damaged ones are moved to quarantine first."""
@@ -244,7 +330,7 @@ class RunStore:
         """Return what is wrong with a committed unit, or the empty string."""
         manifest = self.manifest(unit.name)
         if manifest is None:
-            return f"{unit.name}: has no readable {MANIFEST}"
+            return f"{unit.name}: its {MANIFEST} is missing or damaged"
         ids = Counter([*manifest["sample_ids"], *manifest["rejected_ids"]])
         if ids != Counter(unit.sample_ids):
             return f"{unit.name}: does not hold the planned sample ids"
@@ -256,95 +342,18 @@ class RunStore:
                 return f"{unit.name}: {name} is damaged (its checksum differs)"
         return ""
 
-    # ---------------------------------------------------------------- verify and publish
-
-    def verify(self) -> dict[str, int]:
-        """Check that every input id is in exactly one committed unit of each kind or in the rejects.
-
-        Returns
-        -------
-        dict
-            Numbers of units, samples and rejects, and of causal units, samples and rejects where there are any.
-
-        Raises
-        ------
-        RunFailedError
-            Naming what is missing, damaged or held twice.
-        """
-        planned = self.planned_units()
-        plan = self.read_json("plan.json")
-        if not planned or plan is None:
-            raise RunFailedError(
-                f"{self.root}: holds no plan, so there is nothing to verify; run --stage collect first."
-            )
-        causal = self.causal_units()
-        problems = [problem for unit in (*planned, *causal) if (problem := self.damage(unit))]
-        problems += self._damage_of_causal_plan(plan)
-        known = {unit.name for unit in (*planned, *causal)}
-        problems += [
-            f"{folder.name}: is not in the plan" for folder in self._shard_folders() if folder.name not in known
-        ]
-        if problems:
-            raise RunFailedError(f"{self.root}: {len(problems)} unit(s) cannot be verified: {'; '.join(problems[:5])}.")
-        manifests = [self.manifest(unit.name) or {} for unit in planned]
-        early = pq.read_table(self.root / "plan" / "rejects.parquet")["sample_id"].to_pylist()
-        ids = Counter(early)
-        for manifest in manifests:
-            ids.update([*manifest["sample_ids"], *manifest["rejected_ids"]])
-        twice = [sample_id for sample_id, count in ids.items() if count > 1]
-        if twice or len(ids) != plan["num_rows"]:
-            raise RunFailedError(
-                f"{self.root}: {plan['num_rows']} input rows, but {len(ids)} ids in units and rejects "
-                f"({len(twice)} of them held twice)."
-            )
-        summary = {
-            "units": len(planned),
-            "samples": sum(len(manifest["sample_ids"]) for manifest in manifests),
-            "rejects": len(early) + sum(len(manifest["rejected_ids"]) for manifest in manifests),
-        }
-        return summary | self._verified_causal(causal, manifests)
-
-    def _damage_of_causal_plan(self, plan: dict[str, Any]) -> list[str]:
-        """Return what is wrong with what causal units share."""
-        found = self.read_json(CAUSAL_PLAN)
-        if found is None:
-            return [f"{CAUSAL_PLAN}: is missing"] if plan.get("is_causal") else []
-        return [
-            f"plan/{name}.parquet: is missing or damaged (its checksum differs)"
-            for name, digest in found["fingerprints"].items()
-            if self.plan_table_digest(name) != digest
-        ]
-
-    def _verified_causal(
-        self, causal: Sequence[PlannedUnit], measured: Sequence[dict[str, Any]]
-    ) -> dict[str, int]:  # fmt: skip
-        """Return the numbers of causal units after checking that each id is measured and in one of them only."""
-        if not causal:
-            return {}
-        manifests = [self.manifest(unit.name) or {} for unit in causal]
-        ids = Counter(i for manifest in manifests for i in (*manifest["sample_ids"], *manifest["rejected_ids"]))
-        known = {sample_id for manifest in measured for sample_id in manifest["sample_ids"]}
-        wrong = [sample_id for sample_id, count in ids.items() if count > 1 or sample_id not in known]
-        if wrong:
-            raise RunFailedError(
-                f"{self.root}: {len(wrong)} id(s) are in two causal units or were not measured, such as {wrong[0]!r}."
-            )
-        return {
-            "causal_units": len(causal),
-            "causal_samples": sum(len(manifest["sample_ids"]) for manifest in manifests),
-            "causal_rejects": sum(len(manifest["rejected_ids"]) for manifest in manifests),
-        }
-
-    def _shard_folders(self) -> list[Path]:
-        return sorted(folder for folder in self.shards.iterdir() if folder.is_dir()) if self.shards.is_dir() else []
+    # ---------------------------------------------------------------- publish and stop
 
     def publish(self, summary: dict[str, Any]) -> None:
         """Merge the rejects and write ``_SUCCESS``, after verification only."""
+        write_table(self.root / "rejects.parquet", self.merged_rejects())
+        replace_file(self.root / SUCCESS, (json.dumps(summary) + "\n").encode())
+
+    def merged_rejects(self) -> pa.Table:
+        """Return the rejects of the plan and of all units, in plan order."""
         paths = [self.root / "plan" / "rejects.parquet"]
         paths += [self.shards / unit.name / "rejects.parquet" for unit in (*self.planned_units(), *self.causal_units())]
-        merged = pa.concat_tables([pq.read_table(path) for path in paths]).cast(REJECTS_SCHEMA)
-        write_table(self.root / "rejects.parquet", merged)
-        replace_file(self.root / SUCCESS, (json.dumps(summary) + "\n").encode())
+        return pa.concat_tables([pq.read_table(path) for path in paths]).cast(REJECTS_SCHEMA)
 
     def first_reject(self) -> str:
         """Return the detail of the first sample that was rejected in a unit, for a message."""
@@ -366,17 +375,13 @@ class RunStore:
         (self.root / SUCCESS).unlink(missing_ok=True)
 
     def request_stop(self) -> None:
-        """Ask every replica to stop before its next unit."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / _STOP).touch()
+        """Ask every replica of this session to stop before its next unit."""
+        with contextlib.suppress(FileNotFoundError):  # the session is over
+            (self.incoming / _STOP).touch()
 
     def is_stop_requested(self) -> bool:
         """Whether replicas should stop before their next unit."""
-        return (self.root / _STOP).exists()
-
-    def clear_stop(self) -> None:
-        """Forget an earlier request to stop."""
-        (self.root / _STOP).unlink(missing_ok=True)
+        return (self.incoming / _STOP).exists()
 
     def set_aside(self) -> Path:
         """Rename the whole run directory out of the way and return its new place; nothing is deleted."""

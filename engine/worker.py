@@ -9,23 +9,27 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.atomic_files import reason_of
+from engine.attempts import UnitJournal
 from engine.causal import CausalInputs
 from engine.causal_work import explain_unit, prepare_unit, read_means
 from engine.config import Config
 from engine.encoded_units import read_batches, read_prompts
+from engine.errors import RunFailedError
 from engine.replica import Replica, UnitResult
-from engine.samples import EncodedSample
+from engine.samples import EncodedSample, Reject
 from engine.store import CAUSAL_PLAN, RunStore
 
 
 class UnitWorker:
     """A replica together with the run directory that it reads from and commits to."""
 
-    def __init__(self, config: Config, root: Path, key_groups: Sequence[str]):
-        self.store = RunStore(root)
+    def __init__(self, config: Config, root: Path, key_groups: Sequence[str], incoming: Path | None = None):
+        self.store = RunStore(root, incoming)
         self.key_groups = list(key_groups)
+        self.max_retries = config.cluster.max_retries
         self.replica = Replica(config)
-        self._work: dict[str, Callable[[str], dict[str, Any]]] = {
+        self._work: dict[str, Callable[[str, UnitJournal], dict[str, Any]]] = {
             "measure": self._measure,
             "generate": self._generate,
             "prepare": self._prepare,
@@ -36,28 +40,52 @@ class UnitWorker:
         """Do a unit's work, which its name begins with, commit it and return its ledger row.
 
         Nothing is done when the run was asked to stop.
+
+        Raises
+        ------
+        RunFailedError
+            When the unit cannot be committed, or this replica's run directory is no longer its driver's.
+        DeviceLost
+            When only a new process can go on; the next attempt sets the sample at fault aside.
         """
         if self.store.is_stop_requested():
             return {"unit": unit, "state": "stopped"}
+        if not self.store.incoming.is_dir():
+            raise self.store.lost()
         started = time.perf_counter()
-        manifest = self._work[unit.partition("-")[0]](unit)
+        try:
+            with UnitJournal(self.store.journals, unit, self.max_retries) as journal:
+                manifest = self._work[unit.partition("-")[0]](unit, journal)
+        except (OSError, RunFailedError) as error:
+            if not self.store.incoming.is_dir():
+                raise self.store.lost() from error
+            if isinstance(error, OSError):
+                raise RunFailedError(f"{error.filename or self.store.root}: {reason_of(error)}, in {unit}.") from error
+            raise
         return {
             "unit": unit,
             "state": "committed",
             "num_samples": len(manifest["sample_ids"]),
             "num_rejects": len(manifest["rejected_ids"]),
             "num_tokens": int(manifest["facts"]["num_tokens"]),
+            "num_deaths": len(journal.deaths),
+            "peak_memory_bytes": int(manifest["facts"].get("peak_memory_bytes") or 0),
             "seconds": time.perf_counter() - started,
         }
 
-    def _measure(self, unit: str) -> dict[str, Any]:
-        batches = read_batches(self.store.encoded_path(unit))
-        result = self.replica.measure(batches, self.key_groups)
+    def _measure(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
+        planned = read_batches(self.store.check_encoded(unit))
+        batches = [[sample for sample in batch if sample.sample_id not in journal.condemned] for batch in planned]
+        result = self.replica.measure(
+            [batch for batch in batches if batch], self.key_groups, journal.at_work_on, journal.isolated
+        )
         measured = result.tables["samples"]["sample_id"].to_pylist()
-        return self.store.commit(unit, measured, result.tables, result.rejects, result.facts)
+        rejects = [*result.rejects, *_condemned(journal, "measure")]
+        return self.store.commit(unit, measured, result.tables, rejects, _facts(result, journal))
 
-    def _generate(self, unit: str) -> dict[str, Any]:
-        answers = self.replica.generate(read_prompts(self.store.encoded_path(unit)))
+    def _generate(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
+        prompts = [p for p in read_prompts(self.store.encoded_path(unit)) if p.sample_id not in journal.condemned]
+        answers = self.replica.generate(prompts, watch=journal.at_work_on, isolated=journal.isolated)
         table = pa.table(
             {
                 "sample_id": pa.array([answer.sample_id for answer in answers], pa.string()),
@@ -67,30 +95,36 @@ class UnitWorker:
             }
         )
         facts = {"num_tokens": sum(answer.num_tokens for answer in answers)}
-        return self.store.commit(unit, table["sample_id"].to_pylist(), {"answers": table}, [], facts)
+        rejects = _condemned(journal, "read")
+        return self.store.commit(unit, table["sample_id"].to_pylist(), {"answers": table}, rejects, facts)
 
-    def _prepare(self, unit: str) -> dict[str, Any]:
+    def _prepare(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
         ledger = self.store.preparation
         entry = next(entry for entry in ledger.read_json("plan/units.json") if entry["name"] == unit)
-        result = prepare_unit(self.replica.explainer, self._samples(entry["source"], entry["sample_ids"]))
-        return self._commit(ledger, unit, entry["sample_ids"], result)
+        samples = self._samples(entry["source"], _kept(entry["sample_ids"], journal))
+        result = prepare_unit(self.replica.explainer, samples, journal.at_work_on)
+        return self._commit(ledger, unit, entry["sample_ids"], result, journal)
 
-    def _explain(self, unit: str) -> dict[str, Any]:
+    def _explain(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
         plan = self.store.read_json(CAUSAL_PLAN)
         entry = next(entry for entry in plan["units"] if entry["name"] == unit)
-        samples = self._samples(entry["source"], entry["sample_ids"])
-        result = explain_unit(self.replica.explainer, samples, self._inputs(plan, samples), self.key_groups)
-        return self._commit(self.store, unit, entry["sample_ids"], result)
+        samples = self._samples(entry["source"], _kept(entry["sample_ids"], journal))
+        inputs = self._inputs(plan, samples)
+        result = explain_unit(self.replica.explainer, samples, inputs, self.key_groups, journal.at_work_on)
+        return self._commit(self.store, unit, entry["sample_ids"], result, journal)
 
-    def _commit(self, ledger: RunStore, unit: str, ids: Sequence[str], result: UnitResult) -> dict[str, Any]:
-        rejected = {reject.sample_id for reject in result.rejects}
+    def _commit(
+        self, ledger: RunStore, unit: str, ids: Sequence[str], result: UnitResult, journal: UnitJournal
+    ) -> dict[str, Any]:
+        rejects = [*result.rejects, *_condemned(journal, "causal")]
+        rejected = {reject.sample_id for reject in rejects}
         kept = [sample_id for sample_id in ids if sample_id not in rejected]
-        return ledger.commit(unit, kept, result.tables, result.rejects, result.facts)
+        return ledger.commit(unit, kept, result.tables, rejects, _facts(result, journal))
 
     def _samples(self, source: str, ids: Collection[str]) -> list[EncodedSample]:
         """Return some samples of a measure unit, in the order of ``ids``."""
         wanted = set(ids)
-        batches = read_batches(self.store.encoded_path(source))
+        batches = read_batches(self.store.check_encoded(source))
         found = {sample.sample_id: sample for batch in batches for sample in batch if sample.sample_id in wanted}
         return [found[sample_id] for sample_id in ids]
 
@@ -107,3 +141,29 @@ class UnitWorker:
             {sample_id: encoded[partner] for sample_id, (_, partner) in partners.items()},
             tuple(sorted(screened)),
         )
+
+
+def _kept(ids: Sequence[str], journal: UnitJournal) -> list[str]:
+    return [sample_id for sample_id in ids if sample_id not in journal.condemned]
+
+
+def _condemned(journal: UnitJournal, stage: str) -> list[Reject]:
+    """Return the rejects of samples that kill the process that works on them."""
+    return [
+        Reject(
+            sample_id, stage, "killed_its_process",
+            f"The process that worked on this sample alone died {count} times without an exception (killed by the "
+            f"system, or the machine ran out of memory).",
+        )
+        for sample_id, count in journal.condemned.items()
+    ]  # fmt: skip
+
+
+def _facts(result: UnitResult, journal: UnitJournal) -> dict[str, Any]:
+    """Return the unit's facts with what earlier attempts left behind, for the ledger."""
+    isolated = sorted(journal.isolated)
+    facts = {**result.facts, "num_deaths": len(journal.deaths), "isolated_sample_ids": isolated}
+    if "divided_sample_ids" in facts:  # also those whose whole batch is gone but for them
+        alone = [sample_id for sample_id in isolated if sample_id not in journal.condemned]
+        facts["divided_sample_ids"] = list(dict.fromkeys([*facts["divided_sample_ids"], *alone]))
+    return facts

@@ -15,6 +15,7 @@ from engine.errors import RunFailedError
 from engine.run import main
 from engine.schema_causal import CAUSAL_TABLES, causal_schema
 from engine.store import RunStore
+from engine.verification import verify
 from tests import planted
 
 CAUSAL = {
@@ -157,14 +158,14 @@ def test_a_lost_causal_unit_is_explained_again_with_the_same_bits(config):
     (run / "_SUCCESS").unlink()
     (run / "shards" / "causal-00000" / "interventions.parquet").write_bytes(b"broken")
     with pytest.raises(RunFailedError, match=r"causal-00000: interventions\.parquet is damaged"):
-        RunStore(run).verify()
+        verify(RunStore(run))
     assert main([str(path), "--stage", "collect"]) == 0
     assert table(run, "interventions").equals(before)
     assert (run / "shards" / "measure-00000" / "manifest.json").read_text() == measured
     assert len(list((run / "quarantine").iterdir())) == 1
     (run / "plan" / "head_means.parquet").write_bytes(b"broken")
     with pytest.raises(RunFailedError, match=r"head_means\.parquet: is missing or damaged"):
-        RunStore(run).verify()
+        verify(RunStore(run))
 
 
 def test_a_sample_that_does_not_fit_is_rejected_alone(config, monkeypatch):
@@ -192,7 +193,7 @@ def test_a_sample_that_does_not_fit_is_rejected_alone(config, monkeypatch):
     assert set(rejects["sample_id"]) == expected and set(rejects["stage"]) == {"causal"}
     assert set(rejects["reason"]) == {"out_of_memory"}
     assert not set(table(run, "interventions")["sample_id"]) & expected
-    assert RunStore(run).verify()["samples"] == 12
+    assert verify(RunStore(run))["samples"] == 12
 
 
 @pytest.mark.parametrize(

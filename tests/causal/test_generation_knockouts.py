@@ -42,7 +42,7 @@ def generated(parts, knockouts, batch_size=2, implementation="sdpa"):
     generator = Generator(model, tokenizer, settings, False, 2048)
     generator.ends = []
     try:
-        return [answer.text for answer in generator.answers(PROMPTS, knockouts)]
+        return [answer.text for answer in generator.answers(PROMPTS, knockouts=knockouts)]
     finally:
         model.set_attn_implementation(before)
 

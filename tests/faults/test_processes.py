@@ -1,66 +1,130 @@
-"""Real processes die by pid, and the run still ends with every id exactly once."""
+"""Replicas die by pid, by a sample, by their model: faults 1, 7, 9 and 14, and what listens meanwhile."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 
 import psutil
 import pytest
 
-from engine.run import main
-from tests.conftest import ROOT, records
-from tests.invariance.test_executors import assert_equal, command, tables, wait_for
+from engine import ray_process
+from engine.cluster import ReplicaActor
+from engine.store import RunStore
+from tests.faults.conftest import NUM_SHARDS, VICTIM, finished, replicas_of, wait_for
 
 
-def replica_pids(driver):
-    """Return the pids of the driver's replicas, which Ray names after their class."""
+def victim_shard(lab):
+    """Return the shard that holds the victim and its neighbour there."""
+    unit = next(unit for unit in RunStore(lab.run("whole")).planned_units() if VICTIM in unit.sample_ids)
+    return unit.name, next(sample_id for sample_id in unit.sample_ids if sample_id != VICTIM)
+
+
+def foreign_listeners(driver):
+    """Return what the driver and its descendants listen on beyond loopback."""
     found = []
-    for process in psutil.Process(driver.pid).children(recursive=True):
+    for process in [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]:
         try:
-            if "MapWorker" in " ".join(process.cmdline()):
-                found.append(process.pid)
+            for socket in process.net_connections("inet"):
+                host = getattr(socket.laddr, "ip", "").removeprefix("::ffff:")
+                if socket.status == psutil.CONN_LISTEN and not (host.startswith("127.") or host == "::1"):
+                    found.append((process.name(), socket.laddr))
         except psutil.NoSuchProcess:
             continue
     return found
 
 
-@pytest.fixture
-def small_units(config_file, predictions_file):
-    predictions_file.write_text(json.dumps(records(80)))
-    overrides = ["cluster.samples_per_shard=1"]
-    assert main([str(config_file), "--stage", "collect", "run.name=whole", *overrides]) == 0
-    return config_file, overrides
+def test_a_replica_killed_twice_is_replaced_and_only_its_shards_are_redone(lab):
+    """Faults 1 and 14: as many replicas as CPUs. Security: nothing listens beyond loopback, no dashboard runs."""
+    options = [f"model.path={lab.faulty(fault_seconds=0.3)}", "cluster.mode=local", "cluster.replicas=2"]
+    driver = lab.driver("killed-replica", *options)
+    victims, listening = [], []
+    for count in (3, 8):
+        wait_for(lambda count=count: len(lab.commits("killed-replica")) >= count, driver)
+        listening += foreign_listeners(driver)
+        victim = max(replicas_of(driver), key=lambda process: process.create_time())  # the second time, the new one
+        victims.append(victim.pid)
+        before = lab.commits("killed-replica")
+        victim.kill()
+    code, errors = finished(driver)
+    assert code == 0, errors
+    assert len(set(victims)) == 2 and not listening
+    assert before.items() <= lab.commits("killed-replica").items()
+    lab.assert_whole("killed-replica")
+    deaths = [json.loads(path.read_text())["facts"]["num_deaths"]
+              for path in lab.run("killed-replica").glob("shards/*/manifest.json")]  # fmt: skip
+    assert sum(deaths) <= 2 and len(deaths) == NUM_SHARDS
+    assert "measured 40/40 samples" in errors and "ray" not in errors.lower()
 
 
-def test_a_killed_replica_is_replaced_and_only_its_units_are_redone(small_units):
-    config_file, overrides = small_units
-    run = config_file.parent / "runs" / "killed-replica"
-    arguments = command(config_file, *overrides, "run.name=killed-replica", "cluster.mode=local", "cluster.replicas=2")
-    driver = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(list((run / "shards").glob("*/manifest.json"))) >= 3, driver)
-    victims = replica_pids(driver)
-    assert victims
-    os.kill(victims[0], signal.SIGKILL)
-    committed = {path: path.stat().st_mtime_ns for path in (run / "shards").glob("*/manifest.json")}
-    _, errors = driver.communicate(timeout=180)
-    assert driver.returncode == 0, errors
-    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in committed.items())
-    assert_equal(tables(config_file.parent / "runs" / "whole"), tables(run))
+def test_a_sample_that_kills_its_process_costs_itself(lab):
+    """Fault 7 over Ray: bounded deaths, one reject, its neighbour kept, everyone else bit for bit."""
+    unit, neighbour = victim_shard(lab)
+    options = [f"model.path={lab.faulty('kill')}", "cluster.mode=local", "cluster.replicas=2"]
+    driver = lab.driver("killer", *options)
+    code, errors = finished(driver)
+    assert code == 0, errors
+    assert lab.rejects("killer") == [(VICTIM, "measure", "killed_its_process")]
+    lab.assert_whole("killer", without=(VICTIM, neighbour))
+    facts = json.loads((lab.run("killer") / "shards" / unit / "manifest.json").read_text())["facts"]
+    assert 3 <= facts["num_deaths"] <= 6 and neighbour in facts["divided_sample_ids"]
+    whole, kept = (lab.tables(name)["head_stats"].filter(sample_id=neighbour) for name in ("whole", "killer"))
+    assert kept.height == whole.height > 0
+    deviation = (kept["entropy_nats"] - whole["entropy_nats"]).abs().max()
+    assert deviation < 1e-5
 
 
-def test_a_model_that_cannot_be_loaded_by_a_replica_fails_fast(config_file, tiny_model_dir, tmp_path):
-    import shutil
+def test_a_sample_that_kills_its_process_inline_costs_itself_after_some_starts(lab):
+    """Fault 7 without Ray: the driver is the process; every start goes on, and knows what killed the last ones."""
+    _, neighbour = victim_shard(lab)
+    options = [f"model.path={lab.faulty('kill')}", "cluster.max_retries=1"]
+    codes = []
+    while not codes or codes[-1]:
+        codes.append(finished(lab.driver("killer-inline", *options))[0])
+        assert len(codes) < 7
+    assert set(codes[:-1]) == {-9} and lab.rejects("killer-inline") == [(VICTIM, "measure", "killed_its_process")]
+    lab.assert_whole("killer-inline", without=(VICTIM, neighbour))
 
-    damaged = tmp_path / "damaged"
-    shutil.copytree(tiny_model_dir, damaged)
-    weights = damaged / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
+
+@pytest.mark.parametrize(
+    ("fault", "on_all", "code", "words"),
+    [
+        ("load_raise", False, 2, ["could not be loaded", "no space left in the model's cache"]),
+        ("load_kill", True, 1, ["die again and again while they load the model", "cluster.replicas"]),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_fails_fast(lab, fault, on_all, code, words):
+    """Fault 9: on one replica of two by an exception, on all by sudden death; no endless restarts."""
+    flag = {} if on_all else {"fault_flag": str(lab.folder / "the-one")}
+    options = [f"model.path={lab.faulty(fault, **flag)}", "cluster.mode=local", "cluster.replicas=2"]
     started = time.monotonic()
-    arguments = command(config_file, f"model.path={damaged}", "cluster.mode=local", "cluster.replicas=2")
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
-    assert done.returncode == 2 and "could not be loaded" in done.stderr and "Traceback" not in done.stderr
-    assert time.monotonic() - started < 120 and not list((config_file.parent / "runs" / "test" / "shards").iterdir())
+    found, errors = finished(lab.driver(f"unloadable-{fault}", *options))
+    assert found == code and all(word in errors for word in words), errors
+    assert errors.strip().splitlines()[-1].count(". ") <= 6 and time.monotonic() - started < 150
+    assert not (lab.run(f"unloadable-{fault}") / "_SUCCESS").exists()
+
+
+def test_a_replica_that_loads_lets_others_load(lab, tmp_path):
+    """Fault 9: deaths while loading count only without a success in between."""
+    (tmp_path / "incoming").mkdir()
+    import yaml
+
+    config = yaml.safe_load(lab.config.read_text())
+    job = {"config": config, "root": str(tmp_path), "incoming": str(tmp_path / "incoming"), "key_groups": []}
+    for number in range(3):
+        (tmp_path / "incoming" / f"loading-{number}").touch()
+    actor = ReplicaActor(job, 2)
+    assert actor._failure is None and not list((tmp_path / "incoming").iterdir())
+    for number in range(4):
+        (tmp_path / "incoming" / f"loading-{number}").touch()
+    row = ReplicaActor(job, 2)({"unit": ["measure-00000"]})
+    assert row["state"] == ["failed"] and "die again and again" in row["detail"][0]
+
+
+def test_a_stall_is_named(lab, monkeypatch, capsys):
+    """Fault 14: a run that waits says for what, and goes on waiting."""
+    monkeypatch.setattr(ray_process, "STALL_SECONDS", 3.0)
+    options = [f"model.path={lab.faulty(fault_seconds=12)}", "predictions.max_samples=1"]
+    assert lab.here("stalled", "cluster.mode=local", "cluster.replicas=1", *options) == 0
+    said = capsys.readouterr().err
+    assert "no shard has been finished for" in said and "at work: measure-00000" in said and "room for" in said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pyarrow.parquet as pq
 import pytest
@@ -100,20 +102,19 @@ def test_a_dry_run_generates_nothing_and_says_what_waits(demo_config, capsys):
 def test_a_stopped_generation_goes_on(demo_config, capsys, monkeypatch):
     """What was committed is not generated again; the texts are those of an undisturbed run."""
     path, recorded = demo_config
-    store = RunStore(path.parent / "runs" / "test")
     answers, calls = Generator.answers, []
 
-    def counted(self, prompts):
+    def counted(self, prompts, *others):
         calls.append(len(prompts))
         if len(calls) == 2:
-            store.generation.request_stop()
-        return answers(self, prompts)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return answers(self, prompts, *others)
 
     monkeypatch.setattr(Generator, "answers", counted)
     assert main([str(path)]) == 75 and calls == [2, 2]
     assert "4 of 5 samples are generated" in capsys.readouterr().err
     assert main([str(path), "--stage", "collect"]) == 0 and calls == [2, 2, 1]
-    written = json.loads((store.root / "predictions.json").read_text())
+    written = json.loads((path.parent / "runs" / "test" / "predictions.json").read_text())
     assert [r["full_model_response"] for r in written] == [r["full_model_response"] for r in recorded]
 
 

@@ -1,0 +1,65 @@
+"""What went wrong on a device and whose fault it is; how much memory was used, and giving back what is not."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+
+from engine.errors import DeviceLost
+
+Watch = Callable[[Sequence[str]], None]
+"""Told the ids of the samples that are in flight from now on; none when the device is done with a unit."""
+
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
+                 "alloc_failed")  # fmt: skip
+_LOST_WORDS = ("cuda error", "device-side assert", "illegal memory access", "unspecified launch failure")
+
+
+def ignore(_sample_ids: Sequence[str]) -> None:
+    """Watch nothing."""
+
+
+def fault_of(error: Exception, otherwise: str, whose: str) -> tuple[str, str]:
+    """Return reason and detail of a failed forward: out of memory, or ``otherwise``.
+
+    Raises
+    ------
+    DeviceLost
+        When no later forward of this process could work either, as after a failed assertion in a CUDA kernel.
+    """
+    words = " ".join(str(error).split())
+    detail = f"{type(error).__name__}: {words[:300]}"
+    is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    if is_memory or any(known in words.lower() for known in _MEMORY_WORDS):
+        return "out_of_memory", detail
+    if isinstance(error, RuntimeError) and any(known in words.lower() for known in _LOST_WORDS):
+        raise DeviceLost(f"model.device: the device cannot be used any more after {whose}: {detail}") from None
+    return otherwise, detail
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back memory that nothing holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new measurement of ``peak_memory_bytes``, where the device can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int | None:
+    """Return the largest memory used: on CUDA by tensors since the last reset, else by this process in its life."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

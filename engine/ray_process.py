@@ -1,0 +1,219 @@
+"""The process in which Ray runs, as seen from the driver: started, listened to, watched, and always ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import engine
+from engine.config import Config
+from engine.errors import ConfigError, RunFailedError
+from engine.store import RunStore
+
+HEAD_SILENCE_SECONDS = 45.0
+"""Without a sign of life of the cluster for so long, its head node is taken to be lost."""
+START_SECONDS = 300.0
+STALL_SECONDS = 60.0
+LOSS_SECONDS = 15.0
+_STALL_FACTOR = 10.0
+_END_SECONDS = 10.0
+
+Row = dict[str, Any]
+
+
+def run_units(config: Config, store: RunStore, units: Sequence[str], key_groups: Sequence[str]) -> Iterator[Row]:
+    """Yield one ledger row per unit, in the order in which they finish.
+
+    When nodes are lost, so that Ray waits for room that nobody offers, what is left of the cluster goes on.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    store
+        The ledger, in its session.
+    units
+        Names of the units to be done.
+    key_groups
+        Names of the key groups.
+
+    Raises
+    ------
+    RunFailedError
+        When Ray gives up or its cluster is lost. What is committed stays.
+    """
+    left = list(units)
+    is_retry = False
+    while left:
+        job = {
+            "config": config.model_dump(mode="json"), "root": str(store.root), "incoming": str(store.incoming),
+            "key_groups": list(key_groups), "units": left, "is_retry": is_retry,
+        }  # fmt: skip
+        with _RayProcess(job, store) as process:
+            done = 0
+            for row in process.rows():
+                yield row
+                done += 1
+                left = [unit for unit in left if unit != row["unit"]]
+        if not process.has_lost_nodes:
+            break
+        if is_retry and not done:
+            raise RunFailedError(
+                "cluster: nodes were lost again before any shard was finished. Committed units are kept; start the "
+                "same command again when the cluster is whole."
+            )
+        is_retry = True
+        print(
+            f"cluster: a node was lost; {len(left)} shard(s) go on with what is left of the cluster.",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+class _RayProcess:
+    """One process with one Ray session for one job."""
+
+    def __init__(self, job: dict[str, Any], store: RunStore):
+        self.job, self.store = job, store
+        self.has_lost_nodes = False
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._size = 0
+        self._longest = 0.0
+        self._started = self._last_row = self._last_sign = time.monotonic()
+        self._patience = STALL_SECONDS
+        self._room: int | None = None
+        self._is_done = False
+
+    def __enter__(self) -> _RayProcess:
+        # Not in the run directory, which may be full or gone: this is what says so.
+        self._noise: BinaryIO = tempfile.TemporaryFile()
+        source = str(Path(engine.__file__).parent.parent)
+        path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from engine.cluster import serve; serve()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._noise, env=os.environ | {"PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C is for the driver, which lets the shards in flight be finished
+        )  # fmt: skip
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{json.dumps(self.job)}\n".encode())
+        self._process.stdin.flush()
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError):  # closed, or cut off in the middle of a line
+            for line in self._process.stdout:
+                self._events.put(json.loads(line))
+        self._events.put({"event": "ended"})
+
+    def rows(self) -> Iterator[Row]:
+        """Yield ledger rows until all are there or nodes were lost."""
+        while True:
+            try:
+                event: dict[str, Any] = self._events.get(timeout=1)
+            except queue.Empty:
+                event = {"event": "nothing"}
+            kind = event["event"]
+            if kind == "row":
+                self._count(event["row"])
+                yield event["row"]
+            elif kind == "failed":
+                raise (ConfigError if event["exit_code"] == ConfigError.exit_code else RunFailedError)(event["detail"])
+            elif kind == "ended":
+                raise RunFailedError(self._obituary())
+            elif kind == "done":
+                self._is_done = True
+                return
+            else:
+                self._note(event)
+                self._watch()
+                if self.has_lost_nodes:
+                    return
+
+    def _count(self, row: Row) -> None:
+        self._longest = max(self._longest, row["seconds"])
+        self._last_row = self._last_sign = time.monotonic()
+        self._patience = STALL_SECONDS
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event["event"] == "started":
+            self._size = event["size"]
+        if event["event"] == "alive":
+            self._room = event["room"]
+        if event["event"] != "nothing":
+            self._last_sign = time.monotonic()
+
+    def _watch(self) -> None:
+        """Judge a silence: the head node is lost, other nodes are, or shards take long."""
+        now = time.monotonic()
+        if not self._size:
+            if now - self._started > START_SECONDS:
+                raise RunFailedError(f"cluster: Ray did not start within {START_SECONDS:.0f} s. {self._last_words()}")
+            return
+        if now - self._last_sign > HEAD_SILENCE_SECONDS:
+            raise RunFailedError(
+                f"cluster: the head node has given no sign of life for {HEAD_SILENCE_SECONDS:.0f} s. Committed units "
+                f"are kept; start the same command again when RAY_ADDRESS names a cluster that answers."
+            )
+        silence = now - self._last_row
+        if self._room is not None and self._room < self._size and silence > max(LOSS_SECONDS, 3 * self._longest):
+            self.has_lost_nodes = True
+            return
+        if silence > max(self._patience, _STALL_FACTOR * self._longest):
+            self._patience = 2 * silence
+            print(self._stall(silence), file=sys.stderr, flush=True)
+
+    def _stall(self, silence: float) -> str:
+        """Say what a run waits for when no shard has been finished for long."""
+        at_work = sorted(path.stem for path in self.store.journals.glob("*.jsonl"))
+        loading = sum(1 for _ in self.store.incoming.glob("loading-*"))
+        what = f"at work: {', '.join(at_work[:8])}{'…' if len(at_work) > 8 else ''}" if at_work else "no shard at work"
+        longest = f"the longest so far took {self._longest:.0f} s" if self._longest else "none was finished before"
+        return (
+            f"cluster: no shard has been finished for {silence:.0f} s ({longest}); {what}; {loading} of {self._size} "
+            f"replica(s) still load the model; the cluster has room for {self._room}. Waiting on."
+        )
+
+    def _obituary(self) -> str:
+        code = self._process.wait()
+        where = os.environ.get("RAY_ADDRESS")
+        cluster = f"the cluster at RAY_ADDRESS={where} was lost" if where else "Ray's processes died"
+        return (
+            f"cluster: {cluster} (its driver process ended with {code}). {self._last_words()}Committed units are kept; "
+            f"start the same command again to go on."
+        )
+
+    def _last_words(self) -> str:
+        """Return the end of what Ray printed."""
+        self._noise.seek(0)
+        lines = [line for line in self._noise.read().decode(errors="replace").splitlines() if line.strip()]
+        return f"Its last words: {' '.join(' '.join(lines[-3:]).split())[-300:]} " if lines else ""
+
+    def __exit__(self, *_error: object) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._is_done:
+                self._process.wait(_END_SECONDS)
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # a sign to end at once
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # what a core that ended by itself left behind
+        self._process.stdout.close()
+        self._noise.close()

@@ -1,0 +1,189 @@
+"""A cluster on loopback: nodes and its head die, its address, version or token is wrong: faults 2, 4, 15 and 16."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine import cluster
+from engine.config import Config
+from engine.errors import ConfigError, RunFailedError
+from tests.conftest import ROOT
+from tests.faults.conftest import finished, wait_for
+
+LESS = "ray_process.HEAD_SILENCE_SECONDS, ray_process.LOSS_SECONDS = 12.0, 3.0"
+HEAD = """
+import sys
+import ray
+from ray._private import services
+services.resolve_ip_for_localhost = lambda host: host
+ray.__version__ = sys.argv.pop(1) or ray.__version__
+from ray.scripts.scripts import main
+main()
+"""
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Cluster:
+    """A Ray cluster of processes of this test, on loopback, with a temporary folder of its own."""
+
+    def __init__(self, version=""):
+        self.folder = Path(tempfile.mkdtemp(prefix="hl-ray-"))
+        self.address = f"127.0.0.1:{free_port()}"
+        self.version = version
+        self.nodes = []
+        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64,
+                                         "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONPATH": str(ROOT)}  # fmt: skip
+
+    def start(self, *options, num_cpus):
+        command = [sys.executable, "-c", HEAD, self.version, "start", "--block", f"--num-cpus={num_cpus}",
+                   "--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--disable-usage-stats",
+                   f"--temp-dir={self.folder}", *options]  # fmt: skip
+        log = (self.folder / f"node-{len(self.nodes)}.log").open("w")
+        node = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)
+        self.nodes.append(node)
+        return node
+
+    def start_head(self, num_cpus):
+        port = self.address.rpartition(":")[2]
+        head = self.start("--head", f"--port={port}", "--include-dashboard=false", num_cpus=num_cpus)
+        wait_for(lambda: self.part(head, "raylet"), head)
+        return head
+
+    def part(self, node, name):
+        """Return a node's process of a kind, or None while it is not there."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(node.pid).children(recursive=True):
+                if process.name().startswith(name):
+                    return process
+        return None
+
+    def stop(self):
+        for node in self.nodes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family = psutil.Process(node.pid).children(recursive=True)
+                for process in [psutil.Process(node.pid), *family]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+            node.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ray_cluster():
+    made = Cluster()
+    yield made
+    made.stop()
+
+
+def test_a_node_dies_then_the_head(lab, ray_cluster):
+    """Faults 2, 4 and 16: four replicas lose two with their node, then the head goes; a new cluster finishes."""
+    slow = f"model.path={lab.faulty(fault_seconds=0.5)}"
+    head = ray_cluster.start_head(2)
+    second = ray_cluster.start(f"--address={ray_cluster.address}", num_cpus=2)
+    wait_for(lambda: ray_cluster.part(second, "raylet"), second)
+    wait_for(lambda: "Ray runtime started" in (ray_cluster.folder / "node-1.log").read_text(), second)
+    environment = ray_cluster.environment | {"RAY_ADDRESS": ray_cluster.address}
+    driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", patience=LESS,
+                        env=environment)  # fmt: skip
+    wait_for(lambda: len(lab.commits("node-lost")) >= 3, driver)
+    ray_cluster.part(second, "raylet").kill()
+    before = lab.commits("node-lost")
+    code, errors = finished(driver)
+    assert code == 0, errors
+    assert "a node was lost" in errors and before.items() <= lab.commits("node-lost").items()
+    lab.assert_whole("node-lost")
+
+    driver = lab.driver("head-lost", slow, "cluster.mode=auto", "cluster.replicas=2", patience=LESS,
+                        env=environment)  # fmt: skip
+    wait_for(lambda: len(lab.commits("head-lost")) >= 3, driver)
+    ray_cluster.part(head, "gcs_server").kill()
+    before = lab.commits("head-lost")
+    code, errors = finished(driver)
+    assert code == 1 and "RAY_ADDRESS" in errors and "start the same command again" in errors, errors
+    assert not (lab.run("head-lost") / "_SUCCESS").exists()
+    code, errors = finished(lab.driver("head-lost", slow, "cluster.mode=local", "cluster.replicas=1"))
+    assert code == 0, errors
+    assert before.items() <= lab.commits("head-lost").items()
+    lab.assert_whole("head-lost")
+
+
+def test_a_cluster_of_another_ray_version_and_of_another_token(lab):
+    """Fault 15: both are refused with what to set."""
+    made = Cluster(version="2.40.0")
+    try:
+        made.start_head(1)
+        for environment, words in (
+            (made.environment, ["Version mismatch", "2.40.0", "Install"]),
+            (made.environment | {"RAY_AUTH_TOKEN": "b" * 64}, ["RAY_AUTH_TOKEN"]),
+        ):
+            driver = lab.driver("other-cluster", "cluster.mode=auto",
+                                env=environment | {"RAY_ADDRESS": made.address})  # fmt: skip
+            code, errors = finished(driver)
+            assert code == 1 and made.address in errors and all(word in errors for word in words), errors
+    finally:
+        made.stop()
+
+
+def test_a_local_run_among_leftovers(lab, tmp_path):
+    """Fault 15: a stale address file, a stale token and a wrong RAY_ADDRESS concern other clusters."""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("stale")
+    leftovers = {"HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "gone")}
+    driver = lab.driver("leftovers", "cluster.mode=local", "cluster.replicas=2", env=os.environ | leftovers)
+    code, errors = finished(driver)
+    assert code == 0, errors
+    lab.assert_whole("leftovers")
+    assert (tmp_path / ".ray" / "auth_token").read_text() == "stale"
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1:1", ["no Ray cluster answers there", "Connection refused"]),
+        ("ray://127.0.0.1:10001", ["Ray client"]),
+        ("http://127.0.0.1:8265", ["dashboard"]),
+        ("head-node", ["host:port"]),
+        ("no.such.host.invalid:6379", ["no such host"]),
+    ],
+)
+def test_a_wrong_address_says_what_to_set(lab, monkeypatch, capsys, address, words):
+    """Fault 15."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    started = time.monotonic()
+    assert lab.here("wrong-address", "cluster.mode=auto") == 1
+    said = capsys.readouterr().err
+    assert f"RAY_ADDRESS={address}" in said and "cluster.mode=local" in said and "Traceback" not in said
+    assert all(word in said for word in words) and time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize(("replicas", "is_retry", "expected"), [(None, False, 2), (2, False, 2), (4, True, 2)])
+def test_replicas_that_fit(replicas, is_retry, expected):
+    config = Config.model_validate({"predictions": {"path": "x"}, "model": {"path": "x"},
+                                    "cluster": {"replicas": replicas}})  # fmt: skip
+    assert cluster.num_replicas(config, {"CPU": 2.0}, 100, is_retry) == expected
+    with pytest.raises(ConfigError, match="do not fit"):
+        cluster.num_replicas(config, {"CPU": 0.0}, 100)
+
+
+def test_addresses_that_are_none():
+    with pytest.raises(RunFailedError, match="host:port"):
+        cluster.check_address("127.0.0.1:99999")
+    cluster.check_address("auto")
