@@ -5,6 +5,7 @@ Those on differences between groups of samples are in ``analyses.group_findings`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import polars as pl
 from analyses import correlations, decodability, hypotheses, power
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
-from analyses.causal_findings import causal_sentences
+from analyses.causal_findings import causal_sentences, cause_text
 from analyses.group_findings import NUM_STRONGEST, difference_sentences, layer_cluster_sentences, stratum_sentences
 from analyses.head_types import random_note
 from analyses.wording import (
@@ -44,13 +45,19 @@ ANSWERS: Mapping[str, str] = {
 }
 """Headings of the tables that no chart shows, in the report's order."""
 
+_HEAD = re.compile(r"Head (\d+)\.(\d+) ")
+"""How a sentence about one head begins."""
+
 FIRM = 0.95
 """Share of resamples in which a type must stay the same to be called firm."""
 
 
 def findings(tables: AnalysisTables) -> dict[str, list[str]]:
-    """Return sentences by the name of the chart they belong to, or of the table in ``ANSWERS``."""
-    return {
+    """Return sentences by the name of the chart they belong to, or of the table in ``ANSWERS``.
+
+    Every claim about a head ends with what intervening on it did, or that nobody did.
+    """
+    told = {
         "key_group_weight": _key_group_sentences(tables, "mass"),
         "key_group_lift": _key_group_sentences(tables, "lift"),
         "difference_map": [
@@ -68,8 +75,14 @@ def findings(tables: AnalysisTables) -> dict[str, list[str]]:
         "correlations": correlations.sentences(tables.correlations, tables.settings.alpha)
         or ["Nothing was correlated: analysis.correlations is empty."],
         "power": power.sentences(tables.power) or ["No comparison is configured."],
-        **causal_sentences(tables),
     }
+    claims = {name: [f"{line}{_cause_of(tables, line)}" for line in lines] for name, lines in told.items()}
+    return claims | causal_sentences(tables)
+
+
+def _cause_of(tables: AnalysisTables, line: str) -> str:
+    head = _HEAD.match(line)
+    return cause_text(tables, int(head[1]), int(head[2])) if head else ""
 
 
 def _key_group_sentences(tables: AnalysisTables, measure: str) -> list[str]:

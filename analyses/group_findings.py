@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from analyses.analysis_tables import AnalysisTables
-from analyses.causal_findings import cause_text
 from analyses.comparisons import Comparison
 from analyses.design import INSEPARABLE, LABEL, Cell, Samples, cells
 from analyses.group_differences import is_certain
@@ -158,7 +157,6 @@ def difference_sentence(tables: AnalysisTables, row: dict[str, Any], labels: tup
         f"{difference_text(name, row['ci_high'])}, unadjusted Hedges g {row['effect_size']:+.2f}, adjusted "
         f"{p_text(row['pvalue_adjusted'])}{max_t}; n = {row['num_a']:,} and {row['num_b']:,} in "
         f"{count_text(row['num_clusters'], 'cluster')}; replicated: {replicated}).{caution}{others}"
-        f"{cause_text(tables, row['layer'], row['head'])}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from analyses.causal_agreement import head_agreement, spearman_rows
 from analyses.causal_effects import causal_effects, is_certain
 from analyses.causal_findings import causal_sentences, cause_text
 from analyses.causal_values import KEYS, causal_blocks
+from analyses.findings import findings
 from analyses.report import analyze, main
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings
@@ -256,3 +258,10 @@ def test_effects_of_nothing_are_called_something_as_rarely_as_they_should():
     assert np.mean(raw) == pytest.approx(0.05, abs=0.03)
     assert np.mean(adjusted) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     assert np.mean(family) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 200) + 0.01)
+
+
+def test_every_claim_on_a_head_has_its_cause_beside_it(tables):
+    found = findings(compute_tables(tables, SETTINGS, VisualizationSettings.from_mapping({})))
+    claims = [line for lines in found.values() for line in lines if re.match(r"Head \d+\.\d+ ", line)]
+    assert claims and all("Causal effect: " in line for line in claims)
+    assert not any("not measured" in line for line in claims)
