@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
 CAUSAL_PLAN = "plan/causal.json"
 _PLAN_FILES = ("plan/units.json", "plan/rejects.parquet")
-_RUN_YAML_KEYS = ("config", "version", "fingerprints", "timings")
+_RUN_YAML_KEYS = ("config", "version", "versions", "schema_version", "fingerprints", "timings")
 _STOP = ".stop"
 
 

@@ -56,7 +56,7 @@ def table(run, name):
 
 def test_every_id_is_in_one_unit_of_each_kind(run):
     store = RunStore(run)
-    summary = store.verify()
+    summary = verify(store)
     assert (summary["units"], summary["causal_units"], summary["causal_samples"]) == (2, 2, 12)
     groups = json.loads((run / "plan.json").read_text())["key_groups"]
     for name in TABLES:

@@ -113,7 +113,7 @@ def copied(lab, request):
     path = lab.run(name) / "run.yaml"
     content = yaml.safe_load(path.read_text())
     content["config"]["run"]["name"] = name
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return name
 
 
