@@ -140,6 +140,10 @@ def correlate(
         same = [slot for slot, rows in enumerate(known) if np.array_equal(rows, mask)]
         for present, columns in missing_patterns(values if mask.all() else values[mask]):
             rows = np.flatnonzero(mask)[present]
+            if not len(rows):
+                for slot in same:
+                    results[slot]["note"][columns] = "no sample has a value of both"
+                continue
             is_whole = len(rows) == len(values) and len(columns) == values.shape[1]
             part = values if is_whole else values[np.ix_(rows, columns)]
             constant = constant_columns(part)

@@ -248,8 +248,11 @@ def _most_used(names: Sequence[str], share: np.ndarray) -> str | None:
     return "; ".join(f"{names[slot]} ({100 * share[slot]:.0f} %)" for slot in order if share[slot] >= 0.5) or None
 
 
-def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
-    """Say per target how well the heads predict it, beside the best of what needs no head and the control."""
+def sentences(table: pl.DataFrame, alpha: float = 0.05, num_controls: int | None = None) -> list[str]:
+    """Say per target how well the heads predict it, beside the best of what needs no head and the control.
+
+    ``num_controls``: how many times labels were permuted, which bounds p from below.
+    """
     told: list[str] = []
     for (_, label_a, label_b), rows in table.group_by("target", "label_a", "label_b", maintain_order=True):
         question = f"Do the heads tell {label_a} from {label_b}?"
@@ -260,8 +263,8 @@ def sentences(table: pl.DataFrame, alpha: float = 0.05) -> list[str]:
         size = f"{heads['num_a']:,} and {heads['num_b']:,} samples of {count_text(heads['num_clusters'], 'cluster')}"
         told.append(
             f"{question} For clusters never seen, a sparse model of {heads['num_features']:,} head statistics has "
-            f"AUROC {_with_interval(heads, alpha)}, where 0.5 is chance ({size}){_beside_control(rows, heads)}. "
-            f"{_beside_baseline(rows, heads, alpha)}"
+            f"AUROC {_with_interval(heads, alpha)}, where 0.5 is chance ({size})"
+            f"{_beside_control(rows, heads, num_controls)}. {_beside_baseline(rows, heads, alpha)}"
         )
     return told
 
@@ -270,14 +273,16 @@ def _with_interval(row: Mapping[str, Any], alpha: float) -> str:
     return f"{row['auroc']:.2f} ({interval_name(alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f})"
 
 
-def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any]) -> str:
+def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any], num_controls: int | None) -> str:
     control = rows.filter(pl.col("model") == CONTROL)
     if control.is_empty():
         return ""
     row = control.row(0, named=True)
     spread = f"95 % of them from {row['ci_low']:.2f} to {row['ci_high']:.2f}"
     mean, pvalue = f"{row['auroc']:.2f}", p_text(heads["pvalue_adjusted"])
-    return f"; with labels permuted {mean} on average ({spread}), adjusted {pvalue}"
+    least = f"{1 / (num_controls + 1):.2g}" if num_controls else ""
+    floor = f" ({num_controls} permutations: before adjustment p is at least {least})" if least else ""
+    return f"; with labels permuted {mean} on average ({spread}), adjusted {pvalue}{floor}"
 
 
 def _beside_baseline(rows: pl.DataFrame, heads: Mapping[str, Any], alpha: float) -> str:

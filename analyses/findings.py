@@ -68,7 +68,11 @@ def findings(tables: AnalysisTables) -> dict[str, list[str]]:
         "layer_profile": _layer_sentences(tables),
         "head_type_map": _head_type_sentences(tables),
         "decision_top_tokens": _top_token_sentences(tables),
-        "decodability": decodability.sentences(tables.decodability, tables.settings.alpha)
+        "decodability": decodability.sentences(
+            tables.decodability,
+            tables.settings.alpha,
+            tables.settings.predicted.permutations if tables.settings.predicted else None,
+        )
         or ["Nothing was predicted from the heads: analysis.decodability is turned off."],
         "hypotheses": hypotheses.sentences(tables.hypotheses, tables.settings.alpha)
         or ["No hypothesis is configured."],

@@ -183,6 +183,14 @@ def plan_warnings(config: Config, summary: Mapping[str, Any]) -> list[str]:
         warnings.append(f"All {number} predictions are {word}: correct and incorrect cannot be compared.")
     elif not correct:
         warnings.append("No row has a known actual label: correct and incorrect cannot be compared.")
+    third = [label for label in config.decision.labels if label not in config.decision.contrast]
+    if third:
+        first, second = config.decision.contrast
+        warnings.append(
+            f"decision.labels names {len(config.decision.labels)} labels: logit_difference and all causal numbers "
+            f"compare {first!r} with {second!r} alone, in samples that say {' or '.join(map(repr, third))} too. Choose "
+            f"the pair with decision.contrast."
+        )
     for column, what in (("predicted_label", "predict"), ("actual_label", "turned out")):
         labels = set(summary[f"samples_by_{column}"])
         if len(labels) == 1 and "None" not in labels:

@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     config, expected = _config(options)
+    if options.stage in ("all", "plan", "collect"):
+        _refuse_impossible_output(config)
     store = _store(config, options.debug)
     if options.fresh and options.stage in ("analyze", "verify"):
         raise ConfigError(
@@ -87,6 +89,17 @@ def _run(options: argparse.Namespace) -> int:
     if options.stage in ("all", "analyze"):
         _analyze(config, store)
     return EXIT_DONE
+
+
+def _refuse_impossible_output(config: Config) -> None:
+    """Refuse an output folder that is a file, lies in one, or lies where none can be made."""
+    try:
+        Path(config.run.output).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(
+            f"run.output: {config.run.output!r} is no folder and cannot be made one ({error.strerror}). Give a folder "
+            f"that you may write to."
+        ) from None
 
 
 def _store(config: Config, is_debug: bool) -> RunStore:

@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-from analyses.report import analyze
 from engine.errors import RunFailedError
 from engine.run import main
 from engine.schema_causal import CAUSAL_TABLES, causal_schema
@@ -220,23 +219,3 @@ def test_replicas_over_ray_write_the_same_tables(config, run):
     assert main([str(path), "cluster.mode=local", "cluster.replicas=1", "--stage", "collect"]) == 0
     for name in TABLES:
         assert table(path.parent / "runs" / "ray", name).equals(table(run, name))
-
-
-def test_the_deciding_head_is_found_by_the_report_and_its_neighbours_are_not(config):
-    path = with_causal(config, "resampled", attribution={}, ablation={"replace": "resample"}, knockout={"window": 1})
-    assert main([str(path), "--stage", "collect"]) == 0
-    result = analyze(path.parent / "runs" / "resampled")
-    effects = pl.read_parquet(result.directory / "tables" / "causal_effects.parquet").filter(outcome="margin")
-    # Another sample's verdict turns s round or leaves it as it is; nobody else reads the verdict.
-    assert effects.filter(pl.col("pvalue_adjusted") <= 0.05).select("layer", "head").rows() == [VERDICT]
-    own = effects.filter(layer=VERDICT[0], head=VERDICT[1]).row(0, named=True)
-    assert 0 < own["flip_rate"] < 1 and own["mean"] == pytest.approx(-2 * 2.073 * own["flip_rate"], abs=0.02)
-    others = effects.filter((pl.col("layer") == VERDICT[0]) & (pl.col("head") != VERDICT[1]))
-    assert others["pvalue"].is_null().all() and (others["flip_rate"] == 0).all()
-    curve = pl.read_parquet(result.directory / "tables" / "causal_pathway.parquet").filter(
-        outcome="margin", key_group="verdict"
-    )
-    drops = dict(curve.select("first_layer", "mean").iter_rows())
-    assert drops[VERDICT[0]] < -1.9 and abs(drops[0]) < 1e-5
-    text = " ".join(result.summary.read_text().split())
-    assert f"Head {VERDICT[0]}.{VERDICT[1]}: resample ablation, all rows changes the lead" in text

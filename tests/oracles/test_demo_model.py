@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import probe as probe_module
+from engine.attention import backends
 from engine.attention.reductions import sequence_layout
 from engine.config_file import load_config
 from engine.encoding import Encoder
@@ -37,15 +37,15 @@ def measured(tmp_path_factory):
             kept[layer_idx] = (query.clone(), key.clone(), masking)
         return attend(query, key, value, masking, layout, layer_idx, value_norms)
 
-    attend = probe_module.attend
-    probe_module.attend = keeping
+    attend = backends.blocked.attend
+    backends.blocked.attend = keeping
     try:
         layouts = [sequence_layout(samples[0], 0, torch.device("cpu"))]
         layouts.append(sequence_layout(samples[1], samples[0].num_tokens, torch.device("cpu")))
         ids = torch.cat([layout.token_ids for layout in layouts])
         found = Probe(load_model(config, torch.device("cpu"))).measure(ids, layouts)
     finally:
-        probe_module.attend = attend
+        backends.blocked.attend = attend
     return samples[0], found[0], kept
 
 

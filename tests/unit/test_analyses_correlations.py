@@ -47,6 +47,16 @@ def test_rho_is_scipys_with_ties_and_missing_values():
         assert found["num_clusters"][test] == len(np.unique((np.arange(80) // 2)[rows]))
 
 
+def test_a_statistic_that_exists_only_where_the_target_is_unknown():
+    rng = np.random.default_rng(4)
+    target, values = rng.normal(size=60), rng.normal(size=(60, 2))
+    target[:30] = np.nan
+    values[30:, 1] = np.nan
+    (found,) = correlate(values, [target], np.arange(60) // 2)
+    assert np.isfinite(found["pvalue"][0])
+    assert np.isnan(found["rho"][1]) and found["note"][1] == "no sample has a value of both"
+
+
 def test_a_published_example():
     """Intelligence and hours of television of ten people: rho = -29/165 (the worked example of the encyclopedias)."""
     intelligence = np.array([106.0, 100, 86, 101, 99, 103, 97, 113, 112, 110])

@@ -78,6 +78,11 @@ def test_a_plan_without_a_reachable_model_says_so(config_file, tiny_model_dir, c
     assert plan["predicted_memory_bytes"] is None and plan["num_samples"] == 12
 
 
+def test_the_plan_says_which_of_three_labels_are_contrasted(config_file, capsys):
+    assert main([str(config_file), "decision.labels=[increase,decrease,unchanged]", "--stage", "plan"]) == 0
+    assert "compare 'increase' with 'decrease' alone" in " ".join(capsys.readouterr().out.split())
+
+
 @needs_shared
 def test_the_full_config_plans_the_real_records_without_weights(tmp_path, capsys):
     arguments = [
@@ -394,10 +399,11 @@ def test_a_failed_analysis_leaves_the_measurement(config_file, capsys, monkeypat
     refused(capsys, [config_file, "--stage", "analyze"], 1, "_SUCCESS is missing")
 
 
-def test_an_output_that_cannot_be_written(config_file, tmp_path, capsys):
+@pytest.mark.parametrize("below", ["", "/a/b"])
+def test_an_output_that_is_a_file_or_lies_in_one(config_file, tmp_path, capsys, below):
     blocked = tmp_path / "a-file"
     blocked.write_text("")
-    refused(capsys, [config_file, f"run.output={blocked}"], 1, str(blocked), "choose another run.output")
+    refused(capsys, [config_file, f"run.output={blocked}{below}"], 2, "run.output", str(blocked), "Give a folder")
 
 
 def test_a_second_driver_is_refused(config_file, capsys):
