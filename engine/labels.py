@@ -105,13 +105,17 @@ class LabelReader:
         """Whether a phrase names several labels."""
         return len({word.label for word in self.words(text)}) > 1
 
+    def is_denied(self, text: str) -> bool:
+        """Whether a text names labels, and each of them within reach of a denial."""
+        return bool(self._words.search(text)) and not self.words(text)
+
     def why_none(self, text: str) -> str:
         """Return the reject reason of a phrase that does not name one label."""
         if self.is_template(text):
             return "template_echo"
         if self.is_ambiguous(text):
             return "ambiguous_label"
-        return "denied_label" if self._words.search(text) else "no_label"
+        return "denied_label" if self.is_denied(text) else "no_label"
 
     def conclusion(self, answer: str) -> Conclusion | None:
         """Return the label word of an answer's conclusion in prose.

@@ -281,7 +281,8 @@ def _shortened(text: str, length: int = 100) -> str:
 
 
 def _counts(by_name: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in by_name.items()) or "none"
+    named = (("unknown" if name == "None" else name, count) for name, count in by_name.items())
+    return ", ".join(f"{name} {count:,}" for name, count in named) or "none"
 
 
 def _bytes(number: int | None) -> str:

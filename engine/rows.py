@@ -6,6 +6,7 @@ Labels are normalised, the raw value is kept, and ``label_source`` says where th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.selection import as_number, refuse_filtered
 from engine.transcripts import TranscriptReader, has_role_line, messages_and_answer
 
 _MISSING = (None, "")
+_WHOLE = re.compile(r"[+-]?\d+\.0+")
 _MAX_STATED = 200
 """Characters of a certainty or magnitude that is read from the answer."""
 
@@ -48,13 +50,13 @@ class RowReader:
         """Return the configured id, or cluster and year, or the row's number."""
         values = record.values
         if self.fields.id:
-            value = _text(values.get(self.fields.id))
+            value = _key(values.get(self.fields.id))
             return value if value is not None else f"row-{record.number}"
         for name in ("sample_id", "id"):
-            value = _text(values.get(name))
+            value = _key(values.get(name))
             if value is not None:
                 return value
-        cluster, year = _text(values.get(self.fields.cluster)), _text(values.get(self.fields.year))
+        cluster, year = _key(values.get(self.fields.cluster)), _key(values.get(self.fields.year))
         return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
 
     def sample(self, sample_id: str, record: Record) -> Sample:
@@ -86,7 +88,7 @@ class RowReader:
         decision = self.config.decision
         return Sample(
             sample_id=sample_id,
-            cluster=_text(values.get(self.fields.cluster)),
+            cluster=_key(values.get(self.fields.cluster)),
             year=_integer(values.get(self.fields.year)),
             actual_label=actual,
             predicted_label=label,
@@ -199,6 +201,8 @@ class RowReader:
         if raw and self.labels.is_template(raw):
             raise RowRejected("label", "template_echo", f"The recorded label is the template itself: {raw!r}.")
         reason = self.labels.why_none(raw) if raw else "no_label"
+        if reason == "no_label" and self.labels.is_denied(response):
+            reason = "denied_label"
         raise RowRejected("label", reason, f"Neither the record ({raw!r}) nor the answer names one of the labels.")
 
     def _decision_word(
@@ -248,6 +252,12 @@ def _text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # integers beside missing values arrive as floats
     return value if isinstance(value, str) else str(value)
+
+
+def _key(value: Any) -> str | None:
+    """Return an id or a cluster as text; whole numbers alike, whether a table wrote them as 7, 7.0 or text."""
+    text = _text(value)
+    return text.partition(".")[0] if text is not None and _WHOLE.fullmatch(text) else text
 
 
 def _stated(recorded: Any, response: str, field: str | None) -> str | None:

@@ -254,8 +254,10 @@ def test_float_ids_and_other_delimiters(tmp_path):
     with table.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, rows[0], delimiter=";")
         writer.writeheader()
-        writer.writerows(records(2))
-    assert [s.sample_id for s in read_predictions(config(table)).samples] == ["1000-1990", "1000-1991"]
+        writer.writerows(rows)  # a CSV of a frame of floats: "1000.0"
+    samples = read_predictions(config(table)).samples
+    assert [s.sample_id for s in samples] == ["1000-1990", "1000-1991"]
+    assert [(s.cluster, s.year) for s in samples] == [("1000", 1990), ("1000", 1991)]
 
 
 def test_byte_order_mark_is_ignored(tmp_path):
@@ -375,6 +377,8 @@ def test_what_is_stated_last_outranks_what_was_expected_before(tmp_path, conclus
 def test_a_denied_label_is_none(tmp_path, said):
     assert "denied_label" in read_one(tmp_path, '{"direction_of_eps_change": "' + said + '"}')
     assert "denied_label" in read_one(tmp_path, "No idea.", said)
+    assert "denied_label" in read_one(tmp_path, f"My answer: {said}.", None)
+    assert "no_label" in read_one(tmp_path, "No idea.", None)
     labels = {"labels": {"yes": ["yes"], "no": ["no"]}, "field": "answer"}
     sample = read_one(tmp_path, '{"answer": "No"}', decision=labels)
     assert sample.predicted_label == "no", "a label is no denial"
