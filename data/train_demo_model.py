@@ -6,6 +6,7 @@ Usage: ``python -m data.train_demo_model [--output data/demo-model]`` (two cores
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import shutil
@@ -190,7 +191,8 @@ def save(model: Any, tokenizer: Any, output: Path, record: dict[str, Any]) -> No
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".demo-model-") as folder:
         fresh = Path(folder) / "fresh"
         weights = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
-        plain = type(model)(model.config).to(torch.float16)
+        # A copy: the two share their settings otherwise, and training would go on with the attention set below.
+        plain = type(model)(copy.deepcopy(model.config)).to(torch.float16)
         plain.load_state_dict(weights)
         plain.set_attn_implementation("sdpa")
         plain.save_pretrained(fresh)
