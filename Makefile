@@ -20,11 +20,12 @@ lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .
 	$(PY) -m basedpyright
 
+# Two files of tests at a time: much of the suite waits for processes to start. tests/conftest.py puts the longest first.
 test: lint
-	$(PY) -m pytest -m "not soak and not slurm"
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm"
 
-test-all: lint
-	$(PY) -m pytest
+test-all: test
+	$(PY) -m pytest -m "soak or slurm"
 
 bench: $(VENV)/.installed-test
 	$(PY) -m tests.benchmarks.family_parity

@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when it is imported; without it each miss waits for retries
 
 import pytest
 import torch
@@ -16,7 +17,24 @@ import torch
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
+LONGEST = (
+    "tests/unit/test_readme.py",
+    "tests/faults/test_processes.py",
+    "tests/faults/test_cluster.py",
+    "tests/faults/test_drivers.py",
+    "tests/causal/test_causal_analyses.py",
+    "tests/faults/test_disk.py",
+)
+"""Files of minutes, which start first so that none is left to run alone at the end."""
+
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared material is not beside this checkout")
+
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(ROOT).as_posix(), len(order)))
+
 
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + "

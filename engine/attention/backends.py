@@ -96,10 +96,9 @@ class Backend:
         for layout in layouts:
             rows = slice(layout.start, layout.start + layout.num_tokens)
             norms = None if value_norms is None else value_norms[:, rows]
-            part, statistics = blocked.attend(
-                query[:, rows], key[:, rows], value[:, rows], masking, layout, layer_idx, norms
+            _, statistics = blocked.attend(
+                query[:, rows], key[:, rows], value[:, rows], masking, layout, layer_idx, norms, output[rows]
             )
-            output[rows] = part.to(output.dtype)
             yield statistics
 
     def _give_up(self, error: Exception) -> None:

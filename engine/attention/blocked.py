@@ -6,26 +6,23 @@ whatever the model's dtype, because half-precision scores overflow or lose the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
-from engine.attention.reductions import (
-    INDEX,
-    NUM_BASE,
-    GroupMeans,
-    LayerStatistics,
-    SequenceLayout,
-    defined_rows,
-    token_matches,
-    visible_keys,
-)
+from engine.attention.reductions import GroupMeans, LayerStatistics, SequenceLayout
+from engine.attention.row_statistics import RowSums, row_statistics
 
-BLOCK_ELEMENTS = 2**18
-"""Scores per block: 1 MiB of float32, which stays in a core's second-level cache; more on accelerators."""
+BLOCK_ELEMENTS = 2**19
+"""Scores per block: 2 MiB of float32, about a core's second-level cache; more on accelerators."""
 
 ACCELERATOR_BLOCK_ELEMENTS = 2**25
+
+CHUNK_ROWS = 512
+"""Rows at least whose sums are kept before they become statistics."""
 
 MASKED = -1e30
 """Score of an invisible key: its weight underflows to exactly 0, and 0 x score stays finite."""
@@ -58,6 +55,7 @@ def attend(
     layout: SequenceLayout,
     layer_idx: int,
     value_norms: torch.Tensor | None = None,
+    output: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, LayerStatistics]:
     """Compute one sequence's attention output and statistics in one layer.
 
@@ -76,40 +74,48 @@ def attend(
     value_norms
         Norm of what each position's value adds to the residual stream through each query head, float32 ``[H, T]``;
         when given, norm-weighted masses follow the masses.
+    output
+        Receives the output, ``[T, H, head_dim]`` of any dtype; float32 and new when None.
 
     Returns
     -------
     tuple of Tensor and LayerStatistics
-        Output ``[T, H, head_dim]`` float32, and the statistics.
+        Output ``[T, H, head_dim]``, and the statistics.
     """
     num_heads, num_tokens, _ = query.shape
     num_kv = key.shape[0]
-    grouped = query.float().reshape(num_kv, num_heads // num_kv, num_tokens, -1) * masking.scaling
+    grouped = query.reshape(num_kv, num_heads // num_kv, num_tokens, -1)
     keys = key.float()
-    riders = _riders(value.float(), layout)
-    output = torch.empty((num_tokens, num_heads, value.shape[-1]), dtype=torch.float32, device=query.device)
+    riders, num_groups = _riders(value.float(), layout), layout.indicators.shape[1]
     normed = None if value_norms is None else _normed_riders(value_norms, layout)
+    if output is None:
+        output = torch.empty((num_tokens, num_heads, value.shape[-1]), dtype=torch.float32, device=query.device)
     means = GroupMeans(layout, num_heads, layout.num_statistics(value_norms is not None))
     decision = torch.zeros((num_heads, num_tokens), dtype=torch.float32, device=query.device)
     heads = layout.pattern_heads.get(layer_idx, ())
     patterns: dict[int, list[torch.Tensor]] = {head: [] for head in heads}
-    for first, end in row_blocks(num_tokens, num_heads, masking.window, query.device):
-        block = _Block(first, end, masking.window)
-        weights, sums, shifted = block.weights(grouped, keys, masking)
-        carried = (weights @ riders[:, block.first_key : end]).reshape(num_heads, end - first, -1) / sums
-        output[first:end] = carried[..., : value.shape[-1]].transpose(0, 1)
-        rows, defined = block.rows(weights, sums, shifted, carried[..., value.shape[-1] :], layout)
-        if normed is not None:
-            shares = block.norm_weighted(weights, normed[:, block.first_key : end])
-            rows, defined = torch.cat((rows, shares), -1), torch.cat((defined, defined.new_ones(shares.shape[1:])), -1)
-        means.add(first, end, rows.detach(), defined)
-        if first <= layout.decision < end:
-            row = layout.decision - first
-            decision[:, block.first_key : end] = weights.reshape(num_heads, end - first, -1)[:, row] / sums[:, row]
-        for head in heads:
-            patterns[head].append(block.triangle(weights, sums, head))
+    blocks = row_blocks(num_tokens, num_heads, masking.window, query.device)
+    space = _Workspace(blocks, num_heads, masking.window, (grouped, keys, riders))
+    for chunk in _chunks(blocks):
+        parts = []
+        for first, end in chunk:
+            block = _Block(first, end, masking.window)
+            weights, shifted = block.weights(grouped, keys, masking, space)
+            carried = (weights @ riders[:, block.first_key : end]).reshape(num_heads, end - first, -1)
+            total = carried[..., value.shape[-1], None]
+            output[first:end] = (carried[..., : value.shape[-1]] / total).transpose(0, 1)
+            weights, total = weights.detach().reshape(num_heads, end - first, -1), total.detach()
+            groups = carried.detach()[..., value.shape[-1] + 1 :][..., :num_groups]
+            parts.append(block.sums(weights, shifted.detach(), total[..., 0], groups, layout, normed))
+            if first <= layout.decision < end:
+                row = layout.decision - first
+                decision[:, block.first_key : end] = weights[:, row] / total[:, row]
+            for head in heads:
+                patterns[head].append(block.triangle(weights[head], total[head]))
+        first, end = chunk[0][0], chunk[-1][1]
+        means.add(first, end, *row_statistics(RowSums.joined(parts), first, end, masking.window))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}
-    return output, LayerStatistics(means.means(), decision.detach(), means.is_finite(), kept)
+    return output, LayerStatistics(means.means(), decision, means.is_finite(), kept)
 
 
 def head_averaged_blocks(
@@ -132,21 +138,29 @@ def head_averaged_blocks(
         First row, one past the last, first key, and the rows float32 ``[B, n]``.
     """
     num_heads, num_kv = query.shape[0], key.shape[0]
-    grouped = query.float().reshape(num_kv, num_heads // num_kv, query.shape[1], -1) * masking.scaling
+    grouped = query.reshape(num_kv, num_heads // num_kv, query.shape[1], -1)
     keys = key.float()
     for first, end in row_blocks(num_rows, num_heads, masking.window, query.device):
         block = _Block(first, end, masking.window)
-        weights, sums, _ = block.weights(grouped, keys, masking)
-        pattern = weights.reshape(num_heads, end - first, -1) / sums
+        weights, _ = block.weights(grouped, keys, masking)
+        pattern = weights.reshape(num_heads, end - first, -1)
+        pattern = pattern / pattern.sum(dim=-1, keepdim=True)
         yield first, end, block.first_key, pattern.mean(dim=0)
 
 
 def _riders(value: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
-    """Return what rides along in the product with the weights: values, key groups, key position, ``[KV, T, ...]``."""
-    num_kv, num_tokens, _ = value.shape
-    position = torch.arange(num_tokens, dtype=torch.float32, device=value.device)[:, None]
-    shared = torch.cat((layout.indicators, position), dim=1)
-    return torch.cat((value, shared.expand(num_kv, -1, -1)), dim=2)
+    """Return what rides along in the product with the weights, ``[KV, T, head_dim + 1 + C + padding]``.
+
+    Values, ones, whose product is the sum that normalises the others, and key groups; filled up with zeros to a
+    multiple of 16 columns, for which matrix products are fastest.
+    """
+    num_kv, num_tokens, head_dim = value.shape
+    num_groups = layout.indicators.shape[1]
+    riders = value.new_zeros((num_kv, num_tokens, -(head_dim + 1 + num_groups) // 16 * -16))
+    riders[..., :head_dim] = value
+    riders[..., head_dim] = 1
+    riders[..., head_dim + 1 : head_dim + 1 + num_groups] = layout.indicators
+    return riders
 
 
 def _normed_riders(value_norms: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
@@ -170,112 +184,118 @@ def row_blocks(num_tokens: int, num_heads: int, window: int | None, device: torc
     return blocks
 
 
+def _chunks(blocks: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Gather blocks whose sums become statistics together, which spares small operations; memory O(chunk x K)."""
+    chunk: list[tuple[int, int]] = []
+    for block in blocks:
+        chunk.append(block)
+        if block[1] - chunk[0][0] >= CHUNK_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+class _Workspace:
+    """Room for one block's scores and one block's weights, allocated once; none where gradients need every block."""
+
+    def __init__(
+        self,
+        blocks: list[tuple[int, int]],
+        num_heads: int,
+        window: int | None,
+        inputs: tuple[torch.Tensor, ...],
+    ):
+        needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        size = max((end - first) * (end - _first_key(first, window)) for first, end in blocks) * num_heads
+        self._flat = None if needs_grad else torch.empty((2, size), dtype=torch.float32, device=inputs[0].device)
+
+    def take(self, slot: int, *shape: int) -> torch.Tensor | None:
+        """Return the room of a slot in a shape, or None."""
+        return None if self._flat is None else self._flat[slot, : math.prod(shape)].view(shape)
+
+
+@lru_cache(maxsize=32)
+def _above_diagonal(size: int, device: torch.device) -> torch.Tensor:
+    return torch.ones((size, size), dtype=torch.bool, device=device).triu(1)
+
+
+def _first_key(first: int, window: int | None) -> int:
+    return 0 if window is None else max(0, first - window + 1)
+
+
 class _Block:
     """One block of query rows ``[first, end)`` and the keys visible to any of them."""
 
     def __init__(self, first: int, end: int, window: int | None):
         self.first, self.end, self.window = first, end, window
-        self.first_key = 0 if window is None else max(0, first - window + 1)
+        self.first_key = _first_key(first, window)
 
     def weights(
-        self, grouped: torch.Tensor, keys: torch.Tensor, masking: Masking
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return unnormalised weights ``[KV, G, B, n]``, their sums ``[H, B, 1]`` and the shifted scores."""
-        visible = keys[:, None, self.first_key : self.end]
+        self, grouped: torch.Tensor, keys: torch.Tensor, masking: Masking, space: _Workspace | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return unnormalised weights and the scores minus their row's largest, each ``[KV, G x B, n]``."""
         num_kv, group, _, head_dim = grouped.shape
-        rows = grouped[:, :, self.first : self.end].reshape(num_kv, -1, head_dim)
-        scores = (rows @ visible[:, 0].mT).reshape(num_kv, group, self.end - self.first, -1)
+        size, num_keys = self.end - self.first, self.end - self.first_key
+        shape = (num_kv, group * size, num_keys)
+        rows = (grouped[:, :, self.first : self.end].float() * masking.scaling).reshape(num_kv, -1, head_dim)
+        scores = torch.bmm(rows, keys[:, self.first_key : self.end].mT, out=space and space.take(0, *shape))
         if masking.softcap is not None:
-            scores = torch.tanh(scores / masking.softcap) * masking.softcap
-        hidden = self._hidden(scores.device)
-        if hidden is not None:
-            scores = scores.masked_fill(hidden, MASKED)
-        shifted = scores - scores.amax(dim=-1, keepdim=True)
-        weights = torch.exp(shifted)
-        sums = weights.sum(dim=-1).reshape(num_kv * group, -1, 1)
-        return weights.reshape(num_kv, -1, weights.shape[-1]), sums, shifted
+            scores = scores.div_(masking.softcap).tanh_() * masking.softcap
+        self._hide(scores.view(num_kv, group, size, num_keys))
+        # Weights do not depend on what is subtracted, so that no gradient need pass through it.
+        shifted = scores.sub_(scores.detach().amax(dim=-1, keepdim=True))
+        return torch.exp(shifted, out=space and space.take(1, *shape)), shifted
 
-    def _hidden(self, device: torch.device) -> torch.Tensor | None:
-        query = torch.arange(self.first, self.end, device=device)[:, None]
-        key = torch.arange(self.first_key, self.end, device=device)[None, :]
-        hidden = key > query
-        if self.window is not None:
-            hidden |= key <= query - self.window
-        return hidden if self.end - self.first > 1 or bool(hidden.any()) else None
+    def _hide(self, scores: torch.Tensor) -> None:
+        """Give keys after their row, and those that its window has left behind, a weight of zero."""
+        size, own = self.end - self.first, self.first - self.first_key
+        if size > 1:
+            scores[..., own:].masked_fill_(_above_diagonal(size, scores.device), MASKED)
+        if self.window is not None and (left := max(0, self.end - self.window - self.first_key)):
+            query = torch.arange(self.first, self.end, device=scores.device)[:, None]
+            key = torch.arange(self.first_key, self.first_key + left, device=scores.device)[None, :]
+            scores[..., :left].masked_fill_(key <= query - self.window, MASKED)
 
-    def rows(
+    def sums(
         self,
         weights: torch.Tensor,
-        sums: torch.Tensor,
         shifted: torch.Tensor,
-        carried: torch.Tensor,
+        total: torch.Tensor,
+        groups: torch.Tensor,
         layout: SequenceLayout,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the block's row statistics ``[H, B, K]`` and where each is defined ``[B, K]``."""
-        num_heads, size, _ = sums.shape
-        weights = weights.reshape(num_heads, size, -1)
-        shifted = shifted.reshape(num_heads, size, -1)
-        total = sums[..., 0]
-        position = torch.arange(self.first, self.end, device=weights.device)
-        counts = visible_keys(position, self.window)
-        matches, has_match = self._matches(layout)
-        # H = ln l - sum p (s - m) with the largest score subtracted, which does not cancel as lse - q.(PK) does.
-        entropy = torch.log(total) - (weights * shifted).sum(dim=-1) / total
-        distance = (position - carried[..., -1]).clamp(min=0)
-        diagonal = self._at(weights, 0) / total
-        matched = torch.matmul(weights.transpose(0, 1), matches) / sums.transpose(0, 1)
-        first_token = weights[..., 0] / total if self.first_key == 0 else torch.zeros_like(total)
-        columns = {
-            "entropy_nats": entropy.clamp(min=0),
-            "entropy_normalized": entropy.clamp(min=0) / torch.log(counts.clamp(min=2).float()),
-            "diagonal": diagonal,
-            "diagonal_excluding_first": diagonal,
-            "first_token": first_token,
-            "previous_token": self._at(weights, 1) / total,
-            "mean_distance": distance,
-            "mean_relative_distance": distance / position.clamp(min=1),
-            "max_weight": 1 / total,
-            "collision": torch.linalg.vector_norm(weights, dim=-1).square() / total.square(),
-            "duplicate_token": matched[..., 0].T,
-            "induction": matched[..., 1].T,
-        }
-        base = torch.stack([columns[name] for name in sorted(columns, key=INDEX.__getitem__)], dim=-1)
-        groups = carried[..., :-1]
-        defined = defined_rows(position, counts, has_match, groups.shape[-1])
-        assert base.shape[-1] == NUM_BASE
-        return torch.cat((base, groups), dim=-1), defined
+        normed: torch.Tensor | None,
+    ) -> RowSums:
+        """Return what the block adds up per row; ``shifted`` is overwritten."""
+        own = self.first - self.first_key
+        matches = layout.matches.block(self.first, self.end, self.first_key, self.window)
+        # Counted from the block on, so that distances to what lies near keep their digits.
+        offset = torch.arange(-own, self.end - self.first, device=weights.device, dtype=torch.float32)
+        reached = torch.mv(weights.reshape(-1, weights.shape[-1]), offset).view(total.shape)
+        return RowSums(
+            total=total,
+            groups=groups,
+            distance=offset[own:] * total - reached,
+            # H = ln l - sum p (s - m) with the largest score subtracted, which does not cancel as lse - q.(PK) does.
+            score=shifted.view(weights.shape).mul_(weights).sum(dim=-1),
+            square=torch.linalg.vector_norm(weights, dim=-1).square(),
+            diagonal=torch.diagonal(weights, own, 1, 2).clone(),
+            previous=self._previous(weights, own),
+            first=weights[..., 0].clone() if self.first_key == 0 else torch.zeros_like(total),
+            matched=matches.weigh(weights),
+            normed=None if normed is None else weights @ normed[:, self.first_key : self.end],
+            has_match=matches.has_match,
+        )
 
-    def norm_weighted(self, weights: torch.Tensor, normed: torch.Tensor) -> torch.Tensor:
-        """Return norm-weighted masses ``[H, B, C]`` (Kobayashi et al. 2020); 0 where every value is 0."""
-        num_heads = normed.shape[0]
-        carried = weights.reshape(num_heads, self.end - self.first, -1) @ normed
-        total = carried[..., -1:]
-        return torch.where(total > 0, carried[..., :-1] / total, torch.zeros_like(total))
+    def _previous(self, weights: torch.Tensor, own: int) -> torch.Tensor:
+        """Return each row's weight of the key before it; 0 where there is none."""
+        found = torch.diagonal(weights, own - 1, 1, 2)
+        return torch.nn.functional.pad(found, (1, 0)) if own == 0 else found.clone()
 
-    def _at(self, weights: torch.Tensor, back: int) -> torch.Tensor:
-        """Return each row's weight ``back`` positions before its own; 0 where there is no such visible key."""
-        position = torch.arange(self.first, self.end, device=weights.device)
-        column = position - back - self.first_key
-        found = weights.gather(-1, column.clamp(min=0)[None, :, None].expand(weights.shape[0], -1, 1))[..., 0]
-        return found * (column >= 0)
-
-    def _matches(self, layout: SequenceLayout) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return visible token matches as float32 ``[B, n, 2]`` and whether a row has any, bool ``[2, B]``."""
-        matches = token_matches(layout.token_ids, self.first, self.end, self.first_key)
-        query = torch.arange(self.first, self.end, device=matches.device)[:, None]
-        key = torch.arange(self.first_key, self.end, device=matches.device)[None, :]
-        visible = key <= query
-        if self.window is not None:
-            visible = visible & (key > query - self.window)
-        matches = matches & visible
-        matches[0] &= key < query
-        return matches.permute(1, 2, 0).to(torch.float32), matches.any(dim=-1)
-
-    def triangle(self, weights: torch.Tensor, sums: torch.Tensor, head: int) -> torch.Tensor:
-        """Return the head's rows of this block as float16, each up to its own position."""
-        num_heads, size, _ = sums.shape
-        pattern = (weights.reshape(num_heads, size, -1)[head] / sums[head]).to(torch.float16)
+    def triangle(self, weights: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+        """Return one head's rows of this block as float16, each up to its own position."""
+        size = self.end - self.first
         full = torch.zeros((size, self.end), dtype=torch.float16, device=weights.device)
-        full[:, self.first_key :] = pattern
+        full[:, self.first_key :] = (weights / sums).to(torch.float16)
         rows, columns = torch.tril_indices(size, self.end, offset=self.first, device=weights.device)
         return full[rows, columns]

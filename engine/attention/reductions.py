@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from engine.attention.matches import TokenMatches
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
 
@@ -37,6 +38,8 @@ class SequenceLayout:
         The decision row.
     pattern_heads
         Heads of which the whole pattern is kept, by layer.
+    matches
+        Where rows see their own token again, found once for all layers.
     """
 
     start: int
@@ -45,6 +48,10 @@ class SequenceLayout:
     query_weights: torch.Tensor
     decision: int
     pattern_heads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    matches: TokenMatches = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matches", TokenMatches(self.token_ids))
 
     @property
     def num_tokens(self) -> int:
@@ -105,20 +112,6 @@ def visible_keys(rows: torch.Tensor, window: int | None) -> torch.Tensor:
     """Return how many keys each row sees: ``i + 1``, at most the sliding window."""
     counts = rows + 1
     return counts if window is None else counts.clamp(max=window)
-
-
-def token_matches(token_ids: torch.Tensor, first_row: int, end_row: int, first_key: int) -> torch.Tensor:
-    """Return duplicate and induction matches of a block of rows, bool ``[2, B, n]``, causality not yet applied.
-
-    ``[0]``: keys ``j`` with the row's own token (``x_j = x_i``). ``[1]``: keys that follow one
-    (``x_{j-1} = x_i``, ``j >= 1``). The caller restricts the former to ``j < i`` and both to visible keys.
-    """
-    rows = token_ids[first_row:end_row, None]
-    same = rows == token_ids[None, first_key:end_row]
-    after = torch.zeros_like(same)
-    begin = max(first_key, 1)
-    after[:, begin - first_key :] = rows == token_ids[None, begin - 1 : end_row - 1]
-    return torch.stack((same, after))
 
 
 class GroupMeans:

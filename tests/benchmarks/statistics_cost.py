@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -129,14 +129,14 @@ def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
     return int(json.loads(done.stdout))
 
 
-def _measure_peak(layers: int, num_tokens: int, kind: str) -> None:
-    forward = forwards(layers, num_tokens)[kind]
-    for warm in forwards(1, 64).values():
+def resident_peak(forward: Callable[[], object], warm_ups: Iterable[Callable[[], object]]) -> int:
+    """Return how far a call lifts this process' resident memory, in bytes, once libraries are loaded."""
+    for warm in warm_ups:
         warm()
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     forward()
-    print(json.dumps(_status("VmHWM") - before))
+    return _status("VmHWM") - before
 
 
 def _status(name: str) -> int:
@@ -148,13 +148,15 @@ def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=24)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024, 2048])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024, 2048, 4096])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peak", choices=KINDS)
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.peak:
-        _measure_peak(options.layers, options.tokens[0], options.peak)
+        forward = forwards(options.layers, options.tokens[0])[options.peak]
+        print(json.dumps(resident_peak(forward, forwards(1, 64).values())))
         return
     lines = [
         f"Qwen2, {options.layers} layers x 14 heads x 2 KV heads, width 896, float32, 1 thread, "
@@ -177,7 +179,7 @@ def main() -> None:
     tail += [f"| {kind} | {ratio:.2f} x time |" for kind, ratio in costs.items()]
     print("\n".join(tail))
     lines += tail
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
+    options.output.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

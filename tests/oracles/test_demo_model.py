@@ -32,10 +32,10 @@ def measured(tmp_path_factory):
     samples = [encoder.encode(sample) for sample in read_predictions(config).samples[:2]]
     kept = {}
 
-    def keeping(query, key, value, masking, layout, layer_idx, value_norms=None):
+    def keeping(query, key, value, masking, layout, layer_idx, value_norms=None, output=None):
         if layout.start == 0:
             kept[layer_idx] = (query.clone(), key.clone(), masking)
-        return attend(query, key, value, masking, layout, layer_idx, value_norms)
+        return attend(query, key, value, masking, layout, layer_idx, value_norms, output)
 
     attend = backends.blocked.attend
     backends.blocked.attend = keeping

@@ -1,0 +1,110 @@
+"""Where a row sees its own token again, and what follows it: the sums behind duplicate-token and induction heads.
+
+Which tokens are equal does not depend on the layer, so that a block's pairs are looked for once per forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+PAIRS_PER_TOKEN = 256
+"""Pairs kept for later layers, per token of the sequence: 2 KiB, less than one layer's activations of that token."""
+
+DENSE_SHARE = 0.125
+"""Share of keys that match from which one product over all keys beats gathering them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMatches:
+    """The matching keys of a block of ``B`` rows over ``n`` keys.
+
+    Attributes
+    ----------
+    has_match
+        Whether a row has any duplicate and any induction match, bool ``[2, B]``.
+    dense
+        0/1 per row and key, float32 ``[B, n, 2]``; None where few keys match.
+    pairs
+        Positions in the flattened block, duplicates by row, then induction matches by row, ``[P]``.
+    ends
+        Where each row's pairs begin and end among them, ``[2 B + 1]``.
+    """
+
+    has_match: torch.Tensor
+    dense: torch.Tensor | None
+    pairs: torch.Tensor
+    ends: torch.Tensor
+
+    def weigh(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the weight of each row's matches, ``[H, B, 2]``, from weights ``[H, B, n]``."""
+        if self.dense is not None:
+            return torch.matmul(weights.transpose(0, 1), self.dense).transpose(0, 1)
+        found = weights.reshape(weights.shape[0], -1).index_select(1, self.pairs)
+        # Differences of a running sum of at most one per row: float64 loses nothing that float32 holds.
+        running = torch.nn.functional.pad(found.double().cumsum(1), (1, 0))
+        by_row = running[:, self.ends].diff(dim=1)
+        return by_row.unflatten(1, (2, -1)).transpose(1, 2).to(weights.dtype)
+
+
+class TokenMatches:
+    """Finds the matches of blocks of rows of one sequence, and remembers them for the next layer.
+
+    Parameters
+    ----------
+    token_ids
+        Shape ``[T]``.
+    """
+
+    def __init__(self, token_ids: torch.Tensor):
+        self.token_ids = token_ids
+        self._kept: dict[tuple[int, int, int | None], BlockMatches] = {}
+        self._room = PAIRS_PER_TOKEN * token_ids.shape[0]
+
+    def block(self, first: int, end: int, first_key: int, window: int | None) -> BlockMatches:
+        """Return the matches of rows ``first`` to ``end`` among the keys from ``first_key`` on."""
+        kept = self._kept.get((first, end, window))
+        if kept is not None:
+            return kept
+        found = self._found(first, end, first_key, window)
+        size = found.pairs.numel() if found.dense is None else found.dense.numel()
+        if size <= self._room:
+            self._room -= size
+            self._kept[first, end, window] = found
+        return found
+
+    def _found(self, first: int, end: int, first_key: int, window: int | None) -> BlockMatches:
+        matches = token_matches(self.token_ids, first, end, first_key, window)
+        has_match = matches.any(dim=-1)
+        by_row = matches.sum(dim=-1).flatten()
+        is_dense = matches.device.type != "cpu" or int(by_row.sum()) > DENSE_SHARE * matches.numel()
+        dense = matches.permute(1, 2, 0).to(torch.float32) if is_dense else None
+        if is_dense:
+            pairs = ends = by_row.new_empty(0)
+        else:
+            num_keys = matches.shape[1] * matches.shape[2]
+            pairs = matches.flatten().nonzero()[:, 0] % num_keys
+            ends = torch.nn.functional.pad(by_row.cumsum(0), (1, 0))
+        return BlockMatches(has_match, dense, pairs, ends)
+
+
+def token_matches(
+    token_ids: torch.Tensor, first_row: int, end_row: int, first_key: int, window: int | None
+) -> torch.Tensor:
+    """Return visible duplicate and induction matches of a block of rows, bool ``[2, B, n]``.
+
+    ``[0]``: keys ``j < i`` with the row's own token (``x_j = x_i``). ``[1]``: keys ``j <= i`` that follow one
+    (``x_{j-1} = x_i``, ``j >= 1``). Under a sliding window of ``W`` keys both lie above ``i - W``.
+    """
+    rows = token_ids[first_row:end_row, None]
+    same = rows == token_ids[None, first_key:end_row]
+    after = torch.zeros_like(same)
+    begin = max(first_key, 1)
+    after[:, begin - first_key :] = rows == token_ids[None, begin - 1 : end_row - 1]
+    query = torch.arange(first_row, end_row, device=token_ids.device)[:, None]
+    key = torch.arange(first_key, end_row, device=token_ids.device)[None, :]
+    same &= key < query
+    after &= key <= query
+    matches = torch.stack((same, after))
+    return matches if window is None else matches & (key > query - window)
