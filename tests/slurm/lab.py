@@ -30,6 +30,13 @@ MIN_FREE_GB={min_free_gb}
 RAY_IFACE={card}
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 """
+_BARE = ("config/demo.yaml", "statistics.random_groups=0", "analysis.permutations=0", "analysis.decodability=false",
+         "visualization.formats=[html]")  # fmt: skip
+SMALL = (*_BARE, "predictions.max_samples=12", "cluster.samples_per_shard=3")
+"""A run of four shards."""
+NUM_LONG = 48
+LONG = (*_BARE, f"predictions.max_samples={NUM_LONG}", "cluster.samples_per_shard=1", "run.name=long")
+"""A run of many shards, to be cut off in the middle."""
 
 
 def shell(*command: str, **options) -> str:
@@ -54,6 +61,12 @@ class Job:
 
     number: str
     folder: Path
+    name: str = "demo"
+
+    @property
+    def run(self) -> Path:
+        """The run directory."""
+        return self.folder / "runs" / self.name
 
     @property
     def log(self) -> str:
@@ -99,7 +112,31 @@ def submit(folder: Path, *arguments: str, script: str = "headledger.sbatch", opt
         "launch/slurm/submit.sh", "site.sh", *arguments, *extra, cwd=folder,
         env={**os.environ, "SCRIPT": f"launch/slurm/{script}"},
     )  # fmt: skip
-    return Job(told.split()[-1], folder)
+    name = next((word.partition("=")[2] for word in arguments if word.startswith("run.name=")), "demo")
+    return Job(told.split()[-1], folder, name)
+
+
+def cancel_jobs(folder: Path) -> None:
+    """Cancel what is left of a folder's jobs and wait until it is gone."""
+    if left := _jobs_of(folder):
+        subprocess.run(["scancel", *left], check=False, timeout=30)
+        until(60, lambda: not _jobs_of(folder))
+
+
+def _jobs_of(folder: Path) -> list[str]:
+    listed = [line.split() for line in shell("squeue", "-h", "-o", "%A %Z").splitlines()]
+    return [number for number, place in listed if place == str(folder)]
+
+
+def running(job: Job) -> int:
+    """Return how many members of a job array run at this moment."""
+    return len(shell("squeue", "-h", "-t", "RUNNING", "-j", job.number).splitlines())
+
+
+def some_commits(job: Job) -> dict[str, bytes]:
+    """Wait until a job has committed a few units, but not all, and return them."""
+    until(180, lambda: len(committed(job.run)) >= 2, job)
+    return committed(job.run)
 
 
 def processes(pattern: str) -> str:
