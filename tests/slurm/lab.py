@@ -17,6 +17,8 @@ from tests.conftest import ROOT, SHARED
 LAB = SHARED / "slurm-lab"
 STATE = Path("/run/slurmlab")
 MEMBERS = ("node1", "node2")
+PLACE = Path("/tmp/slurmlab")
+"""What all nodes see; every other folder below /tmp is a node's own, unless it is named."""
 SITE = """
 ACCOUNT=
 PARTITION=main
@@ -42,6 +44,24 @@ LONG = (*_BARE, f"predictions.max_samples={NUM_LONG}", "cluster.samples_per_shar
 def shell(*command: str, **options) -> str:
     """Run a command and return what it printed."""
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, **options).stdout
+
+
+def start(only_node: str = "") -> subprocess.CompletedProcess[str]:
+    """Start the laboratory, or a node of it; a checkout below /tmp is made visible to the nodes."""
+    shared = [PLACE, *([ROOT] if ROOT.is_relative_to("/tmp") else [])]
+    environment = {**os.environ, "SLURMLAB_SHARED": " ".join(map(str, shared)), "SLURMLAB_ONLY_NODE": only_node}
+    command = [LAB / "start-slurm.sh"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+def stop() -> None:
+    """Stop the laboratory."""
+    subprocess.run([LAB / "stop-slurm.sh"], check=False, timeout=60)
+
+
+def is_visible(path: Path) -> bool:
+    """Return whether the nodes see a folder."""
+    return not subprocess.run([LAB / "on-node.sh", MEMBERS[0], "test", "-d", path], check=False).returncode
 
 
 def missing() -> str:
