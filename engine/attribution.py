@@ -17,6 +17,7 @@ from engine.attention.blocked import Masking
 from engine.attention.causal import GroupGradients, differentiable
 from engine.attention.interface import UnsupportedModelError, armed
 from engine.decoder import Decoder, Trace, run_layer
+from engine.dispatched import present
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +61,35 @@ def direct_attribution(decoder: Decoder, kept: Trace) -> DirectAttribution:
         When a norm is of no known kind.
     """
     direction, constant = decoder.direction(kept.contrast)
-    direction = direction.double()
+    direction = direction.double().to(kept.leaving.device)
     final, bias = frozen_norm(decoder.final_norm, kept.leaving, direction)
     parts: list[tuple[str, int | None, float]] = [
-        ("embedding", None, float(kept.layers[0].entering[-1].double() @ final)),
+        ("embedding", None, _dot(kept.layers[0].entering[-1], final)),
         ("final_norm_bias", None, bias),
         ("head_bias", None, constant),
     ]
     heads = []
     for index, layer in enumerate(kept.layers):
-        towards, bias = frozen_norm(layer.attention_norm, layer.projected, final)
+        towards, bias = frozen_norm(layer.attention_norm, layer.projected, final.to(layer.projected.device))
         columns = decoder.head_columns(index).double()
         outputs = layer.head_outputs[-1].double().unflatten(0, columns.shape[1:])
-        heads.append((torch.einsum("ohd,o->hd", columns, towards) * outputs).sum(dim=-1))
-        projection_bias = getattr(decoder.projections[index], "bias", None)
+        added = (torch.einsum("ohd,o->hd", columns, towards) * outputs).sum(dim=-1)
+        heads.append(added.to(kept.leaving.device))
+        with present(decoder.projections[index]):
+            projection_bias = getattr(decoder.projections[index], "bias", None)
         if projection_bias is not None:
-            bias += float(projection_bias.double() @ towards)
+            bias += _dot(projection_bias, towards)
         parts.append(("attention_bias", index, bias))
-        towards, bias = frozen_norm(layer.mlp_norm, layer.mlp, final)
+        towards, bias = frozen_norm(layer.mlp_norm, layer.mlp, final.to(layer.mlp.device))
         mlp_bias = decoder.mlp_bias(index)
-        own = 0.0 if mlp_bias is None else float(mlp_bias.double() @ towards)
-        parts += [("mlp", index, float(layer.mlp.double() @ towards) - own), ("mlp_bias", index, bias + own)]
+        own = 0.0 if mlp_bias is None else _dot(mlp_bias, towards)
+        parts += [("mlp", index, _dot(layer.mlp, towards) - own), ("mlp_bias", index, bias + own)]
     return DirectAttribution(torch.stack(heads), parts, kept.logit_difference)
+
+
+def _dot(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Return the product of two vectors, which may lie on different devices, in float64."""
+    return float(first.double() @ second.to(first.device))
 
 
 def frozen_norm(norm: nn.Module | None, taken: torch.Tensor, direction: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -105,14 +113,16 @@ def frozen_norm(norm: nn.Module | None, taken: torch.Tensor, direction: torch.Te
         return direction, 0.0
     row = taken.double()
     if isinstance(norm, nn.LayerNorm):
-        gained = direction if norm.weight is None else direction * norm.weight.double()
+        with present(norm):
+            weight, bias = norm.weight, norm.bias
+        gained = direction if weight is None else direction * weight.double().to(direction.device)
         gained = gained / (row.var(correction=0) + norm.eps).sqrt()
-        return gained - gained.mean(), 0.0 if norm.bias is None else float(norm.bias.double() @ direction)
+        return gained - gained.mean(), 0.0 if bias is None else _dot(bias, direction)
     _refuse_unknown(norm)
     eps = float(getattr(norm, "variance_epsilon", getattr(norm, "eps", 0.0)))
     # The gain as the norm itself applies it: gamma in most models, 1 + gamma in Gemma.
     ones = torch.ones_like(taken, dtype=torch.promote_types(taken.dtype, torch.float32))
-    gain = norm(ones).double() * (1 + eps) ** 0.5
+    gain = norm(ones).double().to(direction.device) * (1 + eps) ** 0.5
     return direction * gain / (row.square().mean() + eps).sqrt(), 0.0
 
 
@@ -176,13 +186,15 @@ def head_gradients(
     outputs: list[torch.Tensor] = []
     upstream = _last_gradient(decoder, kept)
     for index in reversed(range(len(kept.layers))):
-        collector = None if indicators is None else GroupGradients(indicators)
+        device = kept.layers[index].key.device
+        collector = None if indicators is None else GroupGradients(indicators.to(device))
         upstream, outer = _through_layer(decoder, kept, index, upstream, collector)
         products = outer.double() * kept.layers[index].head_outputs.double()
-        heads.append(products.unflatten(1, (decoder.geometry.num_heads, -1)).sum(dim=(0, 2)))
+        by_head = products.unflatten(1, (decoder.geometry.num_heads, -1)).sum(dim=(0, 2))
+        heads.append(by_head.to(kept.leaving.device))
         if collector is not None:
             assert collector.sums is not None
-            groups.append(collector.sums)
+            groups.append(collector.sums.to(kept.leaving.device))
         if keeps_outputs:
             outputs.append(outer)
     return HeadGradients(
@@ -223,7 +235,7 @@ def _through_layer(
     ):
         entering = kept.layers[index].entering.detach().requires_grad_()
         leaving = run_layer(decoder, kept, index, entering[None])
-        inner, outer = torch.autograd.grad(leaving, (entering, taken[0]), upstream[None].to(leaving.dtype))
+        inner, outer = torch.autograd.grad(leaving, (entering, taken[0]), upstream[None].to(leaving))
     return inner, outer[0]
 
 
@@ -247,6 +259,7 @@ def patching_effects(
         ((b.head_outputs.double() - a.head_outputs.double()) * gradient.double())
         .unflatten(1, (num_heads, -1))
         .sum(dim=(0, 2))
+        .to(kept.leaving.device)
         for a, b, gradient in zip(kept.layers, other.layers, gradients, strict=True)
     ]
     return torch.stack(effects)

@@ -98,7 +98,7 @@ class Explainer:
         """
         if len(set(sample.contrast_token_ids)) < 2:
             raise RowRejected("causal", "no_contrast", "The two labels have the same token at the decision row.")
-        layout = sequence_layout(sample, 0, self.decoder.model.device)
+        layout = sequence_layout(sample, 0, self.decoder.device)
         kept = trace(self.decoder, layout.token_ids, sample.decision_position, sample.contrast_token_ids)
         if not np.isfinite(kept.logit_difference):
             raise RowRejected("causal", "not_finite", "The model gives NaN or infinity; try model.dtype=float32.")
@@ -249,9 +249,11 @@ class Explainer:
             return [means[None].to(kept.leaving) for means in inputs.means]
         other = self.trace(inputs.partners[sample.sample_id])
         # Both end with their decision row; where the partner is shorter, its first row stands for the rows before it.
-        rows = torch.arange(kept.num_tokens, device=kept.leaving.device) - kept.num_tokens + other.num_tokens
+        rows = torch.arange(kept.num_tokens) - kept.num_tokens + other.num_tokens
         by_head = (self.decoder.geometry.num_heads, -1)
-        return [layer.head_outputs[rows.clamp(min=0)].unflatten(-1, by_head) for layer in other.layers]
+        taken = rows.clamp(min=0)
+        outputs = [layer.head_outputs for layer in other.layers]
+        return [part[taken.to(part.device)].unflatten(-1, by_head) for part in outputs]
 
     def _knockout_rows(
         self, section: KnockoutSection, sample: EncodedSample, kept: Trace, sweep: Sweep

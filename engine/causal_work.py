@@ -96,7 +96,7 @@ def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample], watch: 
             screening.append(_screening(sample, scores))
         if settings.ablation is not None and settings.needs_means:
             first = kept.num_tokens - 1 if settings.ablation.rows == "decision" else 0
-            sums.append(torch.stack([layer.head_outputs[first:].double().sum(0) for layer in kept.layers]).cpu())
+            sums.append(torch.stack([layer.head_outputs[first:].double().sum(0).cpu() for layer in kept.layers]))
             num_rows += kept.num_tokens - first
 
     rejects = _each(explainer, samples, prepare, watch)
@@ -131,7 +131,7 @@ def _each(
         except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
             fault = fault_of(error, "causal_failed", f"sample {sample.sample_id}")
         logger.warning("sample %s could not be explained (%s: %s)", sample.sample_id, *fault)
-        free_memory(explainer.decoder.model.device)
+        free_memory(explainer.decoder.device)
         rejects.append(Reject(sample.sample_id, "causal", *fault))
     watch([])
     return rejects

@@ -18,12 +18,13 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from engine.config import Config
 from engine.errors import ConfigError, DeviceLost, RunFailedError, UserError
+from engine.machine import Node, misfit
 
 _OBJECT_STORE_BYTES = 256 * 2**20
 _CONNECT_SECONDS = 5.0
@@ -31,8 +32,8 @@ _SIGN_OF_LIFE_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def ray_session(config: Config) -> Iterator[dict[str, float]]:
-    """Join the cluster at ``RAY_ADDRESS``, or start one on this machine, and yield what it offers.
+def ray_session(config: Config) -> Iterator[list[Node]]:
+    """Join the cluster at ``RAY_ADDRESS``, or start one on this machine, and yield what its nodes offer.
 
     ``cluster.mode: local`` always starts its own; ``auto`` joins when ``RAY_ADDRESS`` is set.
 
@@ -72,7 +73,7 @@ def ray_session(config: Config) -> Iterator[dict[str, float]]:
     except Exception as error:
         raise RunFailedError(_why_no_cluster(address, error, ray.__version__)) from error
     try:
-        yield dict(ray.cluster_resources())
+        yield _nodes(ray.nodes())
     finally:
         ray.shutdown()
 
@@ -158,24 +159,25 @@ def _why_no_cluster(address: str | None, error: Exception, version: str) -> str:
     return f"cluster.mode: the Ray cluster at RAY_ADDRESS={address} cannot be used: {reason} {hint}"
 
 
-def room_for_replicas(config: Config, resources: Mapping[str, float]) -> int:
-    """Return how many replicas of the configured size fit what a cluster offers."""
-    settings = config.cluster
-    offers = [int(resources.get("CPU", 0) // settings.cpus_per_replica)]
-    if settings.gpus_per_replica:
-        offers.append(int(resources.get("GPU", 0) / settings.gpus_per_replica + 1e-9))
-    return min(offers)
+def _nodes(table: Sequence[Mapping[str, Any]]) -> list[Node]:
+    """Return what the living nodes of Ray's table offer."""
+    return [Node.of_resources(node["Resources"]) for node in table if node["Alive"]]
 
 
-def num_replicas(config: Config, resources: dict[str, float], num_units: int, is_retry: bool = False) -> int:
+def room_for_replicas(config: Config, nodes: Sequence[Node]) -> int:
+    """Return how many replicas of the configured size fit on the nodes."""
+    return sum(node.room(config) for node in nodes)
+
+
+def num_replicas(config: Config, nodes: Sequence[Node], num_units: int, is_retry: bool = False) -> int:
     """Return how many replicas to start, at most one per unit.
 
     Parameters
     ----------
     config
         The run's config.
-    resources
-        What the cluster offers.
+    nodes
+        What the cluster's nodes offer.
     num_units
         Units to be done.
     is_retry
@@ -186,17 +188,12 @@ def num_replicas(config: Config, resources: dict[str, float], num_units: int, is
     ConfigError
         When the cluster cannot hold the configured replicas.
     """
-    settings = config.cluster
-    room = room_for_replicas(config, resources)
-    wanted = settings.replicas or max(room, 1)
+    room = room_for_replicas(config, nodes)
+    wanted = config.cluster.replicas or max(room, 1)
     if is_retry:
         wanted = min(wanted, max(room, 1))
     if wanted > room:
-        raise ConfigError(
-            f"cluster.replicas: {wanted} replica(s) of {settings.cpus_per_replica} CPU(s) and "
-            f"{settings.gpus_per_replica:g} GPU(s) do not fit: the cluster offers {resources.get('CPU', 0):g} CPU(s) "
-            f"and {resources.get('GPU', 0):g} GPU(s). Lower cluster.replicas, cpus_per_replica or gpus_per_replica."
-        )
+        raise ConfigError(f"cluster.replicas: {misfit(config, nodes, wanted)}")
     return max(1, min(wanted, num_units))
 
 
@@ -311,8 +308,8 @@ def serve() -> None:
 
     try:
         config = Config.model_validate(job["config"])
-        with ray_session(config) as resources:
-            size = num_replicas(config, resources, len(job["units"]), job["is_retry"])
+        with ray_session(config) as nodes:
+            size = num_replicas(config, nodes, len(job["units"]), job["is_retry"])
             say("started", size=size)
             threading.Thread(target=_signs_of_life, args=(config, say), daemon=True).start()
             for row in ledger_rows(job, size):
@@ -353,7 +350,22 @@ def _signs_of_life(config: Config, say: Any) -> None:
     while True:
         time.sleep(_SIGN_OF_LIFE_SECONDS)
         try:
-            resources = ray.cluster_resources()
+            nodes = _nodes(ray.nodes())
         except Exception:
             return
-        say("alive", room=room_for_replicas(config, resources))
+        say("alive", room=room_for_replicas(config, nodes))
+
+
+def survey(address: str) -> None:
+    """Print what the living nodes of a cluster offer, or why it cannot be asked, as JSON; the cluster is not joined."""
+    try:
+        check_address(address)
+        from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
+
+        found = GcsClient(address=address).get_all_node_info(timeout=_CONNECT_SECONDS).values()
+        said: Any = {"nodes": [dict(node.resources_total) for node in found if node.state == 0]}
+    except UserError as error:
+        said = {"problem": str(error)}
+    except Exception as error:  # Ray raises many types here
+        said = {"problem": f"RAY_ADDRESS={address}: {' '.join(str(error).split())[:300]}"}
+    print(json.dumps(said), flush=True)

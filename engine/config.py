@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any, Literal
 
@@ -111,9 +112,16 @@ class PredictionsSection(_Section):
         return self
 
 
+_MEMORY_SIZE = re.compile(r"\d+(\.\d+)?([KMG]i?B)")
+
+
 class ModelSection(_Section):
     """The model that made the predictions.
 
+    ``device_map`` spreads a model that is larger than a GPU: ``auto`` fills the replica's GPUs
+    (``cluster.gpus_per_replica``), then memory, then disk, within ``max_memory`` (bytes by GPU number and ``cpu``, such
+    as ``{0: 30GiB, cpu: 100GiB}``); or a mapping from module names to GPU numbers within the replica, ``cpu`` or
+    ``disk``. Without it, several GPUs per replica are filled evenly and nothing may lie outside.
     ``trust_remote_code`` runs code that comes with the model; ``allow_pickle`` reads weights from pickles
     (``pytorch_model.bin``) where there are no safetensors. Both are off: either can run anything.
     """
@@ -124,8 +132,21 @@ class ModelSection(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     attention: Literal["auto", "blocked", "fused"] = "auto"
+    device_map: Literal["auto"] | dict[str, int | Literal["cpu", "disk"]] | None = None
+    max_memory: dict[str, int | str] | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+
+    @field_validator("max_memory")
+    @classmethod
+    def _memory_has_units(cls, value: dict[str, int | str] | None) -> dict[str, int | str] | None:
+        for name, size in (value or {}).items():
+            if not (name.isdigit() or name == "cpu") or not (isinstance(size, int) or _MEMORY_SIZE.fullmatch(size)):
+                raise ValueError(
+                    f"max_memory says {name}: {size}; give GPU numbers or cpu, and bytes as a number or with a unit "
+                    f"(KB, MB, GB, KiB, MiB, GiB), such as {{0: 30GiB, cpu: 100GiB}}"
+                )
+        return value
 
 
 class PromptSection(_Section):
@@ -290,6 +311,13 @@ class ClusterSection(_Section):
     tokens_per_batch: int = Field(default=4096, ge=1)
     samples_per_shard: int = Field(default=32, ge=1)
     max_retries: int = Field(default=2, ge=0)
+
+    @field_validator("gpus_per_replica")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"gpus_per_replica is {value:g}; give a share of one GPU, such as 0.5, or a whole number")
+        return value
 
 
 class Config(_Section):

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from engine.attention.blocked import Masking
 from engine.attention.causal import recomputed
 from engine.attention.interface import UnsupportedModelError, armed, output_projection, projection_columns
+from engine.dispatched import input_device, present
 from engine.probe import Geometry, forget_longer_inputs
 
 _MLP_NAMES = ("mlp", "feed_forward", "block_sparse_moe", "ffn")
@@ -62,6 +63,11 @@ class Decoder:
         """What small products are computed in: float32, or float64 in a float64 model."""
         return torch.promote_types(self.model.dtype, torch.float32)
 
+    @property
+    def device(self) -> torch.device:
+        """Where token ids go."""
+        return input_device(self.model)
+
     def _stack(self) -> tuple[nn.Module, nn.ModuleList]:
         for module in self.model.modules():
             for child in module.children():
@@ -85,28 +91,32 @@ class Decoder:
     def mlp_bias(self, layer: int) -> torch.Tensor | None:
         """Return the bias of the MLP's last projection ``[hidden]``, or None."""
         for name, module in self.mlps[layer].named_modules():
-            bias = getattr(module, "bias", None)
+            with present(module):
+                bias = getattr(module, "bias", None)
             if name.rpartition(".")[2] in _MLP_PROJECTIONS and isinstance(bias, torch.Tensor):
                 return bias
         return None
 
     def head_columns(self, layer: int) -> torch.Tensor:
         """Return ``W_O`` by head, ``[hidden, H, head_dim]``."""
-        columns = projection_columns(self.projections[layer])
+        with present(self.projections[layer]):
+            columns = projection_columns(self.projections[layer])
         assert columns is not None
         return columns.to(self.dtype).unflatten(1, (self.geometry.num_heads, -1))
 
     def direction(self, contrast: tuple[int, int]) -> tuple[torch.Tensor, float]:
         """Return ``W_U[a] - W_U[b]``, ``[hidden]``, and the difference of the head's biases."""
         first, second = contrast
-        weight, bias = self.head.weight.detach(), self.head.bias
+        with present(self.head):
+            weight, bias = self.head.weight.detach(), self.head.bias
         constant = 0.0 if bias is None else float(bias[first].to(self.dtype) - bias[second].to(self.dtype))
         return weight[first].to(self.dtype) - weight[second].to(self.dtype), constant
 
     def logit_difference(self, hidden: torch.Tensor, contrast: tuple[int, int]) -> torch.Tensor:
         """Return s of residual streams ``[..., hidden]`` behind the last layer, before any final soft-capping."""
         direction, constant = self.direction(contrast)
-        return (self.final_norm(hidden).to(self.dtype) * direction).sum(dim=-1) + constant
+        normed = self.final_norm(hidden).to(self.dtype)
+        return (normed * direction.to(normed.device)).sum(dim=-1) + constant
 
 
 def _found(part: nn.Module | None, owner: nn.Module) -> nn.Module:

@@ -47,16 +47,17 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new measurement of ``peak_memory_bytes``, where the device can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+def reset_peak_memory(devices: Sequence[torch.device]) -> None:
+    """Begin a new measurement of ``peak_memory_bytes``, where the devices can."""
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory_bytes(device: torch.device) -> int | None:
-    """Return the largest memory used: on CUDA by tensors since the last reset, else by this process in its life."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+def peak_memory_bytes(devices: Sequence[torch.device]) -> int | None:
+    """Return the largest memory used: on GPUs by tensors since the last reset, else by this process in its life."""
+    if all(device.type == "cuda" for device in devices):
+        return sum(torch.cuda.max_memory_allocated(device) for device in devices)
     try:
         import resource
     except ImportError:  # not on Windows

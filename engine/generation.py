@@ -13,6 +13,7 @@ import torch
 from engine.config import GenerationSection
 from engine.decoder import Decoder
 from engine.device_faults import Watch, ignore
+from engine.dispatched import input_device
 from engine.generation_knockouts import keys_hidden_in_steps
 from engine.interventions import Knockout
 from engine.samples import Answer, Prompt
@@ -93,10 +94,10 @@ class Generator:
     ) -> list[Answer]:
         from transformers import GenerationConfig, LogitsProcessorList
 
-        longest = max(map(len, coded))
+        longest, device = max(map(len, coded)), input_device(self.model)
         pad = self.ends[0] if self.ends else 0
-        input_ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in coded], device=self.model.device)
-        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in coded], device=self.model.device)
+        input_ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in coded], device=device)
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in coded], device=device)
         settings = self.settings
         processors = LogitsProcessorList(
             [SeededSampling(sample_ids, settings.seed, settings.temperature, settings.top_p)]

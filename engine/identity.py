@@ -19,6 +19,7 @@ from engine.store import RunStore
 
 _FREE_SECTIONS = ("analysis", "visualization")
 _FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type", "max_retries")
+_FREE_MODEL_KEYS = ("device_map", "max_memory")
 _NUMERIC_PACKAGES = ("torch", "transformers", "tokenizers")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "polars", "ray", "numpy", "scipy", "altair")
 
@@ -95,8 +96,9 @@ def _measured_part(config: dict[str, Any]) -> dict[str, Any]:
     for section in _FREE_SECTIONS:
         part.pop(section, None)
     part["run"].pop("output", None)
-    for name in _FREE_CLUSTER_KEYS:
-        part["cluster"].pop(name, None)
+    for section, names in (("cluster", _FREE_CLUSTER_KEYS), ("model", _FREE_MODEL_KEYS)):
+        for name in names:
+            part[section].pop(name, None)
     causal = part.pop("causal", None) or {}
     if any(value is not None for name, value in causal.items() if name != "max_samples"):
         part["causal"] = causal  # runs of versions that knew no causal part have none

@@ -1,4 +1,4 @@
-"""A run directory's lock: a lease with a heartbeat, judged by the file system's clock."""
+"""The lock of a run directory, or of a model in the cache: a lease with a heartbeat, by the file system's clock."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from engine.errors import RunFailedError
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 _ATTEMPTS = 5
+
+
+class LeaseHeld(RunFailedError):  # noqa: N818 - what is the case, for whoever can wait
+    """Somebody else holds the lease."""
 
 
 class RunLease:
@@ -43,7 +47,7 @@ class RunLease:
                 self._thread.start()
                 return self
             self._remove_if_abandoned()
-        raise RunFailedError(f"{self.root}: this run directory changes hands too fast; start the command again.")
+        raise LeaseHeld(f"{self.root}: this run directory changes hands too fast; start the command again.")
 
     def _create(self) -> bool:
         """Make the lease, which has its whole content from the moment it exists; False when there is one."""
@@ -78,7 +82,7 @@ class RunLease:
         holder, beat = found
         silence = self._now() - beat
         if not _has_died(holder) and silence <= STALE_SECONDS:
-            raise RunFailedError(
+            raise LeaseHeld(
                 f"{self.root}: another process works in this run directory (host {holder.get('host')}, pid "
                 f"{holder.get('pid')}, last sign of life {max(silence, 0):.0f} s ago). Wait for it, or give this run "
                 f"another run.name; if that process is dead, it is taken over after {STALE_SECONDS:.0f} s of silence."

@@ -78,16 +78,20 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
     text = model_config.get_text_config()
     dtype = config.model.dtype if config.model.dtype != "auto" else str(getattr(text, "dtype", None) or "float32")
     rope = _rope(text)
+    parameters = _num_parameters(model_config, config.model.trust_remote_code)
     facts = ModelFacts(
         num_layers=geometry.num_layers,
         num_heads=geometry.num_heads,
-        num_parameters=_num_parameters(model_config, config.model.trust_remote_code),
+        num_parameters=parameters and parameters[0],
+        num_body_parameters=parameters and parameters[1],
         max_tokens=_context(text, rope),
         hidden_size=int(text.hidden_size),
         dtype=dtype.removeprefix("torch."),
         vocab_size=getattr(text, "vocab_size", None),
         rope_kind=rope.get("rope_type"),
         rope_original=rope.get("original"),
+        intermediate_size=getattr(text, "intermediate_size", None),
+        head_dim=getattr(text, "head_dim", None) or int(text.hidden_size) // geometry.num_heads,
     )
     return facts, ""
 
@@ -122,17 +126,23 @@ def _context(text_config: Any, rope: dict[str, Any]) -> int | None:
     return positions
 
 
-def _num_parameters(model_config: Any, trust_remote_code: bool) -> int | None:
-    """Return the number of parameters by building the model on the meta device, which holds no numbers."""
+def _num_parameters(model_config: Any, trust_remote_code: bool) -> tuple[int, int] | None:
+    """Return the numbers of all parameters and of those between embedding and output head.
+
+    The model is built on the meta device, which holds no numbers.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     try:
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(model_config, trust_remote_code=trust_remote_code)
+        ends = (model.get_input_embeddings(), model.get_output_embeddings())
     except Exception:  # an estimate, nothing depends on it
         return None
-    return sum(parameter.numel() for parameter in model.parameters())
+    at_the_ends = {id(parameter) for module in ends if module is not None for parameter in module.parameters()}
+    sizes = [(parameter.numel(), id(parameter) in at_the_ends) for parameter in model.parameters()]
+    return sum(size for size, _ in sizes), sum(size for size, is_at_end in sizes if not is_at_end)
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -1,19 +1,20 @@
-"""Fixed, deterministic work units and the packed batches inside them; estimates of memory and disk.
+"""Fixed, deterministic work units and the packed batches inside them; the estimate of time, memory and disk.
 
-Everything here depends on inputs and config only, never on free memory or on the machine, so that the same run is cut
-the same way everywhere.
+How a run is cut depends on inputs and config only, never on free memory or on the machine, so that it is the same
+everywhere. Only ``estimate`` looks at a cluster, and only to tell a person.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
 
+from engine.causal_settings import AmplificationSection, CausalSection
 from engine.config import Config
-from engine.errors import ConfigError
+from engine.machine import Node
 from engine.samples import EncodedSample, Reject
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -98,6 +99,9 @@ class ModelFacts:
     vocab_size: int | None = None
     rope_kind: str | None = None
     rope_original: int | None = None
+    num_body_parameters: int | None = None
+    intermediate_size: int | None = None
+    head_dim: int | None = None
 
     def rope_regime(self, num_tokens: int) -> object:
         """Return what the rotary frequencies of a sequence depend on beside the position.
@@ -111,105 +115,6 @@ class ModelFacts:
         return num_tokens if self.rope_kind == "dynamic" else 1
 
 
-def check_layers(config: Config, facts: ModelFacts) -> None:
-    """Refuse layers and heads that the model does not have.
-
-    Raises
-    ------
-    ConfigError
-        Naming the config path, the value and the allowed range.
-    """
-    wanted = config.statistics.patterns
-    named = [] if wanted is None else [
-        *((f"statistics.patterns.layers[{index}]", "layer", value) for index, value in enumerate(wanted.layers)),
-        *((f"statistics.patterns.heads[{index}]", "head", value) for index, value in enumerate(wanted.heads)),
-    ]  # fmt: skip
-    for key, heads in config.causal.listed_heads():
-        for index, pair in enumerate(heads):
-            named += [(f"{key}[{index}]", kind, value) for kind, value in zip(("layer", "head"), pair, strict=True)]
-    for key, kind, value in named:
-        number = facts.num_layers if kind == "layer" else facts.num_heads
-        if number is not None and not 0 <= value < number:
-            raise ConfigError(
-                f"{key}: {kind} {value} is outside 0..{number - 1} for this model ({number} {kind}s)."
-            )
-
-
-def check_knockout(config: Config, key_groups: Sequence[str]) -> None:
-    """Refuse to knock out key groups that the run does not have.
-
-    Raises
-    ------
-    ConfigError
-        Naming the config path and the key groups there are.
-    """
-    wanted = config.causal.knockout.key_groups if config.causal.knockout is not None else []
-    for index, name in enumerate(wanted):
-        if name not in key_groups:
-            raise ConfigError(
-                f"causal.knockout.key_groups[{index}]: {name!r} is no key group of this run; there are "
-                f"{', '.join(key_groups)}."
-            )
-
-
-def check_vocabulary(facts: ModelFacts, sample: EncodedSample) -> None:
-    """Refuse a tokenizer whose ids the model does not know.
-
-    Raises
-    ------
-    ConfigError
-        Naming the id and the model's vocabulary.
-    """
-    largest = int(sample.input_ids.max())
-    if facts.vocab_size is not None and largest >= facts.vocab_size:
-        raise ConfigError(
-            f"model.tokenizer: the tokenizer gives token id {largest}, but the model knows ids 0.."
-            f"{facts.vocab_size - 1}; tokenizer and model do not belong together."
-        )
-
-
-def kept_samples(config: Config) -> list[tuple[str, str]]:
-    """Return config key and sample id of every sample that the config names to be kept in more detail."""
-    rows, patterns = config.statistics.decision_rows, config.statistics.patterns
-    named = {
-        "decision_rows": rows if isinstance(rows, list) else [],
-        "patterns.samples": patterns.samples if patterns else [],
-    }
-    return [
-        (f"statistics.{key}[{index}]", sample_id) for key, ids in named.items() for index, sample_id in enumerate(ids)
-    ]
-
-
-def check_kept_samples(config: Config, lengths: Mapping[str, int]) -> None:
-    """Refuse rows and patterns of unknown samples, and patterns above their byte limit.
-
-    Parameters
-    ----------
-    config
-        The run's config.
-    lengths
-        Tokens of each sample that the config names, by id; absent where it will not be measured.
-
-    Raises
-    ------
-    ConfigError
-        Naming the sample, or the bytes needed and allowed.
-    """
-    for key, sample_id in kept_samples(config):
-        if sample_id not in lengths:
-            raise ConfigError(f"{key}: no sample {sample_id!r} will be measured.")
-    wanted = config.statistics.patterns
-    if wanted is None:
-        return
-    num_patterns = len(set(wanted.layers)) * len(set(wanted.heads))
-    needed = sum(lengths[s] * (lengths[s] + 1) for s in set(wanted.samples)) * num_patterns
-    if needed > wanted.max_bytes:
-        raise ConfigError(
-            f"statistics.patterns: these patterns take {needed:,} bytes, max_bytes allows {wanted.max_bytes:,}: "
-            f"name fewer samples, layers or heads, or raise statistics.patterns.max_bytes."
-        )
-
-
 class PlanTally:
     """Counts what a plan wants to say of its samples, one unit at a time.
 
@@ -219,17 +124,18 @@ class PlanTally:
         The run's config.
     facts
         What is known of the model.
+    kept
+        Ids of samples whose lengths are remembered.
     """
 
-    def __init__(self, config: Config, facts: ModelFacts):
-        self.config, self.facts = config, facts
+    def __init__(self, config: Config, facts: ModelFacts, kept: Collection[str] = ()):
+        self.config, self.facts, self.kept = config, facts, frozenset(kept)
         self.units: list[dict[str, Any]] = []
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
         self.lengths: dict[str, int] = {}
         self.num_samples = self.num_tokens = self.num_batches = 0
-        self.max_sample_tokens = self.max_batch_tokens = 0
+        self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
         self.num_spans = self.num_with_statement = self.num_with_periods = 0
-        self._kept = {sample_id for _, sample_id in kept_samples(config)}
 
     def add(self, unit: Unit) -> None:
         """Count a unit."""
@@ -238,14 +144,14 @@ class PlanTally:
         for batch in unit.batches:
             self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch))
             for sample in batch:
-                check_vocabulary(self.facts, sample)
                 self._add_sample(sample)
 
     def _add_sample(self, sample: EncodedSample) -> None:
         self.num_samples += 1
         self.num_tokens += sample.num_tokens
         self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
-        if sample.sample_id in self._kept:
+        self.num_pairs += sample.num_tokens * (sample.num_tokens + 1) // 2
+        if sample.sample_id in self.kept:
             self.lengths[sample.sample_id] = sample.num_tokens
         for name in ("label_source", "predicted_label", "actual_label", "is_correct"):
             self.counts[name][str(sample.metadata[name])] += 1
@@ -261,6 +167,7 @@ class PlanTally:
         """Return what ``plan.json`` holds of samples, rejects, sizes and the model."""
         by = {name: dict(counter.most_common()) for name, counter in self.counts.items()}
         facts = self.facts
+        memory = MemoryNeed.of(facts, len(key_groups), self.config.model.device)
         return {
             "num_rows": num_rows,
             "num_samples": self.num_samples,
@@ -279,7 +186,11 @@ class PlanTally:
             "max_sample_tokens": self.max_sample_tokens,
             "num_shards": len(self.units),
             "num_batches": self.num_batches,
-            "predicted_memory_bytes": _memory(facts, self.max_batch_tokens, len(key_groups)),
+            "max_batch_tokens": self.max_batch_tokens,
+            "predicted_memory_bytes": memory.of_batch(self.max_batch_tokens) if memory else None,
+            "predicted_weight_bytes": memory.weights if memory else None,
+            "predicted_bytes_per_token": memory.per_token if memory else None,
+            "predicted_flop": self._flop(len(key_groups)),
             "predicted_disk_bytes": self._disk(len(key_groups)),
             "model": {
                 "num_layers": facts.num_layers,
@@ -289,6 +200,16 @@ class PlanTally:
                 "dtype": facts.dtype,
             },
         }
+
+    def _flop(self, num_groups: int) -> dict[str, float] | None:
+        """Return the arithmetic of measuring all samples once, and of explaining them."""
+        facts, causal = self.facts, self.config.causal
+        forward = forward_flop(facts, self.num_tokens, self.num_pairs)
+        if forward is None or facts.num_layers is None or facts.num_heads is None:
+            return None
+        share = min(1.0, (causal.max_samples or self.num_samples) / max(self.num_samples, 1))
+        forwards = _causal_forwards(causal, facts.num_layers, facts.num_heads, num_groups)
+        return {"measure": forward, "causal": forward * share * forwards}
 
     def _disk(self, num_groups: int) -> int | None:
         """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
@@ -304,11 +225,140 @@ class PlanTally:
 _COUNTED = ("label_source", "predicted_label", "actual_label", "is_correct", "flag", "empty_key_group")
 
 
-def _memory(facts: ModelFacts, largest_batch: int, num_groups: int) -> int | None:
-    """Return predicted device memory of a replica: weights, a layer's activations, a layer's riders."""
-    if facts.num_parameters is None or facts.hidden_size is None or facts.num_heads is None:
+def forward_flop(facts: ModelFacts, num_tokens: int, num_pairs: int) -> float | None:
+    """Return the multiplications and additions of plain forwards; None where the model is not known.
+
+    Parameters
+    ----------
+    facts
+        What is known of the model; all experts of a mixture count, though only some work.
+    num_tokens
+        Tokens of all samples.
+    num_pairs
+        Pairs of a row and a key that it sees, of all samples.
+    """
+    if facts.num_body_parameters is None or facts.num_layers is None or facts.num_heads is None:
         return None
-    size = _BYTES.get(facts.dtype, 4)
-    activations = largest_batch * facts.hidden_size * 12 * size
-    riders = largest_batch * (4 * facts.hidden_size + facts.num_heads * (num_groups + 1)) * 4
-    return facts.num_parameters * size + activations + riders
+    by_weights = 2.0 * facts.num_body_parameters * num_tokens
+    return by_weights + 4.0 * facts.num_layers * facts.num_heads * (facts.head_dim or 0) * num_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """What a replica needs of its device, in bytes: weights, room to work in, and so much per token of a batch."""
+
+    weights: int
+    per_token: int
+    workspace: int
+
+    @classmethod
+    def of(cls, facts: ModelFacts, num_groups: int, device: str) -> MemoryNeed | None:
+        """Return the need of a model on a device; None where it is not known."""
+        if facts.num_parameters is None or facts.hidden_size is None or facts.num_heads is None:
+            return None
+        size = _BYTES.get(facts.dtype, 4)
+        # A layer at a time: residual stream, norms, queries, keys, values and output; gate, up and their product.
+        activations = (6 * facts.hidden_size + 3 * (facts.intermediate_size or 4 * facts.hidden_size)) * size
+        riders = (4 * facts.hidden_size + facts.num_heads * (num_groups + 1)) * 4
+        # Blocks of scores, which are larger on GPUs, and what CUDA keeps for itself.
+        workspace = 2**30 if device in ("cuda", "mps") else 64 * 2**20
+        return cls(facts.num_parameters * size, activations + riders, workspace)
+
+    def of_batch(self, num_tokens: int) -> int:
+        """Return the need with a batch of so many tokens."""
+        return self.weights + self.workspace + self.per_token * num_tokens
+
+
+_ALL_ROWS, _ONE_ROW, _BACKWARD = 0.51, 0.009, 3.0
+"""Plain forwards that an ablation of a head costs, in all rows or in the decision row, and a gradient (causal.md)."""
+
+
+def _causal_forwards(causal: CausalSection, num_layers: int, num_heads: int, num_groups: int) -> float:
+    """Return how many plain forwards explaining a sample costs."""
+    if not causal.is_on:
+        return 0.0
+    forwards = 1.0
+    if causal.num_screened or causal.needs_means:
+        forwards += 1.0 + (_BACKWARD if causal.num_screened else 0.0)
+    if causal.attribution is not None or causal.attention_gradient is not None or causal.patching is not None:
+        forwards += _BACKWARD
+    forwards += 0.0 if causal.patching is None else 1.0
+    for part in (causal.ablation, causal.amplification):
+        if part is None:
+            continue
+        heads = part.heads
+        number = num_layers * num_heads if heads == "all" else len(heads) if isinstance(heads, list) else 2 * heads.top
+        number = 1 if part.unit == "set" else number if part.unit == "head" else min(number, num_layers)
+        factors = len(part.factors) if isinstance(part, AmplificationSection) else 1
+        forwards += number * factors * (_ALL_ROWS if part.rows == "all" else _ONE_ROW)
+    if causal.knockout is not None:
+        number = num_layers * (len(causal.knockout.key_groups) or num_groups)
+        forwards += number * (_ONE_ROW if causal.knockout.rows == "decision" else _ALL_ROWS)
+    return forwards
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a replica does a second, in FLOP, and how that is known."""
+
+    flop_per_second: float
+    basis: str
+
+
+def estimate(
+    config: Config, summary: Mapping[str, Any], nodes: Sequence[Node], rate: Rate | None, free_disk: int
+) -> dict[str, Any]:
+    """Return what a plan will take on a cluster: replicas, hours, memory and disk.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    summary
+        What ``plan.json`` holds.
+    nodes
+        What the cluster's nodes offer; none where it is not known.
+    rate
+        What a replica does a second, or None where nobody knows.
+    free_disk
+        Free bytes where the run directory will be.
+    """
+    settings = config.cluster
+    room = sum(node.room(config) for node in nodes)
+    room = min(room, 1) if settings.mode == "inline" else room
+    wanted = 1 if settings.mode == "inline" else settings.replicas or room
+    replicas = min(wanted, room, summary["num_shards"])
+    flop = summary.get("predicted_flop")
+    replica_hours = None if flop is None or rate is None else sum(flop.values()) / rate.flop_per_second / 3600
+    return {
+        "num_nodes": len(nodes),
+        "num_cpus": sum(node.num_cpus for node in nodes),
+        "num_gpus": sum(node.num_gpus for node in nodes),
+        "accelerators": sorted({kind for node in nodes for kind in node.accelerators}),
+        "num_replicas": replicas,
+        "num_replicas_wanted": wanted,
+        "num_replicas_placeable": room,
+        "replica_hours": replica_hours,
+        "gpu_hours": None if replica_hours is None else replica_hours * settings.gpus_per_replica,
+        "hours": None if replica_hours is None or not replicas else replica_hours / replicas,
+        "basis": rate.basis if rate is not None else None,
+        "memory_bytes": summary["predicted_memory_bytes"],
+        "memory_bytes_offered": _memory_offered(config, nodes),
+        "disk_bytes": summary["predicted_disk_bytes"],
+        "disk_bytes_free": free_disk,
+    }
+
+
+def _memory_offered(config: Config, nodes: Sequence[Node]) -> int | None:
+    """Return the memory that the replica which gets least has for itself, on its GPUs or else of its node."""
+    share = config.cluster.gpus_per_replica
+    offers = []
+    for node in nodes:
+        room = min(node.room(config), 1) if config.cluster.mode == "inline" else node.room(config)
+        if room and share and config.model.device in ("auto", "cuda"):
+            offers.append(None if node.gpu_memory_bytes is None else int(node.gpu_memory_bytes * share))
+        elif room:
+            wanted = min(room, config.cluster.replicas or room)
+            offers.append(None if node.memory_bytes is None else node.memory_bytes // wanted)
+    known = [offer for offer in offers if offer is not None]
+    return min(known) if known else None

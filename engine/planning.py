@@ -16,7 +16,8 @@ from engine.config import Config
 from engine.encoded_units import read_batches, write_batches
 from engine.encoding import Encoder
 from engine.errors import InputError
-from engine.plan import ModelFacts, PlanTally, check_kept_samples, check_knockout, check_layers, iter_units
+from engine.plan import ModelFacts, PlanTally, iter_units
+from engine.plan_checks import check_kept_samples, check_knockout, check_layers, check_vocabulary, kept_samples
 from engine.predictions import Scan, iter_samples, scan_predictions
 from engine.progress import PlanProgress
 from engine.random_vocabulary import WordCensus, mean_overlap
@@ -73,7 +74,7 @@ def prepare_plan(
     tokenizer = load_tokenizer(config)
     reader = row_reader(config, answers, tokenizer)
     encoder = Encoder(config, tokenizer, groups, facts.max_tokens)
-    tally = PlanTally(config, facts)
+    tally = PlanTally(config, facts, {sample_id for _, sample_id in kept_samples(config)})
     censuses = groups.censuses(config.statistics.random_groups)
     files = input_files(config.predictions.path, config.predictions.format)
     with PlanProgress() as progress:
@@ -86,6 +87,7 @@ def prepare_plan(
         for unit in iter_units(
             _counted(samples, censuses), cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime
         ):
+            check_vocabulary(facts, unit)
             tally.add(unit)
             write_batches(folder / f"{unit.name}.parquet", unit.batches)
         _refuse_nothing(config, tally, rejects, len(scan.rejects))
@@ -216,76 +218,3 @@ def plan_warnings(config: Config, summary: Mapping[str, Any]) -> list[str]:
         warnings.append(f"{len(ignored)} file(s) of {config.predictions.path} have no known suffix and were not read: "
                         f"{shown}.")  # fmt: skip
     return warnings
-
-
-def plan_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the plan as an aligned table for a person."""
-    model = summary["model"]
-    size = None if model["num_layers"] is None else f"{model['num_layers']} layers x {model['num_heads']} heads"
-    with_table, number = summary["num_samples_with_statement"], summary["num_samples"]
-    facts = [
-        ("files", _files(summary["files"])),
-        ("rows", f"{summary['num_rows']:,}"),
-        *_selection_lines(summary["selection"]),
-        ("samples to measure", f"{number:,}"),
-        ("decision positions found", f"{summary['num_decision_positions']:,}"),
-        ("labels read from", _counts(summary["samples_by_label_source"])),
-        ("predicted labels", _counts(summary["samples_by_predicted_label"])),
-        ("actual labels", _counts(summary["samples_by_actual_label"])),
-        ("predictions", _correctness(summary["samples_by_is_correct"])),
-        ("flags", _counts(summary["samples_by_flag"])),
-        ("statements", f"{with_table:,} of {number:,} samples hold a table, {summary['num_samples_with_periods']:,} "
-                       f"with periods"),
-        ("rejects", f"{summary['num_rejects']:,}"),
-        *((f"  {reason}", f"{count:,}   such as {_shortened(summary['examples_of_rejects'][reason])}")
-          for reason, count in summary["rejects_by_reason"].items()),
-        ("tokens", f"{summary['num_tokens']:,} (longest sample {summary['max_sample_tokens']:,})"),
-        ("shards", f"{summary['num_shards']:,} ({summary['num_batches']:,} packed batches)"),
-        ("model", size or "unknown"),
-        ("predicted memory of a replica", _bytes(summary["predicted_memory_bytes"])),
-        ("predicted size on disk", _bytes(summary["predicted_disk_bytes"])),
-    ]  # fmt: skip
-    lines = [f"  {name:<32} {value}" for name, value in facts]
-    return ["Plan", *lines, *(f"Warning: {warning}" for warning in summary["warnings"])]
-
-
-def _files(files: list[str]) -> str:
-    return files[0] if len(files) == 1 else f"{len(files):,}, from {files[0]} to {files[-1]}"
-
-
-def _selection_lines(selection: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return how samples were chosen; nothing when all of them were."""
-    lines = [("filter", str(selection["filter"]))] if selection["filter"] else []
-    if selection["num_selected"] == selection["num_available"]:
-        return lines
-    balance = f", balanced over {' x '.join(selection['balance'])}" if selection["balance"] else ""
-    lines.append(("chosen", f"{selection['num_selected']:,} of {selection['num_available']:,}, drawn with seed "
-                            f"{selection['seed']}{balance}"))  # fmt: skip
-    if selection["balance"]:
-        lines += [
-            (f"  {', '.join(f'{name} {value}' for name, value in part['stratum'].items())}",
-             f"{part['selected']:,} of {part['available']:,}")
-            for part in selection["strata"]
-        ]  # fmt: skip
-    return lines
-
-
-def _correctness(by: dict[str, int]) -> str:
-    words = {"True": "right", "False": "wrong", "None": "unknown"}
-    return _counts({words[name]: count for name, count in by.items()})
-
-
-def _shortened(text: str, length: int = 100) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def _counts(by_name: dict[str, int]) -> str:
-    named = (("unknown" if name == "None" else name, count) for name, count in by_name.items())
-    return ", ".join(f"{name} {count:,}" for name, count in named) or "none"
-
-
-def _bytes(number: int | None) -> str:
-    return (
-        "unknown" if number is None else f"{number / 2**30:.2f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
-    )

@@ -16,6 +16,7 @@ from engine.attention.blocked import Masking
 from engine.attention.interface import UnsupportedModelError, armed, value_norms
 from engine.attention.reductions import LayerStatistics, SequenceLayout
 from engine.attention.rollout import LayerScores, rollout
+from engine.dispatched import forward_replaced, input_device, present
 
 _VOCABULARY_CHUNK = 16384
 
@@ -137,7 +138,7 @@ class Probe:
         self.norm_weighted = norm_weighted
         self.with_rollout = with_rollout
         self.geometry = Geometry.of(model.config)
-        self.backend = Backend(attention, model.device)
+        self.backend = Backend(attention, input_device(model))
         self.windows: list[int | None] = [None] * self.geometry.num_layers
 
     def measure(self, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout]) -> list[SequenceMeasurement]:
@@ -159,14 +160,19 @@ class Probe:
         collected: list[list[LayerStatistics | None]] = [[None] * num_layers for _ in layouts]
         scores: list[list[LayerScores]] = [[] for _ in layouts]
         kept = [self._storage(layout) for layout in layouts]
-        row = self.backend.row(layouts)
+        # What layers need of the sequences, on each device that layers are computed on.
+        places: dict[torch.device, tuple[Any, Sequence[SequenceLayout]]] = {}
 
         def handle(
             module: nn.Module, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, masking: Masking
         ) -> torch.Tensor:
             norms = value_norms(module, value, query.shape[0]) if self.norm_weighted else None
             output = query.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
-            measured = self.backend.attend(row, query, key, value, masking, layouts, layer, norms, output)
+            if query.device not in places:
+                near = [layout.to(query.device) for layout in layouts]
+                places[query.device] = (self.backend.row(near), near)
+            row, near = places[query.device]
+            measured = self.backend.attend(row, query, key, value, masking, near, layer, norms, output)
             for index, statistics in enumerate(measured):
                 if collected[index][layer] is not None:
                     raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward")
@@ -247,13 +253,11 @@ def _exact_head(model: PreTrainedModel) -> Iterator[None]:
         rows = [hidden[:, row : row + 1] for row in range(hidden.shape[1])]
         if not isinstance(head, nn.Linear):
             return torch.cat([forward(row) for row in rows], dim=1)
-        return torch.cat([_float32_linear(head, row) for row in rows], dim=1)
+        with present(head):
+            return torch.cat([_float32_linear(head, row.to(head.weight.device)) for row in rows], dim=1)
 
-    head.forward = by_row  # type: ignore[method-assign]
-    try:
+    with forward_replaced(head, by_row):
         yield
-    finally:
-        del head.forward
 
 
 def _float32_linear(head: nn.Linear, row: torch.Tensor) -> torch.Tensor:

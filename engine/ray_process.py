@@ -19,11 +19,13 @@ from typing import Any, BinaryIO
 import engine
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
+from engine.machine import Node
 from engine.store import RunStore
 
 HEAD_SILENCE_SECONDS = 45.0
 """Without a sign of life of the cluster for so long, its head node is taken to be lost."""
 START_SECONDS = 300.0
+SURVEY_SECONDS = 60.0
 STALL_SECONDS = 60.0
 LOSS_SECONDS = 15.0
 _STALL_FACTOR = 10.0
@@ -80,6 +82,34 @@ def run_units(config: Config, store: RunStore, units: Sequence[str], key_groups:
         )  # fmt: skip
 
 
+def cluster_nodes(address: str) -> list[Node]:
+    """Return what the nodes of a Ray cluster offer, without joining it.
+
+    Raises
+    ------
+    RunFailedError
+        When it cannot be asked.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys; from engine.cluster import survey; survey(sys.argv[1])", address],
+            capture_output=True, text=True, env=_environment(), timeout=SURVEY_SECONDS, check=True,
+        )  # fmt: skip
+        said = json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        raise RunFailedError(f"RAY_ADDRESS={address}: the cluster there could not be asked what it offers.") from None
+    if "problem" in said:
+        raise RunFailedError(said["problem"])
+    return [Node.of_resources(resources) for resources in said["nodes"]]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a process that imports this very package."""
+    source = str(Path(engine.__file__).parent.parent)
+    path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path}
+
+
 class _RayProcess:
     """One process with one Ray session for one job."""
 
@@ -97,11 +127,9 @@ class _RayProcess:
     def __enter__(self) -> _RayProcess:
         # Not in the run directory, which may be full or gone: this is what says so.
         self._noise: BinaryIO = tempfile.TemporaryFile()
-        source = str(Path(engine.__file__).parent.parent)
-        path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from engine.cluster import serve; serve()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._noise, env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._noise, env=_environment(),
             start_new_session=True,  # Ctrl-C is for the driver, which lets the shards in flight be finished
         )  # fmt: skip
         assert self._process.stdin is not None

@@ -19,9 +19,11 @@ from engine.causal import Explainer
 from engine.config import Config
 from engine.decoder import Decoder
 from engine.device_faults import Watch, fault_of, free_memory, ignore, peak_memory_bytes, reset_peak_memory
+from engine.dispatched import compute_devices, input_device
 from engine.errors import ConfigError, RunFailedError
 from engine.generation import Generator
 from engine.interventions import HeadEdit, Knockout, heads_edited
+from engine.loading import load_model, select_device
 from engine.probe import Probe, decision_logits
 from engine.samples import Answer, EncodedSample, Prompt, Reject
 from engine.tables import Measured, unit_tables
@@ -74,63 +76,8 @@ def _halves(batch: Sequence[EncodedSample]) -> tuple[Sequence[EncodedSample], Se
     return batch[:cut], batch[cut:]
 
 
-def select_device(name: str) -> torch.device:
-    """Return the configured device; ``auto`` takes CUDA, then MPS, then the CPU.
-
-    Raises
-    ------
-    ConfigError
-        When the named device is not there.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    if not available[name]:
-        present = ", ".join(kind for kind, there in available.items() if there)
-        raise ConfigError(f"model.device: {name!r} is not available on this machine; available: {present}.")
-    return torch.device(name)
-
-
-def load_model(config: Config, device: torch.device) -> Any:
-    """Load the configured model for inference.
-
-    Raises
-    ------
-    ConfigError
-        When it cannot be loaded, for instance because the folder holds no weights.
-    """
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()  # a run has its own
-    settings = config.model
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            settings.path,
-            revision=settings.revision,
-            dtype=settings.dtype if settings.dtype == "auto" else getattr(torch, settings.dtype),
-            trust_remote_code=settings.trust_remote_code,
-            use_safetensors=None if settings.allow_pickle else True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # transformers raises many types here
-        reason = " ".join(str(error).split())[:400] or type(error).__name__
-        raise ConfigError(
-            f"model.path: the model {settings.path!r} could not be loaded: {reason} The folder must hold config.json "
-            f"and weights (model.safetensors), or name a model on the hub that this machine can reach or has cached."
-        ) from None
-    model, loading = loaded
-    absent = sorted({*map(str, loading.get("missing_keys", ())), *map(str, loading.get("mismatched_keys", ()))})
-    if absent:
-        raise ConfigError(
-            f"model.path: the weights in {settings.path!r} lack {len(absent)} tensor(s) that the model needs, such as "
-            f"{', '.join(absent[:3])}; they would be random numbers. Complete the checkpoint."
-        )
-    return model.to(device).eval()
-
-
 class Replica:
-    """Measures units with one copy of the model.
+    """Measures units with one copy of the model, on one device or spread over several.
 
     Parameters
     ----------
@@ -141,9 +88,9 @@ class Replica:
     def __init__(self, config: Config):
         torch.set_num_threads(config.cluster.cpus_per_replica)
         self.config = config
-        self.device = select_device(config.model.device)
         started = time.perf_counter()
-        self.model = load_model(config, self.device)
+        self.model = load_model(config, select_device(config.model.device))
+        self.device, self.devices = input_device(self.model), compute_devices(self.model)
         try:
             statistics = config.statistics
             self.probe = Probe(self.model, statistics.norm_weighted, statistics.rollout, config.model.attention)
@@ -186,7 +133,7 @@ class Replica:
             When a sample left the device unusable for this process.
         """
         started = time.perf_counter()
-        reset_peak_memory(self.device)
+        reset_peak_memory(self.devices)
         progress = _UnitProgress(watch)
         for batch in batches:
             if len(batch) > 1 and any(sample.sample_id in isolated for sample in batch):
@@ -200,13 +147,13 @@ class Replica:
         seconds = time.perf_counter() - started
         tables = unit_tables(measured, key_groups, self.config.statistics, self.config.predictions.keep)
         facts = {
-            "device": _device_name(self.device),
+            "device": _device_name(self.devices),
             "dtype": self.dtype,
             "measure_seconds": seconds,
             "load_seconds": self.load_seconds,
             "num_tokens": num_tokens,
             "tokens_per_second": num_tokens / max(seconds, 1e-9),
-            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "peak_memory_bytes": peak_memory_bytes(self.devices),
             "divided_sample_ids": progress.divided,
             "smallest_token_budget": progress.smallest_budget,
             "logit_deviation": self.logit_deviation,
@@ -224,6 +171,11 @@ class Replica:
         return self._explainer
 
     def _made_explainer(self) -> Explainer:
+        if self.device.type == "mps":
+            raise ConfigError(
+                "causal: Apple's GPUs know no float64, in which causes are added up; set model.device=cpu, or leave "
+                "the causal section out."
+            )
         try:
             decoder = Decoder(self.model)
             if self.config.causal.attribution is not None:
@@ -346,5 +298,6 @@ class Replica:
         self.is_checked, self.logit_deviation = True, deviation
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def _device_name(devices: Sequence[torch.device]) -> str:
+    names = [torch.cuda.get_device_name(device) if device.type == "cuda" else device.type for device in devices]
+    return " + ".join(names)

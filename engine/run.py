@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -135,7 +136,7 @@ def _measure(
 ) -> None:
     from engine.collect import collect
     from engine.identity import checked_fingerprints, write_run_yaml
-    from engine.planning import plan_lines
+    from engine.plan_text import plan_lines
     from engine.run_summary import run_lines
 
     started = time.perf_counter()
@@ -153,6 +154,7 @@ def _measure(
     plan = store.read_json("plan.json")
     print("\n".join(plan_lines(plan)), flush=True)
     if options.stage == "plan":
+        _estimate(config, store, plan, found["model"])
         print(f"The plan is in {store.root}.")
         return
     started = time.perf_counter()
@@ -165,10 +167,36 @@ def _measure(
     print(f"Measured and verified: {_described(summary)}, in {store.root}.", flush=True)
 
 
+def _estimate(config: Config, store: RunStore, plan: dict[str, Any], fingerprint: str) -> None:
+    """Say what the plan takes on the cluster that a run would find now."""
+    from engine.machine import this_machine
+    from engine.plan import estimate
+    from engine.plan_text import estimate_lines, estimate_warnings
+    from engine.rates import rate_of_replica
+    from engine.ray_process import cluster_nodes
+
+    address = (os.environ.get("RAY_ADDRESS") or None) if config.cluster.mode == "auto" else None
+    warnings: list[str] = []
+    try:
+        nodes = [this_machine()] if address is None else cluster_nodes(address)
+    except RunFailedError as error:
+        nodes, warnings = [], [str(error)]
+    rate = rate_of_replica(config, fingerprint, plan["model"]["dtype"], nodes)
+    found = estimate(config, plan, nodes, rate, shutil.disk_usage(store.root).free)
+    warnings += estimate_warnings(config, plan, nodes, found)
+    if address is None and config.cluster.mode == "auto" and not found["num_replicas"]:
+        warnings.append("This machine was looked at, for RAY_ADDRESS names no cluster; a login node says little.")
+    where = "this machine" if address is None else f"Ray at {address}"
+    lines = [*estimate_lines(config, found, where), *(f"Warning: {warning}" for warning in warnings)]
+    print("\n".join(lines), flush=True)
+    store.write_json("plan/estimate.json", found | {"warnings": warnings})
+
+
 def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> None:
     """Plan, and only once that worked set an earlier run aside and let the plan become the run's."""
     from engine.model_facts import read_model_facts
-    from engine.planning import plan_lines, prepare_plan
+    from engine.plan_text import plan_lines
+    from engine.planning import prepare_plan
 
     facts, warning = read_model_facts(config, needs_model=options.stage != "plan")
     if warning:

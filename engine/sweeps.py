@@ -20,6 +20,7 @@ from engine.attention.blocked import Masking
 from engine.attention.causal import Blocked, recomputed
 from engine.attention.interface import armed
 from engine.decoder import Decoder, Trace, run_layer
+from engine.dispatched import forward_replaced
 from engine.interventions import HeadEdit, Knockout, blocked_keys, edited_elements
 
 _FEWEST = 12
@@ -198,12 +199,9 @@ class _Recomputation:
         def project(*_args: Any, **_kwargs: Any) -> tuple[torch.Tensor, None]:
             return projection(outputs), None
 
-        attention.forward = project  # type: ignore[method-assign]
-        try:
+        with forward_replaced(attention, project):
             hidden = layer.entering[first_row:].expand(len(self.elements), -1, -1)
             return run_layer(self.decoder, self.kept, index, hidden)
-        finally:
-            del attention.forward
 
     def _last(self, hidden: torch.Tensor) -> torch.Tensor:
         """Run the last layer for the decision row: of the other rows only keys and values are computed."""

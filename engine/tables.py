@@ -129,9 +129,10 @@ def _batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
 def _samples_row(sample: Measured) -> dict[str, object]:
     encoded = sample.encoded
     token = encoded.decision_position + 1
-    first, second = (float(sample.logits[i]) for i in encoded.contrast_token_ids)
+    logits = sample.logits.cpu()  # in float64 now, which Apple's GPUs lack
+    first, second = (float(logits[i]) for i in encoded.contrast_token_ids)
     has_contrast = len(set(encoded.contrast_token_ids)) == 2
-    surprisal = float(torch.logsumexp(sample.logits.double(), 0) - sample.logits[encoded.decision_token_id].double())
+    surprisal = float(torch.logsumexp(logits.double(), 0) - logits[encoded.decision_token_id].double())
     row: dict[str, object] = {
         **encoded.metadata,
         "sample_id": encoded.sample_id,

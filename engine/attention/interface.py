@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from engine.attention.blocked import Masking
+from engine.dispatched import present
 
 IMPLEMENTATION = "headledger"
 
@@ -112,7 +113,9 @@ def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch
     UnsupportedModelError
         When the module's output projection is not found.
     """
-    columns = projection_columns(output_projection(module))
+    projection = output_projection(module)
+    with present(projection):
+        columns = projection_columns(projection)
     head_dim = value.shape[-1]
     if columns is None or num_heads * head_dim not in columns.shape:
         raise UnsupportedModelError(f"{type(module).__name__} has no output projection that is known")

@@ -7,7 +7,7 @@ group (``K = 12 + 2C`` when norm-weighted masses follow).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -57,6 +57,13 @@ class SequenceLayout:
     def num_tokens(self) -> int:
         """Length of the sequence."""
         return self.token_ids.shape[0]
+
+    def to(self, device: torch.device) -> SequenceLayout:
+        """Return the layout on a device, itself when it is there."""
+        if self.indicators.device == device:
+            return self
+        parts = {name: getattr(self, name).to(device) for name in ("token_ids", "indicators", "query_weights")}
+        return replace(self, **parts)
 
     def num_statistics(self, norm_weighted: bool) -> int:
         """Return ``K``: the base statistics, a mass per key group and, when asked, a norm-weighted mass each."""

@@ -54,6 +54,7 @@ def rollout(layers: Sequence[LayerScores], row: int) -> torch.Tensor:
     share[row] = 1.0
     for layer in reversed(layers):
         mixed = torch.zeros_like(share)
+        share, mixed = share.to(layer.query.device), mixed.to(layer.query.device)
         for first, end, first_key, pattern in head_averaged_blocks(layer.query, layer.key, layer.masking, row + 1):
             mixed[first_key:end] += share[first:end] @ pattern
         share = (share + mixed) / 2

@@ -48,7 +48,7 @@ def look(config_path: str, head_ip: str, port: int, overrides: list[str]) -> dic
         facts["problems"] += _reachable(head_ip, port)
     facts["free_gb"] = _free_gb(output)
     facts["output"] = str(output)
-    gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    gpus = facts["gpus"] = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     wants_gpu = config.cluster.gpus_per_replica > 0 or config.model.device.startswith("cuda")
     if wants_gpu and not gpus:
         facts["problems"].append(

@@ -18,6 +18,8 @@ import pytest
 from engine import cluster
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
+from engine.machine import Node
+from engine.ray_process import cluster_nodes
 from tests.conftest import ROOT
 from tests.faults.conftest import finished, wait_for
 
@@ -91,13 +93,17 @@ def ray_cluster():
     made.stop()
 
 
-def test_a_node_dies_then_the_head(lab, ray_cluster):
+def test_a_node_dies_then_the_head(lab, ray_cluster, monkeypatch):
     """Faults 2, 4 and 16: four replicas lose two with their node, then the head goes; a new cluster finishes."""
     slow = f"model.path={lab.faulty(fault_seconds=0.5)}"
     head = ray_cluster.start_head(2)
     second = ray_cluster.start(f"--address={ray_cluster.address}", num_cpus=2)
     wait_for(lambda: ray_cluster.part(second, "raylet"), second)
     wait_for(lambda: "Ray runtime started" in (ray_cluster.folder / "node-1.log").read_text(), second)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, ray_cluster.environment[name])
+    # What a plan sees of it, without joining.
+    assert [node.num_cpus for node in cluster_nodes(ray_cluster.address)] == [2, 2]
     environment = ray_cluster.environment | {"RAY_ADDRESS": ray_cluster.address}
     driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", patience=LESS,
                         env=environment)  # fmt: skip
@@ -178,9 +184,9 @@ def test_a_wrong_address_says_what_to_set(lab, monkeypatch, capsys, address, wor
 def test_replicas_that_fit(replicas, is_retry, expected):
     config = Config.model_validate({"predictions": {"path": "x"}, "model": {"path": "x"},
                                     "cluster": {"replicas": replicas}})  # fmt: skip
-    assert cluster.num_replicas(config, {"CPU": 2.0}, 100, is_retry) == expected
+    assert cluster.num_replicas(config, [Node(1.0), Node(1.0)], 100, is_retry) == expected
     with pytest.raises(ConfigError, match="do not fit"):
-        cluster.num_replicas(config, {"CPU": 0.0}, 100)
+        cluster.num_replicas(config, [Node(0.0)], 100)
 
 
 def test_addresses_that_are_none():

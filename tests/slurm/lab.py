@@ -17,6 +17,8 @@ from tests.conftest import ROOT, SHARED
 LAB = SHARED / "slurm-lab"
 STATE = Path("/run/slurmlab")
 MEMBERS = ("node1", "node2")
+PLACE = Path("/tmp/slurmlab")
+"""What all nodes see; every other folder below /tmp is a node's own, unless it is named."""
 SITE = """
 ACCOUNT=
 PARTITION=main
@@ -30,11 +32,36 @@ MIN_FREE_GB={min_free_gb}
 RAY_IFACE={card}
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 """
+_BARE = ("config/demo.yaml", "statistics.random_groups=0", "analysis.permutations=0", "analysis.decodability=false",
+         "visualization.formats=[html]")  # fmt: skip
+SMALL = (*_BARE, "predictions.max_samples=12", "cluster.samples_per_shard=3")
+"""A run of four shards."""
+NUM_LONG = 48
+LONG = (*_BARE, f"predictions.max_samples={NUM_LONG}", "cluster.samples_per_shard=1", "run.name=long")
+"""A run of many shards, to be cut off in the middle."""
 
 
 def shell(*command: str, **options) -> str:
     """Run a command and return what it printed."""
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, **options).stdout
+
+
+def start(only_node: str = "") -> subprocess.CompletedProcess[str]:
+    """Start the laboratory, or a node of it; a checkout below /tmp is made visible to the nodes."""
+    shared = [PLACE, *([ROOT] if ROOT.is_relative_to("/tmp") else [])]
+    environment = {**os.environ, "SLURMLAB_SHARED": " ".join(map(str, shared)), "SLURMLAB_ONLY_NODE": only_node}
+    command = [LAB / "start-slurm.sh"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+def stop() -> None:
+    """Stop the laboratory."""
+    subprocess.run([LAB / "stop-slurm.sh"], check=False, timeout=60)
+
+
+def is_visible(path: Path) -> bool:
+    """Return whether the nodes see a folder."""
+    return not subprocess.run([LAB / "on-node.sh", MEMBERS[0], "test", "-d", path], check=False).returncode
 
 
 def missing() -> str:
@@ -54,6 +81,12 @@ class Job:
 
     number: str
     folder: Path
+    name: str = "demo"
+
+    @property
+    def run(self) -> Path:
+        """The run directory."""
+        return self.folder / "runs" / self.name
 
     @property
     def log(self) -> str:
@@ -99,7 +132,31 @@ def submit(folder: Path, *arguments: str, script: str = "headledger.sbatch", opt
         "launch/slurm/submit.sh", "site.sh", *arguments, *extra, cwd=folder,
         env={**os.environ, "SCRIPT": f"launch/slurm/{script}"},
     )  # fmt: skip
-    return Job(told.split()[-1], folder)
+    name = next((word.partition("=")[2] for word in arguments if word.startswith("run.name=")), "demo")
+    return Job(told.split()[-1], folder, name)
+
+
+def cancel_jobs(folder: Path) -> None:
+    """Cancel what is left of a folder's jobs and wait until it is gone."""
+    if left := _jobs_of(folder):
+        subprocess.run(["scancel", *left], check=False, timeout=30)
+        until(60, lambda: not _jobs_of(folder))
+
+
+def _jobs_of(folder: Path) -> list[str]:
+    listed = [line.split() for line in shell("squeue", "-h", "-o", "%A %Z").splitlines()]
+    return [number for number, place in listed if place == str(folder)]
+
+
+def running(job: Job) -> int:
+    """Return how many members of a job array run at this moment."""
+    return len(shell("squeue", "-h", "-t", "RUNNING", "-j", job.number).splitlines())
+
+
+def some_commits(job: Job) -> dict[str, bytes]:
+    """Wait until a job has committed a few units, but not all, and return them."""
+    until(180, lambda: len(committed(job.run)) >= 2, job)
+    return committed(job.run)
 
 
 def processes(pattern: str) -> str:

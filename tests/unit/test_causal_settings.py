@@ -10,7 +10,8 @@ from engine.causal_targets import targets, windows
 from engine.config import Config
 from engine.config_file import load_config
 from engine.errors import ConfigError
-from engine.plan import ModelFacts, check_layers
+from engine.plan import ModelFacts
+from engine.plan_checks import check_layers
 from tests.conftest import ROOT
 from tests.unit.test_config import write
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import ray
 import yaml
-from jsonschema import validate
+from jsonschema import ValidationError, validate
 
 from engine.config_file import load_config
 from tests.conftest import ROOT
 
 LAUNCH = ROOT / "launch"
 VERSIONS = dict.fromkeys(("ray", "torch", "transformers", "pyarrow", "polars", "numpy"), "1.0")
-SCRIPTS = sorted([*LAUNCH.glob("slurm/*.s*"), *LAUNCH.glob("slurm/sites/*.sh")])
+SCRIPTS = sorted([*LAUNCH.glob("slurm/*.s*"), *LAUNCH.glob("slurm/sites/*.sh"), *LAUNCH.glob("local/*.sh")])
 
 
 @pytest.fixture(scope="module")
@@ -116,16 +116,99 @@ def test_a_node_looks_at_config_output_and_model(preflight, tmp_path, monkeypatc
     assert "hf download nobody/nothing" in problem
 
 
+PYTHON = """#!/bin/sh
+[ "$1" != -c ] || { echo "$GPUS"; exit; }
+printf '%s\\n' "$@"; echo "threads $OMP_NUM_THREADS"
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "environment", "given"),
+    [
+        ("gpus", {"GPUS": "4"}, ["cluster.mode=local", "cluster.gpus_per_replica=1", "cluster.accelerator_type=null"]),
+        ("gpus", {"GPUS": "1"}, ["cluster.mode=inline", "cluster.gpus_per_replica=1", "model.device=cuda"]),
+        ("gpus", {"GPUS": "2", "GPUS_PER_REPLICA": "2"}, ["cluster.mode=inline", "cluster.gpus_per_replica=2"]),
+        ("gpus", {"GPUS": "1", "GPUS_PER_REPLICA": "0.5"}, ["cluster.mode=local", "cluster.gpus_per_replica=0.5"]),
+        ("cpu", {"THREADS": "2", "REPLICAS": "3"}, ["cluster.mode=local", "cluster.replicas=3", "threads 2"]),
+        ("cpu", {"REPLICAS": "1"}, ["cluster.mode=inline", "model.dtype=float32", "cluster.gpus_per_replica=0"]),
+        ("mps", {}, ["cluster.mode=inline", "model.device=mps", "cluster.gpus_per_replica=0"]),
+    ],
+)
+def test_what_the_local_scripts_run(tmp_path, script, environment, given):
+    """With a stand-in for Python that prints what it was given; what is given is a config."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text(PYTHON)
+    stand_in.chmod(0o755)
+    own = ["config/full.yaml", "run.name=a b", "model.dtype=float16", "--stage", "plan"]
+    done = subprocess.run(
+        [LAUNCH / "local" / f"{script}.sh", *own],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(stand_in), **environment},
+    )  # fmt: skip
+    words = done.stdout.splitlines()
+    assert words[:3] == ["-m", "engine.run", own[0]] and set(given) <= set(words) and words[-5:-1] == own[1:]
+    config, _ = load_config(ROOT / "config" / "full.yaml", words[3:-3])
+    assert (config.model.dtype, config.run.name) == ("float16", "a b")
+
+
+def test_a_host_without_gpus_is_told_so(tmp_path):
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\necho 0\n")
+    stand_in.chmod(0o755)
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(stand_in)}
+    command = [LAUNCH / "local" / "gpus.sh", "config/full.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2 and "sees no GPU" in done.stderr and "cpu.sh" in done.stderr
+
+
 def test_the_ray_cluster_is_one_by_rays_own_schema():
     schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
     validate(yaml.safe_load((LAUNCH / "ray" / "cluster.yaml").read_text()), schema)
 
 
-def test_the_ray_job_is_whole():
-    """KubeRay's own schema is not at hand: names, mounts and the command are checked against one another."""
-    job = yaml.safe_load((LAUNCH / "kubernetes" / "rayjob.yaml").read_text())
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+@pytest.fixture
+def ray_job():
+    return yaml.safe_load((LAUNCH / "kubernetes" / "rayjob.yaml").read_text())
+
+
+def _schema():
+    """Return a schema written after KubeRay's field names, since its own is not at hand; it says what it lacks."""
+    return json.loads((Path(__file__).parent / "rayjob_schema.json").read_text())
+
+
+def test_the_ray_job_has_no_field_that_there_is_not(ray_job):
+    validate(ray_job, _schema())
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("spec", "entryPoint"), "python -m engine.run"),
+        (("spec", "submissionMode"), "K8SJobMode"),
+        (("spec", "backoffLimit"), "2"),
+        (("spec", "shutdownAfterJobFinishes"), False),
+        (("spec", "rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 0),
+        (("spec", "rayClusterSpec", "headGroupSpec", "replicas"), 1),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "groupName"), "A100"),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "template", "spec", "containers", 0, "resources", "limits",
+          "memory"), "64 GB"),
+    ],
+)  # fmt: skip
+def test_a_wrong_ray_job_is_noticed(ray_job, place, value):
+    part = ray_job
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    with pytest.raises(ValidationError):
+        validate(ray_job, _schema())
+
+
+def test_the_ray_job_is_whole(ray_job):
+    """Names, mounts, versions and the command are checked against one another."""
+    job = ray_job
     cluster = job["spec"]["rayClusterSpec"]
+    # The operator writes its commands for this version, which must be the image's.
+    assert f"ray[default]=={cluster['rayVersion']}" in (LAUNCH / "kubernetes" / "Dockerfile").read_text()
     pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     specs = [pod["template"]["spec"] for pod in pods]
     assert len({container["image"] for spec in specs for container in spec["containers"]}) == 1
@@ -146,5 +229,19 @@ def test_the_image_copies_what_the_package_needs():
 
 def test_every_path_that_the_page_names_exists():
     page = (LAUNCH / "README.md").read_text()
-    for name in re.findall(r"launch/[\w./-]+|\b(?:slurm|ray|kubernetes)/[\w.-]+\.\w+", page):
-        assert (ROOT / name).exists() or (LAUNCH / name).exists(), name
+    for name in re.findall(r"launch/[\w./-]+|\b(?:local|slurm|ray|kubernetes)/[\w.-]+\.\w+", page):
+        assert (ROOT / name).exists() or (LAUNCH / name).exists() or name.endswith("/mine.sh"), name
+
+
+def test_every_message_that_the_page_explains_is_said_somewhere():
+    """Texts of the table's first column, in the words of the source; those of others say whose they are."""
+    source = " ".join(path.read_text() for folder in ("engine", "launch") for path in (ROOT / folder).rglob("*")
+                      if path.suffix in (".py", ".sh", ".sbatch"))  # fmt: skip
+    said = " ".join(re.sub(r'"\s*f?"', "", source).split())
+    table = (LAUNCH / "README.md").read_text().partition("## What went wrong?")[2]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
+    texts = [text for row in rows for text in re.findall(r"`([^`]+)`(?! \((?:Ray|SLURM)\))", row)]
+    others = {"oom_kill", "dmesg", "PENDING", "Resources"}
+    parts = [part.strip() for text in texts for part in text.split("…") if text not in others]
+    assert len(parts) > 25
+    assert not [part for part in parts if part not in said]

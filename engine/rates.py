@@ -1,0 +1,108 @@
+"""What a replica does a second: as runs of this model have shown, or else by a stated assumption."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config
+from engine.errors import UserError
+from engine.machine import ACCELERATORS, Node
+from engine.plan import Rate
+from engine.store import RunStore
+
+_GPU_SHARE, _CPU_SHARE = 0.35, 0.7
+"""Shares of a GPU's peak, and of what a matrix product reaches on a CPU, that a measured forward is taken to reach."""
+_NUM_RUNS = 20
+_MATRIX, _MATRIX_SECONDS = 1024, 0.2
+
+
+def rate_of_replica(config: Config, fingerprint: str, dtype: str, nodes: list[Node]) -> Rate | None:
+    """Return what a replica does a second, measured where possible; None where there is nothing to go by.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    fingerprint
+        The model's.
+    dtype
+        What the model computes in.
+    nodes
+        What the cluster's nodes offer.
+    """
+    is_gpu = config.model.device == "cuda" or (config.model.device == "auto" and any(node.num_gpus for node in nodes))
+    measured = _measured(config, fingerprint, is_gpu)
+    if measured is not None or config.model.device == "mps":
+        return measured
+    return _assumed_gpu(config, dtype, nodes) if is_gpu else _assumed_cpu(config.cluster.cpus_per_replica)
+
+
+def _measured(config: Config, fingerprint: str, is_gpu: bool) -> Rate | None:
+    """Return the rate of the newest run of this output folder with the same model and settings."""
+    kept = [path for path in Path(config.run.output).glob("*/run.yaml") if path.is_file()]
+    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True)[:_NUM_RUNS]:
+        try:
+            found = _rate_of_run(config, RunStore(path.parent), fingerprint, is_gpu)
+        except (UserError, KeyError, TypeError):  # another version's run, or a damaged one: no source of numbers
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _rate_of_run(config: Config, store: RunStore, fingerprint: str, is_gpu: bool) -> Rate | None:
+    run, plan = store.read_run_yaml(), store.read_json("plan.json")
+    if run is None or plan is None or run["fingerprints"]["model"] != fingerprint or not plan.get("predicted_flop"):
+        return None
+    before: dict[str, Any] = run["config"]
+    if any(before["model"][name] != getattr(config.model, name) for name in ("dtype", "attention")):
+        return None
+    names = ("gpus_per_replica",) if is_gpu else ("cpus_per_replica",)
+    if any(before["cluster"][name] != getattr(config.cluster, name) for name in names):
+        return None
+    manifests = [store.manifest(unit.name) for unit in store.planned_units()]
+    facts = [manifest["facts"] for manifest in manifests if manifest]
+    facts = [one for one in facts if (one["device"] in ("cpu", "mps")) != is_gpu and one["measure_seconds"] > 0]
+    if not facts:
+        return None
+    tokens, seconds = sum(one["num_tokens"] for one in facts), sum(one["measure_seconds"] for one in facts)
+    flop = plan["predicted_flop"]["measure"] * tokens / plan["num_tokens"]
+    basis = f"measured: {tokens / seconds:,.0f} tokens/s of a replica on {facts[0]['device']}, {len(facts)} shard(s) of"
+    return Rate(flop / seconds, f"{basis} {store.root}")
+
+
+def _assumed_gpu(config: Config, dtype: str, nodes: list[Node]) -> Rate | None:
+    kinds = [kind for node in nodes for kind in node.accelerators if kind in ACCELERATORS]
+    kind = config.cluster.accelerator_type or (kinds[0] if kinds else None)
+    if kind not in ACCELERATORS:
+        return None
+    found = ACCELERATORS[kind]
+    peak = found.float32_tflops if dtype == "float32" else found.half_tflops
+    share = config.cluster.gpus_per_replica if 0 < config.cluster.gpus_per_replica < 1 else 1.0
+    basis = f"assumed: {_GPU_SHARE:.0%} of the {peak:g} TFLOP/s that the data sheet of the {kind} gives for {dtype}"
+    return Rate(peak * 1e12 * _GPU_SHARE * share, f"{basis}, statistics included; not measured")
+
+
+def _assumed_cpu(num_threads: int) -> Rate:
+    """Return a share of what a matrix product reaches on this machine, which takes a fraction of a second to see."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        matrix = torch.rand(_MATRIX, _MATRIX)
+        torch.mm(matrix, matrix)
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < _MATRIX_SECONDS:
+            torch.mm(matrix, matrix)
+            count += 1
+        reached = 2.0 * _MATRIX**3 * count / (time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(before)
+    return Rate(
+        reached * _CPU_SHARE,
+        f"assumed: {_CPU_SHARE:.0%} of the {reached / 1e9:,.0f} GFLOP/s that a float32 matrix product reaches here "
+        f"with {num_threads} thread(s), statistics included; small models reach less",
+    )
