@@ -24,6 +24,7 @@ def key_group_comparison(
     *,
     groups: Sequence[str],
     measure: str,
+    title: str,
     subtitle: str,
 ) -> alt.TopLevelMixin:
     """Draw weight or lift per key group and group of samples with intervals, one panel per query group.
@@ -31,18 +32,14 @@ def key_group_comparison(
     ``frame``: ``rows, key_group, group, mean, ci_low, ci_high, num_samples, num_clusters, pvalue_adjusted``.
     """
     is_lift = measure == "lift"
-    names = {
-        "lift": ("Attention to kinds of words, compared with uniform attention", "times uniform attention"),
-        "mass": ("Attention to kinds of words", "share of attention"),
-    }
-    title, axis_title = names[measure]
+    axis_title = "times uniform attention" if is_lift else "share of attention"
     style = "~g" if is_lift else SHARE
     order = frame["key_group"].unique(maintain_order=True).to_list()
     y = alt.Y("key_group:N", title=None, sort=order, axis=alt.Axis(labelLimit=200, grid=True))
     offset = alt.YOffset("group:N", sort=list(groups))
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(look, groups))
     base = alt.Chart(frame)
-    x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=style, tickCount=5), scale=alt.Scale(zero=True))
+    x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=style, tickCount=4), scale=alt.Scale(zero=True))
     layers = [
         base.mark_rule(strokeWidth=2).encode(
             y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
@@ -57,7 +54,12 @@ def key_group_comparison(
     return (
         alt.layer(*layers)
         .properties(width=max(160, look.figure_sizes["width"] // max(len(panels), 1) - 20), height=alt.Step(15))
-        .facet(column=alt.Column("rows:N", title=None, sort=panels), title=alt.Title(title, subtitle=subtitle))
+        .facet(
+            facet=alt.Facet("rows:N", title=None, sort=panels),
+            columns=max(len(panels), 1),
+            title=alt.Title(title, subtitle=subtitle),
+            spacing=34,
+        )
         .resolve_scale(x="shared" if not is_lift else "independent")
     )
 
@@ -144,4 +146,5 @@ def decision_top_keys(
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y, yOffset=offset, color=colour, x=alt.X("mean:Q"), tooltip=mean_tooltip("shown", ".3%")
     )
-    return alt.layer(rules, points).properties(width=look.figure_sizes["width"], height=alt.Step(13))
+    height = 13 * max(len(order), 1) * len(groups)
+    return alt.layer(rules, points).properties(width=look.figure_sizes["width"], height=height)
