@@ -253,7 +253,8 @@ def panel_figures(tables: AnalysisTables, content: Mapping[str, Any]) -> list[Fi
             if row is not None
         ]
         title = f"Head {key}, {content['lift_rows']}: weight over that of uniform attention"
-        chart = charts_details.head_lifts(tables.look, num_rows=len(lifts), title=title)
+        has_any = any(row["ci_low"] is not None for row in rows)
+        chart = charts_details.head_lifts(tables.look, num_rows=len(lifts), has_intervals=has_any, title=title)
         guide = "Weight over that of uniform attention, with intervals; random vocabularies beside the words."
         made.append(
             Figure("head_lift", "Lift", guide, named_rows(chart, rows=pl.DataFrame(rows)), ("head_lifts",), "panel")

@@ -257,7 +257,8 @@ def volcano(
     line = alt.Chart(thresholds).transform_filter(here).encode(y="evidence:Q")
     rule = line.mark_rule(color=GREY, strokeDash=[5, 3])
     name = line.mark_text(text="passes the adjustment above this line", align="right", dx=-4, dy=-7, color=GREY)
-    layers = alt.layer(points, chosen, rule, name.encode(x=alt.value("width")))
+    drawn = [rule, name.encode(x=alt.value("width"))] if len(thresholds) else []
+    layers = alt.layer(points, chosen, *drawn)
     sized = layers.properties(width=width, height=look.figure_sizes["height"])
     return sized.add_params(comparison_menu(comparisons), *marked_head())
 

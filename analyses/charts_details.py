@@ -45,7 +45,9 @@ def head_distribution(look: VisualizationSettings, *, groups: Sequence[str], tit
     )
 
 
-def head_lifts(look: VisualizationSettings, *, num_rows: int, title: str) -> alt.TopLevelMixin:
+def head_lifts(
+    look: VisualizationSettings, *, num_rows: int, has_intervals: bool, title: str
+) -> alt.TopLevelMixin:
     """Draw one head's weight on each key group over that of uniform attention, the random vocabularies beside it.
 
     Data ``rows``: ``key_group, kind`` (vocabulary, figures, random)``, mean, ci_low, ci_high, num_samples``.
@@ -64,7 +66,7 @@ def head_lifts(look: VisualizationSettings, *, num_rows: int, title: str) -> alt
                  alt.Tooltip("ci_low:Q", title="interval from", format=".3f"),
                  alt.Tooltip("ci_high:Q", title="to", format=".3f"), alt.Tooltip("num_samples:Q", title="n")],
     )  # fmt: skip
-    return alt.layer(rule, rules, points).properties(
+    return alt.layer(rule, *([rules] if has_intervals else []), points).properties(
         width=look.figure_sizes["width"] // 2, height=17 * num_rows
     )
 

@@ -10,6 +10,7 @@ import polars as pl
 from analyses.charts_parts import (
     SHARE,
     category_scale,
+    has_intervals,
     mean_tooltip,
     menu,
     names_in_vega,
@@ -40,10 +41,11 @@ def key_group_comparison(
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(look, groups))
     base = alt.Chart(frame)
     x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=style, tickCount=4), scale=alt.Scale(zero=True))
-    layers = [
-        base.mark_rule(strokeWidth=2).encode(
-            y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
-        ),
+    rules = base.mark_rule(strokeWidth=2).encode(
+        y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
+    )
+    layers: list[alt.Chart] = [
+        *([rules] if has_intervals(frame) else []),
         base.mark_point(filled=True, size=55, opacity=1).encode(
             y=y, yOffset=offset, x=x, color=colour, tooltip=mean_tooltip("key_group", ".3f" if is_lift else ".3%")
         ),
@@ -119,7 +121,7 @@ def _profile_panel(
     )
     heading = alt.Title(title, fontSize=12, offset=6)
     size = {"width": look.figure_sizes["width"] // 3 - 10, "height": look.figure_sizes["height"] * 0.42}
-    return alt.layer(band, line).properties(title=heading, **size)
+    return alt.layer(*([band] if has_intervals(frame) else []), line).properties(title=heading, **size)
 
 
 def decision_top_keys(
@@ -144,7 +146,9 @@ def decision_top_keys(
     low = alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE), scale=alt.Scale(domainMin=0))
     rules = base.mark_rule(strokeWidth=2, clip=True).encode(y=y, yOffset=offset, color=colour, x=low, x2="ci_high:Q")
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
-        y=y, yOffset=offset, color=colour, x=alt.X("mean:Q"), tooltip=mean_tooltip("shown", ".3%")
+        y=y, yOffset=offset, color=colour, x=alt.X("mean:Q", title=title, axis=alt.Axis(format=SHARE)),
+        tooltip=mean_tooltip("shown", ".3%"),
     )
     height = 13 * max(len(order), 1) * len(groups)
-    return alt.layer(rules, points).properties(width=look.figure_sizes["width"], height=height)
+    layers = [rules, points] if has_intervals(frame) else [points]
+    return alt.layer(*layers).properties(width=look.figure_sizes["width"], height=height)

@@ -39,6 +39,11 @@ def chart_of(frame: pl.DataFrame, title: alt.Title) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=frame.write_csv(), format=parsed), title=title)
 
 
+def has_intervals(frame: pl.DataFrame) -> bool:
+    """Return whether any mean has an interval; a single sample has none, and Vega warns of an axis without values."""
+    return frame["ci_low"].is_not_null().any()
+
+
 def _largest(frame: pl.DataFrame, column: str) -> float:
     return float(frame.select(pl.col(column).max()).item() or 0)
 

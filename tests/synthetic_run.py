@@ -246,8 +246,8 @@ def add_texts(run_dir: Path, *, num_tokens: int | None = None, hostile: str = ""
     """Add tokens, decision rows with rollout, head rows of the first samples, and masses of line items.
 
     Every text is a prompt with a statement, and an answer that decides near its end. ``hostile`` is put into the
-    statement of every sample, ``num_tokens`` makes every text that long, ``whole_rows`` samples per shard get rows of
-    every head.
+    statement of every sample, ``num_tokens`` makes every text longer by so many, ``whole_rows`` samples per shard get
+    rows of every head.
     """
     rng = np.random.default_rng(0)
     for unit in sorted((run_dir / "shards").glob("measure-*")):
@@ -305,7 +305,7 @@ def _text(hostile: str, num_tokens: int | None) -> tuple[list[str], list[str]]:
     for segment, text in parts:
         found = re.findall(r"\s?[^\s]+|\s", text)
         if segment == "statement" and num_tokens:
-            found += [f" {number}" for number in range(max(0, num_tokens - 60))]
+            found += [f" {number}" for number in range(num_tokens)]
         tokens += found
         segments += [segment] * len(found)
     return [*tokens, "Incre", "ase", '"}'], [*segments, *["response"] * 3]
