@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,17 +15,18 @@ from analyses.decodability import SCHEMA as DECODABILITY_SCHEMA
 from analyses.decodability import decodability
 from analyses.decodability_settings import DecodabilitySettings
 from analyses.group_differences import group_differences
+from analyses.head_details import head_details, head_top_tokens
 from analyses.head_types import head_types
 from analyses.hypotheses import hypotheses
 from analyses.power import power
-from analyses.queries import head_means
+from analyses.queries import head_means, noun_of_clusters
 from analyses.run_tables import RunTables
+from analyses.sample_choice import ShownSamples, choose_samples
 from analyses.setting_checks import require_known
 from analyses.settings import AnalysisSettings
 from analyses.strata import replication_by_stratum
 from analyses.units import RunError
 from analyses.visualization_settings import VisualizationSettings
-from analyses.wording import cluster_noun
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class AnalysisTables:
     replication_by_stratum: pl.DataFrame
     head_means: pl.DataFrame
     head_types: pl.DataFrame
+    head_distributions: pl.DataFrame
+    head_lifts: pl.DataFrame
+    head_top_tokens: pl.DataFrame
+    shown_samples: ShownSamples
     layer_profiles: pl.DataFrame
     key_group_attention: pl.DataFrame
     decision_top_tokens: pl.DataFrame | None
@@ -76,9 +80,7 @@ class AnalysisTables:
     @property
     def cluster_noun(self) -> str:
         """What one cluster is, in the words of the run: the field of the predictions that names it."""
-        fields = self.run.section("predictions").get("fields")
-        named = fields.get(self.settings.cluster_by) if isinstance(fields, Mapping) else None
-        return cluster_noun(named or self.settings.cluster_by)
+        return noun_of_clusters(self.run, self.settings)
 
 
 def compute_tables(run: RunTables, settings: AnalysisSettings, look: VisualizationSettings) -> AnalysisTables:
@@ -99,6 +101,7 @@ def compute_tables(run: RunTables, settings: AnalysisSettings, look: Visualizati
     layer_profiles, key_group_attention = attention_profiles(run, settings, shown)
     effects, effect_differences = causal_effects(run, settings)
     agreement, screening = head_agreement(run, settings)
+    details = head_details(run, settings, shown)
     return AnalysisTables(
         run=run,
         settings=settings,
@@ -109,6 +112,10 @@ def compute_tables(run: RunTables, settings: AnalysisSettings, look: Visualizati
         replication_by_stratum=replication_by_stratum(run, settings, comparisons, differences),
         head_means=means_of_heads,
         head_types=head_types(run, settings),
+        head_distributions=details.distributions,
+        head_lifts=details.lifts,
+        head_top_tokens=head_top_tokens(run),
+        shown_samples=choose_samples(run, details.profiles),
         layer_profiles=layer_profiles,
         key_group_attention=key_group_attention,
         decision_top_tokens=decision_top_tokens(run, settings, shown, look.max_tokens),

@@ -8,7 +8,17 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analyses.charts_parts import category_scale, chart_of, gradient_legend, head_grid, menu, names_in_vega, scheme
+from analyses.charts_parts import (
+    category_scale,
+    chart_of,
+    frames_of_marked,
+    gradient_legend,
+    head_grid,
+    marked_head,
+    menu,
+    names_in_vega,
+    scheme,
+)
 from analyses.themes import GREY
 from analyses.visualization_settings import VisualizationSettings
 
@@ -34,7 +44,7 @@ def causal_map(
     base = head_grid(frame, look, title).transform_filter("datum.cause == chosen_cause").transform_calculate(
         share="datum.mean / max(datum.limit, 1e-12)"
     )  # fmt: skip
-    cells = base.mark_rect().encode(
+    cells = base.mark_rect(cursor="pointer").encode(
         color=colour,
         tooltip=[
             alt.Tooltip("layer:Q"),
@@ -47,7 +57,7 @@ def causal_map(
         ],
     )
     dots = base.transform_filter("datum.is_certain").mark_point(filled=True, size=28, color="black", opacity=1)
-    return alt.layer(cells, dots).add_params(chosen)
+    return alt.layer(cells, dots, *frames_of_marked(base)).add_params(chosen, *marked_head())
 
 
 def causal_ranking(
@@ -71,7 +81,8 @@ def causal_ranking(
         tooltip=["shown:N", "group:N", alt.Tooltip("mean:Q", format="+.4g"),
                  alt.Tooltip("ci_low:Q", format="+.4g"), alt.Tooltip("ci_high:Q", format="+.4g"), "num_samples:Q"],
     )  # fmt: skip
-    return alt.layer(zero, rules, points).properties(width=look.figure_sizes["width"], height=alt.Step(12))
+    height = 12 * max(len(order), 1) * len(groups)
+    return alt.layer(zero, rules, points).properties(width=look.figure_sizes["width"], height=height)
 
 
 def knockout_curves(

@@ -10,6 +10,7 @@ import polars as pl
 from analyses.charts_parts import (
     SHARE,
     category_scale,
+    has_intervals,
     mean_tooltip,
     menu,
     names_in_vega,
@@ -24,6 +25,7 @@ def key_group_comparison(
     *,
     groups: Sequence[str],
     measure: str,
+    title: str,
     subtitle: str,
 ) -> alt.TopLevelMixin:
     """Draw weight or lift per key group and group of samples with intervals, one panel per query group.
@@ -31,22 +33,19 @@ def key_group_comparison(
     ``frame``: ``rows, key_group, group, mean, ci_low, ci_high, num_samples, num_clusters, pvalue_adjusted``.
     """
     is_lift = measure == "lift"
-    names = {
-        "lift": ("Attention to kinds of words, compared with uniform attention", "times uniform attention"),
-        "mass": ("Attention to kinds of words", "share of attention"),
-    }
-    title, axis_title = names[measure]
+    axis_title = "times uniform attention" if is_lift else "share of attention"
     style = "~g" if is_lift else SHARE
     order = frame["key_group"].unique(maintain_order=True).to_list()
     y = alt.Y("key_group:N", title=None, sort=order, axis=alt.Axis(labelLimit=200, grid=True))
     offset = alt.YOffset("group:N", sort=list(groups))
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(look, groups))
     base = alt.Chart(frame)
-    x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=style, tickCount=5), scale=alt.Scale(zero=True))
-    layers = [
-        base.mark_rule(strokeWidth=2).encode(
-            y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
-        ),
+    x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=style, tickCount=4), scale=alt.Scale(zero=True))
+    rules = base.mark_rule(strokeWidth=2).encode(
+        y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
+    )
+    layers: list[alt.Chart] = [
+        *([rules] if has_intervals(frame) else []),
         base.mark_point(filled=True, size=55, opacity=1).encode(
             y=y, yOffset=offset, x=x, color=colour, tooltip=mean_tooltip("key_group", ".3f" if is_lift else ".3%")
         ),
@@ -57,7 +56,12 @@ def key_group_comparison(
     return (
         alt.layer(*layers)
         .properties(width=max(160, look.figure_sizes["width"] // max(len(panels), 1) - 20), height=alt.Step(15))
-        .facet(column=alt.Column("rows:N", title=None, sort=panels), title=alt.Title(title, subtitle=subtitle))
+        .facet(
+            facet=alt.Facet("rows:N", title=None, sort=panels),
+            columns=max(len(panels), 1),
+            title=alt.Title(title, subtitle=subtitle),
+            spacing=34,
+        )
         .resolve_scale(x="shared" if not is_lift else "independent")
     )
 
@@ -117,7 +121,7 @@ def _profile_panel(
     )
     heading = alt.Title(title, fontSize=12, offset=6)
     size = {"width": look.figure_sizes["width"] // 3 - 10, "height": look.figure_sizes["height"] * 0.42}
-    return alt.layer(band, line).properties(title=heading, **size)
+    return alt.layer(*([band] if has_intervals(frame) else []), line).properties(title=heading, **size)
 
 
 def decision_top_keys(
@@ -142,6 +146,9 @@ def decision_top_keys(
     low = alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE), scale=alt.Scale(domainMin=0))
     rules = base.mark_rule(strokeWidth=2, clip=True).encode(y=y, yOffset=offset, color=colour, x=low, x2="ci_high:Q")
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
-        y=y, yOffset=offset, color=colour, x=alt.X("mean:Q"), tooltip=mean_tooltip("shown", ".3%")
+        y=y, yOffset=offset, color=colour, x=alt.X("mean:Q", title=title, axis=alt.Axis(format=SHARE)),
+        tooltip=mean_tooltip("shown", ".3%"),
     )
-    return alt.layer(rules, points).properties(width=look.figure_sizes["width"], height=alt.Step(13))
+    height = 13 * max(len(order), 1) * len(groups)
+    layers = [rules, points] if has_intervals(frame) else [points]
+    return alt.layer(*layers).properties(width=look.figure_sizes["width"], height=height)

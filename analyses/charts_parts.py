@@ -39,19 +39,28 @@ def chart_of(frame: pl.DataFrame, title: alt.Title) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=frame.write_csv(), format=parsed), title=title)
 
 
+def has_intervals(frame: pl.DataFrame) -> bool:
+    """Return whether any mean has an interval; a single sample has none, and Vega warns of an axis without values."""
+    return frame["ci_low"].is_not_null().any()
+
+
 def _largest(frame: pl.DataFrame, column: str) -> float:
     return float(frame.select(pl.col(column).max()).item() or 0)
 
 
-def cell_size(frame: pl.DataFrame, look: VisualizationSettings) -> float:
-    """Return the pixels of a head's cell, so that 6 x 8 and 28 x 28 heads both fill the width."""
+def cell_size(frame: pl.DataFrame, look: VisualizationSettings) -> tuple[float, float]:
+    """Return width and height in pixels of a head's cell, so that 6 x 8 and 28 x 28 heads both fill the width."""
     heads, layers = _largest(frame, "head") + 1, _largest(frame, "layer") + 1
-    return max(8.0, min(44.0, look.figure_sizes["width"] / heads, 1.6 * look.figure_sizes["height"] / layers))
+    width = max(8.0, min(72.0, look.figure_sizes["width"] / heads))
+    return width, max(8.0, min(44.0, width, 1.6 * look.figure_sizes["height"] / layers))
 
 
 def head_grid(frame: pl.DataFrame, look: VisualizationSettings, title: alt.Title) -> alt.Chart:
-    """Return a chart with a cell per head: layers down, heads across."""
-    step = alt.Step(cell_size(frame, look))
+    """Return a chart with a cell per head: layers down, heads across.
+
+    The height is a number, here and wherever rows are counted, because the page fits charts in width.
+    """
+    width, height = cell_size(frame, look)
     axis = {"labelAngle": 0, "labelOverlap": True, "ticks": False, "domain": False}
     return (
         chart_of(frame, title)
@@ -59,13 +68,31 @@ def head_grid(frame: pl.DataFrame, look: VisualizationSettings, title: alt.Title
             x=alt.X("head:O", title="head", axis=alt.Axis(**axis)),
             y=alt.Y("layer:O", title="layer (0 reads the input)", axis=alt.Axis(**axis)),
         )
-        .properties(width=step, height=step)
+        .properties(width=alt.Step(width), height=height * (_largest(frame, "layer") + 1))
     )
 
 
-def gradient_legend() -> alt.Legend:
+def marked_head() -> tuple[alt.Parameter, alt.Parameter]:
+    """Return the parameters that say which head the page has chosen; none in files."""
+    return alt.param(name="marked_layer", value=-1), alt.param(name="marked_head", value=-1)
+
+
+def frames_of_marked(base: alt.Chart) -> list[alt.Chart]:
+    """Return layers that frame the chosen head's cell, dark in light so that it shows on every colour."""
+    chosen = base.transform_filter("datum.layer == marked_layer && datum.head == marked_head")
+    frames = [("white", 5.0), ("black", 2.5)]
+    return [chosen.mark_rect(fillOpacity=0, stroke=colour, strokeWidth=width) for colour, width in frames]
+
+
+def named_rows(chart: alt.TopLevelMixin, **rows: pl.DataFrame) -> dict[str, Any]:
+    """Return the specification of a chart of named data, with rows that the page can replace."""
+    content = specification(chart)
+    return content | {"datasets": {name: frame.to_dicts() for name, frame in rows.items()}}
+
+
+def gradient_legend(style: str = "~g") -> alt.Legend:
     """Return the legend of a continuous colour."""
-    return alt.Legend(gradientLength=150, format="~g", tickCount=5, titleLimit=220)
+    return alt.Legend(gradientLength=150, format=style, tickCount=5, titleLimit=220)
 
 
 def menu(label: str, options: Mapping[str, str]) -> Any:
@@ -81,6 +108,12 @@ def menus(
         alt.param(name="chosen_rows", value=start[0], bind=menu("Attention of ", query_groups)),
         alt.param(name="chosen_statistic", value=start[1], bind=menu("Statistic ", statistics)),
     )
+
+
+def comparison_menu(comparisons: Mapping[str, str]) -> alt.Parameter:
+    """Return the parameter that chooses a comparison; without a menu where there is only one."""
+    bound = {"bind": menu("Compared ", comparisons)} if len(comparisons) > 1 else {}
+    return alt.param(name="chosen_comparison", value=next(iter(comparisons)), **bound)
 
 
 def names_in_vega(options: Mapping[str, str]) -> str:

@@ -1,63 +1,318 @@
-"""Several runs side by side: one table and one page in the first run's ``analysis`` folder."""
+"""Several runs side by side: other models, fine-tuned checkpoints, other prompt formats.
+
+The first run is compared with each of the others. Layers are compared at the same relative depth, whatever their
+number; heads only where both runs have the same layers and heads. Samples of the same id are one prediction under
+another model or prompt: there the change of every head is tested, the sample, clustered as in the first run, being the
+unit. Without common samples runs stand side by side and nothing is tested, since samples may differ in everything.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
-import jinja2
+import numpy as np
 import polars as pl
+from scipy import stats
 
-from analyses.described_tables import write_table
+from analyses.attention_profiles import EVERYONE
+from analyses.clustered_fit import design_of, fit_last
+from analyses.group_differences import is_certain
+from analyses.key_groups import declared_statistics
+from analyses.queries import cluster_codes, statistic_blocks
+from analyses.run_tables import RunTables, open_tables
+from analyses.settings import AnalysisSettings
+from analyses.significance import adjust_pvalues, clustered_mean
+from analyses.summaries import accuracy
+
+PAIRS_SCHEMA: dict[str, Any] = {
+    "run": pl.String,
+    "other_run": pl.String,
+    "is_same_shape": pl.Boolean,
+    "num_samples": pl.Int32,
+    "num_clusters": pl.Int32,
+    "share_same_answer": pl.Float64,
+    "accuracy": pl.Float64,
+    "accuracy_other": pl.Float64,
+    "difference": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+    "pvalue": pl.Float64,
+    "share_same_type": pl.Float64,
+    "num_tests": pl.Int32,
+    "num_significant": pl.Int32,
+    "num_significant_other": pl.Int32,
+    "num_agreeing": pl.Int32,
+    "rho": pl.Float64,
+    "num_changed": pl.Int32,
+    "note": pl.String,
+}
+
+CHANGES_SCHEMA: dict[str, Any] = {
+    "run": pl.String,
+    "other_run": pl.String,
+    "query_group": pl.String,
+    "statistic": pl.String,
+    "layer": pl.Int32,
+    "head": pl.Int32,
+    "difference": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+    "pvalue": pl.Float64,
+    "pvalue_adjusted": pl.Float64,
+    "num_samples": pl.Int32,
+    "num_clusters": pl.Int32,
+}
+
+HEADS_SCHEMA: dict[str, Any] = {
+    "run": pl.String,
+    "other_run": pl.String,
+    "query_group": pl.String,
+    "statistic": pl.String,
+    "rho": pl.Float64,
+    "num_heads": pl.Int32,
+}
+
+STATISTICS_AT_ONCE = 8
+"""Statistics of one query group that are in memory at once, of both runs."""
+
+_TEST_KEYS = ("comparison", "query_group", "statistic", "layer", "head")
 
 
-def compare_runs(run_dirs: Sequence[Path]) -> pl.DataFrame:
-    """Return one row per run: samples, accuracy, tests, findings, head types. Each run must be analysed already."""
+@dataclass(frozen=True)
+class AnalysedRun:
+    """A run with a name that tells it from the others, its tables and those of its analysis."""
+
+    name: str
+    directory: Path
+    tables: RunTables
+    settings: AnalysisSettings
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table of ``analysis/tables``."""
+        return pl.read_parquet(self.directory / "analysis" / "tables" / f"{name}.parquet", glob=False)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared: a frame per table; see ``described_tables`` for their columns."""
+
+    runs: pl.DataFrame
+    layers: pl.DataFrame
+    heads: pl.DataFrame
+    pairs: pl.DataFrame
+    changes: pl.DataFrame
+
+
+def open_runs(run_dirs: Sequence[Path], *, partial: bool = False) -> list[AnalysedRun]:
+    """Open runs that are analysed already; runs whose folders have the same name are named by their paths."""
+    names = [path.resolve().name for path in run_dirs]
+    opened = []
+    for path, name in zip(run_dirs, names, strict=True):
+        tables = open_tables(path, partial=partial)
+        settings = AnalysisSettings.from_mapping(tables.config.get("analysis") or {})
+        opened.append(AnalysedRun(name if names.count(name) == 1 else str(path), path, tables, settings))
+    return opened
+
+
+def compare_runs(runs: Sequence[AnalysedRun]) -> Comparison:
+    """Compare the first run with each of the others."""
+    first, others = runs[0], runs[1:]
+    found = [_compare_pair(first, other) for other in others]
+    return Comparison(
+        runs=pl.concat([_summary(run) for run in runs], how="diagonal_relaxed"),
+        layers=pl.concat([_layers(run) for run in runs]),
+        heads=pl.concat([pl.DataFrame(schema=HEADS_SCHEMA), *(heads for _, heads, _ in found)]),
+        pairs=pl.DataFrame([pair for pair, _, _ in found], schema=PAIRS_SCHEMA),
+        changes=pl.concat([pl.DataFrame(schema=CHANGES_SCHEMA), *(changes for _, _, changes in found)]),
+    )
+
+
+def _summary(run: AnalysedRun) -> pl.DataFrame:
+    """Return one row: samples, accuracy, tests, findings, head types."""
+    found = accuracy(run.tables, run.settings).row(0, named=True)
+    tests, types = run.table("group_differences").drop_nulls("pvalue"), run.table("head_types")
+    row = {
+        "run": run.name,
+        "model_path": str(run.tables.section("model").get("path") or "not recorded"),
+        "num_samples": found["num_samples"],
+        "accuracy": found["value"],
+        "accuracy_ci_low": found["ci_low"],
+        "accuracy_ci_high": found["ci_high"],
+        "num_layers": run.tables.num_layers,
+        "num_heads": len(types),
+        "num_tests": len(tests),
+        "num_significant": tests.filter(is_certain(run.settings.alpha)).height,
+        "smallest_pvalue_adjusted": tests["pvalue_adjusted"].min(),
+        "num_replicated": int(tests["is_replicated"].fill_null(False).sum()),
+    }
+    counts = dict(types["head_type"].value_counts().iter_rows())
+    return pl.DataFrame([row | {f"share_{name}": count / len(types) for name, count in sorted(counts.items())}])
+
+
+def _layers(run: AnalysedRun) -> pl.DataFrame:
+    last = max(run.tables.num_layers - 1, 1)
+    profiles = run.table("layer_profiles").filter(pl.col("group") == EVERYONE).drop("group")
+    named = profiles.with_columns(run=pl.lit(run.name), depth=pl.col("layer") / last)
+    return named.select("run", "depth", *profiles.columns)
+
+
+def _compare_pair(first: AnalysedRun, other: AnalysedRun) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame]:
+    names = {"run": first.name, "other_run": other.name}
+    is_same = shape_of(first) == shape_of(other)
+    pair: dict[str, Any] = names | {"is_same_shape": is_same}
+    pair |= _answers(first, other)
+    heads, changes = pl.DataFrame(schema=HEADS_SCHEMA), pl.DataFrame(schema=CHANGES_SCHEMA)
+    notes = []
+    if is_same:
+        heads = _heads(first, other, names)
+        pair |= _findings(first, other)
+    else:
+        shapes = " and ".join(f"{layers} x {heads}" for layers, heads in map(shape_of, (first, other)))
+        notes.append(f"heads are not the same ({shapes}), so only layers are compared, by relative depth")
+    if is_same and pair["num_samples"] > 1:
+        changes = _changes(first, other, names)
+        pair["num_changed"] = changes.filter(pl.col("pvalue_adjusted") <= first.settings.alpha).height
+    elif pair["num_samples"] <= 1:
+        notes.append("no samples of the same id, so no change of a sample can be tested")
+    return pair | {"note": "; ".join(notes) or None}, heads, changes
+
+
+def shape_of(run: AnalysedRun) -> tuple[int, int]:
+    """Return the number of layers and of heads per layer."""
+    return run.tables.num_layers, run.tables.num_heads
+
+
+def _common(first: AnalysedRun, other: AnalysedRun) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the samples that both runs have, in the first run and in the other."""
+    ids = [name for name in first.tables.samples["sample_id"] if name in other.tables.rows_of]
+    rows = [np.array([run.tables.rows_of[name] for name in ids], dtype=np.int64) for run in (first, other)]
+    return rows[0], rows[1]
+
+
+def _answers(first: AnalysedRun, other: AnalysedRun) -> dict[str, Any]:
+    """Return how the answers to common samples compare, with the paired difference of the accuracy."""
+    at, at_other = _common(first, other)
+    one, two = first.tables.samples[at], other.tables.samples[at_other]
+    cluster = cluster_codes(first.tables, first.settings.cluster_by)[at]
+    answers = pl.DataFrame({"one": one["predicted_label"], "two": two["predicted_label"]}).drop_nulls()
+    right = [frame["is_correct"].cast(pl.Float64).fill_null(float("nan")).to_numpy() for frame in (one, two)]
+    known = ~np.isnan(right[0] + right[1])
+    found: dict[str, Any] = {"num_samples": len(at), "num_clusters": len(np.unique(cluster))}
+    if len(answers):
+        found["share_same_answer"] = float((answers["one"] == answers["two"]).to_numpy().mean())
+    if known.any():
+        found |= {"accuracy": float(right[0][known].mean()), "accuracy_other": float(right[1][known].mean())}
+        tested = _paired((right[1] - right[0])[known, None], cluster[known], first.settings.alpha)
+        found |= {name: float(values[0]) if values[0] == values[0] else None for name, values in tested.items()}
+    return found
+
+
+def _paired(change: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
+    """Return mean change, CR2 interval and p per column of ``[samples, tests]`` without NaN."""
+    design = design_of([], np.ones(len(change)))
+    assert design is not None, "ones are not collinear with nothing"
+    nothing = np.full(change.shape[1], np.nan)
+    if len(change) < 2:
+        mean = change.mean(axis=0) if len(change) else nothing
+        return {"difference": mean, "ci_low": nothing, "ci_high": nothing, "pvalue": nothing}
+    fit = fit_last(change, design, cluster)
+    reach = stats.t.ppf(1 - alpha / 2, fit.degrees_of_freedom) * fit.standard_error
+    return {"difference": fit.effect, "ci_low": fit.effect - reach, "ci_high": fit.effect + reach, "pvalue": fit.pvalue}
+
+
+def _heads(first: AnalysedRun, other: AnalysedRun, names: dict[str, str]) -> pl.DataFrame:
+    """Return Spearman's rho over heads between the runs' means, per query group and statistic."""
+    keys = ["query_group", "layer", "head"]
+    one, two = first.table("head_means"), other.table("head_means")
+    shared = [name for name in declared_statistics(first.tables) if name in two.columns]
+    joined = one.select(*keys, *shared).join(two.select(*keys, *shared), on=keys, suffix="@other")
     rows = []
-    for run_dir in run_dirs:
-        folder = run_dir / "analysis" / "tables"
-        accuracy = pl.read_parquet(folder / "accuracy.parquet", glob=False).row(0, named=True)
-        tests = pl.read_parquet(folder / "group_differences.parquet", glob=False).drop_nulls("pvalue")
-        types = pl.read_parquet(folder / "head_types.parquet", glob=False)
-        row = {
-            "run": str(run_dir),
-            "num_samples": accuracy["num_samples"],
-            "accuracy": accuracy["value"],
-            "accuracy_ci_low": accuracy["ci_low"],
-            "accuracy_ci_high": accuracy["ci_high"],
-            "num_layers": int(types["layer"].n_unique()),
-            "num_heads": len(types),
-            "num_tests": len(tests),
-            "smallest_pvalue_adjusted": tests["pvalue_adjusted"].min(),
-            "num_replicated": int(tests["is_replicated"].fill_null(False).sum()),
-        }
-        counts = dict(types["head_type"].value_counts().iter_rows())
-        rows.append(row | {f"share_{name}": count / len(types) for name, count in sorted(counts.items())})
-    return pl.concat([pl.DataFrame([row]) for row in rows], how="diagonal_relaxed")
+    for (query_group,), part in joined.group_by("query_group", maintain_order=True):
+        for name in shared:
+            known = part.select(name, f"{name}@other").drop_nulls()
+            varies = len(known) > 2 and all(known[column].n_unique() > 1 for column in known.columns)
+            rho = float(stats.spearmanr(known[name], known[f"{name}@other"]).statistic) if varies else None
+            rows.append(names | {"query_group": query_group, "statistic": name, "rho": rho, "num_heads": len(known)})
+    return pl.DataFrame(rows, schema=HEADS_SCHEMA)
 
 
-def write_comparison(run_dirs: Sequence[Path]) -> Path:
-    """Write ``compared_runs.html`` and ``tables/compared_runs.parquet`` and return the page."""
-    compared = compare_runs(run_dirs)
-    folder = run_dirs[0] / "analysis"
-    write_table(compared, folder / "tables", "compared_runs")
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("analyses"), autoescape=True, trim_blocks=True)
-    names = [name for name in compared.columns if name != "run"]
-    rows = [(name.replace("_", " "), [_shown(value) for value in compared[name]]) for name in names]
-    reports = [run_dir / "analysis" / "report.html" for run_dir in run_dirs]
-    links = [
-        (run_dir.resolve().name, quote(os.path.relpath(report, folder)))
-        for run_dir, report in zip(run_dirs, reports, strict=True)
-    ]
-    page = environment.get_template("compared_runs.html.j2").render(links=links, rows=rows)
-    path = folder / "compared_runs.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+def _findings(first: AnalysedRun, other: AnalysedRun) -> dict[str, Any]:
+    """Return how the head types and the tests of the two runs agree."""
+    types = first.table("head_types").join(other.table("head_types"), on=["layer", "head"], suffix="_other")
+    same = (types["head_type"] == types["head_type_other"]).to_numpy()
+    tests = (
+        first.table("group_differences")
+        .drop_nulls("pvalue")
+        .with_columns(is_found=is_certain(first.settings.alpha).fill_null(False))
+        .join(
+            other.table("group_differences")
+            .drop_nulls("pvalue")
+            .with_columns(is_found=is_certain(other.settings.alpha).fill_null(False)),
+            on=list(_TEST_KEYS),
+            suffix="_other",
+        )
+    )
+    both = pl.col("is_found") & pl.col("is_found_other")
+    agrees = both & (pl.col("difference").sign() == pl.col("difference_other").sign())
+    effects = tests.drop_nulls(["effect_size_adjusted", "effect_size_adjusted_other"])
+    rho = None
+    if len(effects) > 2:
+        rho = effects.select(pl.corr("effect_size_adjusted", "effect_size_adjusted_other", method="spearman")).item()
+    return {
+        "share_same_type": float(same.mean()) if len(same) else None,
+        "num_tests": len(tests),
+        "num_significant": int(tests["is_found"].sum()),
+        "num_significant_other": int(tests["is_found_other"].sum()),
+        "num_agreeing": int(tests.select(agrees.sum()).item()),
+        "rho": rho if rho is None or rho == rho else None,
+    }
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}"
+def _changes(first: AnalysedRun, other: AnalysedRun, names: dict[str, str]) -> pl.DataFrame:
+    """Return the change of every head and statistic in the common samples, adjusted over the table."""
+    at, at_other = _common(first, other)
+    cluster = cluster_codes(first.tables, first.settings.cluster_by)[at]
+    places = np.arange(first.tables.num_layers * first.tables.num_heads)
+    frames = []
+    for query_group, statistic, values, others in _both_values(first, other):
+        change = (others[at_other] - values[at]).astype(np.float64)
+        whole = ~np.isnan(change).any(axis=0)
+        estimate = clustered_mean(change, cluster, 1 - first.settings.alpha)
+        columns: dict[str, np.ndarray] = {
+            name: getattr(estimate, "mean" if name == "difference" else name).copy()
+            for name in ("difference", "ci_low", "ci_high")
+        } | {"pvalue": np.full(len(places), np.nan)}
+        if whole.any():
+            for name, tested in _paired(change[:, whole], cluster, first.settings.alpha).items():
+                columns[name][whole] = tested
+        counts = {"num_samples": estimate.num_samples, "num_clusters": estimate.num_clusters}
+        keys = {"layer": places // first.tables.num_heads, "head": places % first.tables.num_heads}
+        frame = pl.DataFrame(keys | columns | counts).with_columns(
+            query_group=pl.lit(query_group), statistic=pl.lit(statistic), pvalue_adjusted=pl.lit(None, pl.Float64),
+            **{name: pl.lit(text) for name, text in names.items()},
+        )  # fmt: skip
+        frames.append(frame.filter(pl.col("num_samples") > 0))
+    table = pl.concat([pl.DataFrame(schema=CHANGES_SCHEMA), *(
+        frame.select(pl.col(name).cast(kind) for name, kind in CHANGES_SCHEMA.items()) for frame in frames
+    )])  # fmt: skip
+    adjusted = adjust_pvalues(table["pvalue"].fill_null(float("nan")).to_numpy(), first.settings.correction)
+    return table.with_columns(pvalue_adjusted=pl.Series(adjusted)).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _both_values(first: AnalysedRun, other: AnalysedRun) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Yield query group, statistic and the values ``[samples, layers * heads]`` of both runs."""
+    known = set(declared_statistics(other.tables))
+    shared = [name for name in declared_statistics(first.tables) if name in known]
+    for query_group in first.tables.query_groups:
+        if query_group not in other.tables.query_groups:
+            continue
+        for start in range(0, len(shared), STATISTICS_AT_ONCE):
+            names = shared[start : start + STATISTICS_AT_ONCE]
+            (_, one), (_, two) = (
+                next(statistic_blocks(run.tables, query_group, names, max_bytes=2**62)) for run in (first, other)
+            )
+            for slot, name in enumerate(names):
+                yield query_group, name, one[:, slot], two[:, slot]

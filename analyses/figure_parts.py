@@ -29,6 +29,8 @@ class Figure:
         Vega-Lite, without a theme.
     tables
         Names of the tables that hold its numbers.
+    place
+        ``page``: a section of its own; ``panel``: in the head atlas; ``samples``: in the sample explorer.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Figure:
     guide: str
     specification: dict[str, Any]
     tables: tuple[str, ...]
+    place: str = "page"
 
 
 def sample_line(tables: AnalysisTables) -> str:

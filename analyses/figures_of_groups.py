@@ -10,71 +10,23 @@ from analyses.charts_parts import specification
 from analyses.figure_parts import (
     Figure,
     drawn_groups,
-    first_choice,
     interval_name,
-    missing_heads,
     rounded,
     row_menu,
     sample_line,
 )
-from analyses.key_groups import of_kind
+from analyses.key_groups import absent_key_groups, of_kind
 from analyses.vocabulary import FIGURES
 
 MAX_TOP_TOKENS = 20
 """Tokens drawn in the chart of the decision token; the table holds ``visualization.max_tokens``."""
 
 
-PROFILE_PANELS = ("entropy_normalized", "first_token", "previous_token", "max_weight")
-
-
-def layer_profile_figure(tables: AnalysisTables) -> Figure | str:
-    """Draw statistics from layer to layer, or say why not."""
-    if reason := missing_heads(tables):
-        return reason
-    known = set(tables.layer_profiles["statistic"])
-    vocabulary = [
-        f"mass_{name}" for name in (tables.vocabulary, "number", "statement", "reasoning", "response") if name
-    ]
-    panels = [name for name in (*vocabulary[:2], *PROFILE_PANELS, *vocabulary[2:]) if name in known][:6]
-    panels = panels or sorted(known)[:6]
-    groups, rows = drawn_groups(tables, tables.layer_profiles)
-    chart = charts_groups.layer_profile(
-        rounded(rows.filter(pl.col("statistic").is_in(panels)).sort("layer")),
-        tables.look,
-        panels={name: (wording.statistic_label(name), wording.statistic_unit(name)) for name in panels},
-        groups=groups,
-        query_groups=row_menu(tables),
-        start=first_choice(tables)[0],
-        subtitle=f"mean over heads and samples with {interval_name(tables)}, {sample_line(tables)}",
-    )
-    guide = (
-        "Each panel follows one statistic from the first layer to the last, averaged over a layer's heads. Bands are "
-        f"{interval_name(tables)} over samples, allowing for several samples of one {tables.cluster_noun}. Whether "
-        "bands overlap decides nothing; the tests of group differences do. Panels have their own vertical scales."
-    )
-    return Figure("layer_profile", "From layer to layer", guide, specification(chart), ("layer_profiles",))
-
-
 def key_group_figure(tables: AnalysisTables, measure: str) -> Figure | str:
-    """Draw weight (``mass``) or ``lift`` per key group, or say why not."""
-    groups, rows = drawn_groups(tables, tables.key_group_attention.filter(pl.col("measure") == measure))
-    kept = ["union", "category"]
-    numbers = [name for name in of_kind(tables.run, "structure") if name in FIGURES]
-    rows = rows.filter(pl.col("kind").is_in(kept) | pl.col("key_group").is_in(numbers))
+    """Draw weight (``mass``) or ``lift`` per kind of word of the vocabulary, or say why not."""
+    rows = _measured(tables, measure).filter(pl.col("kind").is_in(["union", "category"]))
     if rows.is_empty():
         return "The run has no vocabulary." if measure == "mass" else "The run has no baselines table."
-    menu = row_menu(tables)
-    frame = rows.with_columns(
-        key_group=pl.col("key_group").replace({name: wording.key_group_label(name) for name in tables.run.key_groups}),
-        rows=pl.col("query_group").replace(menu),
-    ).drop("query_group", "kind", "measure")
-    chart = charts_groups.key_group_comparison(
-        rounded(frame),
-        tables.look,
-        groups=groups,
-        measure=measure,
-        subtitle=f"mean over heads, layers and samples with {interval_name(tables)}, {sample_line(tables)}",
-    )
     if measure == "mass":
         title = "Which words heads look at"
         guide = (
@@ -89,13 +41,49 @@ def key_group_figure(tables: AnalysisTables, measure: str) -> Figure | str:
             "get exactly their share; above it they are looked at more than their number explains, below it less. Much "
             "attention rests on the first token in most models, which pushes everything else below 1."
         )
-    return Figure(
-        f"key_group_{'weight' if measure == 'mass' else 'lift'}",
-        title,
-        guide,
-        specification(chart),
-        ("key_group_attention",),
+    name = f"key_group_{'weight' if measure == 'mass' else 'lift'}"
+    return _compared(tables, rows, measure, name, title, guide)
+
+
+def figures_figure(tables: AnalysisTables) -> Figure | str:
+    """Draw the lift (without baselines the weight) of numbers, periods and magnitudes, or say why not."""
+    names = [name for name in of_kind(tables.run, "structure") if name in (*FIGURES, "line_item")]
+    measure = "lift" if len(_measured(tables, "lift")) else "mass"
+    rows = _measured(tables, measure).filter(pl.col("key_group").is_in(names))
+    if rows.is_empty():
+        return "No sample holds numbers, periods or line items that the run has key groups for."
+    guide = (
+        "The same for figures: numbers, percentages and years anywhere in the text, and where a statement's table was "
+        "found its line items, the columns of the recent and the prior period, and its large and small amounts. Two "
+        "rows that lie apart (recent and prior, large and small) are read differently often; whether that is more than "
+        "chance is tested under Hypotheses."
     )
+    return _compared(tables, rows, measure, "figures_lift", "Numbers, periods and magnitudes", guide)
+
+
+def _measured(tables: AnalysisTables, measure: str) -> pl.DataFrame:
+    rows = tables.key_group_attention.filter(pl.col("measure") == measure)
+    return rows.filter(~pl.col("key_group").is_in(absent_key_groups(tables.run)))
+
+
+def _compared(
+    tables: AnalysisTables, rows: pl.DataFrame, measure: str, name: str, title: str, guide: str
+) -> Figure:
+    groups, rows = drawn_groups(tables, rows)
+    menu = row_menu(tables)
+    labels = {name: wording.key_group_label(name) for name in tables.run.key_groups}
+    frame = rows.with_columns(
+        key_group=pl.col("key_group").replace(labels), rows=pl.col("query_group").replace(menu)
+    ).drop("query_group", "kind", "measure")
+    chart = charts_groups.key_group_comparison(
+        rounded(frame),
+        tables.look,
+        groups=groups,
+        measure=measure,
+        title=title,
+        subtitle=f"mean over heads, layers and samples with {interval_name(tables)}, {sample_line(tables)}",
+    )
+    return Figure(name, title, guide, specification(chart), ("key_group_attention",))
 
 
 def decision_top_tokens_figure(tables: AnalysisTables) -> Figure | str:
@@ -115,8 +103,8 @@ def decision_top_tokens_figure(tables: AnalysisTables) -> Figure | str:
     )
     guide = (
         "When the model is about to write its answer's decisive token, these are the tokens it looks at most, summed "
-        "over their occurrences and averaged over heads (␣ stands for a space). Only each head's heaviest keys were "
-        "kept, so the shares are lower bounds."
+        "over their occurrences and averaged over heads (␣ stands for a space, ␣×20 for twenty in a row, \\n for a "
+        "line break). Only each head's heaviest keys were kept, so the shares are lower bounds."
     )
     title = "What the model looks at when it decides"
     return Figure("decision_top_tokens", title, guide, specification(chart), ("decision_top_tokens",))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import polars as pl
 
 from analyses import charts, wording
@@ -18,13 +17,8 @@ from analyses.figure_parts import (
     row_menu,
     sample_line,
     statistic_menu,
-    untested,
 )
-from analyses.group_differences import is_certain
 from analyses.head_types import type_names
-
-MAX_VOLCANO_POINTS = 3000
-"""Tests drawn in the volcano plot: all with the smallest p, then an even sample of the rest."""
 
 
 def head_map_figure(tables: AnalysisTables) -> Figure | str:
@@ -43,106 +37,10 @@ def head_map_figure(tables: AnalysisTables) -> Figure | str:
     guide = (
         "Each cell is one attention head: rows are layers, from the one that reads the input (0) to the last, columns "
         "are heads. The colour is the mean over samples; choose the statistic and whose attention it describes below "
-        "the chart. The colour scale adapts to the choice, so compare cells within a chart, not colours between charts."
+        "the chart. The colour scale adapts to the choice, so compare cells within a chart, not colours between "
+        "charts. Click a head, or choose it with the arrow keys, to see all of it in the panel."
     )
-    return Figure("head_map", "Every head at a glance", guide, specification(chart), ("head_means",))
-
-
-def difference_map_figure(tables: AnalysisTables) -> Figure | str:
-    """Draw the adjusted difference of every head, or say why not."""
-    shown = tables.comparison
-    if shown is None or tables.tested["difference"].is_null().all():
-        return untested(tables)
-    menu, labels = statistic_menu(tables), (shown.label_a, shown.label_b)
-    is_found = is_certain(tables.settings.alpha).fill_null(False)
-    mark = is_found.cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
-    tested = tables.tested.with_columns(mark=mark)
-    wide = tested.pivot(
-        "statistic",
-        index=["query_group", "layer", "head"],
-        values=["difference", "pvalue_adjusted", "mark"],
-        separator="\x1f",
-    )
-    ends = {"difference": "", "pvalue_adjusted": "@p", "mark": "@mark"}
-    wide = wide.rename(
-        {f"{value}\x1f{name}": f"{name}{end}" for value, end in ends.items() for name in menu}, strict=False
-    )
-    strongest = tested.drop_nulls("pvalue").sort("pvalue").head(1)
-    is_any = tested["mark"].max() or 0
-    start = strongest.select("query_group", "statistic").row(0) if is_any and len(strongest) else first_choice(tables)
-    reach = tested.group_by("query_group", "statistic").agg(pl.col("difference").abs().max().fill_null(0))
-    limits = {group: dict.fromkeys(menu, 1.0) for group in tables.run.query_groups}
-    for group, name, largest in reach.filter(pl.col("difference") > 0).iter_rows():
-        limits[group][name] = float(f"{largest:.4g}")
-    chart = charts.difference_map(
-        rounded(wide),
-        tables.look,
-        limits=limits,
-        statistics=menu,
-        query_groups=row_menu(tables),
-        start=start,
-        groups=labels,
-        subtitle=[
-            f"{labels[0]} minus {labels[1]}, adjusted for predicted label and covariates; {sample_line(tables)}",
-            "● significant after adjustment    ◆ significant and replicated",
-        ],
-    )
-    guide = (
-        f"The colour says how much more ({shown.label_a} higher) or less a head shows the chosen statistic in "
-        f"{shown.label_a} than in {shown.label_b} samples, after adjusting for the predicted label and the covariates. "
-        f"A black dot marks a difference that stays significant after adjustment over its whole family of tests; a "
-        f"diamond marks one that was also found on some {wording.plural(tables.cluster_noun)} and confirmed on others. "
-        "No mark means that the colour may be chance."
-    )
-    title = f"Where {shown.label_a} and {shown.label_b} differ"
-    return Figure("difference_map", title, guide, specification(chart), DIFFERENCE_TABLES)
-
-
-DIFFERENCE_TABLES = ("group_differences", "layer_clusters", "replication_by_stratum")
-
-
-def volcano_figure(tables: AnalysisTables) -> Figure | str:
-    """Draw effect against evidence, or say why not."""
-    shown = tables.comparison
-    tested = tables.tested.drop_nulls(["pvalue", "effect_size_adjusted"]).sort("pvalue")
-    if shown is None or tested.is_empty():
-        return untested(tables)
-    num_first = 2 * MAX_VOLCANO_POINTS // 3
-    rest = tested[num_first:]
-    step = max(1, -(-len(rest) // (MAX_VOLCANO_POINTS - num_first)))
-    drawn = pl.concat([tested[:num_first], rest.gather_every(step)])
-    is_found = is_certain(tables.settings.alpha).fill_null(False)
-    is_above = (pl.col("pvalue_adjusted") <= tables.settings.alpha).fill_null(False)
-    labels = {name: wording.statistic_label(name) for name in tested["statistic"].unique()}
-    frame = drawn.select(
-        "layer",
-        "head",
-        "difference",
-        "effect_size_adjusted",
-        "pvalue_adjusted",
-        shown=pl.format("layer {}, head {}", "layer", "head"),
-        rows=pl.col("query_group").replace(row_menu(tables)),
-        statistic_label=pl.col("statistic").replace(labels),
-        evidence=-pl.col("pvalue").clip(1e-300).log10(),
-        is_significant=is_found,
-    )
-    weakest = tested.filter(is_above).select(pl.col("pvalue").max()).item()
-    threshold = None if weakest is None else float(-np.log10(max(weakest, 1e-300)))
-    num_found = int(tested.select(is_found.sum()).item())
-    chart = charts.volcano(
-        rounded(frame),
-        tables.look,
-        query_groups=list(row_menu(tables).values()),
-        groups=(shown.label_a, shown.label_b),
-        threshold=threshold,
-        subtitle=f"{num_found:,} of {len(tested):,} tests significant by every check; {len(drawn):,} drawn",
-    )
-    guide = (
-        "Each point is one test (head, statistic, query group). To the right the statistic is higher in "
-        f"{shown.label_a} samples, to the left in {shown.label_b} ones; higher up the evidence is stronger. Points "
-        "above the dashed line pass the adjustment, strong ones every check; without a line none passes."
-    )
-    return Figure("volcano", "Effect against evidence", guide, specification(chart), ("group_differences",))
+    return Figure("head_map", "Head atlas", guide, specification(chart), ("head_means",))
 
 
 def head_type_map_figure(tables: AnalysisTables) -> Figure | str:
@@ -156,8 +54,9 @@ def head_type_map_figure(tables: AnalysisTables) -> Figure | str:
     limits = ", ".join(f"{name} {value:g}" for name, value in tables.settings.head_types.items())
     guide = (
         "Each head gets the first type that fits, in the order of the legend; hover to see every type that fits and "
-        f"the numbers behind it. The types are descriptions by documented thresholds ({limits}), not proof of what a "
-        "head is for."
+        "the numbers behind it. “Causal (previous token)” is the customary name of a head that looks at the token "
+        "before, and says nothing about causal effects. The types are descriptions by documented thresholds "
+        f"({limits}), not proof of what a head is for."
     )
     return Figure("head_type_map", "What kind of head each one is", guide, specification(chart), ("head_types",))
 

@@ -20,6 +20,7 @@ from analyses.head_types import random_note
 from analyses.wording import (
     count_text,
     difference_text,
+    head_type_label,
     interval_name,
     key_group_label,
     p_text,
@@ -40,10 +41,10 @@ CAVEAT = (
 ANSWERS: Mapping[str, str] = {
     "decodability": "Do the heads know?",
     "hypotheses": "Hypotheses",
-    "correlations": "Correlations",
+    "correlations": "Confident and uncertain answers",
     "power": "How small an effect could be seen",
 }
-"""Headings of the tables that no chart shows, in the report's order."""
+"""Headings of the tables whose sentences the report always has, with a chart or without."""
 
 _HEAD = re.compile(r"Head (\d+)\.(\d+) ")
 """How a sentence about one head begins."""
@@ -74,14 +75,31 @@ def findings(tables: AnalysisTables) -> dict[str, list[str]]:
             tables.settings.predicted.permutations if tables.settings.predicted else None,
         )
         or ["Nothing was predicted from the heads: analysis.decodability is turned off."],
-        "hypotheses": hypotheses.sentences(tables.hypotheses, tables.settings.alpha)
-        or ["No hypothesis is configured."],
+        "hypotheses": _hypothesis_sentences(tables) or ["No hypothesis is configured."],
         "correlations": correlations.sentences(tables.correlations, tables.settings.alpha)
         or ["Nothing was correlated: analysis.correlations is empty."],
-        "power": power.sentences(tables.power) or ["No comparison is configured."],
+        "power": power.sentences(tables.power, _first_shown(tables)) or ["No comparison is configured."],
     }
     claims = {name: [f"{line}{_cause_of(tables, line)}" for line in lines] for name, lines in told.items()}
     return claims | causal_sentences(tables)
+
+
+def _first_shown(tables: AnalysisTables) -> tuple[str, str]:
+    return _decision(tables), f"mass_{tables.vocabulary}"
+
+
+def _hypothesis_sentences(tables: AnalysisTables) -> list[str]:
+    """Tell of each hypothesis; those that this run's samples cannot test share one sentence."""
+    is_untestable = pl.col("verdict") == hypotheses.CANNOT
+    untestable = tables.hypotheses.filter(is_untestable)
+    told = hypotheses.sentences(tables.hypotheses.filter(~is_untestable), tables.settings.alpha)
+    if len(untestable) < 2:
+        return told + hypotheses.sentences(untestable, tables.settings.alpha)
+    named = "; ".join(
+        f"“{text or name}” ({note or 'no reason known'})"
+        for name, text, note in untestable.select("hypothesis", "text", "note").iter_rows()
+    )
+    return [*told, f"{count_text(len(untestable), 'hypothesis')} cannot be tested here: {named}."]
 
 
 def _cause_of(tables: AnalysisTables, line: str) -> str:
@@ -178,7 +196,7 @@ def _head_type_sentences(tables: AnalysisTables) -> list[str]:
     counts = tables.head_types["head_type"].value_counts(sort=True)
     if counts.is_empty():
         return []
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.iter_rows())
+    told = ", ".join(f"{count:,} {head_type_label(name)}" for name, count in counts.iter_rows())
     sentences = [f"Of {count_text(len(tables.head_types), 'head')}: {told}."]
     stability = tables.head_types["type_stability"].drop_nulls()
     if len(stability):

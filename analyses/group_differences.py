@@ -65,6 +65,8 @@ SCHEMA: dict[str, Any] = {
     "lift_ci_high": pl.Float64,
     "standard_error": pl.Float64,
     "effect_size_adjusted": pl.Float64,
+    "effect_size_discovery": pl.Float64,
+    "effect_size_confirmation": pl.Float64,
     "pvalue_ranks": pl.Float64,
     "pvalue_ranks_adjusted": pl.Float64,
     "degrees_of_freedom": pl.Float64,

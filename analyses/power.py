@@ -34,7 +34,7 @@ from analyses.queries import value_blocks
 from analyses.rare_key_groups import rare_statistics
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
-from analyses.wording import count_text, difference_text, statistic_label
+from analyses.wording import count_text, difference_text, query_group_label, statistic_label
 
 LARGE_G = 0.8
 """Cohen's large effect: groups that show nothing smaller are too small to say anything."""
@@ -136,8 +136,17 @@ def _medians(found: Detectable) -> dict[str, Any]:
     return row | {"note": missing if len(found.note) else "no head has a value"}
 
 
-def sentences(table: pl.DataFrame) -> list[str]:
-    """Say per comparison what its groups could show, with a warning where that is nearly nothing."""
+def sentences(table: pl.DataFrame, shown: tuple[str, str] | None = None) -> list[str]:
+    """Say per comparison what its groups could show, with a warning where that is nearly nothing.
+
+    Parameters
+    ----------
+    table
+        Columns as in ``SCHEMA``.
+    shown
+        Query group and statistic whose sizes are told, that which the report shows first; without it, or where it was
+        not tested, the one of the median size.
+    """
     told: list[str] = []
     for (name,), rows in table.group_by("comparison", maintain_order=True):
         known = rows.drop_nulls("smallest_effect_size").sort("smallest_effect_size", "statistic", "query_group")
@@ -145,15 +154,20 @@ def sentences(table: pl.DataFrame) -> list[str]:
             note = next(iter(rows["note"].drop_nulls()), "no value")
             told.append(f"Power of {name}: no difference of any size could be found. {note.removesuffix('.')}.")
             continue
-        row = known.row(len(known) // 2, named=True)
+        is_first = (pl.col("query_group") == shown[0]) & (pl.col("statistic") == shown[1]) if shown else pl.lit(False)
+        first = known.filter(is_first)
+        row = first.row(0, named=True) if len(first) else known.row(len(known) // 2, named=True)
+        least, most = known.select(pl.min("smallest_effect_size"), most=pl.max("smallest_effect_size")).row(0)
         one, family = row["smallest_effect_size"], row["smallest_effect_size_family"]
         sizes = f"{row['num_a']:,} and {row['num_b']:,} samples of {count_text(row['num_clusters'], 'cluster')}"
         told.append(
             f"Power of {name}: {sizes} show a difference of g = {one:.2f} with {100 * row['power']:.0f} % chance where "
             f"a single head is asked about, and of g = {family:.2f} where it is one of "
-            f"{count_text(row['family_size'], 'test')} (Bonferroni). For {statistic_label(row['statistic']).lower()} "
-            f"that is {_unsigned(row, '')} and {_unsigned(row, '_family')}. Smaller differences may be there and not "
-            "show."
+            f"{count_text(row['family_size'], 'test')} (Bonferroni). These are for "
+            f"{statistic_label(row['statistic']).lower()} ({query_group_label(row['query_group'])}), "
+            f"{'the statistic shown first' if len(first) else 'a statistic of middling size'}, where they are "
+            f"{_unsigned(row, '')} and {_unsigned(row, '_family')}; of the statistics a single head's g lies between "
+            f"{least:.2f} and {most:.2f}. Smaller differences may be there and not show."
         )
         told.extend(_warnings(str(name), one, family))
     return told

@@ -6,7 +6,7 @@ head come as arrays, in blocks of bounded size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,8 @@ import polars as pl
 
 from analyses.layouts import file_values
 from analyses.run_tables import RunTables
-from analyses.settings import SettingsError
+from analyses.settings import AnalysisSettings, SettingsError
+from analyses.wording import cluster_noun
 from engine.schema import BASELINE_PREFIX, MASS_PREFIX
 
 BLOCK_BYTES = 512 * 2**20
@@ -32,6 +33,13 @@ def cluster_codes(tables: RunTables, column: str) -> np.ndarray:
     known = pl.format("cluster {}", pl.col(column).cast(pl.String))
     labels = tables.samples.select(pl.when(pl.col(column).is_null()).then(alone).otherwise(known)).to_series()
     return np.unique(labels.to_numpy(), return_inverse=True)[1]
+
+
+def noun_of_clusters(tables: RunTables, settings: AnalysisSettings) -> str:
+    """Return what one cluster is, from the field of the predictions that names it: "company"; else "cluster"."""
+    fields = tables.section("predictions").get("fields")
+    named = fields.get(settings.cluster_by) if isinstance(fields, Mapping) else None
+    return cluster_noun(named or settings.cluster_by)
 
 
 def shard_values(

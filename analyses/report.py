@@ -12,45 +12,32 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import polars as pl
 
 from analyses.analysis_tables import AnalysisTables, compute_tables
 from analyses.causal_findings import CAUSAL
-from analyses.compared_runs import write_comparison
+from analyses.compared_page import write_comparison
 from analyses.described_tables import write_table
-from analyses.exports import as_json, javascript_bundle, vegalite_version, write_chart
-from analyses.figure_parts import Figure
-from analyses.figures import make_figures
-from analyses.findings import ANSWERS, CAVEAT, findings
+from analyses.exports import write_chart
+from analyses.findings import ANSWERS
 from analyses.group_differences import is_certain
-from analyses.methods import method_lines, table_methods
-from analyses.result_files import (
-    accuracy_lines,
-    attention_results,
-    comparison_results,
-    partial_line,
-    text_report,
-)
+from analyses.methods import table_methods
+from analyses.page import render_page
+from analyses.report_content import ReportContent, report_content
+from analyses.result_files import attention_results, comparison_results, partial_line, text_report
 from analyses.run_tables import open_tables
 from analyses.settings import AnalysisSettings, SettingsError, check_settings
 from analyses.summaries import Overview, overview
+from analyses.terminal import print_summary
 from analyses.themes import THEMES
 from analyses.units import RunError
 from analyses.visualization_settings import VisualizationSettings
 
 EXIT_FAILED, EXIT_SETTINGS, EXIT_INPUT = 1, 2, 3
-
-COUNTS = ("num_a", "num_b", "num_samples", "num_clusters", "is_replicated")
-"""Columns that the page shows wherever a table has them."""
-
-COLUMNS_SHOWN, ROWS_SHOWN = 14, 25
-"""Most columns and rows of a table that the page shows; the Parquet file has all."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +54,10 @@ class AnalysisResult:
         Over all comparisons.
     sentences
         The findings on group differences, the verdict first.
+    headlines
+        The report in short.
+    facts
+        What was run, as (what, value).
     seconds
         How long it took.
     partial
@@ -81,6 +72,8 @@ class AnalysisResult:
     num_significant: int
     num_replicated: int
     sentences: tuple[str, ...]
+    headlines: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
     seconds: float
     partial: str
 
@@ -113,7 +106,7 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
     building = run.run_dir / f".analysis-{os.getpid()}"
     shutil.rmtree(building, ignore_errors=True)
     try:
-        _write(building, tables, facts)
+        content = _write(building, tables, facts)
         _replace(target, building)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -126,7 +119,9 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         num_tests=tables.differences["pvalue"].count(),
         num_significant=len(found),
         num_replicated=int(found["is_replicated"].fill_null(False).sum()),
-        sentences=tuple(findings(tables)["difference_map"]),
+        sentences=tuple(content.sentences["difference_map"]),
+        headlines=tuple(content.headlines),
+        facts=tuple(facts.facts),
         seconds=time.perf_counter() - started,
         partial=partial_line(run) or "",
     )
@@ -146,24 +141,23 @@ def _replace(target: Path, building: Path) -> None:
     shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _write(folder: Path, tables: AnalysisTables, facts: Overview) -> None:
+def _write(folder: Path, tables: AnalysisTables, facts: Overview) -> ReportContent:
     (folder / "tables").mkdir(parents=True)
     (folder / "visualizations").mkdir()
     frames = _frames(tables, facts)
     methods = table_methods(tables)
     for name, frame in frames.items():
         write_table(frame, folder / "tables", name, methods.get(name))
-    figures, absent = make_figures(tables)
-    sentences = findings(tables)
-    for figure in figures:
+    content = report_content(tables, facts)
+    for figure in content.figures:
         specification = figure.specification | {"config": THEMES[tables.look.theme]}
         write_chart(specification, figure.title, folder / "visualizations" / figure.name, tables.look.formats)
     _write_json(folder / "attention_analysis_results.json", attention_results(tables, facts))
-    _write_json(folder / "comparison_analysis_results.json", comparison_results(tables, sentences))
-    text = text_report(tables, facts, figures, absent, sentences)
+    _write_json(folder / "comparison_analysis_results.json", comparison_results(tables, content.sentences))
+    text = text_report(tables, facts, content)
     (folder / "analysis_summary_report.txt").write_text(text, encoding="utf-8")
-    page = render_page(tables, facts, figures, absent, sentences, frames)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(render_page(tables, facts, content, frames), encoding="utf-8")
+    return content
 
 
 def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
@@ -172,6 +166,10 @@ def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
         "layer_clusters": tables.layer_clusters,
         "replication_by_stratum": tables.replication_by_stratum,
         "head_types": tables.head_types,
+        "head_distributions": tables.head_distributions,
+        "head_lifts": tables.head_lifts,
+        "head_top_tokens": tables.head_top_tokens,
+        "shown_samples": tables.shown_samples.table(),
         "head_means": tables.head_means,
         "layer_profiles": tables.layer_profiles,
         "key_group_attention": tables.key_group_attention,
@@ -188,70 +186,6 @@ def _frames(tables: AnalysisTables, facts: Overview) -> dict[str, pl.DataFrame]:
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
-
-
-def render_page(
-    tables: AnalysisTables,
-    facts: Overview,
-    figures: Sequence[Figure],
-    absent: Mapping[str, str],
-    sentences: Mapping[str, list[str]],
-    frames: Mapping[str, pl.DataFrame],
-) -> str:
-    """Return ``report.html``: one page with every chart, its script embedded once, that opens offline."""
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("analyses"), autoescape=True, trim_blocks=True)
-    environment.filters["number"] = _shown
-    names = dict.fromkeys([name for figure in figures for name in figure.tables] + list(ANSWERS))
-    shown = {name: _excerpt(frames[name]) for name in names}
-    version = vegalite_version(figures[0].specification) if figures else None
-    return environment.get_template("report.html.j2").render(
-        facts=facts.facts,
-        title=dict(facts.facts)["Run"],
-        theme=tables.look.theme,
-        partial=partial_line(tables.run),
-        accuracy=facts.accuracy.to_dicts(),
-        confusion=_confusion_grid(facts.confusion),
-        rejects=facts.rejects.to_dicts(),
-        decision_tokens=facts.decision_tokens.head(10).to_dicts(),
-        accuracy_lines=accuracy_lines(facts),
-        caveat=CAVEAT,
-        verdicts=sentences["difference_map"],
-        methods=method_lines(tables),
-        figures=figures,
-        answers=ANSWERS,
-        sentences=sentences,
-        absent=absent,
-        excerpts=shown,
-        themes=as_json(THEMES),
-        specifications={figure.name: as_json(figure.specification) for figure in figures},
-        bundle=javascript_bundle(version) if version else "",
-    )
-
-
-def _excerpt(frame: pl.DataFrame) -> dict[str, Any]:
-    """Return the first rows of a table, the smallest p first where it has one: its first columns, and its counts."""
-    ordered = frame.sort("pvalue", nulls_last=True) if "pvalue" in frame.columns else frame
-    head = ordered.head(ROWS_SHOWN).drop("method", "note", strict=False)
-    names = [name for slot, name in enumerate(head.columns) if slot < COLUMNS_SHOWN or name in COUNTS]
-    return {"columns": names, "rows": head.select(names).rows(), "num_rows": len(frame)}
-
-
-def _confusion_grid(confusion: pl.DataFrame) -> dict[str, Any]:
-    predicted = sorted(confusion["predicted_label"].unique())
-    actual = sorted(confusion["actual_label"].unique())
-    counts = {(row[0], row[1]): row[2] for row in confusion.iter_rows()}
-    rows = [(label, [counts.get((label, other), 0) for other in predicted]) for label in actual]
-    return {"predicted": predicted, "rows": rows}
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _distinct(run_dirs: Sequence[Path]) -> list[Path]:
@@ -276,10 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for result in results:
             if result.partial:
                 print(f"{result.directory.parent}: {result.partial}", file=sys.stderr)
+            print_summary(result.facts, result.headlines, result.report)
             print(f"{result.report}  ({result.seconds:.1f} s)")
-            print("\n".join(f"  {sentence}" for sentence in result.sentences[:3]))
         if len(results) > 1:
-            print(write_comparison(run_dirs))
+            print(write_comparison(run_dirs, partial=options.partial))
     except (RunError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_SETTINGS if isinstance(error, SettingsError) else EXIT_INPUT

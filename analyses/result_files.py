@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,10 +13,11 @@ import polars as pl
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
 from analyses.comparisons import Comparison
-from analyses.figure_parts import Figure
-from analyses.findings import ANSWERS, CAVEAT, FIRM
+from analyses.figures import CHAPTERS
+from analyses.findings import CAVEAT, FIRM
 from analyses.group_differences import is_certain
 from analyses.methods import method_lines
+from analyses.report_content import ReportContent
 from analyses.run_tables import RunTables
 from analyses.summaries import Overview
 from analyses.wording import count_text, percent_text
@@ -194,37 +195,30 @@ def _clean(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def text_report(
-    tables: AnalysisTables,
-    overview: Overview,
-    figures: list[Figure],
-    absent: Mapping[str, str],
-    sentences: Mapping[str, list[str]],
-) -> str:
-    """Return ``analysis_summary_report.txt``: the report's content without its charts."""
+def text_report(tables: AnalysisTables, overview: Overview, content: ReportContent) -> str:
+    """Return ``analysis_summary_report.txt``: the page's content without its charts, in the page's order."""
     blocks = [_heading("Headledger: attention of every head behind recorded predictions", "=")]
     if partial := partial_line(tables.run):
         blocks.append(_wrap(partial))
+    blocks += _listed("In short", content.headlines)
+    blocks.append(_wrap(f"Keep in mind. {CAVEAT}"))
+    blocks.append(_heading("What was run", "-"))
     blocks.append("\n".join(_wrap(f"{name}: {value}") for name, value in overview.facts))
-    blocks.append(_heading("How well the model did", "-"))
-    blocks.append("\n".join(_wrap(f"* {line}") for line in accuracy_lines(overview)))
-    for figure in figures:
-        if sentences.get(figure.name):
-            blocks.append(_heading(figure.title, "-"))
-            blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences[figure.name]))
-    if "difference_map" in absent:
-        blocks.append(_heading("Group differences", "-"))
-        blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences["difference_map"]))
-    for name, title in ANSWERS.items():
-        blocks.append(_heading(title, "-"))
-        blocks.append("\n".join(_wrap(f"* {sentence}") for sentence in sentences[name]))
-    if absent:
-        blocks.append(_heading("Not in this report", "-"))
-        blocks.append("\n".join(_wrap(f"* {name}: {reason}") for name, reason in absent.items()))
-    blocks.append(_heading("How to read this", "-"))
-    blocks.append(_wrap(CAVEAT))
-    blocks.append("\n".join(_wrap(f"* {line}") for line in method_lines(tables)))
+    blocks += _listed("How well the model did", accuracy_lines(overview))
+    for chapter in CHAPTERS:
+        blocks.append(_wrap(f"=== {chapter.title}: {chapter.question}"))
+        for part in chapter.parts:
+            title, lines = content.told(part)
+            if lines:
+                blocks += _listed(title, lines)
+    missing = [f"{name}: {reason}" for name, reason in content.absent.items()]
+    blocks += _listed("Not in this report", missing) if missing else []
+    blocks += _listed("Methods", method_lines(tables))
     return "\n\n".join(blocks) + "\n"
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    return [_heading(title, "-"), "\n".join(_wrap(f"* {line}") for line in lines)]
 
 
 def partial_line(run: RunTables) -> str | None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from analyses.queries import cluster_codes
+from analyses.key_groups import absent_key_groups, of_kind
+from analyses.queries import cluster_codes, noun_of_clusters
 from analyses.run_tables import RunTables
 from analyses.settings import AnalysisSettings
 from analyses.significance import FLOAT_NOISE, ClusteredMean, clustered_mean, wilson_interval
@@ -26,7 +27,8 @@ class Overview:
     accuracy
         ``measure, value, ci_low, ci_high, num_samples, num_clusters, method``.
     confusion
-        ``actual_label, predicted_label, num_samples``.
+        ``actual_label, predicted_label, num_samples``, and ``share, ci_low, ci_high``: of the samples of that true
+        label; null where the true label is unknown.
     rejects
         ``stage, reason, num_samples``.
     decision_tokens
@@ -44,12 +46,11 @@ def overview(tables: RunTables, settings: AnalysisSettings) -> Overview:
     """Summarise a run."""
     labels = ["actual_label", "predicted_label"]
     counted = tables.samples.with_columns(pl.col(labels).fill_null("unknown"))
-    confusion = counted.group_by(labels).agg(num_samples=pl.len()).sort(labels)
     tokens = counted.drop_nulls("decision_token").group_by("decision_token", "predicted_label")
     return Overview(
         facts=_facts(tables, settings),
         accuracy=accuracy(tables, settings),
-        confusion=confusion,
+        confusion=_confusion(tables, settings, counted),
         rejects=_rejects(tables),
         decision_tokens=tokens.agg(num_samples=pl.len()).sort(
             "num_samples", "decision_token", descending=[True, False]
@@ -85,6 +86,33 @@ def accuracy(tables: RunTables, settings: AnalysisSettings) -> pl.DataFrame:
         rows.extend(recalls)
     return pl.DataFrame(rows, schema=_ACCURACY_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
 
+
+def _confusion(tables: RunTables, settings: AnalysisSettings, counted: pl.DataFrame) -> pl.DataFrame:
+    cluster = cluster_codes(tables, settings.cluster_by)
+    rows = []
+    for actual, predicted, number in (
+        counted.group_by("actual_label", "predicted_label")
+        .agg(num_samples=pl.len())
+        .sort("actual_label", "predicted_label")
+        .iter_rows()
+    ):
+        share = low = high = None
+        if actual != "unknown":
+            own = (counted["actual_label"] == actual).to_numpy()
+            hits = (counted["predicted_label"] == predicted).to_numpy()[own]
+            _, share, low, high, *_ = _proportion("", hits, cluster[own], 1 - settings.alpha)
+        rows.append((actual, predicted, number, share, low, high))
+    return pl.DataFrame(rows, schema=_CONFUSION_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+_CONFUSION_SCHEMA: dict[str, Any] = {
+    "actual_label": pl.String,
+    "predicted_label": pl.String,
+    "num_samples": pl.UInt32,
+    "share": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+}
 
 _ACCURACY_SCHEMA: dict[str, Any] = {
     "measure": pl.String,
@@ -164,7 +192,8 @@ def _rejects(tables: RunTables) -> pl.DataFrame:
 
 
 def _clusters(tables: RunTables, settings: AnalysisSettings) -> str:
-    counted = f"{len(np.unique(cluster_codes(tables, settings.cluster_by))):,} by {settings.cluster_by}"
+    number = len(np.unique(cluster_codes(tables, settings.cluster_by)))
+    counted = count_text(number, noun_of_clusters(tables, settings))
     unknown = tables.samples[settings.cluster_by].null_count()
     if not unknown:
         return counted
@@ -179,10 +208,10 @@ def _facts(tables: RunTables, settings: AnalysisSettings) -> list[tuple[str, str
         ("Model", str(tables.section("model").get("path") or "not recorded")),
         ("Predictions", str(tables.section("predictions").get("path") or "not recorded")),
         ("Samples", f"{len(samples):,}"),
-        ("Clusters", _clusters(tables, settings)),
+        ("Independent units", _clusters(tables, settings)),
         ("Heads", f"{tables.num_layers} layers x {tables.num_heads} query heads"),
         ("Attention of", ", ".join(tables.query_groups)),
-        ("Attention to", ", ".join(name.replace("_", " ") for name in tables.key_groups)),
+        ("Attention to", _key_groups(tables)),
     ]
     if len(tokens):
         facts.insert(4, ("Tokens per sample", f"median {tokens.median():,.0f}, {tokens.min():,} to {tokens.max():,}"))
@@ -190,6 +219,16 @@ def _facts(tables: RunTables, settings: AnalysisSettings) -> list[tuple[str, str
         if run.get(key) not in (None, "", {}):
             facts.append((name, _plain(run[key])))
     return facts
+
+
+def _key_groups(tables: RunTables) -> str:
+    """Name the key groups that some sample holds, the random vocabularies and the empty groups as numbers."""
+    randoms, absent = of_kind(tables, "random"), absent_key_groups(tables)
+    named = [name.replace("_", " ") for name in tables.key_groups if name not in (*randoms, *absent)]
+    more = [count_text(len(randoms), "random vocabulary")] if randoms else []
+    empty = [name for name in absent if name not in randoms]
+    none = f" ({count_text(len(empty), 'more group')} that no sample holds)" if empty else ""
+    return f"{', '.join([*named, *more]) or 'nothing in particular'}{none}"
 
 
 def _plain(value: object) -> str:

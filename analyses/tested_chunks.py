@@ -69,8 +69,9 @@ class TestedChunks:
             self._flip(keys["family"], values, effects, np.flatnonzero(~is_left_out))
         if self.in_confirmation is not None:
             halves = self._half_effects(values, self.in_confirmation)
-            for half in halves:
+            for name, half in zip(_HALF_COLUMNS, halves, strict=True):
                 half.pvalue[is_left_out] = np.nan
+                keys[name] = np.where(is_left_out, np.nan, half.effect / plain.standardizer)
             self.halves.append(halves)
         self.parts.append(
             keys
@@ -125,6 +126,8 @@ def _bootstrap(effects: AdjustedEffects, columns: np.ndarray, size: np.ndarray, 
     kind = f", wild cluster bootstrap-t, {len(size):,} draws, null imposed"
     effects.method[columns] = [re.sub(r", t\([^)]*\)", kind, text, count=1) for text in effects.method[columns]]
 
+
+_HALF_COLUMNS = ("effect_size_discovery", "effect_size_confirmation")
 
 _PLAIN_COLUMNS = (
     "mean_a",

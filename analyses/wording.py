@@ -66,6 +66,11 @@ def statistic_label(name: str) -> str:
     return _STATISTICS.get(name, name.replace("_", " "))
 
 
+def head_type_label(name: str) -> str:
+    """Return a head type's name in words; "causal" is the users' name of heads that look at the previous token."""
+    return "causal (previous token)" if name == "causal" else name
+
+
 def statistic_unit(name: str) -> str:
     """Return the unit: nats, tokens, "0 to 1", or "share of attention" for weights."""
     return _UNITS.get(name, "share of attention")
@@ -125,7 +130,9 @@ def count_text(number: int, noun: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """Return "companies", "samples"."""
+    """Return "companies", "samples", "hypotheses"."""
+    if noun.endswith("is"):
+        return f"{noun[:-2]}es"
     return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 

@@ -293,7 +293,7 @@ class AnalysisSection(_Section):
 class VisualizationSection(_Section):
     """How charts look and in which formats they are written."""
 
-    formats: list[Literal["html", "png", "svg", "pdf"]] = ["html", "png", "svg", "pdf"]
+    formats: list[Literal["html", "png", "svg", "pdf", "json"]] = ["html", "png", "svg", "pdf"]
     theme: Literal["light", "dark"] = "light"
     color_schemes: dict[str, str] = {}
     figure_sizes: dict[str, int] = {}

@@ -236,6 +236,7 @@ def _described(summary: dict[str, int]) -> str:
 
 def _analyze(config: Config, store: RunStore) -> None:
     from analyses.report import analyze
+    from analyses.terminal import print_summary
     from engine.identity import adopt_analysis_settings
 
     if not store.is_published():
@@ -250,6 +251,7 @@ def _analyze(config: Config, store: RunStore) -> None:
             f"{store.root}: the analysis failed: {' '.join(str(error).split()) or type(error).__name__} The "
             f"measurement is complete and kept; mend this and run --stage analyze."
         ) from error
+    print_summary(result.facts, result.headlines, result.report, partial=result.partial)
     print(f"Report: {result.report}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -236,3 +237,75 @@ def add_causes(run_dir: Path, num_layers: int, num_heads: int, seed: int = 0) ->
         "sample_id", "key_group", rows=pl.lit("decision"), first_layer="first_layer", last_layer="first_layer",
         logit_difference=pl.col("s") + pl.col("change"), change="change", is_flipped=pl.lit(False),
     ).write_parquet(folder / "knockouts.parquet")  # fmt: skip
+
+
+STATEMENT = "| Account Items | 2001 | 2000 |\n| Sales (net)   | 12.5 | 11.0 |\n| Net Income    | -3.1 |  4.0 |\n"
+
+
+def add_texts(run_dir: Path, *, num_tokens: int | None = None, hostile: str = "", whole_rows: int = 2) -> None:
+    """Add tokens, decision rows with rollout, head rows of the first samples, and masses of line items.
+
+    Every text is a prompt with a statement, and an answer that decides near its end. ``hostile`` is put into the
+    statement of every sample, ``num_tokens`` makes every text longer by so many, ``whole_rows`` samples per shard get
+    rows of every head.
+    """
+    rng = np.random.default_rng(0)
+    for unit in sorted((run_dir / "shards").glob("measure-*")):
+        samples = pl.read_parquet(unit / "samples.parquet")
+        shape = pl.read_parquet(unit / "head_stats.parquet").select(pl.col("layer", "head").max() + 1).row(0)
+        texts = [_text(hostile, num_tokens) for _ in range(len(samples))]
+        decisions = [len(tokens) - 3 for tokens, _ in texts]
+        samples = samples.with_columns(
+            num_tokens=pl.Series([len(tokens) for tokens, _ in texts], dtype=pl.Int32),
+            decision_position=pl.Series(decisions, dtype=pl.Int32),
+        )
+        samples.write_parquet(unit / "samples.parquet")
+        names = ("tokens", "decision_rows", "decision_head_rows", "span_mass")
+        parts: dict[str, list[pa.Table]] = {name: [] for name in names}
+        for row, (name, (tokens, segments)) in enumerate(zip(samples["sample_id"], texts, strict=True)):
+            patterns = rng.dirichlet(np.full(decisions[row] + 1, 0.05), shape).astype(np.float32)
+            ends = np.cumsum([len(token) for token in tokens])
+            parts["tokens"].append(_table("tokens", sample_id=[name] * len(tokens), position=range(len(tokens)),
+                                          token=tokens, char_start=ends - [len(token) for token in tokens],
+                                          char_end=ends, segment=segments))  # fmt: skip
+            rollout = [None] * (shape[0] - 1) + [patterns.mean(axis=(0, 1)).tolist()]
+            parts["decision_rows"].append(_table("decision_rows", sample_id=[name] * shape[0], layer=range(shape[0]),
+                                                 pattern=patterns.mean(axis=1).tolist(), rollout=rollout))  # fmt: skip
+            layer, head = np.indices(shape).reshape(2, -1)
+            if row < whole_rows:
+                parts["decision_head_rows"].append(
+                    _table("decision_head_rows", sample_id=[name] * layer.size, layer=layer, head=head,
+                           pattern=patterns.reshape(layer.size, -1).tolist())
+                )  # fmt: skip
+            spans = {"Sales (net)": 0.2, "Net Income": 0.4}
+            for span, mass in spans.items():
+                parts["span_mass"].append(
+                    _table("span_mass", sample_id=[name] * layer.size, kind=["line_item"] * layer.size,
+                           span=[span] * layer.size, layer=layer, head=head, num_tokens=[5] * layer.size,
+                           mass=[mass] * layer.size, baseline=[0.1] * layer.size)
+                )  # fmt: skip
+        for name, tables in parts.items():
+            if tables:
+                pq.write_table(pa.concat_tables(tables), unit / f"{name}.parquet")
+
+
+def _table(name: str, **columns) -> pa.Table:
+    table_schema = schema.table_schema(name, ())
+    return pa.table({key: list(values) for key, values in columns.items()}, schema=table_schema)
+
+
+def _text(hostile: str, num_tokens: int | None) -> tuple[list[str], list[str]]:
+    """Return tokens (words with the space before them) and their segments."""
+    parts = [
+        ("template", "<|im_start|>system\n"), ("system", "You are a helpful assistant."), ("template", "<|im_end|>\n"),
+        ("instruction", "Will earnings increase or decrease?\n"), ("statement", f"{STATEMENT}{hostile}\n"),
+        ("template", "<|im_start|>assistant\n"), ("response", 'Sales rose, so {"direction": "'),
+    ]  # fmt: skip
+    tokens, segments = [], []
+    for segment, text in parts:
+        found = re.findall(r"\s?[^\s]+|\s", text)
+        if segment == "statement" and num_tokens:
+            found += [f" {number}" for number in range(num_tokens)]
+        tokens += found
+        segments += [segment] * len(found)
+    return [*tokens, "Incre", "ase", '"}'], [*segments, *["response"] * 3]

@@ -1,38 +1,186 @@
+// Draws every chart at the width of its place, in the page's theme, and tells who listens which head was clicked.
+const page = document.documentElement;
 const themes = JSON.parse(document.getElementById("themes").textContent);
 const views = new Map();
-const page = document.documentElement;
+const chosen = { layer: -1, head: -1 };
+const listeners = [];
+const NARROW = 560, SIDE_LEGEND = 760, PANEL = 250, WIDEST = 880;
+const ON_CANVAS = new Set(["volcano", "replication"]);
 
-async function draw(place) {
-  const name = place.dataset.chart;
-  const source = document.querySelector(`script[data-specification="${name}"]`);
-  const specification = JSON.parse(source.textContent);
-  const chosen = views.has(name) ? choices(views.get(name)) : {};
-  if (views.has(name)) views.get(name).finalize();
-  specification.config = { ...themes[page.dataset.theme], background: "transparent" };
-  for (const parameter of specification.params || []) {
-    if (parameter.name in chosen) parameter.value = chosen[parameter.name];
-  }
-  const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
-  views.set(name, await vegaEmbed(place, specification, { actions }));
+function readJson(id) {
+  const source = document.getElementById(id);
+  return source ? JSON.parse(source.textContent) : null;
 }
 
-function choices(embedded) {
+function specificationOf(name) {
+  return JSON.parse(document.querySelector(`script[data-specification="${name}"]`).textContent);
+}
+
+// The heading of the section says the title; the line below it becomes a paragraph, which wraps where a chart cuts.
+function tellSubtitle(place, title) {
+  const lines = title && title.subtitle ? [title.subtitle].flat() : [];
+  let note = place.previousElementSibling;
+  if (!note || !note.classList.contains("size")) {
+    note = document.createElement("p");
+    note.className = "size";
+    place.before(note);
+  }
+  note.textContent = lines.join(" · ");
+}
+
+function limitLabels(part, limit) {
+  if (!part || typeof part !== "object") return;
+  if (part.axis && part.axis.labelLimit > limit) part.axis.labelLimit = limit;
+  Object.values(part).forEach((inner) => limitLabels(inner, limit));
+}
+
+function widthOf(specification, room) {
+  const width = specification.width;
+  const natural = typeof width === "number" ? width + (room < SIDE_LEGEND ? 110 : 230) : WIDEST;
+  return Math.min(room, natural);
+}
+
+// Layers may carry the title of their chart; the page takes it from wherever it stands.
+function takeTitle(specification) {
+  const holders = [specification, ...(specification.layer || [])];
+  const title = holders.map((holder) => holder.title).find(Boolean);
+  holders.forEach((holder) => delete holder.title);
+  return title;
+}
+
+function fitted(specification, room) {
+  limitLabels(specification, room < NARROW ? 120 : 260);
+  const inner = specification.spec || (specification.concat || specification.vconcat || [])[0];
+  if (!inner) {
+    specification.width = widthOf(specification, room);
+    specification.autosize = { type: "fit-x", contains: "padding" };
+    return specification;
+  }
+  const most = specification.vconcat ? 1 : specification.columns || 1;
+  const columns = Math.max(1, Math.min(most, Math.floor(room / PANEL)));
+  const labels = specification.spec ? (room < NARROW ? 130 : 190) : 0;
+  const gap = specification.spec ? 34 : 72;
+  const legend = room < SIDE_LEGEND ? 0 : 140;
+  const width = Math.max(110, Math.min(420, (room - labels - legend) / columns - gap));
+  if (!specification.vconcat) specification.columns = columns;
+  const panels = specification.spec ? [inner] : specification.concat || specification.vconcat;
+  for (const panel of panels) panel.width = specification.vconcat ? Math.min(room - 90, 560) : width;
+  return specification;
+}
+
+function configOf(room) {
+  const theme = themes[page.dataset.theme];
+  const legend = { ...theme.legend };
+  if (room < SIDE_LEGEND) Object.assign(legend, { orient: "bottom", columns: Math.max(1, Math.floor(room / 210)) });
+  return { ...theme, background: "transparent", legend };
+}
+
+function signalsOf(embedded) {
   const known = {};
-  for (const parameter of embedded.spec.params || []) known[parameter.name] = embedded.view.signal(parameter.name);
+  for (const { name } of embedded.spec.params || []) known[name] = embedded.view.signal(name);
   return known;
 }
 
-const places = [...document.querySelectorAll(".chart")];
-
-// All of them, one after the other from the top, so that every chart is there for printing and for a screenshot
-// without scrolling.
-async function drawAll() {
-  for (const place of places) await draw(place);
+async function draw(place, data) {
+  const name = place.dataset.chart;
+  const room = Math.max(240, place.clientWidth - 2);
+  const specification = specificationOf(name);
+  const title = takeTitle(specification);
+  if (!place.closest(".panel, .explorer")) tellSubtitle(place, title);
+  fitted(specification, room);
+  const earlier = views.get(name);
+  const known = earlier ? signalsOf(earlier) : {};
+  if (earlier) earlier.finalize();
+  specification.config = configOf(room);
+  if (data) specification.datasets = data;
+  for (const parameter of specification.params || []) {
+    if (parameter.name in known) parameter.value = known[parameter.name];
+    if (parameter.name === "marked_layer") parameter.value = chosen.layer;
+    if (parameter.name === "marked_head") parameter.value = chosen.head;
+  }
+  const actions = { export: { svg: true, png: true }, source: false, compiled: false, editor: false };
+  const renderer = ON_CANVAS.has(name) ? "canvas" : "svg";
+  const embedded = await vegaEmbed(place, specification, { actions, renderer });
+  views.set(name, embedded);
+  place.dataset.room = room;
+  embedded.view.addEventListener("click", (event, item) => {
+    const datum = item && item.datum;
+    if (!datum) return;
+    if (name === "sample_flow") return showToken(datum.first);
+    if (Number.isInteger(datum.layer) && Number.isInteger(datum.head)) chooseHead(datum.layer, datum.head, name);
+  });
+  if (name === "head_map") {
+    for (const signal of ["chosen_rows", "chosen_statistic"]) {
+      embedded.view.addSignalListener(signal, () => listeners.forEach((listener) => listener("menu")));
+    }
+  }
+  return embedded;
 }
 
-const drawn = drawAll();
+function chooseHead(layer, head, from) {
+  Object.assign(chosen, { layer, head });
+  for (const embedded of views.values()) {
+    if ((embedded.spec.params || []).some(({ name }) => name === "marked_layer")) {
+      embedded.view.signal("marked_layer", layer).signal("marked_head", head).runAsync();
+    }
+  }
+  listeners.forEach((listener) => listener(from));
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve));
+const places = [...document.querySelectorAll(".chart[data-chart]")];
+const sections = places.filter((place) => !place.closest(".panel") && !place.closest(".explorer"));
+
+// All of them, one after the other from the top, so that every chart is there for printing and for a screenshot
+// without scrolling; the browser paints and answers between two of them.
+async function drawOthers() {
+  for (const place of sections.slice(1)) {
+    await draw(place);
+    await pause();
+  }
+}
+
+async function drawAgain() {
+  await drawn;
+  for (const place of sections) await draw(place);
+  listeners.forEach((listener) => listener("page"));
+}
+
+const firstDrawn = pause().then(() => sections.length && draw(sections[0]));
+const drawn = firstDrawn.then(drawOthers).then(() => { page.dataset.drawn = "yes"; });
 
 document.getElementById("theme").addEventListener("click", () => {
   page.dataset.theme = page.dataset.theme === "dark" ? "light" : "dark";
-  drawn.then(() => places.forEach(draw));
+  drawAgain();
 });
+
+let waiting = null;
+window.addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    if (sections.some((place) => Math.abs(place.clientWidth - 2 - place.dataset.room) > 20)) drawAgain();
+  }, 200);
+});
+
+function element(kind, text, className) {
+  const made = document.createElement(kind);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+function tableOf(heads, rows) {
+  const table = element("table"), head = element("tr"), body = element("tbody");
+  heads.forEach((name) => head.append(Object.assign(element("th", name), { scope: "col" })));
+  for (const row of rows) {
+    const line = element("tr");
+    row.forEach((value, slot) => line.append(slot ? element("td", value) : Object.assign(element("th", value), { scope: "row" })));
+    body.append(line);
+  }
+  const top = element("thead");
+  top.append(head);
+  table.append(top, body);
+  const scroll = element("div", undefined, "scroll");
+  scroll.append(table);
+  return scroll;
+}

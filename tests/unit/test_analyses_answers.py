@@ -46,7 +46,7 @@ def test_every_answer_is_in_the_text_the_page_and_the_json(result):
     compared = json.loads((result.directory / "comparison_analysis_results.json").read_text())
     for name, title in ANSWERS.items():
         assert f"\n{title}\n{'-' * len(title)}\n" in text
-        assert f'<section id="{name}">' in page and f"<h2>{title}</h2>" in page and f'href="#{name}"' in page
+        assert f'<section id="{name}">' in page and f"<h3>{title}</h3>" in page
         assert compared[name] and compared["findings"][name]
     told = " ".join(text.split())
     for sentence in compared["findings"]["hypotheses"] + compared["findings"]["decodability"]:

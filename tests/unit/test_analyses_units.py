@@ -6,7 +6,7 @@ import warnings
 import polars as pl
 import pytest
 
-from analyses.compared_runs import compare_runs
+from analyses.compared_runs import compare_runs, open_runs
 from analyses.query import run_query
 from analyses.report import analyze, main
 from analyses.run_tables import open_tables
@@ -157,7 +157,7 @@ def test_a_run_given_twice_is_analysed_once(copied, capsys, monkeypatch):
     printed = capsys.readouterr()
     assert "copied: given twice; a run is analysed once" in printed.err and printed.out.count("report.html") == 1
     assert not (copied / "analysis" / "compared_runs.html").exists()
-    assert len(compare_runs([copied])) == 1
+    assert len(compare_runs(open_runs([copied])).runs) == 1
 
 
 def test_rejects_stay_the_contracts_table_after_the_analysis(copied):
@@ -215,7 +215,7 @@ def test_ids_that_are_numbers_and_odd_folder_names_are_read(copied):
     assert analyze(odd).num_tests > 0
     assert open_tables(odd).samples["sample_id"].dtype == pl.String
     assert run_query(odd, "SELECT COUNT(*) AS n FROM head_types")["n"].to_list() == [4]
-    assert len(compare_runs([odd])) == 1
+    assert len(compare_runs(open_runs([odd])).runs) == 1
 
 
 @pytest.mark.parametrize("text", ["config: 3", "config: {run: [1], model: x, key_groups: [a]}", "- 1", "", "seed: -4"])

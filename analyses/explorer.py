@@ -1,0 +1,245 @@
+"""The sample explorer: the chosen samples' tokens and decision rows, cut to what the page can carry.
+
+A row of weights is kept as its heaviest keys: positions, and weights in units of ``UNIT``. How many keys each row has
+depends on how many rows there are, so that the page stays small at 2,600 tokens and 784 heads; the page says how much
+of the attention the kept keys hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from analyses import charts_details, wording
+from analyses.analysis_tables import AnalysisTables
+from analyses.charts_parts import named_rows
+from analyses.figure_parts import Figure
+from analyses.sample_choice import RULE
+
+UNIT = 1e-5
+"""Weights are whole multiples of this."""
+
+MAX_LAYER_KEYS, MAX_HEAD_KEYS = 120_000, 120_000
+"""Keys that the page holds over all samples, of rows averaged over heads and of single heads' rows."""
+
+NUM_BINS = 80
+"""Bins of token positions in the chart of one sample."""
+
+MIN_NAMED = 0.12
+"""Parts of the text that are a smaller share of the tokens get a line but no name in the chart: names would overlap."""
+
+_FACTS = (
+    ("predicted_label", "The model said"),
+    ("actual_label", "The truth"),
+    ("certainty", "Its certainty"),
+    ("magnitude", "Magnitude it named"),
+    ("cluster", ""),
+    ("year", "Year"),
+)
+
+
+def explorer_content(tables: AnalysisTables) -> dict[str, Any] | str:
+    """Return what the page shows of the chosen samples, JSON-ready; or why it shows none."""
+    if "tokens" not in tables.run.tables:
+        return "The run kept no tokens table."
+    chosen = [sample.sample_id for sample in tables.shown_samples.chosen]
+    found = {name: _of_samples(tables, name, chosen) for name in _TABLES if name in tables.run.tables}
+    layer_keys = _allowed(MAX_LAYER_KEYS, len(chosen) * tables.run.num_layers)
+    head_keys = _allowed(MAX_HEAD_KEYS, len(chosen) * tables.run.num_layers * tables.run.num_heads)
+    samples = []
+    for sample in tables.shown_samples.chosen:
+        own = {name: frame.filter(pl.col("sample_id") == sample.sample_id) for name, frame in found.items()}
+        if own["tokens"].is_empty():
+            continue
+        samples.append(
+            {"id": sample.sample_id, "reasons": list(sample.reasons), "facts": _facts(tables, sample.sample_id)}
+            | _text(own["tokens"])
+            | _rows(tables, sample.sample_id, own, layer_keys, head_keys)
+        )
+    if not samples:
+        return "The tokens table holds none of the chosen samples."
+    return {
+        "shape": [tables.run.num_layers, tables.run.num_heads],
+        "unit": UNIT,
+        "bins": NUM_BINS,
+        "min_named": MIN_NAMED,
+        "rule": RULE,
+        "absent": list(tables.shown_samples.absent),
+        "samples": samples,
+    }
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Characters that nobody sees but that would hide or reorder what follows; they are shown by their number."""
+
+_TABLES = ("tokens", "decision_rows", "decision_head_rows", "decision_top_keys")
+
+
+def _of_samples(tables: AnalysisTables, name: str, chosen: Sequence[str]) -> pl.DataFrame:
+    return tables.run.tables[name].filter(pl.col("sample_id").is_in(list(chosen))).collect(engine="streaming")
+
+
+def _allowed(total: int, num_rows: int) -> int:
+    return max(8, total // max(num_rows, 1))
+
+
+def _facts(tables: AnalysisTables, sample_id: str) -> list[list[str]]:
+    row = tables.run.samples.row(tables.run.rows_of[sample_id], named=True)
+    facts = [[name or tables.cluster_noun.capitalize(), str(row[column])]
+             for column, name in _FACTS if row[column] is not None]  # fmt: skip
+    if row["is_correct"] is not None:
+        facts.insert(0, ["Answer", "right" if row["is_correct"] else "wrong"])
+    if row["logit_difference"] is not None:
+        facts.append(["Logit difference", f"{row['logit_difference']:+.2f} nats"])
+    if row["label_probability"] is not None:
+        facts.append(["Probability of its answer", wording.percent_text(row["label_probability"])])
+    return [*facts, ["Tokens", f"{row['num_tokens']:,}" if row["num_tokens"] is not None else "unknown"]]
+
+
+def _text(tokens: pl.DataFrame) -> dict[str, Any]:
+    """Return the tokens as they are displayed, and the runs of segments.
+
+    Tokens that share a character (parts of an emoji) show it once, with the first of them.
+    """
+    ordered = tokens.sort("position")
+    shown, reached = [], 0
+    for token, start, end in ordered.select("token", "char_start", "char_end").iter_rows():
+        token = token or ""
+        known = start is not None and end is not None
+        own = token[max(0, reached - start) :] if known and start < reached else token
+        shown.append(_UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", own))
+        reached = max(reached, end) if known else reached
+    segments = ordered["segment"].fill_null("template").to_list()
+    runs, position = [], 0
+    for name, group in groupby(segments):
+        length = len(list(group))
+        runs.append([position, position + length, name])
+        position += length
+    return {"tokens": shown, "segments": runs}
+
+
+def _rows(
+    tables: AnalysisTables, sample_id: str, own: Mapping[str, pl.DataFrame], layer_keys: int, head_keys: int
+) -> dict[str, Any]:
+    """Return the weights by layer (mean over heads), by head, and the rollout; null for what was not kept."""
+    decision = tables.run.samples["decision_position"][tables.run.rows_of[sample_id]]
+    layers: list[Any] = [None] * tables.run.num_layers
+    rollout = None
+    for layer, pattern, rolled in _patterns(own.get("decision_rows"), ("layer",), with_rollout=True):
+        layers[layer] = heaviest(pattern, layer_keys)
+        rollout = heaviest(rolled, layer_keys) if rolled is not None else rollout
+    heads = {
+        f"{layer}.{head}": heaviest(pattern, head_keys)
+        for layer, head, pattern, _ in _patterns(own.get("decision_head_rows"), ("layer", "head"))
+    }
+    source = "whole rows" if heads else "kept keys"
+    if not heads and "decision_top_keys" in own:
+        heads = _top_keys(own["decision_top_keys"], head_keys)
+    layers_from = "rows"
+    if all(row is None for row in layers) and heads:
+        layers, layers_from = _mean_of_heads(heads, tables.run.num_layers, tables.run.num_heads, layer_keys), "heads"
+    return {
+        "decision": decision,
+        "layers": layers,
+        "layers_from": layers_from,
+        "heads": heads,
+        "heads_from": source,
+        "rollout": rollout,
+    }
+
+
+def _patterns(
+    frame: pl.DataFrame | None, keys: tuple[str, ...], *, with_rollout: bool = False
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys, the pattern and the rollout (or None) of each row."""
+    if frame is None:
+        return
+    for row in frame.iter_rows(named=True):
+        pattern = np.array(row["pattern"], dtype=np.float64)
+        rolled = row["rollout"] if with_rollout else None
+        yield (*(row[key] for key in keys), pattern, None if rolled is None else np.array(rolled, dtype=np.float64))
+
+
+def heaviest(weights: np.ndarray, count: int) -> list[list[int]]:
+    """Return the positions of the heaviest ``count`` weights, rising, and the weights in ``UNIT``; zeros are left out.
+
+    ``weights``: ``[keys]``, 0..1.
+    """
+    whole = np.rint(weights / UNIT).astype(np.int64)
+    order = np.argsort(-whole, kind="stable")[:count]
+    kept = np.sort(order[whole[order] > 0])
+    return [kept.tolist(), whole[kept].tolist()]
+
+
+def _top_keys(keys: pl.DataFrame, count: int) -> dict[str, list[list[int]]]:
+    ordered = keys.filter(pl.col("rank") < count).sort("layer", "head", "key_position")
+    whole = (pl.col("weight").cast(pl.Float64) / UNIT).round().cast(pl.Int64)
+    grouped = ordered.group_by("layer", "head", maintain_order=True).agg("key_position", whole.alias("weight"))
+    return {f"{row[0]}.{row[1]}": [row[2], row[3]] for row in grouped.iter_rows()}
+
+
+def _mean_of_heads(heads: Mapping[str, list[list[int]]], num_layers: int, num_heads: int, count: int) -> list[Any]:
+    """Return each layer's mean over heads of the keys that the heads kept: lower bounds."""
+    layers: list[Any] = []
+    for layer in range(num_layers):
+        rows = [heads[f"{layer}.{head}"] for head in range(num_heads) if f"{layer}.{head}" in heads]
+        if not rows:
+            layers.append(None)
+            continue
+        total = np.zeros(max(max(row[0], default=0) for row in rows) + 1)
+        for positions, weights in rows:
+            total[positions] += np.array(weights) * UNIT / num_heads
+        layers.append(heaviest(total, count))
+    return layers
+
+
+def sample_flow_figure(tables: AnalysisTables, content: Mapping[str, Any]) -> Figure | None:
+    """Return the chart of one sample's decision row over layers, with the first sample's data; None without rows."""
+    sample = content["samples"][0]
+    rows = binned(sample)
+    if not rows:
+        return None
+    chart = charts_details.sample_flow(
+        tables.look,
+        num_layers=tables.run.num_layers,
+        title=f"Sample {sample['id']}: where its decision token looks",
+        subtitle="; ".join(sample["reasons"]),
+    )
+    length = sample["decision"] + 1
+    segments = [
+        {"start": start, "segment": name if end - start > MIN_NAMED * length else ""}
+        for start, end, name in sample["segments"]
+        if name != "template" and start < length
+    ]
+    guide = (
+        "Layers down, token positions across in bins; the darker or brighter a cell, the more of the decision token's "
+        "attention goes there, averaged over heads. Dashed lines are where parts of the text begin."
+    )
+    begins = pl.DataFrame(segments, schema={"start": pl.Int64, "segment": pl.String})
+    data = named_rows(chart, rows=pl.DataFrame(rows), segments=begins)
+    return Figure("sample_flow", "Where a sample's decision token looks", guide, data, (), "samples")
+
+
+def binned(sample: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return layer, bin and share of a sample's rows averaged over heads, as the page's script computes them too."""
+    if sample["decision"] is None:
+        return []
+    length = sample["decision"] + 1
+    width = max(1, -(-length // NUM_BINS))
+    rows = []
+    for layer, kept in enumerate(sample["layers"]):
+        if kept is None:
+            continue
+        shares: dict[int, list[int]] = {}
+        for position, weight in zip(*kept, strict=True):
+            shares.setdefault(position // width, []).append(weight)
+        for slot in range(-(-length // width)):
+            last = min((slot + 1) * width, length)
+            share = round(sum(shares.get(slot, [])) * UNIT, 5)
+            rows.append({"layer": layer, "first": slot * width, "last": last - 1, "end": last, "share": share})
+    return rows

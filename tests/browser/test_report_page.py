@@ -1,0 +1,258 @@
+"""The report in a real browser: offline, without a complaint, by mouse and keyboard, on wide and narrow screens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import polars as pl
+import pytest
+
+from tests.synthetic_run import add_metadata, add_texts, edit_table, write_run
+
+QUICK = {"analysis": {"permutations": 0, "decodability": False}, "visualization": {"formats": []}}
+
+
+def charts(page):
+    return page.locator(".chart[data-chart]:visible")
+
+
+def test_it_renders_offline_without_complaints(report, visit):
+    seen = visit(report)
+    assert seen.problems == [] and seen.external == []
+    assert charts(seen.page).count() >= 20
+    for place in charts(seen.page).all():
+        drawn = place.locator("svg.marks, canvas.marks")
+        assert drawn.count() == 1, place.get_attribute("data-chart")
+        box = drawn.bounding_box()
+        assert box["width"] > 150 and box["height"] > 40, place.get_attribute("data-chart")
+    assert seen.page.evaluate("document.querySelectorAll('svg.marks').length") > 10
+    assert "NaN" not in seen.page.inner_text("main") and "undefined" not in seen.page.inner_text("main")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "dark"), (760, "light"), (420, "light"), (420, "dark")])
+def test_nothing_is_cut_on_any_screen(report, visit, width, theme):
+    """The page itself never scrolls sideways, and charts fit into their places."""
+    seen = visit(report, width)
+    if theme == "dark":
+        seen.page.click("#theme")
+        seen.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        seen.page.wait_for_timeout(1500)
+    assert seen.overflow() <= 0 and seen.problems == []
+    cut = seen.page.evaluate("""() => [...document.querySelectorAll('.chart[data-chart]')]
+        .filter((place) => place.offsetParent && place.scrollWidth > place.clientWidth + 2)
+        .map((place) => `${place.dataset.chart}: ${place.scrollWidth} > ${place.clientWidth}`)""")
+    assert cut == []
+
+
+def cell(page, layer, head):
+    """Return the cell of a head in the first map."""
+    marks = page.locator('[data-chart=head_map] path[aria-roledescription="rect mark"]')
+    wanted = re.compile(rf"layer[^;]*: {layer};.*head[^;]*: {head}(;|$)|head[^;]*: {head};.*layer[^;]*: {layer}(;|$)")
+    return next(mark for mark in marks.all() if wanted.search(mark.get_attribute("aria-label") or ""))
+
+
+def test_clicking_a_head_shows_that_head(report, visit):
+    page = visit(report).page
+    page.wait_for_selector("#head-panel[data-head]")
+    told = {}
+    for layer, head in ((0, 0), (2, 3)):
+        cell(page, layer, head).click()
+        page.wait_for_selector(f'#head-panel[data-head="{layer}.{head}"]')
+        assert page.inner_text("#panel-title") == f"Head {layer}.{head}"
+        told[layer, head] = page.inner_text("#head-panel")
+        tables = report.parent / "tables"
+        types = pl.read_parquet(tables / "head_types.parquet").filter(layer=layer, head=head)
+        assert types["head_type"][0] in page.inner_text("#panel-type")
+        tokens = pl.read_parquet(tables / "head_top_tokens.parquet").filter(layer=layer, head=head, rank=1)
+        first = page.locator("#panel-tokens li").first.inner_text()
+        assert f"{100 * tokens['mean'][0]:.2g}"[:3] in first
+        for chart in ("head_distribution", "head_lift"):
+            assert page.locator(f"[data-chart={chart}] svg.marks").count() == 1
+    assert told[0, 0] != told[2, 3]
+    assert "Ablation" in told[2, 3] and "nats" in page.inner_text("#panel-causes")
+
+
+def test_the_panel_shows_the_tables_numbers(report, visit):
+    """The median of the panel's chart is that of the samples, computed again from head_stats."""
+    page = visit(report).page
+    page.wait_for_selector("#head-panel[data-head]")
+    start = json.loads(page.inner_text("#atlas-data"))["start"]
+    stats = pl.read_parquet(report.parents[1] / "shards" / "*" / "head_stats.parquet")
+    samples = pl.read_parquet(report.parents[1] / "shards" / "*" / "samples.parquet").select("sample_id", "is_correct")
+    own = stats.filter(query_group=start["rows"], layer=start["layer"], head=start["head"]).join(samples, "sample_id")
+    drawn = page.evaluate("views.get('head_distribution').view.data('rows')")
+    for row in drawn:
+        values = own.filter(is_correct=row["group"] == "correct")[start["statistic"]]
+        assert row["num_samples"] == len(values) and row["median"] == pytest.approx(values.median(), rel=0.01)
+
+
+def test_the_keyboard_chooses_heads_and_walks_through_tokens(report, visit):
+    page = visit(report).page
+    page.wait_for_selector("#head-panel[data-head]")
+    page.fill("#head-panel [name=layer]", "1")
+    page.keyboard.press("Tab")
+    page.focus("[data-chart=head_map]")
+    before = page.inner_text("#panel-title")
+    page.keyboard.press("ArrowLeft" if before.endswith("3") else "ArrowRight")
+    page.wait_for_function("before => document.getElementById('panel-title').textContent !== before", arg=before)
+    page.focus("#explorer-text")
+    page.keyboard.press("ArrowLeft")
+    first = page.inner_text("#explorer-said")
+    page.keyboard.press("ArrowLeft")
+    assert first.startswith("Token ") and page.inner_text("#explorer-said") != first
+
+
+def test_heads_are_linked_between_charts(report, visit):
+    """A head chosen in the map of types is framed in the other maps, and a button leads to its panel."""
+    page = visit(report).page
+    page.wait_for_selector("#head-panel[data-head]")
+    page.locator('[data-chart=head_type_map] path[aria-roledescription="rect mark"]').last.click()
+    page.wait_for_selector("#jump:visible")
+    chosen = page.evaluate("[chosen.layer, chosen.head]")
+    for name in ("head_map", "difference_map", "causal_map"):
+        known = page.evaluate(f"signalsOf(views.get('{name}'))")
+        assert [known["marked_layer"], known["marked_head"]] == chosen
+    page.click("#jump")
+    assert page.inner_text("#panel-title") == f"Head {chosen[0]}.{chosen[1]}"
+
+
+def test_the_volcano_has_every_comparison(report, visit):
+    page = visit(report).page
+    menu = page.locator("[data-chart=volcano] select")
+    assert menu.locator("option").all_inner_texts() == ["correct minus incorrect", "high minus low"]
+    counts = []
+    for name in ("is_correct", "certainty"):
+        menu.select_option(label={"is_correct": "correct minus incorrect", "certainty": "high minus low"}[name])
+        page.wait_for_timeout(300)
+        shown = page.evaluate("views.get('volcano').view.signal('chosen_comparison')")
+        counts.append(shown)
+    assert counts == ["is_correct", "certainty"]
+
+
+def test_hostile_text_is_shown_and_not_run(report, visit):
+    seen = visit(report)
+    page = seen.page
+    text = page.inner_text("#explorer-text")
+    assert "<script>window.stolen" in text and "<img" in text and "שלום" in text and "👩‍👩‍👧" in text
+    assert "\\u202e" in text, "a character that reorders the text is shown by its number"
+    assert page.evaluate("window.stolen === undefined") and seen.problems == []
+    assert page.locator("#explorer-text img, #explorer-text script, #explorer-text b").count() == 0
+    assert "<script>window.stolen = 3" in page.inner_text("h1")
+
+
+def test_the_explorer_shades_what_the_tables_hold(report, visit):
+    page = visit(report).page
+    content = json.loads(page.inner_text("#explorer-data"))
+    assert 4 <= len(content["samples"]) <= 8
+    reasons = " ".join(reason for sample in content["samples"] for reason in sample["reasons"])
+    for rule in ("most typical right", "most typical wrong", "most extreme right", "closest call", "head by head"):
+        assert rule in reasons
+    slot = next(at for at, one in enumerate(content["samples"]) if "kept head by head" in one["reasons"])
+    page.select_option(".explorer [name=sample]", str(slot))
+    page.select_option(".explorer [name=head]", "1")
+    rows = pl.read_parquet(report.parents[1] / "shards" / "*" / "decision_head_rows.parquet")
+    own = rows.filter(sample_id=content["samples"][slot]["id"], layer=2, head=1)["pattern"][0]
+    heaviest = int(own.arg_max())
+    first = page.locator("#explorer-keys li").first.inner_text()
+    assert f"token {heaviest}" in first and f"{100 * own.max():.3g}"[:3] in first
+    token = page.locator(f"#explorer-text [data-position='{heaviest}']")
+    assert float(token.evaluate("span => span.style.getPropertyValue('--weight')")) == 1
+    page.select_option(".explorer [name=head]", "rollout")
+    assert "Rollout" in page.inner_text("#explorer-what")
+
+
+def test_a_long_text_stays_readable(tmp_path, visit):
+    """2,600 tokens: every token is on the page, and the page is small, quick and no wider than a telephone."""
+    from analyses.report import analyze
+
+    run_dir = write_run(tmp_path / "long", num_samples=12, num_layers=2, num_heads=4, num_clusters=12, num_shards=1)
+    add_texts(run_dir, num_tokens=2600)
+    add_metadata(run_dir, QUICK)
+    path = analyze(run_dir).report
+    assert path.stat().st_size < 5_000_000
+    seen = visit(path, 420)
+    assert seen.page.locator("#explorer-text [data-position]").count() >= 2600
+    assert seen.overflow() <= 0 and seen.problems == []
+
+
+def test_the_first_paint_comes_soon(report, visit):
+    paint = visit(report).page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert paint < 2000
+
+
+GREYS = """async (picture) => {
+  const image = new Image();
+  image.src = `data:image/png;base64,${picture}`;
+  await image.decode();
+  const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  canvas.drawImage(image, 0, 0);
+  const data = canvas.getImageData(0, 0, image.width, image.height).data;
+  const grey = (at) => Math.round((data[4 * at] + data[4 * at + 1] + data[4 * at + 2]) / 3);
+  return Array.from({ length: data.length / 4 }, (_, at) => grey(at));
+}"""
+
+
+def test_both_themes_look_alike_but_for_their_colours(report, visit, browser):
+    """Screenshots, compared loosely: light is light, dark is dark, and both show as many things."""
+    page, blank = visit(report).page, browser.new_page()
+    papers, inked = [], []
+    for _ in range(2):
+        page.wait_for_timeout(1000)
+        values = sorted(blank.evaluate(GREYS, base64.b64encode(page.screenshot()).decode()))
+        papers.append(values[len(values) // 2])
+        inked.append(sum(abs(value - papers[-1]) > 60 for value in values) / len(values))
+        page.click("#theme")
+    blank.close()
+    assert papers[0] > 230 and papers[1] < 60
+    assert all(0.01 < share < 0.6 for share in inked) and abs(inked[0] - inked[1]) < 0.1
+
+
+def test_it_prints(report, visit):
+    page = visit(report).page
+    page.emulate_media(media="print")
+    assert not page.is_visible("nav") and not page.is_visible("#theme")
+    assert page.is_visible("[data-chart=head_map] svg.marks")
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("case", ["partial", "no incorrect", "one sample", "no causes"])
+def test_what_is_missing_is_explained(tmp_path, visit, case):
+    from analyses.report import analyze
+
+    size = {"num_samples": 1, "num_clusters": 1} if case == "one sample" else {"num_samples": 24}
+    run_dir = write_run(tmp_path / "run", num_layers=2, num_heads=2, num_shards=1, **size)
+    add_texts(run_dir)
+    add_metadata(run_dir, QUICK)
+    if case == "partial":
+        (run_dir / "_SUCCESS").unlink()
+    if case == "no incorrect":
+        edit_table(
+            run_dir, "samples", lambda f: f.with_columns(is_correct=pl.lit(True), actual_label="predicted_label")
+        )
+    seen = visit(analyze(run_dir, partial=case == "partial").report)
+    assert seen.problems == []
+    words = {
+        "partial": "PARTIAL RUN",
+        "no incorrect": "The run has no wrong prediction to show",
+        "one sample": "each group needs at least two",
+        "no causes": "No cause was measured in this run",
+    }
+    assert words[case] in seen.page.inner_text("body")
+    if case == "partial":
+        assert seen.page.locator(".partial").bounding_box()["y"] < 200
+
+
+def test_compared_runs_in_the_browser(tmp_path, visit):
+    from analyses.report import main
+
+    runs = []
+    for name, heads in (("small", 2), ("again", 2), ("large", 3)):
+        runs.append(write_run(tmp_path / name, num_samples=24, num_layers=2, num_heads=heads, num_shards=1))
+        add_metadata(runs[-1], QUICK)
+    assert main([str(path) for path in runs]) == 0
+    for width in (1280, 420):
+        seen = visit(runs[0] / "analysis" / "compared_runs.html", width)
+        assert seen.problems == [] and seen.external == [] and seen.overflow() <= 0
+        assert charts(seen.page).count() == 4
