@@ -22,6 +22,7 @@ from engine.device_faults import Watch, fault_of, free_memory, ignore, peak_memo
 from engine.errors import ConfigError, RunFailedError
 from engine.generation import Generator
 from engine.interventions import HeadEdit, Knockout, heads_edited
+from engine.lent_models import lent_model
 from engine.probe import Probe, decision_logits
 from engine.samples import Answer, EncodedSample, Prompt, Reject
 from engine.tables import Measured, unit_tables
@@ -92,13 +93,16 @@ def select_device(name: str) -> torch.device:
 
 
 def load_model(config: Config, device: torch.device) -> Any:
-    """Load the configured model for inference.
+    """Load the configured model for inference, or take the one that is lent, as it is.
 
     Raises
     ------
     ConfigError
         When it cannot be loaded, for instance because the folder holds no weights.
     """
+    lent = lent_model()
+    if lent is not None:
+        return lent.model
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
@@ -144,6 +148,7 @@ class Replica:
         self.device = select_device(config.model.device)
         started = time.perf_counter()
         self.model = load_model(config, self.device)
+        self.device = self.model.device
         try:
             statistics = config.statistics
             self.probe = Probe(self.model, statistics.norm_weighted, statistics.rollout, config.model.attention)

@@ -107,7 +107,7 @@ def attend(
             row = layout.decision - first
             decision[:, block.first_key : end] = weights.reshape(num_heads, end - first, -1)[:, row] / sums[:, row]
         for head in heads:
-            patterns[head].append(block.triangle(weights, sums, head))
+            patterns[head].append(block.triangle(weights, sums, head, layout.pattern_dtype))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}
     return output, LayerStatistics(means.means(), decision.detach(), means.is_finite(), kept)
 
@@ -271,11 +271,11 @@ class _Block:
         matches[0] &= key < query
         return matches.permute(1, 2, 0).to(torch.float32), matches.any(dim=-1)
 
-    def triangle(self, weights: torch.Tensor, sums: torch.Tensor, head: int) -> torch.Tensor:
-        """Return the head's rows of this block as float16, each up to its own position."""
+    def triangle(self, weights: torch.Tensor, sums: torch.Tensor, head: int, dtype: torch.dtype) -> torch.Tensor:
+        """Return the head's rows of this block, each up to its own position."""
         num_heads, size, _ = sums.shape
-        pattern = (weights.reshape(num_heads, size, -1)[head] / sums[head]).to(torch.float16)
-        full = torch.zeros((size, self.end), dtype=torch.float16, device=weights.device)
+        pattern = (weights.reshape(num_heads, size, -1)[head] / sums[head]).to(dtype)
+        full = torch.zeros((size, self.end), dtype=dtype, device=weights.device)
         full[:, self.first_key :] = pattern
         rows, columns = torch.tril_indices(size, self.end, offset=self.first, device=weights.device)
         return full[rows, columns]
