@@ -117,7 +117,7 @@ class Explainer:
         """
         model = self.decoder.model
         logits = decision_logits(model, layout.token_ids, [layout])[0]
-        own = logits[kept.contrast[0]].double(), logits[kept.contrast[1]].double()
+        own = [logits[token].double() for token in kept.contrast if token is not None]
         cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
         first, second = (float(torch.atanh(value / cap) * cap if cap else value) for value in own)
         allowed = tolerance("logits", self.dtype)

@@ -57,7 +57,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, path)) from None
+        raise ConfigError(explain_errors(error, path)) from None
     _find_relative_paths(config, path.parent)
     return config, fingerprints
 
@@ -97,7 +97,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r}: the value is not YAML: {' '.join(str(error).split())}.") from None
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def explain_errors(error: ValidationError, path: str | Path) -> str:
     """Say in one paragraph what is wrong with the first faulty keys."""
     parts: list[str] = []
     for item in error.errors()[:5]:

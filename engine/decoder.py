@@ -26,6 +26,9 @@ _MLP_PROJECTIONS = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out")
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
+Contrast = tuple[int, int | None]
+"""Token ids whose logits' difference is s; with None, s is the logit of the first alone."""
+
 
 class Decoder:
     """The parts of a causal language model that the causal part works on.
@@ -104,15 +107,17 @@ class Decoder:
         assert columns is not None
         return columns.to(self.dtype).unflatten(1, (self.geometry.num_heads, -1))
 
-    def direction(self, contrast: tuple[int, int]) -> tuple[torch.Tensor, float]:
-        """Return ``W_U[a] - W_U[b]``, ``[hidden]``, and the difference of the head's biases."""
+    def direction(self, contrast: Contrast) -> tuple[torch.Tensor, float]:
+        """Return ``W_U[a] - W_U[b]``, ``[hidden]``, and the difference of the head's biases; without b, those of a."""
         first, second = contrast
         with present(self.head):
             weight, bias = self.head.weight.detach(), self.head.bias
+        if second is None:
+            return weight[first].to(self.dtype), 0.0 if bias is None else float(bias[first].to(self.dtype))
         constant = 0.0 if bias is None else float(bias[first].to(self.dtype) - bias[second].to(self.dtype))
         return weight[first].to(self.dtype) - weight[second].to(self.dtype), constant
 
-    def logit_difference(self, hidden: torch.Tensor, contrast: tuple[int, int]) -> torch.Tensor:
+    def logit_difference(self, hidden: torch.Tensor, contrast: Contrast) -> torch.Tensor:
         """Return s of residual streams ``[..., hidden]`` behind the last layer, before any final soft-capping."""
         direction, constant = self.direction(contrast)
         normed = self.final_norm(hidden).to(self.dtype)
@@ -181,7 +186,7 @@ class Trace:
 
     layers: list[LayerTrace]
     leaving: torch.Tensor
-    contrast: tuple[int, int]
+    contrast: Contrast
     logit_difference: float
 
     @property
@@ -206,7 +211,7 @@ class _Seen:
 
 
 @torch.no_grad()
-def trace(decoder: Decoder, token_ids: torch.Tensor, decision: int, contrast: tuple[int, int]) -> Trace:
+def trace(decoder: Decoder, token_ids: torch.Tensor, decision: int, contrast: Contrast) -> Trace:
     """Run one sample unchanged and keep what later recomputation needs.
 
     The whole text is run, since some rotary scalings look at its length, but only rows up to the decision row are kept:

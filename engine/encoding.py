@@ -109,10 +109,58 @@ class Encoder:
             contrast_token_ids=contrast,
             key_groups=keys,
             query_groups=self.groups.query_positions(keys, num_tokens, len(prompt_ids), decision),
-            spans=tuple(
-                StatementSpan(kind, name, positions_in_spans(sorted(spans), starts, ends))
-                for (kind, name), spans in structure.named.items()
-            ),
+            spans=_statement_spans(structure, starts, ends),
+        )
+
+    def encode_text(self, sample_id: str, text: str) -> EncodedSample:
+        """Return a text without any answer; its last row, which predicts the next token, is the decision row.
+
+        Raises
+        ------
+        RowRejected
+            When it is longer than the model's context, or has no token.
+        """
+        self._refuse_endless(text, "")
+        ids, starts, ends = self._tokenize(text, add_special_tokens=True)
+        if self.max_tokens is not None and len(ids) > self.max_tokens:
+            raise RowRejected(
+                "encode", "longer_than_context",
+                f"{len(ids)} tokens do not fit into the model's context of {self.max_tokens}; nothing is truncated.",
+            )  # fmt: skip
+        return self.encode_tokens(sample_id, text, ids, starts, ends)
+
+    def encode_tokens(
+        self, sample_id: str, text: str, ids: Sequence[int], char_starts: Sequence[int], char_ends: Sequence[int]
+    ) -> EncodedSample:
+        """Return a text whose tokens are known, as ``encode_text`` does.
+
+        Raises
+        ------
+        RowRejected
+            When it has no token.
+        """
+        if not len(ids):
+            raise RowRejected("encode", "empty_prompt", "The text has no token.")
+        starts, ends = np.array(char_starts, dtype=np.int32), np.array(char_ends, dtype=np.int32)
+        structure = _structure(text, [Message("user", text)])
+        num_tokens = len(ids)
+        segments = _segment_codes(structure, starts, ends, num_tokens)
+        last = num_tokens - 1
+        keys = self.groups.key_positions(text, starts, ends, segments, num_tokens, last, structure.groups)
+        return EncodedSample(
+            sample_id=sample_id,
+            metadata={},
+            text=text,
+            input_ids=np.array(ids, dtype=np.int32),
+            char_starts=starts,
+            char_ends=ends,
+            segments=segments,
+            num_prompt_tokens=num_tokens,
+            decision_position=last,
+            contrast_token_ids=(0, 0),
+            key_groups=keys,
+            query_groups=self.groups.query_positions(keys, num_tokens, num_tokens, last),
+            spans=_statement_spans(structure, starts, ends),
         )
 
     def _metadata(self, sample: Sample, prompt: str, is_beside: bool) -> dict[str, object]:
@@ -243,6 +291,13 @@ def _add_statement(found: _Structure, content: str, begin: int) -> None:
 
 def _shifted(spans: Sequence[tuple[int, int]], by: int) -> list[tuple[int, int]]:
     return [(start + by, end + by) for start, end in spans]
+
+
+def _statement_spans(structure: _Structure, starts: IntArray, ends: IntArray) -> tuple[StatementSpan, ...]:
+    return tuple(
+        StatementSpan(kind, name, positions_in_spans(sorted(spans), starts, ends))
+        for (kind, name), spans in structure.named.items()
+    )
 
 
 def _segment_codes(structure: _Structure, starts: IntArray, ends: IntArray, num_prompt_tokens: int) -> IntArray:

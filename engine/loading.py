@@ -11,6 +11,7 @@ import torch
 from engine.config import Config
 from engine.downloads import fetch_model
 from engine.errors import ConfigError
+from engine.lent_models import lent_model
 from engine.machine import free_memory_bytes
 
 _FOR_WEIGHTS = 0.9
@@ -35,7 +36,7 @@ def select_device(name: str) -> torch.device:
 
 
 def load_model(config: Config, device: torch.device) -> Any:
-    """Load the configured model for inference.
+    """Load the configured model for inference, or take the one that is lent, as it is.
 
     Weights are read from memory-mapped safetensors, so that replicas of one node share what is kept of the files in
     memory; on a CPU, and in the file's own dtype, they share the weights themselves.
@@ -52,6 +53,9 @@ def load_model(config: Config, device: torch.device) -> Any:
     ConfigError
         When it cannot be loaded, for instance because the folder holds no weights or they do not fit the GPUs.
     """
+    lent = lent_model()
+    if lent is not None:
+        return lent.model
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 

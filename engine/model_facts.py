@@ -11,6 +11,7 @@ from typing import Any
 from engine.attention.interface import UnsupportedModelError
 from engine.config import Config
 from engine.errors import ConfigError
+from engine.lent_models import lent_model
 from engine.plan import ModelFacts
 from engine.probe import Geometry
 from engine.records import input_files
@@ -43,9 +44,9 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
     """
     from transformers import AutoConfig
 
-    path = config.model.path
+    path, lent = config.model.path, lent_model()
     try:
-        model_config: Any = AutoConfig.from_pretrained(
+        model_config: Any = lent.model.config if lent else AutoConfig.from_pretrained(
             path, revision=config.model.revision, trust_remote_code=config.model.trust_remote_code
         )
     except Exception as error:  # transformers raises many types here
@@ -65,12 +66,13 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
         geometry = Geometry.of(model_config)
     except UnsupportedModelError as error:
         raise ConfigError(f"model.path: {path!r}: {error}.") from None
-    if needs_model and Path(path).is_dir() and not _weight_files(Path(path)):
+    reads_weights = needs_model and lent is None and Path(path).is_dir()
+    if reads_weights and not _weight_files(Path(path)):
         raise ConfigError(
             f"model.path: {path!r} holds a config but no weights ({' or '.join(WEIGHT_PATTERNS)}); copy the weights "
             f"there, or plan without them by --stage plan."
         )
-    if needs_model and Path(path).is_dir() and not config.model.allow_pickle and not any(Path(path).glob(_SAFETENSORS)):
+    if reads_weights and not config.model.allow_pickle and not any(Path(path).glob(_SAFETENSORS)):
         raise ConfigError(
             f"model.path: {path!r} holds weights only as pickles (pytorch_model*.bin), which can run any code when "
             f"they are read; save them as safetensors, or set model.allow_pickle=true if you trust them."
@@ -151,17 +153,19 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def fingerprints(config: Config) -> dict[str, str]:
     """Return fingerprints of model, tokenizer and input, by which a repeated run is recognised."""
-    tokenizer = config.model.tokenizer or config.model.path
+    tokenizer, revision, lent = config.model.tokenizer or config.model.path, config.model.revision, lent_model()
     return {
-        "model": _folder_fingerprint(config.model.path, config.model.revision, ("config.json", *WEIGHT_PATTERNS)),
-        "tokenizer": _folder_fingerprint(tokenizer, config.model.revision, ("token*.json", "*.jinja")),
+        "model": lent.fingerprint() if lent
+        else _folder_fingerprint(config.model.path, revision, ("config.json", *WEIGHT_PATTERNS)),
+        "tokenizer": lent.tokenizer_fingerprint() if lent
+        else _folder_fingerprint(tokenizer, revision, ("token*.json", "*.jinja")),
         "input": _input_fingerprint(input_files(config.predictions.path, config.predictions.format)),
         **{
             name: _file_digest(Path(value))
             for name, value in (("vocabulary", config.vocabulary), ("chat_template", config.prompt.chat_template))
             if isinstance(value, str) and "{" not in value and Path(value).is_file()
         },
-    }
+    }  # fmt: skip
 
 
 def _input_fingerprint(files: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,36 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     config, expected = _config(options)
+    run_stages(config, expected, Choices(options.stage, options.debug, options.fresh))
+    return EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Which stages of a run, and how: what the command line says beside the config."""
+
+    stage: str = "all"
+    debug: bool = False
+    fresh: bool = False
+
+
+def run_stages(config: Config, expected: dict[str, Any], options: Choices) -> RunStore:
+    """Bring a run as far as asked for, and return its directory.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    expected
+        Fingerprints that a ``run.yaml`` recorded; empty otherwise.
+    options
+        Stages and how.
+
+    Raises
+    ------
+    UserError
+        Whatever the user can mend; nothing is published then.
+    """
     if options.stage in ("all", "plan", "collect"):
         _refuse_impossible_output(config)
     store = _store(config, options.debug)
@@ -89,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{store.root}: verified, {_described(verify(store))}.")
     if options.stage in ("all", "analyze"):
         _analyze(config, store)
-    return EXIT_DONE
+    return store
 
 
 def _refuse_impossible_output(config: Config) -> None:
@@ -132,7 +163,7 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
 
 
 def _measure(
-    config: Config, store: RunStore, expected: dict[str, Any], options: argparse.Namespace, lease: RunLease
+    config: Config, store: RunStore, expected: dict[str, Any], options: Choices, lease: RunLease
 ) -> None:
     from engine.collect import collect
     from engine.identity import checked_fingerprints, write_run_yaml
@@ -192,7 +223,7 @@ def _estimate(config: Config, store: RunStore, plan: dict[str, Any], fingerprint
     store.write_json("plan/estimate.json", found | {"warnings": warnings})
 
 
-def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> None:
+def _plan_anew(config: Config, store: RunStore, options: Choices) -> None:
     """Plan, and only once that worked set an earlier run aside and let the plan become the run's."""
     from engine.model_facts import read_model_facts
     from engine.plan_text import plan_lines
@@ -221,7 +252,7 @@ def _plan_anew(config: Config, store: RunStore, options: argparse.Namespace) -> 
     store.write_text("plan/plan.txt", "\n".join([*plan_lines(prepared.summary), ""]))
 
 
-def _set_earlier_run_aside(store: RunStore, options: argparse.Namespace) -> None:
+def _set_earlier_run_aside(store: RunStore, options: Choices) -> None:
     if store.has_commits() or (options.fresh and store.root.exists()):
         print(f"The earlier run was set aside as {store.set_aside()}.")
 

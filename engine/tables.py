@@ -87,7 +87,7 @@ def unit_tables(
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:
         for name, columns in _sample_columns(sample, settings).items():
-            parts.setdefault(name, []).append(_batch(columns, schema_of(name)))
+            parts.setdefault(name, []).append(record_batch(columns, schema_of(name)))
     return {
         name: pa.Table.from_batches(parts.get(name, []), schema=schema_of(name))
         for name in (*MEASURE_TABLES, *(name for name in OPTIONAL_TABLES if name in parts))
@@ -99,9 +99,9 @@ def _sample_columns(sample: Measured, settings: StatisticsSection) -> dict[str, 
     encoded, layers = sample.encoded, sample.layers
     rows: dict[str, dict[str, object]] = {
         "samples": _samples_row(sample),
-        "tokens": _token_rows(sample.encoded),
-        "baselines": _baseline_rows(sample),
-        "head_stats": _head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
+        "tokens": token_rows(sample.encoded),
+        "baselines": baseline_rows(sample),
+        "head_stats": head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
         "decision_top_keys": top_key_rows(encoded, layers, settings.top_keys),
     }
     if encoded.spans:
@@ -115,7 +115,8 @@ def _sample_columns(sample: Measured, settings: StatisticsSection) -> dict[str, 
     return rows
 
 
-def _batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
+def record_batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
+    """Return columns in a schema's order and types; NaN becomes null."""
     arrays = []
     for field in schema:
         values = columns[field.name]
@@ -151,7 +152,8 @@ def _samples_row(sample: Measured) -> dict[str, object]:
     return {name: [value] for name, value in row.items()}
 
 
-def _token_rows(encoded: EncodedSample) -> dict[str, object]:
+def token_rows(encoded: EncodedSample) -> dict[str, object]:
+    """Return a sample's columns of ``tokens``."""
     return {
         "sample_id": [encoded.sample_id] * encoded.num_tokens,
         "position": np.arange(encoded.num_tokens, dtype=np.int32),
@@ -162,7 +164,8 @@ def _token_rows(encoded: EncodedSample) -> dict[str, object]:
     }
 
 
-def _head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:
+def head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:
+    """Return a sample's columns of ``head_stats``."""
     groups = list(sample.encoded.query_groups)
     schema_names = schema.names[4:]
     # [layer, head, query group, statistic] -> rows by query group, then layer, then head
@@ -206,7 +209,8 @@ def _pattern_rows(sample: Measured) -> dict[str, object]:
     }
 
 
-def _baseline_rows(sample: Measured) -> dict[str, object]:
+def baseline_rows(sample: Measured) -> dict[str, object]:
+    """Return a sample's columns of ``baselines``."""
     encoded = sample.encoded
     windows = [w if w is not None and w < encoded.num_tokens else None for w in sample.found.windows]
     layers: list[int | None] = [None] if len(set(windows)) == 1 else list(range(len(windows)))

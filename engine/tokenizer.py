@@ -10,10 +10,11 @@ import jinja2
 
 from engine.config import Config
 from engine.errors import ConfigError
+from engine.lent_models import lent_model
 
 
 def load_tokenizer(config: Config) -> Any:
-    """Return the run's fast tokenizer.
+    """Return the run's fast tokenizer, or the one that is lent.
 
     Raises
     ------
@@ -22,6 +23,9 @@ def load_tokenizer(config: Config) -> Any:
     """
     from transformers import AutoTokenizer
 
+    lent = lent_model()
+    if lent is not None:
+        return lent.tokenizer
     key = "model.tokenizer" if config.model.tokenizer else "model.path"
     path = config.model.tokenizer or config.model.path
     try:

@@ -111,7 +111,7 @@ def attend(
                 row = layout.decision - first
                 decision[:, block.first_key : end] = weights[:, row] / total[:, row]
             for head in heads:
-                patterns[head].append(block.triangle(weights[head], total[head]))
+                patterns[head].append(block.triangle(weights[head], total[head], layout.pattern_dtype))
         first, end = chunk[0][0], chunk[-1][1]
         means.add(first, end, *row_statistics(RowSums.joined(parts), first, end, masking.window))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}
@@ -292,10 +292,10 @@ class _Block:
         found = torch.diagonal(weights, own - 1, 1, 2)
         return torch.nn.functional.pad(found, (1, 0)) if own == 0 else found.clone()
 
-    def triangle(self, weights: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-        """Return one head's rows of this block as float16, each up to its own position."""
+    def triangle(self, weights: torch.Tensor, sums: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Return one head's rows of this block, each up to its own position."""
         size = self.end - self.first
-        full = torch.zeros((size, self.end), dtype=torch.float16, device=weights.device)
-        full[:, self.first_key :] = (weights / sums).to(torch.float16)
+        full = torch.zeros((size, self.end), dtype=dtype, device=weights.device)
+        full[:, self.first_key :] = (weights / sums).to(dtype)
         rows, columns = torch.tril_indices(size, self.end, offset=self.first, device=weights.device)
         return full[rows, columns]

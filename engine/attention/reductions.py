@@ -38,6 +38,8 @@ class SequenceLayout:
         The decision row.
     pattern_heads
         Heads of which the whole pattern is kept, by layer.
+    pattern_dtype
+        What whole patterns are kept in: float16 in tables, float32 in a notebook.
     matches
         Where rows see their own token again, found once for all layers.
     """
@@ -48,6 +50,7 @@ class SequenceLayout:
     query_weights: torch.Tensor
     decision: int
     pattern_heads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    pattern_dtype: torch.dtype = torch.float16
     matches: TokenMatches = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +109,7 @@ class LayerStatistics:
     is_finite
         Whether no row of any query group gave NaN or infinity; a tensor where asking would wait for the device.
     patterns
-        Whole patterns of the heads asked for, float16 lower triangles row by row.
+        Whole patterns of the heads asked for, lower triangles row by row in the layout's ``pattern_dtype``.
     """
 
     means: torch.Tensor

@@ -1,0 +1,154 @@
+"""Charts of single texts: patterns with token labels, rows over layers, key groups by head, effects of interventions.
+
+They draw what they are given and compute nothing; long texts come cut or summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from analyses.charts_parts import SHARE, category_scale, chart_of, gradient_legend, scheme
+from analyses.visualization_settings import VisualizationSettings
+
+_CELL, _SMALLEST_CELL = 18.0, 7.0
+_LABELS_FROM = 9.0
+"""Pixels of a cell from which its label can be read."""
+
+
+def _axis(labels: Sequence[str], cell: float, title: str, angle: int) -> alt.Axis:
+    """Return an axis whose values are numbers and whose labels are their texts; equal texts stay apart."""
+    texts = "[" + ", ".join(_quoted(label) for label in labels) + "]"
+    step = max(1, round(_LABELS_FROM / cell))
+    values = list(range(0, len(labels), step))
+    return alt.Axis(title=title, values=values, labelExpr=f"{texts}[datum.value]", labelAngle=angle, ticks=False,
+                    domain=False, labelOverlap=False, labelLimit=170)  # fmt: skip
+
+
+def _quoted(text: str) -> str:
+    plain = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    return f"'{plain}'"
+
+
+def pattern_heatmap(
+    frame: pl.DataFrame,
+    look: VisualizationSettings,
+    *,
+    rows: Sequence[str],
+    keys: Sequence[str],
+    title: str,
+    subtitle: str,
+    summed: bool,
+) -> alt.TopLevelMixin:
+    """Draw a pattern: what each row looks at.
+
+    Parameters
+    ----------
+    frame
+        ``row, key`` (places in ``rows`` and ``keys``) and ``weight``; ``row_label, key_label`` for the tooltip.
+    look
+        Colours and sizes.
+    rows, keys
+        Labels in the order of the text.
+    title, subtitle
+        Which head, and what is shown of the text.
+    summed
+        Whether a cell is the mean over its rows of the sum over its keys.
+    """
+    width, height = look.figure_sizes["width"], 1.6 * look.figure_sizes["height"]
+    cell = max(_SMALLEST_CELL, min(_CELL, width / max(len(keys), 1), height / max(len(rows), 1)))
+    weight = "weight (mean over rows of the sum over keys)" if summed else "weight"
+    return (
+        chart_of(frame, alt.Title(title, subtitle=subtitle))
+        .mark_rect()
+        .encode(
+            x=alt.X("key:O", sort=None, scale=alt.Scale(domain=list(range(len(keys)))),
+                    axis=_axis(keys, cell, "key (looked at)", -60)),
+            y=alt.Y("row:O", sort=None, scale=alt.Scale(domain=list(range(len(rows)))),
+                    axis=_axis(rows, cell, "query (looking)", 0)),
+            color=alt.Color("weight:Q", title="weight", scale=alt.Scale(domainMin=0, **scheme(look, "sequential")),
+                            legend=gradient_legend()),
+            tooltip=[
+                alt.Tooltip("row_label:N", title="query"),
+                alt.Tooltip("key_label:N", title="key"),
+                alt.Tooltip("weight:Q", title=weight, format=".4f"),
+            ],
+        )
+        .properties(width=cell * max(len(keys), 1), height=cell * max(len(rows), 1))
+    )  # fmt: skip
+
+
+def row_flow(
+    frame: pl.DataFrame, look: VisualizationSettings, *, keys: Sequence[str], title: str, subtitle: str
+) -> alt.TopLevelMixin:
+    """Draw one position's row over layers, averaged over heads. ``frame``: ``layer, key, key_label, weight``.
+
+    ``keys`` are the labels of the keys shown, in the order of the text.
+    """
+    cell = max(_SMALLEST_CELL, min(_CELL, look.figure_sizes["width"] / max(len(keys), 1)))
+    return (
+        chart_of(frame, alt.Title(title, subtitle=subtitle))
+        .mark_rect()
+        .encode(
+            x=alt.X("key:O", sort=None, scale=alt.Scale(domain=list(range(len(keys)))),
+                    axis=_axis(keys, cell, "key (looked at)", -60)),
+            y=alt.Y("layer:O", title="layer (0 reads the input)"),
+            color=alt.Color("weight:Q", title="mean weight", scale=alt.Scale(domainMin=0, **scheme(look, "sequential")),
+                            legend=gradient_legend()),
+            tooltip=["layer:O", alt.Tooltip("key_label:N", title="key"),
+                     alt.Tooltip("weight:Q", title="mean weight", format=".4f")],
+        )
+        .properties(width=cell * max(len(keys), 1), height=alt.Step(_CELL))
+    )  # fmt: skip
+
+
+def group_flow(
+    frame: pl.DataFrame, look: VisualizationSettings, *, key_groups: Sequence[str], title: str, subtitle: str
+) -> alt.TopLevelMixin:
+    """Draw each head's mass on key groups. ``frame``: ``head, key_group, mass, baseline, lift``."""
+    return (
+        chart_of(frame, alt.Title(title, subtitle=subtitle))
+        .mark_rect()
+        .encode(
+            x=alt.X("head:O", title="head", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=alt.Y("key_group:N", title=None, sort=list(key_groups)),
+            color=alt.Color("mass:Q", title="share of attention",
+                            scale=alt.Scale(domainMin=0, **scheme(look, "sequential")), legend=gradient_legend()),
+            tooltip=[
+                alt.Tooltip("head:O"), alt.Tooltip("key_group:N", title="key group"),
+                alt.Tooltip("mass:Q", title="share of attention", format=SHARE),
+                alt.Tooltip("baseline:Q", title="uniform attention", format=SHARE),
+                alt.Tooltip("lift:Q", title="times uniform", format=".2f"),
+            ],
+        )
+        .properties(width=alt.Step(28), height=alt.Step(24))
+    )  # fmt: skip
+
+
+def effect_bars(
+    frame: pl.DataFrame, look: VisualizationSettings, *, kinds: Sequence[str], title: str, subtitle: str
+) -> alt.TopLevelMixin:
+    """Draw what interventions change. ``frame``: ``shown, kind, change, logit_difference, is_flipped``."""
+    return (
+        chart_of(frame, alt.Title(title, subtitle=subtitle))
+        .mark_bar()
+        .encode(
+            x=alt.X("change:Q", title="change of the logit difference"),
+            y=alt.Y("shown:N", title=None, sort=None),
+            color=alt.Color("kind:N", title=None, scale=category_scale(look, kinds)),
+            tooltip=[
+                alt.Tooltip("shown:N", title="intervention"), alt.Tooltip("change:Q", format="+.4f"),
+                alt.Tooltip("logit_difference:Q", title="logit difference", format="+.4f"),
+                alt.Tooltip("is_flipped:N", title="sign flipped"),
+            ],
+        )
+        .properties(width=look.figure_sizes["width"] * 0.6, height=alt.Step(20))
+    )  # fmt: skip
+
+
+def drawn(specification: dict[str, Any]) -> alt.TopLevelMixin:
+    """Return a finished specification as a chart."""
+    return alt.Chart.from_dict(specification, validate=False)  # type: ignore[return-value]
