@@ -25,7 +25,7 @@ MAX_NUMBERS = 300_000
 NUM_TESTS = 5
 """Tests listed for a head, those with the smallest p."""
 
-NUM_CAUSES = 8
+NUM_CAUSES = 6
 """Causes listed for a head, interventions first."""
 
 _KINDS = {"union": "vocabulary", "category": "vocabulary", "structure": "figures", "random": "random words"}
@@ -105,7 +105,10 @@ def _lifts(tables: AnalysisTables, rows: str) -> dict[str, Any]:
     heads: dict[str, list[Any]] = {}
     for row in frame.select("layer", "head", "key_group", "mean", "ci_low", "ci_high", "num_samples").iter_rows():
         heads.setdefault(f"{row[0]}.{row[1]}", [None] * len(names))[names.index(row[2])] = list(row[3:])
-    return {"groups": [[wording.key_group_label(name), _KINDS[kinds[name]]] for name in names], "heads": heads}
+    randoms = [name for name in names if kinds[name] == "random"]
+    labels = {name: f"random words {slot}" for slot, name in enumerate(randoms, start=1)}
+    groups = [[labels.get(name) or wording.key_group_label(name), _KINDS[kinds[name]]] for name in names]
+    return {"groups": groups, "heads": heads}
 
 
 def _facts(tables: AnalysisTables) -> dict[Head, list[list[str]]]:

@@ -63,6 +63,6 @@ def correlations(
                  alt.Tooltip("pvalue_adjusted:Q", title="adjusted p", format=".3g"),
                  alt.Tooltip("num_samples:Q", title="n")],
     )  # fmt: skip
-    height = 18 * frame["target"].value_counts()["count"].max()
+    height = 18 * max(frame["target"].value_counts()["count"].to_list())
     layers = alt.layer(zero, rules, points).properties(width=look.figure_sizes["width"] * 0.75, height=height)
     return layers.add_params(chosen)

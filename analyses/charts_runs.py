@@ -39,7 +39,8 @@ def profiles_by_depth(
     base = chart_of(frame, alt.Title("From the first layer to the last")).transform_filter(
         "datum.query_group == chosen_rows && datum.statistic == chosen_statistic"
     )
-    x = alt.X("depth:Q", title="relative depth (0 first layer, 1 last)", axis=alt.Axis(format=".1f", grid=False))
+    axis = alt.Axis(format=".2f", tickCount=5, grid=False)
+    x = alt.X("depth:Q", title="relative depth (0 first layer, 1 last)", axis=axis)
     y = {"title": "mean over heads and samples", "scale": alt.Scale(zero=False)}
     legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
     colour = alt.Color("group:N", title="run", sort=list(runs), scale=category_scale(look, runs), legend=legend)

@@ -58,7 +58,6 @@ def _page(
     look: VisualizationSettings,
     folder: Path,
 ) -> str:
-    names = [name for name in compared.runs.columns if name != "run"]
     links = [
         (run.name, quote(os.path.relpath(run.directory / "analysis" / "report.html", folder)), run.tables.is_partial)
         for run in runs
@@ -66,7 +65,7 @@ def _page(
     return environment().get_template("compared_runs.html.j2").render(
         theme=look.theme,
         links=links,
-        rows=[(name.replace("_", " "), compared.runs[name].to_list()) for name in names],
+        rows=_side_by_side(compared.runs),
         sentences=sentences(runs, compared),
         figures=figures,
         excerpts={name: excerpt(getattr(compared, attribute)) for name, attribute in TABLES.items()},
@@ -74,6 +73,35 @@ def _page(
         themes=as_json(THEMES),
         bundle=javascript_bundle(vegalite_version(figures[0].specification)),
     )
+
+
+_ROWS = {
+    "model_path": "Model",
+    "num_samples": "Samples with a known true label",
+    "accuracy": "Accuracy",
+    "num_layers": "Layers",
+    "num_heads": "Heads",
+    "num_tests": "Tests, all comparisons",
+    "num_significant": "Significant by every check",
+    "num_replicated": "Significant and replicated",
+    "smallest_pvalue_adjusted": "Smallest adjusted p",
+}
+
+
+def _side_by_side(table: pl.DataFrame) -> list[tuple[str, list[Any]]]:
+    """Return one row per fact, in words, with a value per run."""
+    rows = []
+    for name, label in _ROWS.items():
+        values = table[name].to_list()
+        if name == "accuracy":
+            ends = table.select("accuracy", "accuracy_ci_low", "accuracy_ci_high").rows()
+            values = ["{} ({} to {})".format(*map(percent_text, row)) for row in ends]
+        rows.append((label, values))
+    for name in table.columns:
+        if name.startswith("share_"):
+            label = f"Heads of type {wording.head_type_label(name.removeprefix('share_'))}"
+            rows.append((label, [percent_text(value or 0.0) for value in table[name]]))
+    return rows
 
 
 def sentences(runs: Sequence[AnalysedRun], compared: Comparison) -> list[str]:

@@ -234,7 +234,7 @@ def _heads(first: AnalysedRun, other: AnalysedRun, names: dict[str, str]) -> pl.
         for name in shared:
             known = part.select(name, f"{name}@other").drop_nulls()
             varies = len(known) > 2 and all(known[column].n_unique() > 1 for column in known.columns)
-            rho = float(stats.spearmanr(known[name], known[f"{name}@other"]).statistic) if varies else None
+            rho = known.select(pl.corr(name, f"{name}@other", method="spearman")).item() if varies else None
             rows.append(names | {"query_group": query_group, "statistic": name, "rho": rho, "num_heads": len(known)})
     return pl.DataFrame(rows, schema=HEADS_SCHEMA)
 

@@ -24,7 +24,7 @@ from analyses.sample_choice import RULE
 UNIT = 1e-5
 """Weights are whole multiples of this."""
 
-MAX_LAYER_KEYS, MAX_HEAD_KEYS = 120_000, 120_000
+MAX_LAYER_KEYS, MAX_HEAD_KEYS = 70_000, 80_000
 """Keys that the page holds over all samples, of rows averaged over heads and of single heads' rows."""
 
 NUM_BINS = 80
@@ -110,10 +110,11 @@ def _text(tokens: pl.DataFrame) -> dict[str, Any]:
     shown, reached = [], 0
     for token, start, end in ordered.select("token", "char_start", "char_end").iter_rows():
         token = token or ""
-        known = start is not None and end is not None
-        own = token[max(0, reached - start) :] if known and start < reached else token
+        own = token
+        if start is not None and end is not None:
+            own = token[max(0, reached - start) :]
+            reached = max(reached, end)
         shown.append(_UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", own))
-        reached = max(reached, end) if known else reached
     segments = ordered["segment"].fill_null("template").to_list()
     runs, position = [], 0
     for name, group in groupby(segments):

@@ -22,8 +22,11 @@ from analyses.figure_parts import (
 )
 from analyses.group_differences import is_certain
 
-MAX_POINTS = 3000
+MAX_POINTS = 2000
 """Tests drawn in a scatter plot: those with the smallest p, then an even sample of the rest."""
+
+MAX_CELLS = 120_000
+"""Tests in the map; of a large model with several comparisons it shows the first query groups only."""
 
 DIFFERENCE_TABLES = ("group_differences", "layer_clusters", "replication_by_stratum")
 
@@ -47,9 +50,10 @@ def difference_map_figure(tables: AnalysisTables) -> Figure | str:
     first = _named(tables, compared)[0]
     is_found = is_certain(tables.settings.alpha).fill_null(False)
     mark = is_found.cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
-    tested = tables.differences.filter(pl.col("comparison").is_in(list(compared))).with_columns(
-        mark=mark, pvalue_adjusted=pl.col("pvalue_adjusted").round_sig_figs(2)
-    )
+    rows = _rows_shown(tables, len(compared) * len(menu))
+    tested = tables.differences.filter(
+        pl.col("comparison").is_in(list(compared)) & pl.col("query_group").is_in(list(rows))
+    ).with_columns(mark=mark, pvalue_adjusted=pl.col("pvalue_adjusted").round_sig_figs(2))
     wide = tested.pivot(
         "statistic",
         index=["comparison", "query_group", "layer", "head"],
@@ -65,12 +69,12 @@ def difference_map_figure(tables: AnalysisTables) -> Figure | str:
     is_any = shown["mark"].max() or 0
     start = strongest.select("query_group", "statistic").row(0) if is_any and len(strongest) else first_choice(tables)
     chart = charts.difference_map(
-        rounded(wide),
+        rounded(wide, 3),
         tables.look,
         comparisons=compared,
         limits=_limits(tables, tested, list(compared), list(menu)),
         statistics=menu,
-        query_groups=row_menu(tables),
+        query_groups=rows,
         start=start,
         subtitle=[
             f"adjusted for predicted label and covariates; {sample_line(tables)}",
@@ -88,7 +92,18 @@ def difference_map_figure(tables: AnalysisTables) -> Figure | str:
     if len(compared) > 1:
         title = "Where groups of samples differ"
         guide += " The menu has every comparison that was configured."
+    if len(rows) < len(tables.run.query_groups):
+        guide += f" To stay small it shows {', '.join(rows.values()).lower()} only; group_differences has all."
     return Figure("difference_map", title, guide, specification(chart), DIFFERENCE_TABLES)
+
+
+def _rows_shown(tables: AnalysisTables, tests_per_head: int) -> dict[str, str]:
+    """Return the query groups whose tests fit into the map, the one shown first before the others."""
+    menu, first = row_menu(tables), first_choice(tables)[0]
+    ordered = [first, *(name for name in menu if name != first)]
+    each = tests_per_head * len(tables.head_types)
+    kept = ordered[: max(1, MAX_CELLS // max(each, 1))]
+    return {name: menu[name] for name in menu if name in kept}
 
 
 def _limits(

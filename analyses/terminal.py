@@ -34,11 +34,11 @@ def print_summary(
     stream
         Where to print; standard output by default.
     """
-    stream = stream or sys.stdout
+    out: TextIO = stream or sys.stdout
     told = [(name, value) for name, value in facts if name in SHOWN]
-    if not stream.isatty():
+    if not out.isatty():
         lines = [*(f"  {name}: {value}" for name, value in told), *(f"  * {line}" for line in headlines)]
-        print("\n".join(([partial] if partial else []) + lines), file=stream)
+        print("\n".join(([partial] if partial else []) + lines), file=out)
         return
     from rich import box
     from rich.console import Console, Group
@@ -46,7 +46,7 @@ def print_summary(
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=stream)
+    console = Console(file=out)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -49,7 +49,7 @@ function takeTitle(specification) {
 }
 
 function fitted(specification, room) {
-  limitLabels(specification, room < NARROW ? 120 : 260);
+  limitLabels(specification, room < NARROW ? 0.42 * room : 330);
   const inner = specification.spec || (specification.concat || specification.vconcat || [])[0];
   if (!inner) {
     specification.width = widthOf(specification, room);

@@ -15,7 +15,7 @@ from analyses.settings import AnalysisSettings
 from analyses.themes import THEMES
 from analyses.visualization_settings import VisualizationSettings
 from analyses.wording import count_text, difference_text, p_text, statistic_label, value_text, visible_token
-from tests.synthetic_run import add_causes, add_metadata, write_run
+from tests.synthetic_run import add_causes, add_metadata, add_texts, write_run
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def large(tmp_path_factory):
     write_run(path, num_samples=12, num_layers=28, num_heads=28, num_clusters=12, num_shards=1, top_keys=1)
     add_metadata(path, {"analysis": {"permutations": 0, "decodability": False}, "visualization": {"formats": []}})
     add_causes(path, 28, 28)
+    add_texts(path, num_tokens=2600)
     return path
 
 
@@ -37,8 +38,8 @@ def figures(large):
     return {figure.name: figure for figure in made}
 
 
-def test_a_page_of_784_heads_stays_small(large):
-    assert analyze(large).report.stat().st_size < 8_000_000
+def test_a_page_of_784_heads_and_long_texts_stays_small(large):
+    assert analyze(large).report.stat().st_size < 10_000_000
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
