@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.config import Config
 from engine.errors import ConfigError
+from engine.old_config import is_old, translated
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,6 +51,8 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     fingerprints: dict[str, Any] = {}
     if "fingerprints" in tree and isinstance(tree.get("config"), dict):
         fingerprints, tree = tree["fingerprints"], tree["config"]
+    if is_old(tree):
+        tree, _ = translated(tree)
     for override in overrides:
         _apply_override(tree, override)
     if tree.get("causal", {}) is None:  # switched off
@@ -60,6 +63,25 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         raise ConfigError(explain_errors(error, path)) from None
     _find_relative_paths(config, path.parent)
     return config, fingerprints
+
+
+def translation_lines(path: str | Path) -> list[str]:
+    """Return the new YAML of an old script's config and what changed, for a person; nothing for other files.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing or not YAML.
+    """
+    tree = _read_yaml(Path(path))
+    if not is_old(tree):
+        return []
+    new, changes = translated(tree)
+    text = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=110).rstrip()
+    return [
+        f"{path} is a config of the old script. In today's keys it reads:", "", text, "", "What changed:",
+        *(f"  * {change}" for change in changes), "",
+    ]  # fmt: skip
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

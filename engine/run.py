@@ -19,7 +19,7 @@ from typing import Any
 from analyses.settings import SettingsError, check_settings
 from engine.atomic_files import reason_of
 from engine.config import Config
-from engine.config_file import load_config
+from engine.config_file import load_config, translation_lines
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, ConfigError, RunFailedError, UserError
 from engine.lease import RunLease
 from engine.samples import Answer
@@ -155,6 +155,8 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
         overrides.append(f"predictions.path={options.predictions}")
     if options.max_samples is not None:
         overrides.append(f"predictions.max_samples={options.max_samples}")
+    for line in translation_lines(paths[0]):
+        print(line)
     config, expected = load_config(paths[0], overrides)
     if options.debug:
         config.predictions.max_samples = min(config.predictions.max_samples or _DEBUG_SAMPLES, _DEBUG_SAMPLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,13 +33,15 @@ def text_of_tokens(tokens: Sequence[str]) -> tuple[str, list[int], list[int]]:
 
     Byte-level (``Ġ``), SentencePiece (``▁``) and WordPiece (``##``) spellings are understood, and plain texts.
     """
+    texts = [str(token) for token in tokens]
+    # Only WordPiece writes no blank at all; elsewhere ## is Markdown.
+    has_blanks = any(sign in text for text in texts for sign in (*_MARKS, " ", "\n"))
+    is_wordpiece = not has_blanks and any(re.match(r"##\w", text) for text in texts)
     pieces = []
-    for number, token in enumerate(tokens):
-        piece = str(token)
-        if piece.startswith("##"):
-            piece = piece[2:]
-        elif number and any(str(other).startswith("##") for other in tokens):
-            piece = f" {piece}"
+    for number, text in enumerate(texts):
+        piece = text
+        if is_wordpiece:
+            piece = text.removeprefix("##") if text.startswith("##") or not number else f" {text}"
         for mark, plain in _MARKS.items():
             piece = piece.replace(mark, plain)
         pieces.append(piece)

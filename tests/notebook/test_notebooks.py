@@ -1,0 +1,49 @@
+"""The notebooks run from top to bottom with the models that ship, in one kernel; they are kept without outputs."""
+
+from __future__ import annotations
+
+import os
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_three_without_outputs():
+    assert len(NOTEBOOKS) == 3
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert not cell.get("outputs") and cell.get("execution_count") is None, f"{path.name} holds outputs"
+
+
+def test_the_first_picture_takes_less_than_ten_lines():
+    cells = [cell.source for cell in nbformat.read(NOTEBOOKS[0], as_version=4).cells if cell.cell_type == "code"]
+    lines = [line for line in cells[0].split("import torch")[1].splitlines() if line.strip()]
+    assert "plot_attention_heatmap" in lines[-1] and len(lines) < 10
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """One kernel for all: importing torch three times is most of the time."""
+    from jupyter_client.manager import KernelManager
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NOTEBOOK_SAMPLES": "12", "OMP_NUM_THREADS": "1"}
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(ROOT), env=environment)
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, kernel):
+    book = nbformat.read(path, as_version=4)
+    client = NotebookClient(book, km=kernel, timeout=300, resources={"metadata": {"path": str(ROOT)}})
+    client.execute(cleanup_kc=False)
+    shown = [output for cell in book.cells for output in cell.get("outputs", ())]
+    pictures = [output for output in shown if any("vegalite" in kind for kind in output.get("data", {}))]
+    assert pictures, "no chart was shown"
+    assert not any(output.output_type == "error" for output in shown)
