@@ -216,17 +216,20 @@ def plot_comparison(comparison: PredictionComparison, look: VisualizationSetting
         part = part.rename({name: f"{name}{suffix}" for name in statistics})
         wide = part if wide is None else wide.join(part, on=index)
     assert wide is not None
+    name = f"{comparison.label_a} minus {comparison.label_b}"
     limits = {
         group: {
-            name: float(wide.filter(pl.col("query_group") == group)[name].abs().max() or 1) for name in statistics
+            statistic: float(wide.filter(pl.col("query_group") == group)[statistic].abs().max() or 1)
+            for statistic in statistics
         }
         for group in groups
     }  # fmt: skip
     first = next((name for name in ("mass_financial", *statistics) if name in statistics), statistics[0])
     return difference_map(
-        wide.with_columns(pl.col(pl.Float64).round_sig_figs(4)), look,
+        wide.with_columns(pl.col(pl.Float64).round_sig_figs(4), comparison=pl.lit(name)), look,
+        comparisons={name: name},
         statistics={name: name for name in statistics}, query_groups={name: name for name in groups},
-        start=(query_group, first), limits=limits, groups=(comparison.label_a, comparison.label_b),
+        start=(query_group, first), limits={name: limits},
         subtitle=[
             f"{comparison.num_a} {comparison.label_a} minus {comparison.num_b} {comparison.label_b} samples",
             comparison.warning or "dots hold after adjustment over all tests",
