@@ -254,7 +254,9 @@ def volcano(
         size=110, stroke=GREY, strokeWidth=2, filled=False
     )
     width = look.figure_sizes["width"]
-    line = alt.Chart(thresholds).transform_filter(here).encode(y="evidence:Q")
+    # Hidden at 0 rather than left out where another comparison is shown: Vega warns of an axis without values.
+    shown = alt.Chart(thresholds).transform_calculate(at=f"{here} ? datum.evidence : 0")
+    line = shown.encode(y="at:Q", opacity=alt.condition(here, alt.value(1), alt.value(0)))
     rule = line.mark_rule(color=GREY, strokeDash=[5, 3])
     name = line.mark_text(text="passes the adjustment above this line", align="right", dx=-4, dy=-7, color=GREY)
     drawn = [rule, name.encode(x=alt.value("width"))] if len(thresholds) else []

@@ -13,7 +13,7 @@ import polars as pl
 from analyses.analysis_tables import AnalysisTables
 from analyses.attention_profiles import EVERYONE
 from analyses.comparisons import Comparison
-from analyses.figures import CHAPTERS
+from analyses.figures import CHAPTERS, absent_parts
 from analyses.findings import CAVEAT, FIRM
 from analyses.group_differences import is_certain
 from analyses.methods import method_lines
@@ -207,12 +207,11 @@ def text_report(tables: AnalysisTables, overview: Overview, content: ReportConte
     blocks += _listed("How well the model did", accuracy_lines(overview))
     for chapter in CHAPTERS:
         blocks.append(_wrap(f"=== {chapter.title}: {chapter.question}"))
-        for part in chapter.parts:
-            title, lines = content.told(part)
-            if lines:
-                blocks += _listed(title, lines)
-    missing = [f"{name}: {reason}" for name, reason in content.absent.items()]
-    blocks += _listed("Not in this report", missing) if missing else []
+        listed = {part: content.told(part) for part in chapter.parts}
+        for title, lines in listed.values():
+            blocks += _listed(title, lines) if lines else []
+        unsaid = {part: reason for part, reason in content.absent.items() if part in listed and not listed[part][1]}
+        blocks += [_wrap(f"{title}: not in this report. {reason}") for title, reason in absent_parts(chapter, unsaid)]
     blocks += _listed("Methods", method_lines(tables))
     return "\n\n".join(blocks) + "\n"
 

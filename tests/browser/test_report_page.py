@@ -119,7 +119,8 @@ def test_heads_are_linked_between_charts(report, visit):
 
 
 def test_the_volcano_has_every_comparison(report, visit):
-    page = visit(report).page
+    seen = visit(report)
+    page = seen.page
     menu = page.locator("[data-chart=volcano] select")
     assert menu.locator("option").all_inner_texts() == ["correct minus incorrect", "high minus low"]
     counts = []
@@ -128,7 +129,7 @@ def test_the_volcano_has_every_comparison(report, visit):
         page.wait_for_timeout(300)
         shown = page.evaluate("views.get('volcano').view.signal('chosen_comparison')")
         counts.append(shown)
-    assert counts == ["is_correct", "certainty"]
+    assert counts == ["is_correct", "certainty"] and seen.problems == []
 
 
 def test_hostile_text_is_shown_and_not_run(report, visit):
