@@ -202,14 +202,15 @@ class PlanTally:
         }
 
     def _flop(self, num_groups: int) -> dict[str, float] | None:
-        """Return the arithmetic of measuring all samples once, and of explaining them."""
+        """Return the arithmetic of measuring all samples once and of explaining them, and the weights looked at."""
         facts, causal = self.facts, self.config.causal
         forward = forward_flop(facts, self.num_tokens, self.num_pairs)
         if forward is None or facts.num_layers is None or facts.num_heads is None:
             return None
         share = min(1.0, (causal.max_samples or self.num_samples) / max(self.num_samples, 1))
         forwards = _causal_forwards(causal, facts.num_layers, facts.num_heads, num_groups)
-        return {"measure": forward, "causal": forward * share * forwards}
+        pairs = float(facts.num_layers * facts.num_heads * self.num_pairs)
+        return {"measure": forward, "causal": forward * share * forwards, "pairs": pairs}
 
     def _disk(self, num_groups: int) -> int | None:
         """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
@@ -303,6 +304,8 @@ class Rate:
 
     flop_per_second: float
     basis: str
+    seconds_per_pair: float = 0.0
+    """What statistics take beside, per layer, head and pair of a row and a key that it sees."""
 
 
 def estimate(
@@ -329,7 +332,10 @@ def estimate(
     wanted = 1 if settings.mode == "inline" else settings.replicas or room
     replicas = min(wanted, room, summary["num_shards"])
     flop = summary.get("predicted_flop")
-    replica_hours = None if flop is None or rate is None else sum(flop.values()) / rate.flop_per_second / 3600
+    replica_hours = None
+    if flop is not None and rate is not None:
+        seconds = (flop["measure"] + flop["causal"]) / rate.flop_per_second + flop["pairs"] * rate.seconds_per_pair
+        replica_hours = seconds / 3600
     return {
         "num_nodes": len(nodes),
         "num_cpus": sum(node.num_cpus for node in nodes),

@@ -91,12 +91,19 @@ def estimate_lines(config: Config, found: Mapping[str, Any], where: str) -> list
         (where, f"{found['num_nodes']} node(s), {found['num_cpus']:g} CPUs, {found['num_gpus']:g} GPUs{kinds}"),
         ("replicas at work", f"{found['num_replicas']} of {each}"),
         ("time", _hours(found)),
-        ("  based on", found["basis"] or "nothing yet: measure a few samples first (--max-samples 20 run.name=first), "
-                                         "whose rate is then taken"),
+        ("  based on", _basis(found)),
         ("memory of a replica", f"{_bytes(found['memory_bytes'])} of {_bytes(found['memory_bytes_offered'])}"),
         ("disk", f"{_bytes(found['disk_bytes'])} of {_bytes(found['disk_bytes_free'])} free in {config.run.output}"),
     ]  # fmt: skip
     return ["Estimate", *(f"  {name:<32} {value}" for name, value in facts)]
+
+
+def _basis(found: Mapping[str, Any]) -> str:
+    if found["replica_hours"] is not None:
+        return str(found["basis"])
+    if found["memory_bytes"] is None:
+        return "nothing: the model's config is not at hand"
+    return "nothing yet: measure a few samples first (--max-samples 20 run.name=first), whose rate is then taken"
 
 
 def _hours(found: Mapping[str, Any]) -> str:

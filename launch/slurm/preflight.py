@@ -46,6 +46,8 @@ def look(config_path: str, head_ip: str, port: int, overrides: list[str]) -> dic
     facts["problems"] += _visible_to_all(output)
     if head_ip != "-":
         facts["problems"] += _reachable(head_ip, port)
+        if shutil.which("ray") is None:
+            facts["problems"].append("the command ray is not in the venv (VENV); pip install -e . puts it there.")
     facts["free_gb"] = _free_gb(output)
     facts["output"] = str(output)
     gpus = facts["gpus"] = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]

@@ -65,7 +65,7 @@ def test_two_nodes_measure_what_one_process_does(folder, tmp_path, monkeypatch):
     job = lab.submit(folder, *SMALL, "cluster.gpus_per_replica=0.5")
     assert job.wait(240) == "COMPLETED", job.log
     assert (job.run / "_SUCCESS").exists() and (job.run / "analysis" / "report.html").exists()
-    assert "Ray is up on 2 node(s)" in job.log
+    assert "Ray is up on 2 node(s)" in job.log and job.log.rstrip().endswith("engine.run ended with 0"), job.log
     facts = [json.loads(line) for line in (folder / "logs" / f"preflight-{job.number}.txt").read_text().splitlines()]
     assert sorted(one["host"] for one in facts) == ["node1", "node2"] and all(len(one["gpus"]) == 1 for one in facts)
     monkeypatch.chdir(ROOT)

@@ -17,7 +17,7 @@ from engine.run import main
 GIB = 2**30
 A100 = Node(32, 4, 256 * GIB, ("A100",), 40 * GIB)
 SUMMARY = {
-    "num_shards": 100, "predicted_flop": {"measure": 3.6e18, "causal": 0.0}, "max_batch_tokens": 16384,
+    "num_shards": 100, "predicted_flop": {"measure": 3.6e18, "causal": 0.0, "pairs": 3.6e12}, "max_batch_tokens": 16384,
     "max_sample_tokens": 4000, "predicted_bytes_per_token": 2**18, "predicted_weight_bytes": 15 * GIB,
     "predicted_memory_bytes": 15 * GIB + 2**18 * 16384, "predicted_disk_bytes": 3 * GIB,
 }  # fmt: skip
@@ -63,6 +63,8 @@ def test_hours_of_a_cluster():
     assert estimate_warnings(settings, SUMMARY, [A100, A100], found) == []
     printed = "\n".join(estimate_lines(settings, found, "Ray at x"))
     assert "2 node(s), 64 CPUs, 8 GPUs (A100)" in printed and "1.2 h on the clock" in printed and "so said" in printed
+    slower = estimate(settings, SUMMARY, [A100, A100], Rate(1e14, "so said", 1e-8), 10 * GIB)
+    assert slower["replica_hours"] == pytest.approx(20.0)
     two = estimate(config(gpus_per_replica=2), SUMMARY, [A100], Rate(1e14, ""), 10 * GIB)
     assert (two["num_replicas"], two["gpu_hours"], two["memory_bytes_offered"]) == (2, 20.0, 80 * GIB)
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,10 @@ def test_a_node_looks_at_config_output_and_model(preflight, tmp_path, monkeypatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.chdir(ROOT)
     output = f"run.output={tmp_path / 'runs'}"
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (problem,) = preflight.look("config/demo.yaml", "127.0.0.1", 0, [output])["problems"]
+    assert "the command ray is not in the venv" in problem
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     facts = preflight.look("config/demo.yaml", "127.0.0.1", 0, [output])
     assert facts["problems"] == [] and facts["versions"]["ray"] == ray.__version__
     (problem,) = preflight.look("config/demo.yaml", "-", 0, [output, "model.device=cuda"])["problems"]
