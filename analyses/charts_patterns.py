@@ -151,4 +151,4 @@ def effect_bars(
 
 def drawn(specification: dict[str, Any]) -> alt.TopLevelMixin:
     """Return a finished specification as a chart."""
-    return alt.Chart.from_dict(specification, validate=False)  # type: ignore[return-value]
+    return alt.Chart.from_dict(specification)
