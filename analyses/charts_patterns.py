@@ -15,7 +15,7 @@ from analyses.charts_parts import SHARE, category_scale, chart_of, gradient_lege
 from analyses.visualization_settings import VisualizationSettings
 
 _CELL, _SMALLEST_CELL = 18.0, 7.0
-_LABELS_FROM = 9.0
+_LABELS_FROM = 12.0
 """Pixels of a cell from which its label can be read."""
 
 
@@ -25,7 +25,7 @@ def _axis(labels: Sequence[str], cell: float, title: str, angle: int) -> alt.Axi
     step = max(1, round(_LABELS_FROM / cell))
     values = list(range(0, len(labels), step))
     return alt.Axis(title=title, values=values, labelExpr=f"{texts}[datum.value]", labelAngle=angle, ticks=False,
-                    domain=False, labelOverlap=False, labelLimit=170)  # fmt: skip
+                    domain=False, labelOverlap=False, labelLimit=150, titlePadding=30 if angle == 0 else 8)  # fmt: skip
 
 
 def _quoted(text: str) -> str:
@@ -151,4 +151,4 @@ def effect_bars(
 
 def drawn(specification: dict[str, Any]) -> alt.TopLevelMixin:
     """Return a finished specification as a chart."""
-    return alt.Chart.from_dict(specification, validate=False)  # type: ignore[return-value]
+    return alt.Chart.from_dict(specification)

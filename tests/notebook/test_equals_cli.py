@@ -235,3 +235,15 @@ def test_effects_of_a_text(parts):
     assert found["change"][:2].abs().min() > 0
     with pytest.raises(ValueError, match=r"intervention_specs\[0\].*'ablate' or 'amplify'"):
         test_causal_intervention(interventions, "Net income", [(0, 0, "remove")])
+
+
+def test_every_chart_of_a_run_can_be_shown(cli_run):
+    charts = open_run(cli_run).charts
+    assert {"head_map", "difference_map"} <= set(charts)
+    assert all("vega" in chart.to_dict()["$schema"] for chart in charts.values())
+    with pytest.raises(ValueError, match="no table 'nothing'; tables: samples, "):
+        open_run(cli_run).table("nothing")
+    with pytest.raises(ValueError, match="measured no sample 'x'"):
+        open_run(cli_run).sample("x")
+    with pytest.raises(ValueError, match="no such directory"):
+        open_run(cli_run / "elsewhere")

@@ -64,7 +64,8 @@ def test_the_old_command_line_runs(tmp_path, predictions_file, tiny_model_dir, c
     path = tmp_path / "interpretability_config.yaml"
     path.write_text(yaml.safe_dump(old))
     arguments = ["--config", str(path), "--predictions", str(predictions_file), "--max_samples", "30", "--debug"]
-    assert main([*arguments, "analysis.permutations=0", "statistics.random_groups=0", "analysis.decodability=false"]) == 0
+    fast = ["analysis.permutations=0", "statistics.random_groups=0", "analysis.decodability=false"]
+    assert main([*arguments, *fast]) == 0
     printed = capsys.readouterr().out
     assert "In today's keys it reads" in printed and "sampling is replaced by replay" in printed
     assert (tmp_path / "results" / "_SUCCESS").exists()
