@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
@@ -215,11 +214,6 @@ class _Workspace:
         return None if self._flat is None else self._flat[slot, : math.prod(shape)].view(shape)
 
 
-@lru_cache(maxsize=32)
-def _above_diagonal(size: int, device: torch.device) -> torch.Tensor:
-    return torch.ones((size, size), dtype=torch.bool, device=device).triu(1)
-
-
 def _first_key(first: int, window: int | None) -> int:
     return 0 if window is None else max(0, first - window + 1)
 
@@ -251,7 +245,8 @@ class _Block:
         """Give keys after their row, and those that its window has left behind, a weight of zero."""
         size, own = self.end - self.first, self.first - self.first_key
         if size > 1:
-            scores[..., own:].masked_fill_(_above_diagonal(size, scores.device), MASKED)
+            later = torch.ones((size, size), dtype=torch.bool, device=scores.device).triu(1)
+            scores[..., own:].masked_fill_(later, MASKED)
         if self.window is not None and (left := max(0, self.end - self.window - self.first_key)):
             query = torch.arange(self.first, self.end, device=scores.device)[:, None]
             key = torch.arange(self.first_key, self.first_key + left, device=scores.device)[None, :]

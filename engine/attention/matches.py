@@ -78,7 +78,7 @@ class TokenMatches:
         matches = token_matches(self.token_ids, first, end, first_key, window)
         has_match = matches.any(dim=-1)
         by_row = matches.sum(dim=-1).flatten()
-        is_dense = matches.device.type != "cpu" or int(by_row.sum()) > DENSE_SHARE * matches.numel()
+        is_dense = self._is_dense(matches, by_row)
         dense = matches.permute(1, 2, 0).to(torch.float32) if is_dense else None
         if is_dense:
             pairs = ends = by_row.new_empty(0)
@@ -87,6 +87,11 @@ class TokenMatches:
             pairs = matches.flatten().nonzero()[:, 0] % num_keys
             ends = torch.nn.functional.pad(by_row.cumsum(0), (1, 0))
         return BlockMatches(has_match, dense, pairs, ends)
+
+    @staticmethod
+    def _is_dense(matches: torch.Tensor, by_row: torch.Tensor) -> bool:
+        """Whether one product over all keys is the faster way; elsewhere than on CPUs counting would wait for it."""
+        return matches.device.type != "cpu" or int(by_row.sum()) > DENSE_SHARE * matches.numel()
 
 
 def token_matches(

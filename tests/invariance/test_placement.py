@@ -12,6 +12,7 @@ from accelerate.hooks import attach_align_device_hook_on_blocks
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoModelForCausalLM
 
+from engine.attention.matches import TokenMatches
 from engine.attention.reductions import GroupMeans, SequenceLayout
 from engine.config import Config
 from engine.config_file import load_config
@@ -127,6 +128,7 @@ def test_two_devices_where_there_are_no_two_gpus(tiny_model_dir, monkeypatch):
     """
     first, second = "cpu", "meta"
     monkeypatch.setattr(GroupMeans, "is_finite", lambda self: True)  # fake tensors have no values to ask for
+    monkeypatch.setattr(TokenMatches, "_is_dense", lambda *_: True)
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
     places = {"model.embed_tokens": first, "model.rotary_emb": first, "model.layers.0": first,
               "model.layers.1": second, "model.norm": second, "lm_head": first}  # fmt: skip

@@ -239,7 +239,7 @@ def test_effects_of_a_text(parts):
 
 def test_every_chart_of_a_run_can_be_shown(cli_run):
     charts = open_run(cli_run).charts
-    assert {"head_map", "difference_map"} <= set(charts)
+    assert {"head_map", "layer_profile"} <= set(charts)
     assert all("vega" in chart.to_dict()["$schema"] for chart in charts.values())
     with pytest.raises(ValueError, match="no table 'nothing'; tables: samples, "):
         open_run(cli_run).table("nothing")
