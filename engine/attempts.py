@@ -2,7 +2,8 @@
 
 A sudden death (SIGKILL, a segmentation fault, the machine out of memory) leaves no exception. It leaves the note: the
 next attempt at the unit reads which samples were in flight, and after ``max_retries`` such deaths works on them one by
-one, so that the next death names its sample.
+one, so that the next death names its sample. A unit is written beside the next one's samples, whose doing a death may
+be: it is not counted, but the next attempt is written alone.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class UnitJournal:
     def __init__(self, folder: Path, unit: str, max_retries: int):
         self.path, self.unit, self.max_retries = folder / f"{unit}.jsonl", unit, max_retries
         self.deaths: list[tuple[str, ...]] = []
+        self.is_written_alone = False
 
     def __enter__(self) -> UnitJournal:
         self.deaths = self._read()
@@ -74,6 +76,10 @@ class UnitJournal:
         """Note which samples are in flight from now on."""
         self._append({"sample_ids": list(sample_ids)})
 
+    def is_written_beside_others(self) -> None:
+        """Note that no sample is in flight any more, but perhaps those of another unit."""
+        self._append({"sample_ids": [], "is_beside_others": True})
+
     def _append(self, entry: dict[str, object]) -> None:
         # Not brought to disk: what must survive is the death of the process, not of the machine.
         with naming(self.path), self.path.open("a", encoding="utf-8") as stream:
@@ -93,6 +99,9 @@ class UnitJournal:
                 continue  # cut off by the death of the machine
             if "attempt" in entry:
                 deaths.append(())
+            elif entry.get("is_beside_others"):
+                deaths.pop()
+                self.is_written_alone = True
             elif deaths:
                 deaths[-1] = tuple(entry["sample_ids"])
         return deaths

@@ -18,9 +18,9 @@ from engine.causal import CausalInputs, Explainer
 from engine.causal_settings import CausalSection
 from engine.device_faults import Watch, fault_of, free_memory, ignore
 from engine.errors import RunFailedError
-from engine.replica import UnitResult
 from engine.samples import EncodedSample, Reject, RowRejected
 from engine.schema_causal import causal_schema
+from engine.unit_results import UnitResult
 
 logger = logging.getLogger(__name__)
 

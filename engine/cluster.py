@@ -275,8 +275,10 @@ def ledger_rows(job: dict[str, Any], size: int) -> Iterator[dict[str, Any]]:
         rows = shards.map_batches(
             ReplicaActor,
             fn_constructor_args=(job, size),
-            # One unit at work and one waiting: more would leave a unit behind a slow replica while others are idle.
-            compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+            # One unit has the model while the one before it is written, or the one after it waits: more would leave
+            # a unit behind a slow replica while others are idle.
+            compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2, enable_true_multi_threading=True),
+            max_concurrency=2,
             batch_size=1,
             num_cpus=settings.cpus_per_replica,
             num_gpus=settings.gpus_per_replica or None,
@@ -320,9 +322,7 @@ def serve() -> None:
     except Exception as error:
         traceback.print_exc()
         reason = " ".join(str(error).split())[-400:] or type(error).__name__
-        detail = (
-            f"cluster: Ray gave up: {reason} Committed units are kept; start the same command again to go on."
-        )
+        detail = f"cluster: Ray gave up: {reason} Committed units are kept; start the same command again to go on."
         say("failed", detail=detail, exit_code=RunFailedError.exit_code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from engine.attention.reductions import LayerStatistics
@@ -17,9 +18,7 @@ def top_key_rows(encoded: EncodedSample, layers: Layers, top_keys: int) -> dict[
     """Return the keys that the decision row weighs most, per layer and head, for ``decision_top_keys``."""
     rows = _decision_patterns(encoded, layers)
     count = min(top_keys, rows.shape[-1])
-    # A stable sort gives equal weights in key order, on every device.
-    weights, positions = torch.sort(rows, dim=-1, descending=True, stable=True)
-    weights, positions = weights[..., :count].numpy(), positions[..., :count].numpy().astype(np.int32)
+    weights, positions = (part.numpy() for part in _largest(rows, count))
     num_layers, num_heads, _ = weights.shape
     layer, head, rank = np.indices((num_layers, num_heads, count), dtype=np.int32).reshape(3, -1)
     return {
@@ -28,9 +27,24 @@ def top_key_rows(encoded: EncodedSample, layers: Layers, top_keys: int) -> dict[
         "head": head,
         "rank": rank,
         "key_position": positions.reshape(-1),
-        "token": [encoded.token_text(int(position)) for position in positions.reshape(-1)],
+        "token": pa.array(encoded.token_texts()).take(pa.array(positions.reshape(-1))),
         "weight": np.minimum(weights.reshape(-1), 1),
     }
+
+
+def _largest(rows: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the largest weights of every row, descending, and their keys; equal weights in key order."""
+    flat = rows.reshape(-1, rows.shape[-1])
+    top = flat.topk(count, dim=-1)
+    least, positions = top.values[:, -1:], top.indices.sort(dim=-1).values
+    is_kept = flat >= least
+    if int(is_kept.count_nonzero()) > positions.numel():  # of those that equal the least, the first ones
+        is_equal = flat == least
+        room = count - (flat > least).sum(dim=-1, keepdim=True)
+        positions = (is_kept & (~is_equal | (is_equal.cumsum(dim=-1) <= room))).nonzero()[:, 1].reshape(-1, count)
+    weights, order = flat.gather(-1, positions).sort(dim=-1, descending=True, stable=True)
+    shape = (*rows.shape[:-1], count)
+    return weights.reshape(shape), positions.gather(-1, order).to(torch.int32).reshape(shape)
 
 
 def span_rows(encoded: EncodedSample, layers: Layers, windows: Sequence[int | None]) -> dict[str, object]:

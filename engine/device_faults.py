@@ -47,6 +47,13 @@ def free_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
+def wait_for_copies(devices: Sequence[torch.device]) -> None:
+    """Wait until copies from these devices have reached the host."""
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()
+
+
 def reset_peak_memory(devices: Sequence[torch.device]) -> None:
     """Begin a new measurement of ``peak_memory_bytes``, where the devices can."""
     for device in devices:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -106,6 +106,28 @@ class SequenceMeasurement:
     layers: list[LayerStatistics]
     windows: tuple[int | None, ...]
     rollout: torch.Tensor | None = None
+
+    def on_host(self) -> SequenceMeasurement:
+        """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
+        return replace(
+            self,
+            logits=_to_host(self.logits),
+            layers=[
+                LayerStatistics(
+                    _to_host(layer.means),
+                    _to_host(layer.decision_pattern),
+                    _to_host(layer.is_finite) if isinstance(layer.is_finite, torch.Tensor) else layer.is_finite,
+                    {head: _to_host(pattern) for head, pattern in layer.patterns.items()},
+                )
+                for layer in self.layers
+            ],
+            rollout=None if self.rollout is None else _to_host(self.rollout),
+        )
+
+
+def _to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """Copy to pinned memory without waiting, where the device can; return what lies on the host already."""
+    return tensor.to("cpu", non_blocking=tensor.device.type == "cuda")
 
 
 class Probe:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from engine.attention.interface import UnsupportedModelError
@@ -18,7 +15,15 @@ from engine.attribution import check_norms
 from engine.causal import Explainer
 from engine.config import Config
 from engine.decoder import Decoder
-from engine.device_faults import Watch, fault_of, free_memory, ignore, peak_memory_bytes, reset_peak_memory
+from engine.device_faults import (
+    Watch,
+    fault_of,
+    free_memory,
+    ignore,
+    peak_memory_bytes,
+    reset_peak_memory,
+    wait_for_copies,
+)
 from engine.dispatched import compute_devices, input_device
 from engine.errors import ConfigError, RunFailedError
 from engine.generation import Generator
@@ -29,51 +34,9 @@ from engine.samples import Answer, EncodedSample, Prompt, Reject
 from engine.tables import Measured, unit_tables
 from engine.tokenizer import chat_template, load_tokenizer
 from engine.tolerances import tolerance
+from engine.unit_results import UnitProgress, UnitResult, halves_of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class UnitResult:
-    """What a replica found out about one unit."""
-
-    tables: dict[str, pa.Table]
-    rejects: list[Reject]
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _UnitProgress:
-    """What is found out of a unit while it is measured."""
-
-    watch: Watch
-    measured: list[Measured] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    divided: list[str] = field(default_factory=list)
-    smallest_budget: int | None = None
-
-    def add(self, found: Sequence[Measured]) -> None:
-        """Keep what is sound and reject what is not."""
-        for sample in found:
-            fault = sample.fault()
-            if fault is None:
-                self.measured.append(sample)
-            else:
-                self.rejects.append(Reject(sample.encoded.sample_id, "measure", *fault))
-
-    def divide(self, batch: Sequence[EncodedSample], halves: Sequence[Sequence[EncodedSample]]) -> None:
-        """Note that a batch was measured in parts: its numbers may differ in the last bits."""
-        self.divided += [sample.sample_id for sample in batch if sample.sample_id not in self.divided]
-        largest = max(sum(sample.num_tokens for sample in half) for half in halves)
-        self.smallest_budget = min(largest, self.smallest_budget or largest)
-
-
-def _halves(batch: Sequence[EncodedSample]) -> tuple[Sequence[EncodedSample], Sequence[EncodedSample]]:
-    """Cut a batch of at least two samples where half of its tokens lie on either side, as nearly as samples allow."""
-    total = sum(sample.num_tokens for sample in batch)
-    before = list(accumulate(sample.num_tokens for sample in batch))[:-1]
-    cut = 1 + min(range(len(before)), key=lambda index: abs(2 * before[index] - total))
-    return batch[:cut], batch[cut:]
 
 
 class Replica:
@@ -109,7 +72,23 @@ class Replica:
         watch: Watch = ignore,
         isolated: Collection[str] = (),
     ) -> UnitResult:
-        """Measure a unit.
+        """Measure a unit; parameters and errors are those of ``forward_passes``.
+
+        Returns
+        -------
+        UnitResult
+            Tables in sample order of the batches, rejects with reasons, and the checks' figures.
+        """
+        return self.forward_passes(batches, key_groups, watch, isolated)()
+
+    def forward_passes(
+        self,
+        batches: Sequence[Sequence[EncodedSample]],
+        key_groups: Sequence[str],
+        watch: Watch = ignore,
+        isolated: Collection[str] = (),
+    ) -> Callable[[], UnitResult]:
+        """Do the part of measuring that needs the model, and return the rest.
 
         Parameters
         ----------
@@ -124,8 +103,9 @@ class Replica:
 
         Returns
         -------
-        UnitResult
-            Tables in sample order of the batches, rejects with reasons, and the checks' figures.
+        callable
+            Checks what was found and builds the tables, from numbers that lie on the host: it may run beside the
+            next unit's forward passes.
 
         Raises
         ------
@@ -134,7 +114,7 @@ class Replica:
         """
         started = time.perf_counter()
         reset_peak_memory(self.devices)
-        progress = _UnitProgress(watch)
+        progress = UnitProgress(watch)
         for batch in batches:
             if len(batch) > 1 and any(sample.sample_id in isolated for sample in batch):
                 progress.divided += [sample.sample_id for sample in batch]
@@ -143,9 +123,10 @@ class Replica:
             else:
                 self._measure_batch(batch, progress)
         watch([])
-        measured, num_tokens = progress.measured, sum(sample.num_tokens for batch in batches for sample in batch)
-        seconds = time.perf_counter() - started
-        tables = unit_tables(measured, key_groups, self.config.statistics, self.config.predictions.keep)
+        num_tokens, seconds = (
+            sum(sample.num_tokens for batch in batches for sample in batch),
+            time.perf_counter() - started,
+        )
         facts = {
             "device": _device_name(self.devices),
             "dtype": self.dtype,
@@ -157,10 +138,17 @@ class Replica:
             "divided_sample_ids": progress.divided,
             "smallest_token_budget": progress.smallest_budget,
             "logit_deviation": self.logit_deviation,
-            "max_row_sum_error": max((sample.row_sum_error() for sample in measured), default=0.0),
-            "max_future_mass": max((sample.future_mass() for sample in measured), default=0.0),
             "num_layers": self.probe.geometry.num_layers,
             "num_heads": self.probe.geometry.num_heads,
+        }
+        return lambda: self._unit_result(progress, key_groups, facts)
+
+    def _unit_result(self, progress: UnitProgress, key_groups: Sequence[str], facts: dict[str, Any]) -> UnitResult:
+        sound = progress.sound()
+        tables = unit_tables(sound, key_groups, self.config.statistics, self.config.predictions.keep)
+        facts |= {
+            "max_row_sum_error": max((sample.row_sum_error() for sample in sound), default=0.0),
+            "max_future_mass": max((sample.future_mass() for sample in sound), default=0.0),
         }
         return UnitResult(tables, progress.rejects, facts)
 
@@ -227,7 +215,7 @@ class Replica:
         with heads_edited(Decoder(self.model), edits):
             return generator.answers(prompts, watch, isolated, knockouts)
 
-    def _measure_batch(self, batch: Sequence[EncodedSample], progress: _UnitProgress) -> None:
+    def _measure_batch(self, batch: Sequence[EncodedSample], progress: UnitProgress) -> None:
         """Measure a batch; when it fails, measure its halves, down to the one sample that is at fault."""
         if not self.is_checked:
             progress.watch([batch[0].sample_id])
@@ -242,7 +230,7 @@ class Replica:
         except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
             fault = fault_of(error, "measurement_failed", f"sample(s) {', '.join(s.sample_id for s in batch[:3])}")
         else:
-            progress.add(found)
+            progress.measured += found
             return
         # Outside of the handler: the exception's frames hold the tensors of the forward that did not fit.
         free_memory(self.device)
@@ -250,7 +238,7 @@ class Replica:
             progress.rejects.append(Reject(batch[0].sample_id, "measure", *fault))
             return
         logger.warning("a batch of %d samples failed (%s: %s), measuring its halves", len(batch), *fault)
-        halves = _halves(batch)
+        halves = halves_of(batch)
         progress.divide(batch, halves)
         for half in halves:
             self._measure_batch(half, progress)
@@ -261,7 +249,8 @@ class Replica:
             layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
             start += sample.num_tokens
         input_ids = torch.cat([layout.token_ids for layout in layouts])
-        found = self.probe.measure(input_ids, layouts)
+        found = [measurement.on_host() for measurement in self.probe.measure(input_ids, layouts)]
+        wait_for_copies(self.devices)
         return [Measured(sample, measurement) for sample, measurement in zip(batch, found, strict=True)]
 
     def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:

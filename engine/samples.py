@@ -192,3 +192,7 @@ class EncodedSample:
     def token_text(self, position: int) -> str:
         """Return the characters of the token at a position."""
         return self.text[self.char_starts[position] : self.char_ends[position]]
+
+    def token_texts(self) -> list[str]:
+        """Return the characters of every token."""
+        return [self.text[a:b] for a, b in zip(self.char_starts.tolist(), self.char_ends.tolist(), strict=True)]

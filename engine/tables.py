@@ -157,7 +157,7 @@ def token_rows(encoded: EncodedSample) -> dict[str, object]:
     return {
         "sample_id": [encoded.sample_id] * encoded.num_tokens,
         "position": np.arange(encoded.num_tokens, dtype=np.int32),
-        "token": [encoded.token_text(position) for position in range(encoded.num_tokens)],
+        "token": encoded.token_texts(),
         "char_start": encoded.char_starts,
         "char_end": encoded.char_ends,
         "segment": [SEGMENTS[code] for code in encoded.segments],
@@ -257,12 +257,11 @@ def baselines(encoded: EncodedSample, window: int | None) -> np.ndarray:
 
 def _match_counts(token_ids: IntArray, lowest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, per row, how many visible keys are duplicate and how many are induction matches."""
-    duplicates = np.zeros(len(token_ids), dtype=np.int64)
-    inductions = np.zeros(len(token_ids), dtype=np.int64)
-    order = np.argsort(token_ids, kind="stable")
-    edges = np.flatnonzero(np.diff(token_ids[order])) + 1
-    for same in np.split(order, edges):
-        earlier = np.searchsorted(same, same)
-        duplicates[same] = earlier - np.searchsorted(same, lowest[same])
-        inductions[same] = earlier - np.searchsorted(same, np.maximum(lowest[same] - 1, 0))
+    _, token = np.unique(token_ids, return_inverse=True)
+    first = token.astype(np.int64) * len(token_ids)  # places of one token are neighbours, in the order of the text
+    rows = np.arange(len(token_ids))
+    places = np.sort(first + rows)
+    earlier = np.searchsorted(places, first + rows)
+    duplicates = earlier - np.searchsorted(places, first + lowest)
+    inductions = earlier - np.searchsorted(places, first + np.maximum(lowest - 1, 0))
     return duplicates, inductions

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,28 @@ from engine.causal_work import explain_unit, prepare_unit, read_means
 from engine.config import Config
 from engine.encoded_units import read_batches, read_prompts
 from engine.errors import RunFailedError
-from engine.replica import Replica, UnitResult
+from engine.replica import Replica
 from engine.samples import EncodedSample, Reject
 from engine.store import CAUSAL_PLAN, RunStore
+from engine.unit_results import UnitResult
+
+Commit = Callable[[], dict[str, Any]]
+"""What is left of a unit's work once the model is free for the next one: returns the manifest that counts."""
 
 
 class UnitWorker:
-    """A replica together with the run directory that it reads from and commits to."""
+    """A replica together with the run directory that it reads from and commits to.
+
+    Two threads may run units: while one has the model, the other builds its unit's tables and writes them.
+    """
 
     def __init__(self, config: Config, root: Path, key_groups: Sequence[str], incoming: Path | None = None):
         self.store = RunStore(root, incoming)
         self.key_groups = list(key_groups)
         self.max_retries = config.cluster.max_retries
         self.replica = Replica(config)
-        self._work: dict[str, Callable[[str, UnitJournal], dict[str, Any]]] = {
+        self._model_in_use = threading.Lock()
+        self._work: dict[str, Callable[[str, UnitJournal], Commit]] = {
             "measure": self._measure,
             "generate": self._generate,
             "prepare": self._prepare,
@@ -48,20 +58,35 @@ class UnitWorker:
         DeviceLost
             When only a new process can go on; the next attempt sets the sample at fault aside.
         """
-        if self.store.is_stop_requested():
-            return {"unit": unit, "state": "stopped"}
-        if not self.store.incoming.is_dir():
-            raise self.store.lost()
-        started = time.perf_counter()
+        with contextlib.ExitStack() as attempt:
+            with self._model_in_use:
+                if self.store.is_stop_requested():
+                    return {"unit": unit, "state": "stopped"}
+                if not self.store.incoming.is_dir():
+                    raise self.store.lost()
+                started = time.perf_counter()
+                with self._naming_faults(unit):
+                    journal = attempt.enter_context(UnitJournal(self.store.journals, unit, self.max_retries))
+                    commit = self._work[unit.partition("-")[0]](unit, journal)
+                    if journal.is_written_alone:
+                        return self._committed(unit, commit(), journal, started)
+                    journal.is_written_beside_others()
+            with self._naming_faults(unit):
+                return self._committed(unit, commit(), journal, started)
+
+    @contextlib.contextmanager
+    def _naming_faults(self, unit: str) -> Iterator[None]:
         try:
-            with UnitJournal(self.store.journals, unit, self.max_retries) as journal:
-                manifest = self._work[unit.partition("-")[0]](unit, journal)
+            yield
         except (OSError, RunFailedError) as error:
             if not self.store.incoming.is_dir():
                 raise self.store.lost() from error
             if isinstance(error, OSError):
                 raise RunFailedError(f"{error.filename or self.store.root}: {reason_of(error)}, in {unit}.") from error
             raise
+
+    @staticmethod
+    def _committed(unit: str, manifest: dict[str, Any], journal: UnitJournal, started: float) -> dict[str, Any]:
         return {
             "unit": unit,
             "state": "committed",
@@ -73,17 +98,22 @@ class UnitWorker:
             "seconds": time.perf_counter() - started,
         }
 
-    def _measure(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
+    def _measure(self, unit: str, journal: UnitJournal) -> Commit:
         planned = read_batches(self.store.check_encoded(unit))
         batches = [[sample for sample in batch if sample.sample_id not in journal.condemned] for batch in planned]
-        result = self.replica.measure(
+        rest = self.replica.forward_passes(
             [batch for batch in batches if batch], self.key_groups, journal.at_work_on, journal.isolated
         )
-        measured = result.tables["samples"]["sample_id"].to_pylist()
-        rejects = [*result.rejects, *_condemned(journal, "measure")]
-        return self.store.commit(unit, measured, result.tables, rejects, _facts(result, journal))
 
-    def _generate(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
+        def commit() -> dict[str, Any]:
+            result = rest()
+            measured = result.tables["samples"]["sample_id"].to_pylist()
+            rejects = [*result.rejects, *_condemned(journal, "measure")]
+            return self.store.commit(unit, measured, result.tables, rejects, _facts(result, journal))
+
+        return commit
+
+    def _generate(self, unit: str, journal: UnitJournal) -> Commit:
         prompts = [p for p in read_prompts(self.store.encoded_path(unit)) if p.sample_id not in journal.condemned]
         answers = self.replica.generate(prompts, watch=journal.at_work_on, isolated=journal.isolated)
         table = pa.table(
@@ -96,22 +126,22 @@ class UnitWorker:
         )
         facts = {"num_tokens": sum(answer.num_tokens for answer in answers)}
         rejects = _condemned(journal, "read")
-        return self.store.commit(unit, table["sample_id"].to_pylist(), {"answers": table}, rejects, facts)
+        return lambda: self.store.commit(unit, table["sample_id"].to_pylist(), {"answers": table}, rejects, facts)
 
-    def _prepare(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
+    def _prepare(self, unit: str, journal: UnitJournal) -> Commit:
         ledger = self.store.preparation
         entry = next(entry for entry in ledger.read_json("plan/units.json") if entry["name"] == unit)
         samples = self._samples(entry["source"], _kept(entry["sample_ids"], journal))
         result = prepare_unit(self.replica.explainer, samples, journal.at_work_on)
-        return self._commit(ledger, unit, entry["sample_ids"], result, journal)
+        return lambda: self._commit(ledger, unit, entry["sample_ids"], result, journal)
 
-    def _explain(self, unit: str, journal: UnitJournal) -> dict[str, Any]:
+    def _explain(self, unit: str, journal: UnitJournal) -> Commit:
         plan = self.store.read_json(CAUSAL_PLAN)
         entry = next(entry for entry in plan["units"] if entry["name"] == unit)
         samples = self._samples(entry["source"], _kept(entry["sample_ids"], journal))
         inputs = self._inputs(plan, samples)
         result = explain_unit(self.replica.explainer, samples, inputs, self.key_groups, journal.at_work_on)
-        return self._commit(self.store, unit, entry["sample_ids"], result, journal)
+        return lambda: self._commit(self.store, unit, entry["sample_ids"], result, journal)
 
     def _commit(
         self, ledger: RunStore, unit: str, ids: Sequence[str], result: UnitResult, journal: UnitJournal

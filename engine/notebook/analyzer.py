@@ -158,7 +158,7 @@ class FinancialAttentionAnalyzer:
         return pl.DataFrame(
             {
                 "position": np.arange(encoded.num_tokens, dtype=np.int32),
-                "token": [encoded.token_text(position) for position in range(encoded.num_tokens)],
+                "token": encoded.token_texts(),
                 "segment": [SEGMENTS[code] for code in encoded.segments],
                 "categories": [
                     [name for name, positions in inside.items() if position in positions]
@@ -434,5 +434,3 @@ def _frame(batch: Any) -> pl.DataFrame:
 def _ranges(numbers: Sequence[int]) -> str:
     is_whole = list(numbers) == list(range(len(numbers)))
     return f"0..{len(numbers) - 1}" if is_whole else ", ".join(map(str, numbers))
-
-

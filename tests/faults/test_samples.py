@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
@@ -10,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from engine import replica as replica_module
+from engine.attempts import UnitJournal
 from engine.config_file import load_config
 from engine.errors import RunFailedError
 from engine.store import RunStore
@@ -152,3 +155,46 @@ def test_the_model_is_left_in_inference_state(worker):
         worker.replica.model, type(AutoModelForCausalLM.from_pretrained(worker.replica.config.model.path))
     )
     assert not worker.replica.model.training
+
+
+def test_a_unit_is_written_while_the_next_one_has_the_model(worker, monkeypatch):
+    commit, second_is_measured = worker.store.commit, threading.Event()
+
+    def slow_commit(unit, *rest):
+        assert unit != "measure-00000" or second_is_measured.wait(60), "the second unit waited for the first"
+        return commit(unit, *rest)
+
+    def noticing(batches, *rest):
+        found = measure(batches, *rest)
+        if sorted(sample.sample_id for batch in batches for sample in batch) == second:
+            second_is_measured.set()
+        return found
+
+    measure = worker.replica.forward_passes
+    (second,) = (sorted(unit.sample_ids) for unit in worker.store.planned_units() if unit.name == "measure-00001")
+    monkeypatch.setattr(worker.store, "commit", slow_commit)
+    monkeypatch.setattr(worker.replica, "forward_passes", noticing)
+    with ThreadPoolExecutor(2) as threads:
+        rows = list(threads.map(worker.run, ["measure-00000", "measure-00001"]))
+    assert [row["state"] for row in rows] == ["committed", "committed"]
+    assert not list(worker.store.journals.iterdir())
+
+
+def test_a_death_while_a_unit_is_written_beside_others_is_not_its_own(tmp_path):
+    """It may be the doing of the samples that were in flight; written alone next time, the unit answers for itself."""
+
+    def dies(notes):
+        journal = UnitJournal(tmp_path, "measure-00000", max_retries=1)
+        journal.__enter__()
+        for note in notes:
+            note(journal)
+        return journal
+
+    beside = [lambda journal: journal.at_work_on(["a"]), lambda journal: journal.at_work_on([]),
+              UnitJournal.is_written_beside_others]  # fmt: skip
+    assert not dies(beside).is_written_alone
+    after = dies(beside[:2])
+    assert after.is_written_alone and (after.deaths, after.num_outside) == ([], 0)
+    assert dies(beside[:2]).num_outside == 1
+    with pytest.raises(RunFailedError, match="died 2 times while it read or wrote the unit"):
+        dies([])
