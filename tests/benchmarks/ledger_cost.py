@@ -26,15 +26,17 @@ from engine.store import PlannedUnit, RunStore
 from tests.faults.test_cluster import Cluster
 
 SLEEPER = """
-import sys, time, types
+import sys, threading, time, types
 class UnitWorker:
     def __init__(self, config, root, key_groups, incoming):
         from engine.store import RunStore
         self.store, self.seconds, self.num = RunStore(root, incoming), float(key_groups[0]), int(key_groups[1])
+        self.model_in_use = threading.Lock()
     def run(self, unit):
         import pyarrow as pa
-        started = time.perf_counter()
-        time.sleep(self.seconds)
+        with self.model_in_use:
+            started = time.perf_counter()
+            time.sleep(self.seconds)
         ids = [f"{unit}-{index}" for index in range(self.num)]
         facts = {"num_tokens": 2640 * self.num}
         self.store.commit(unit, ids, {"samples": pa.table({"sample_id": ids})}, [], facts)
