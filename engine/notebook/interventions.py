@@ -279,11 +279,14 @@ _EFFECTS = {
 
 def plot_effects(effects: pl.DataFrame, look: VisualizationSettings | None = None) -> Any:
     """Return bars of what each intervention of ``test_causal_intervention`` changes, an Altair chart."""
-    shown = effects.with_columns(
-        pl.format("{} layer {} head {} (x {})", "kind", "layer", "head", "factor").alias("shown")
-    ).select("shown", "kind", "change", "logit_difference", "is_flipped")
+    name = pl.format("{} layer {} head {}", "kind", "layer", "head")
+    factor = pl.when(pl.col("kind") == "amplify").then(pl.format(" x {}", "factor")).otherwise(pl.lit(""))
+    shown = effects.with_columns((name + factor).alias("shown")).select(
+        "shown", "kind", "change", "logit_difference", "is_flipped"
+    )
     reference = effects["reference"][0] if len(effects) else 0.0
+    kinds = [kind for kind in ("ablate", "amplify") if kind in effects["kind"]]
     return effect_bars(
-        shown, look or VisualizationSettings(), kinds=["ablate", "amplify"], title="What the interventions change",
+        shown, look or VisualizationSettings(), kinds=kinds, title="What the interventions change",
         subtitle=f"logit difference of the unchanged text: {reference:+.3f}",
     )  # fmt: skip
