@@ -13,17 +13,17 @@ import polars as pl
 import torch
 
 from analyses.charts_patterns import group_flow, pattern_heatmap
-from analyses.queries import lift
 from analyses.visualization_settings import VisualizationSettings
 from engine.config import Config
 from engine.encoding import Encoder
 from engine.errors import UserError
+from engine.notebook.frames import frame_of, mass_and_lift, ranges_of, row_summary
 from engine.notebook.hook import LayerPatterns
 from engine.notebook.sources import ModelSource, PatternSource, Source, table_source
-from engine.notebook.token_labels import Region, choose_cut, summed_pattern, text_of_tokens
+from engine.notebook.token_labels import Region, choose_cut, summed_pattern, text_of_tokens, token_texts
 from engine.notebook.workbench import MAX_BYTES, AnySample, Workbench, notebook_config
 from engine.samples import SEGMENTS, EncodedSample
-from engine.schema import BASELINE_PREFIX, MASS_PREFIX, table_schema
+from engine.schema import table_schema
 from engine.tables import baseline_rows, head_rows, record_batch
 from engine.token_groups import TokenGroups, union_name
 
@@ -74,7 +74,7 @@ class FinancialAttentionAnalyzer:
         vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
         config: Config | str | Path | Mapping[str, Any] | None = None,
     ):
-        texts = _token_texts(tokens, tokenizer)
+        texts = token_texts(tokens, tokenizer)
         settings = notebook_config(None, None, config, vocabulary)
         settings.prompt.chat_template = "none"
         text, starts, ends = text_of_tokens(texts)
@@ -177,14 +177,14 @@ class FinancialAttentionAnalyzer:
         """One row per query group, layer and head, with every statistic of the table ``head_stats``."""
         norm_weighted = self.config.statistics.norm_weighted and self._source.measured is not None
         schema = table_schema("head_stats", list(self.encoded.key_groups), norm_weighted)
-        frame = _frame(record_batch(head_rows(table_source(self._source), schema), schema))
+        frame = frame_of(record_batch(head_rows(table_source(self._source), schema), schema))
         return self._real_layers(frame)
 
     @cached_property
     def baselines(self) -> pl.DataFrame:
         """What uniform attention would give, per query group, as in the table ``baselines``."""
         schema = table_schema("baselines", list(self.encoded.key_groups))
-        return self._real_layers(_frame(record_batch(baseline_rows(table_source(self._source)), schema)))
+        return self._real_layers(frame_of(record_batch(baseline_rows(table_source(self._source)), schema)))
 
     def _real_layers(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return a frame whose layers are numbered as the model's, of which only some may be kept."""
@@ -219,19 +219,7 @@ class FinancialAttentionAnalyzer:
         for name in names:
             if name not in self.encoded.key_groups:
                 raise UserError(f"key_groups: {name!r} is unknown; known are {', '.join(self.encoded.key_groups)}.")
-        baselines = self.baselines
-        per_layer = baselines["layer"].null_count() == 0
-        keys = ["query_group", "layer"] if per_layer else ["query_group"]
-        joined = self.head_stats.join(baselines.drop("sample_id", *([] if per_layer else ["layer"])), on=keys)
-        parts = [
-            joined.select(
-                "query_group", "layer", "head", pl.lit(name).alias("key_group"),
-                pl.col(f"{MASS_PREFIX}{name}").alias("mass"), pl.col(f"{BASELINE_PREFIX}{name}").alias("baseline"),
-                lift(name).alias("lift"),
-            )
-            for name in names
-        ]  # fmt: skip
-        return pl.concat(parts)
+        return mass_and_lift(self.head_stats, self.baselines, names)
 
     def analyze_prediction_attention(
         self, prediction_token: str | None = None, top: int = _TOP
@@ -257,22 +245,10 @@ class FinancialAttentionAnalyzer:
         position = self.prediction_row(prediction_token)
         rows, _ = self._source.rows(position)
         financial = self.encoded.key_groups[self.vocabulary_name]
-        result = {}
-        for layer, row in zip(self._source.layer_numbers, rows, strict=True):
-            masses = row[:, financial].double().sum(dim=-1)
-            mean = row.mean(dim=0)
-            best = torch.sort(mean[: position + 1], descending=True, stable=True)
-            result[f"layer_{layer}"] = {
-                "position": position,
-                "financial_attention": {
-                    "mean": float(masses.mean()), "max": float(masses.max()), "by_head": masses.tolist(),
-                },
-                "top_attended_tokens": [
-                    (self.encoded.token_text(int(key)), float(weight))
-                    for weight, key in zip(best.values[:top], best.indices[:top], strict=True)
-                ],
-            }  # fmt: skip
-        return result
+        return {
+            f"layer_{layer}": row_summary(row, position, self.encoded, financial, top)
+            for layer, row in zip(self._source.layer_numbers, rows, strict=True)
+        }
 
     def prediction_row(self, prediction_token: str | None) -> int:
         """Return the row that predicts a word, as ``analyze_prediction_attention`` chooses it."""
@@ -367,7 +343,7 @@ class FinancialAttentionAnalyzer:
     def _refuse_unknown(self, layer_idx: int, head_idx: int | None = None) -> None:
         numbers = self._source.layer_numbers
         if layer_idx not in numbers:
-            raise UserError(f"layer_idx: layer {layer_idx} is not among {_ranges(numbers)} ({len(numbers)} layers).")
+            raise UserError(f"layer_idx: layer {layer_idx} is not among {ranges_of(numbers)} ({len(numbers)} layers).")
         num_heads = int(self.head_stats["head"].max() or 0) + 1  # type: ignore[arg-type]
         if head_idx is not None and not 0 <= head_idx < num_heads:
             raise UserError(f"head_idx: head {head_idx} is outside 0..{num_heads - 1} ({num_heads} query heads).")
@@ -406,31 +382,3 @@ def quick_attention_analysis(
     """
     layers = (layer_idx,) if isinstance(layer_idx, int) else tuple(layer_idx)
     return FinancialAttentionAnalyzer.from_text(model, tokenizer, text, layers, **options)
-
-
-def _token_texts(tokens: Any, tokenizer: Any) -> list[str]:
-    if tokens is None or tokens is Ellipsis or isinstance(tokens, str):
-        raise UserError(
-            "tokens: give the texts of the tokens, one for each row of the patterns: "
-            "tokenizer.convert_ids_to_tokens(input_ids[0]). For a text as a whole, take "
-            "FinancialAttentionAnalyzer.from_text(model, tokenizer, text)."
-        )
-    if isinstance(tokens, torch.Tensor):
-        tokens = tokens.flatten().tolist()
-    listed = list(tokens)
-    if all(isinstance(token, str) for token in listed):
-        return listed
-    if tokenizer is None:
-        raise UserError("tokens: these are ids; give their tokenizer too, or their texts.")
-    return [str(token) for token in tokenizer.convert_ids_to_tokens([int(token) for token in listed])]
-
-
-def _frame(batch: Any) -> pl.DataFrame:
-    frame = pl.from_arrow(batch)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    is_whole = list(numbers) == list(range(len(numbers)))
-    return f"0..{len(numbers) - 1}" if is_whole else ", ".join(map(str, numbers))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -178,3 +179,27 @@ def summed_pattern(pattern: torch.Tensor, cut: Cut) -> pl.DataFrame:
             "weight": np.round(weights[row, key], 6),
         }
     )
+
+
+def token_texts(tokens: Any, tokenizer: Any) -> list[str]:
+    """Return texts of tokens that are given as texts, or as ids with their tokenizer.
+
+    Raises
+    ------
+    UserError
+        When there is one text as a whole, or ids without a tokenizer.
+    """
+    if tokens is None or tokens is Ellipsis or isinstance(tokens, str):
+        raise UserError(
+            "tokens: give the texts of the tokens, one for each row of the patterns: "
+            "tokenizer.convert_ids_to_tokens(input_ids[0]). For a text as a whole, take "
+            "FinancialAttentionAnalyzer.from_text(model, tokenizer, text)."
+        )
+    if isinstance(tokens, torch.Tensor):
+        tokens = tokens.flatten().tolist()
+    listed = list(tokens)
+    if all(isinstance(token, str) for token in listed):
+        return listed
+    if tokenizer is None:
+        raise UserError("tokens: these are ids; give their tokenizer too, or their texts.")
+    return [str(token) for token in tokenizer.convert_ids_to_tokens([int(token) for token in listed])]
