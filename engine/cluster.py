@@ -204,7 +204,7 @@ class ReplicaActor:
         self._failure: dict[str, Any] | None = None
         config, incoming = Config.model_validate(job["config"]), Path(job["incoming"])
         try:
-            with _loading(incoming, num_replicas + config.cluster.max_retries):
+            with _loading(incoming, num_replicas * (1 + config.cluster.max_retries)):
                 from engine.worker import UnitWorker
 
                 self._worker = UnitWorker(config, Path(job["root"]), job["key_groups"], incoming)

@@ -111,11 +111,11 @@ def test_a_replica_that_loads_lets_others_load(lab, tmp_path):
 
     config = yaml.safe_load(lab.config.read_text())
     job = {"config": config, "root": str(tmp_path), "incoming": str(tmp_path / "incoming"), "key_groups": []}
-    for number in range(3):
+    for number in range(5):
         (tmp_path / "incoming" / f"loading-{number}").touch()
     actor = ReplicaActor(job, 2)
     assert actor._failure is None and not list((tmp_path / "incoming").iterdir())
-    for number in range(4):
+    for number in range(6):
         (tmp_path / "incoming" / f"loading-{number}").touch()
     row = ReplicaActor(job, 2)({"unit": ["measure-00000"]})
     assert row["state"] == ["failed"] and "die again and again" in row["detail"][0]

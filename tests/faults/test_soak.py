@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from engine.errors import EXIT_DONE
+from engine.errors import EXIT_DONE, EXIT_FAILED
 from tests.conftest import records
 from tests.faults.conftest import Laboratory, replicas_of
 
@@ -27,7 +27,7 @@ def test_a_thousand_shards_under_random_kills(lab, tmp_path):
     options = [f"predictions.path={tmp_path / 'many.json'}", "cluster.samples_per_shard=1"]
     assert laboratory.here("soak-whole", *options) == 0
     rng, started = random.Random(7), time.monotonic()
-    kills, driver_kills, code = 0, 0, None
+    kills, driver_kills, given_up, code = 0, 0, 0, None
     while code != EXIT_DONE:
         driver = laboratory.driver("soak", *options, "cluster.mode=local", "cluster.replicas=2")
         while driver.poll() is None:
@@ -47,9 +47,13 @@ def test_a_thousand_shards_under_random_kills(lab, tmp_path):
                     continue
         _, errors = driver.communicate(timeout=60)
         code = driver.returncode
-        assert code in (EXIT_DONE, -9), errors
+        # Killed often enough before any replica has loaded its model, a run gives up; the next start goes on.
+        gives_up = code == EXIT_FAILED and "die again and again while they load" in errors
+        given_up += gives_up
+        assert code in (EXIT_DONE, -9) or gives_up, errors
     seconds = time.monotonic() - started
-    print(f"{NUM_SHARDS} shards, {kills} replicas and {driver_kills} drivers killed, {seconds:.0f} s")
+    print(f"{NUM_SHARDS} shards, {kills} replicas and {driver_kills} drivers killed, {given_up} times given up while "
+          f"loading, {seconds:.0f} s")  # fmt: skip
     assert driver_kills == DRIVER_KILLS and kills >= 5
     expected, found = laboratory.tables("soak-whole"), laboratory.tables("soak")
     assert sorted(found["samples"]["sample_id"]) == laboratory.ids
