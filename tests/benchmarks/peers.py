@@ -6,7 +6,7 @@ way whose library is not installed is left out (``pip install -e '.[peers]'`` in
 
 * the old script: eager attention with ``output_attentions``, all patterns kept, statistics in NumPy;
 * hooks: eager attention, statistics in torch inside a forward hook per layer, each pattern dropped after it;
-* TransformerLens: its own model with these weights, statistics in a hook on ``hook_pattern``;
+* TransformerLens: its bridge around a copy of the model, statistics in a hook on every ``hook_pattern``;
 * nnsight: eager attention, statistics in torch inside a trace;
 * three stock calls: sdpa three times per layer with other values, which gives masses, entropy and distance alone.
 """
@@ -14,6 +14,7 @@ way whose library is not installed is left out (``pip install -e '.[peers]'`` in
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.metadata
 import importlib.util
 import json
@@ -156,20 +157,12 @@ def three_stock_calls(model: Any, layout: SequenceLayout) -> Callable[[], None]:
 
 def transformer_lens(model: Any, layout: SequenceLayout) -> Callable[[], np.ndarray]:
     """Reduce in TransformerLens' hook on every layer's pattern."""
-    from transformer_lens import HookedTransformer, HookedTransformerConfig
-    from transformer_lens.pretrained.weight_conversions.qwen2 import convert_qwen2_weights
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer
 
-    own = model.config
-    config = HookedTransformerConfig(
-        n_layers=own.num_hidden_layers, d_model=own.hidden_size, n_ctx=layout.num_tokens, d_vocab=own.vocab_size,
-        d_head=own.hidden_size // own.num_attention_heads, n_heads=own.num_attention_heads,
-        n_key_value_heads=own.num_key_value_heads, d_mlp=own.intermediate_size, act_fn="silu", gated_mlp=True,
-        normalization_type="RMS", eps=own.rms_norm_eps, positional_embedding_type="rotary", final_rms=True,
-        rotary_base=own.rope_parameters["rope_theta"], rotary_adjacent_pairs=False,
-        rotary_dim=own.hidden_size // own.num_attention_heads, initializer_range=0.02, device="cpu",
-    )  # fmt: skip
-    lens = HookedTransformer(config)
-    lens.load_state_dict(convert_qwen2_weights(model, config), strict=False)
+    # It wants a tokenizer, which ids never go through. It takes the model for itself, so that it gets a copy.
+    tokenizer = AutoTokenizer.from_pretrained(Path(__file__).parents[2] / "data" / "demo-model")
+    lens = TransformerBridge.boot_transformers("Qwen/Qwen2-0.5B", hf_model=copy.deepcopy(model), tokenizer=tokenizer)
     patterns = Patterns(layout, torch)
 
     def forward() -> np.ndarray:
