@@ -18,6 +18,7 @@ from analyses.charts_parts import named_rows
 from analyses.figure_parts import Figure, first_choice, row_menu, statistic_menu
 from analyses.group_differences import is_certain
 from analyses.head_details import QUANTILES
+from analyses.head_scores import rows_of
 
 MAX_NUMBERS = 300_000
 """Quantiles that the page holds at most; of a large model those of the first query groups only."""
@@ -126,9 +127,9 @@ def _facts(tables: AnalysisTables) -> dict[Head, list[list[str]]]:
             interval = ""
             if row["vocabulary_lift_ci_low"] is not None:
                 interval = f" ({row['vocabulary_lift_ci_low']:.2f} to {row['vocabulary_lift_ci_high']:.2f})"
-            facts.append(
-                [f"All rows' weight on {vocabulary}", f"{row['vocabulary_lift']:.2f} times uniform{interval}"]
-            )
+            looking = wording.query_group_label(rows_of(tables.run, "all") or "all")
+            what = f"Weight on {vocabulary} ({looking})"
+            facts.append([what, f"{row['vocabulary_lift']:.2f} times uniform{interval}"])
         if row["random_lift"] is not None:
             pvalue = row["pvalue_random_adjusted"]
             tested = f", adjusted {wording.p_text(pvalue)} that {vocabulary} get more" if pvalue is not None else ""

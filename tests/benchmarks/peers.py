@@ -142,11 +142,12 @@ def three_stock_calls(model: Any, layout: SequenceLayout) -> Callable[[], None]:
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling).transpose(1, 2), None
 
     kept: list[torch.Tensor] = []
-    AttentionInterface.register("three_stock_calls", attention)
+    name = f"three_stock_calls_{id(layout)}"
+    AttentionInterface.register(name, attention)
 
     def forward() -> None:
         kept.clear()
-        model.set_attn_implementation("three_stock_calls")
+        model.set_attn_implementation(name)
         try:
             decision_logits(model, layout.token_ids, [layout])
         finally:
