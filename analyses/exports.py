@@ -30,7 +30,8 @@ def javascript_bundle(version: str) -> str:
 def as_json(content: object) -> str:
     """Return JSON that cannot end a ``<script>`` element, whatever text it carries."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    hidden = {"<": "\\u003c", ">": "\\u003e", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+    return text.translate(str.maketrans(hidden))
 
 
 def write_chart(specification: dict[str, Any], title: str, stem: Path, formats: Sequence[str]) -> list[Path]:
