@@ -62,11 +62,13 @@ def head_grid(frame: pl.DataFrame, look: VisualizationSettings, title: alt.Title
     """
     width, height = cell_size(frame, look)
     axis = {"labelAngle": 0, "labelOverlap": True, "ticks": False, "domain": False}
+    # Also layers and heads of which nothing is drawn: a cell's place says which head it is.
+    heads, layers = (alt.Scale(domain=list(range(int(_largest(frame, name)) + 1))) for name in ("head", "layer"))
     return (
         chart_of(frame, title)
         .encode(
-            x=alt.X("head:O", title="head", axis=alt.Axis(**axis)),
-            y=alt.Y("layer:O", title="layer (0 reads the input)", axis=alt.Axis(**axis)),
+            x=alt.X("head:O", title="head", axis=alt.Axis(**axis), scale=heads),
+            y=alt.Y("layer:O", title="layer (0 reads the input)", axis=alt.Axis(**axis), scale=layers),
         )
         .properties(width=alt.Step(width), height=height * (_largest(frame, "layer") + 1))
     )
