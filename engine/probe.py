@@ -209,6 +209,7 @@ class Probe:
             self.windows[layer] = masking.window
             return output
 
+        self.backend.prepare(layouts)
         with armed(self.model, handle):
             logits = decision_logits(self.model, input_ids, layouts)
         complete = [[statistics for statistics in layers if statistics is not None] for layers in collected]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.attention import blocked
+from engine.attention import blocked, tiled
 from engine.attention.blocked import Masking
 from engine.attention.reductions import LayerStatistics, SequenceLayout
+from engine.attention.tile_kernel import tile_kernel
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ class Backend:
                 f"device, and auto takes fused where it can."
             )
         self.is_fused = name != "blocked" and obstacle is None
+        self.kernel = tile_kernel() if name == "auto" and device.type == "cpu" else None
+
+    def prepare(self, layouts: Sequence[SequenceLayout]) -> None:
+        """Find what all layers need to know about the sequences of a packed row, before its forward."""
+        if self.kernel is not None:
+            for layout in layouts:
+                layout.matches.prepare()
 
     def row(self, layouts: Sequence[SequenceLayout]) -> PackedRow | None:
         """Return what the fused kernel keeps for a packed row over all layers, or None where it is not used."""
@@ -96,10 +104,11 @@ class Backend:
         for layout in layouts:
             rows = slice(layout.start, layout.start + layout.num_tokens)
             norms = None if value_norms is None else value_norms[:, rows]
-            _, statistics = blocked.attend(
-                query[:, rows], key[:, rows], value[:, rows], masking, layout, layer_idx, norms, output[rows]
-            )
-            yield statistics
+            parts = (query[:, rows], key[:, rows], value[:, rows])
+            if self.kernel is not None and tiled.is_supported(parts[0], parts[2], layout, layer_idx):
+                yield tiled.attend(self.kernel, *parts, masking, layout, norms, output[rows])
+            else:
+                yield blocked.attend(*parts, masking, layout, layer_idx, norms, output[rows])[1]
 
     def _give_up(self, error: Exception) -> None:
         """Go on with ``blocked``, unless the config insists on the kernel."""

@@ -95,7 +95,7 @@ def attend(
     patterns: dict[int, list[torch.Tensor]] = {head: [] for head in heads}
     blocks = row_blocks(num_tokens, num_heads, masking.window, query.device)
     space = _Workspace(blocks, num_heads, masking.window, (grouped, keys, riders))
-    for chunk in _chunks(blocks):
+    for chunk in chunks(blocks):
         parts = []
         for first, end in chunk:
             block = _Block(first, end, masking.window)
@@ -183,7 +183,7 @@ def row_blocks(num_tokens: int, num_heads: int, window: int | None, device: torc
     return blocks
 
 
-def _chunks(blocks: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+def chunks(blocks: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
     """Gather blocks whose sums become statistics together, which spares small operations; memory O(chunk x K)."""
     chunk: list[tuple[int, int]] = []
     for block in blocks:

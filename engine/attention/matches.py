@@ -6,6 +6,7 @@ Which tokens are equal does not depend on the layer, so that a block's pairs are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -61,6 +62,34 @@ class TokenMatches:
         self.token_ids = token_ids
         self._kept: dict[tuple[int, int, int | None], BlockMatches] = {}
         self._room = PAIRS_PER_TOKEN * token_ids.shape[0]
+
+    def prepare(self) -> None:
+        """Find what ``preceded_ids`` and ``rows_with_match`` keep.
+
+        Done before a forward: small tensors that outlive a layer are carved out of what its activations leave free.
+        """
+        _ = self.preceded_ids, self._nearest
+
+    @cached_property
+    def preceded_ids(self) -> torch.Tensor:
+        """The tokens as int32 with one before them that equals none, ``[1 + T]``."""
+        return torch.nn.functional.pad(self.token_ids.to(torch.int32), (1, 0), value=-1)
+
+    @cached_property
+    def _nearest(self) -> torch.Tensor:
+        """How far back each row's own token stood last, ``[T]``; 0 where it did not."""
+        order = torch.argsort(self.token_ids, stable=True)
+        again = self.token_ids[order[1:]] == self.token_ids[order[:-1]]
+        nearest = torch.zeros_like(order)
+        nearest[order[1:][again]] = (order[1:] - order[:-1])[again]
+        return nearest
+
+    def rows_with_match(self, window: int | None) -> torch.Tensor:
+        """Return whether each row sees a duplicate, and an induction match, bool ``[2, T]``."""
+        nearest = self._nearest
+        reach = nearest if window is None else torch.where(nearest < window, nearest, 0)
+        follows = nearest if window is None else torch.where(nearest <= window, nearest, 0)
+        return torch.stack((reach, follows)) > 0
 
     def block(self, first: int, end: int, first_key: int, window: int | None) -> BlockMatches:
         """Return the matches of rows ``first`` to ``end`` among the keys from ``first_key`` on."""

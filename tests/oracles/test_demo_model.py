@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.attention import backends
+from engine.attention.backends import Backend
 from engine.attention.reductions import sequence_layout
 from engine.config_file import load_config
 from engine.encoding import Encoder
@@ -22,8 +22,8 @@ from tests.oracles import attention as oracle
 from tests.oracles.test_statistics import QUANTITY
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+@pytest.fixture(scope="module", params=["auto", "blocked"])
+def measured(request):
     """Two demo samples measured in one packed forward, with the first one's queries and keys kept aside."""
     overrides = [f"predictions.path={ROOT}/data/predictions_demo.json", f"model.path={ROOT}/data/demo-model",
                  f"vocabulary={ROOT}/config/vocabulary/financial.yaml"]  # fmt: skip
@@ -32,20 +32,20 @@ def measured(tmp_path_factory):
     samples = [encoder.encode(sample) for sample in read_predictions(config).samples[:2]]
     kept = {}
 
-    def keeping(query, key, value, masking, layout, layer_idx, value_norms=None, output=None):
-        if layout.start == 0:
-            kept[layer_idx] = (query.clone(), key.clone(), masking)
-        return attend(query, key, value, masking, layout, layer_idx, value_norms, output)
+    def keeping(self, row, query, key, value, masking, layouts, layer_idx, *rest):
+        first = slice(0, layouts[0].num_tokens)
+        kept[layer_idx] = (query[:, first].clone(), key[:, first].clone(), masking)
+        return attend(self, row, query, key, value, masking, layouts, layer_idx, *rest)
 
-    attend = backends.blocked.attend
-    backends.blocked.attend = keeping
+    attend = Backend.attend
+    Backend.attend = keeping
     try:
         layouts = [sequence_layout(samples[0], 0, torch.device("cpu"))]
         layouts.append(sequence_layout(samples[1], samples[0].num_tokens, torch.device("cpu")))
         ids = torch.cat([layout.token_ids for layout in layouts])
-        found = Probe(load_model(config, torch.device("cpu"))).measure(ids, layouts)
+        found = Probe(load_model(config, torch.device("cpu")), attention=request.param).measure(ids, layouts)
     finally:
-        backends.blocked.attend = attend
+        Backend.attend = attend
     return samples[0], found[0], kept
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.attention import blocked
-from engine.attention.blocked import Masking, attend
+from engine.attention.blocked import Masking
 from engine.attention.interface import UnsupportedModelError, value_norms
 from engine.attention.reductions import sequence_layout
 from engine.samples import EncodedSample
@@ -15,6 +14,7 @@ from engine.schema import BASE_STATISTICS
 from engine.tables import baselines
 from engine.tolerances import tolerance
 from tests.oracles import attention as oracle
+from tests.oracles.ways import WAYS, both_ways, small_tiles
 
 QUANTITY = {"entropy_nats": "entropy", "entropy_normalized": "entropy", "mean_distance": "distance"}
 
@@ -61,14 +61,15 @@ CASES = [
 ]
 
 
+@both_ways
 @pytest.mark.parametrize(("heads", "kv", "tokens", "dim", "window", "softcap", "budget"), CASES)
-def test_statistics_equal_the_oracle(monkeypatch, heads, kv, tokens, dim, window, softcap, budget):
-    monkeypatch.setattr(blocked, "BLOCK_ELEMENTS", budget)
+def test_statistics_equal_the_oracle(monkeypatch, way, heads, kv, tokens, dim, window, softcap, budget):
+    small_tiles(monkeypatch, budget)
     sample = encoded(tokens, seed=tokens)
     query, key, value = tensors(heads, kv, tokens, dim, seed=heads)
     masking = Masking(dim**-0.5, window, softcap)
-    layout = sequence_layout(sample, 0, torch.device("cpu"), {3: (1,)})
-    output, statistics = attend(query, key, value, masking, layout, layer_idx=3)
+    layout = sequence_layout(sample, 0, torch.device("cpu"), {3: (1,)} if way == "blocked" else None)
+    output, statistics = WAYS[way](query, key, value, masking, layout, layer_idx=3)
     names = [*BASE_STATISTICS, *(f"mass_{name}" for name in sample.key_groups)]
     for head in range(heads):
         kv_head = head // (heads // kv)
@@ -93,6 +94,8 @@ def test_statistics_equal_the_oracle(monkeypatch, heads, kv, tokens, dim, window
                     found,
                     expected,
                 )
+    if way == "tiled":
+        return
     kept = statistics.patterns[1]
     expected = oracle.pattern(query[1], key[1 // (heads // kv)], dim**-0.5, window, softcap)
     np.testing.assert_allclose(kept, expected[np.tril_indices(tokens)], atol=5e-4)
@@ -113,13 +116,14 @@ def test_baselines_equal_the_oracle(window):
             )
 
 
-def test_large_scores_neither_overflow_nor_cancel():
+@both_ways
+def test_large_scores_neither_overflow_nor_cancel(way):
     """Qwen2's key biases give scores of hundreds, where lse - q.(PK) would lose the entropy's digits."""
     sample = encoded(64, seed=1)
     query, key, value = tensors(2, 1, 64, 8, seed=5)
     key = key + 60.0
     layout = sequence_layout(sample, 0, torch.device("cpu"))
-    _, statistics = attend(query, key, value, Masking(8**-0.5), layout, 0)
+    _, statistics = WAYS[way](query, key, value, Masking(8**-0.5), layout, 0)
     rows = []
     pattern = oracle.pattern(query[0], key[0], 8**-0.5)
     rows = [oracle.row_statistics(pattern, i, sample.input_ids, sample.key_groups) for i in range(64)]
@@ -129,12 +133,13 @@ def test_large_scores_neither_overflow_nor_cancel():
     assert bool(torch.isfinite(statistics.means[:, 0]).all())
 
 
-def test_half_precision_inputs_are_measured_in_float32():
+@both_ways
+def test_half_precision_inputs_are_measured_in_float32(way):
     sample = encoded(50, seed=2)
     query, key, value = (t.to(torch.bfloat16) for t in tensors(4, 2, 50, 8, seed=9))
     layout = sequence_layout(sample, 0, torch.device("cpu"))
-    _, half = attend(query, key, value, Masking(8**-0.5), layout, 0)
-    _, full = attend(query.float(), key.float(), value.float(), Masking(8**-0.5), layout, 0)
+    _, half = WAYS[way](query, key, value, Masking(8**-0.5), layout, 0)
+    _, full = WAYS[way](query.float(), key.float(), value.float(), Masking(8**-0.5), layout, 0)
     assert torch.equal(half.means.nan_to_num(), full.means.nan_to_num())
 
 
@@ -146,10 +151,12 @@ class Projected(torch.nn.Module):
         setattr(self, name, projection)
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("name", "heads", "kv"), [("o_proj", 4, 2), ("dense", 2, 2), ("c_proj", 4, 4), ("o_proj", 3, 1)]
 )
-def test_norm_weighted_masses_equal_the_oracle(name, heads, kv):
+def test_norm_weighted_masses_equal_the_oracle(monkeypatch, way, name, heads, kv):
+    small_tiles(monkeypatch, 400)
     from transformers.pytorch_utils import Conv1D
 
     torch.manual_seed(heads)
@@ -161,7 +168,7 @@ def test_norm_weighted_masses_equal_the_oracle(name, heads, kv):
     query, key, value = tensors(heads, kv, 30, 8, seed=2)
     norms = value_norms(Projected(name, projection), value, heads).detach()
     layout = sequence_layout(sample, 0, torch.device("cpu"))
-    _, found = attend(query, key, value, Masking(8**-0.5), layout, 0, norms)
+    _, found = WAYS[way](query, key, value, Masking(8**-0.5), layout, 0, norms)
     width = len(sample.key_groups)
     assert found.means.shape[-1] == layout.num_statistics(norm_weighted=True)
     for head in range(heads):

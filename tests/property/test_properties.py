@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.attention.blocked import Masking, attend
+from engine.attention.blocked import Masking
 from engine.attention.reductions import INDEX, NUM_BASE, sequence_layout
 from engine.config import Config
 from engine.errors import InputError
@@ -21,20 +21,22 @@ from engine.tables import baselines
 from engine.token_groups import positions_in_spans, term_pattern
 from tests.conftest import record
 from tests.oracles.test_statistics import encoded, tensors
+from tests.oracles.ways import WAYS, both_ways
 
 shapes = st.tuples(st.integers(1, 70), st.integers(0, 1000), st.sampled_from([(4, 2), (2, 2), (3, 1)]))
 
 
+@both_ways
 @settings(max_examples=40, deadline=None)
 @given(shapes, st.none() | st.integers(1, 80), st.floats(0.1, 12))
-def test_ranges_and_partitions(shape, window, scale):
+def test_ranges_and_partitions(way, shape, window, scale):
     num_tokens, seed, (heads, kv) = shape
     sample = encoded(num_tokens, seed)
     everything = np.arange(num_tokens, dtype=np.int32)
     sample.key_groups["rest"] = np.setdiff1d(everything, sample.key_groups["some"]).astype(np.int32)
     query, key, value = tensors(heads, kv, num_tokens, 8, seed, scale)
     layout = sequence_layout(sample, 0, torch.device("cpu"))
-    _, found = attend(query, key, value, Masking(8**-0.5, window), layout, 0)
+    _, found = WAYS[way](query, key, value, Masking(8**-0.5, window), layout, 0)
     means = found.means
     names = list(sample.key_groups)
     some, none, all_keys, rest = (means[..., NUM_BASE + names.index(n)] for n in ("some", "none", "all_keys", "rest"))
@@ -52,9 +54,10 @@ def test_ranges_and_partitions(shape, window, scale):
     assert (found.decision_pattern[:, sample.decision_position + 1 :] == 0).all()
 
 
+@both_ways
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 60), st.integers(0, 1000))
-def test_the_mean_of_a_group_is_the_weighted_mean_of_its_parts(num_tokens, seed):
+def test_the_mean_of_a_group_is_the_weighted_mean_of_its_parts(way, num_tokens, seed):
     sample = encoded(num_tokens, seed)
     half = num_tokens // 2
     groups = sample.query_groups
@@ -62,7 +65,7 @@ def test_the_mean_of_a_group_is_the_weighted_mean_of_its_parts(num_tokens, seed)
         np.arange(half, dtype=np.int32), np.arange(half, num_tokens, dtype=np.int32),
     )  # fmt: skip
     query, key, value = tensors(2, 1, num_tokens, 8, seed)
-    _, found = attend(query, key, value, Masking(8**-0.5), sequence_layout(sample, 0, torch.device("cpu")), 0)
+    _, found = WAYS[way](query, key, value, Masking(8**-0.5), sequence_layout(sample, 0, torch.device("cpu")), 0)
     names = list(groups)
     whole, first, second = (found.means[:, names.index(n)] for n in ("all", "first_half", "second_half"))
     for index in (INDEX["entropy_nats"], INDEX["diagonal"], INDEX["collision"], NUM_BASE):
@@ -70,13 +73,14 @@ def test_the_mean_of_a_group_is_the_weighted_mean_of_its_parts(num_tokens, seed)
         torch.testing.assert_close(whole[:, index], expected, rtol=1e-5, atol=1e-6)
 
 
+@both_ways
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 60), st.integers(0, 1000), st.none() | st.integers(1, 70))
-def test_uniform_attention_has_the_baselines_as_masses(num_tokens, seed, window):
+def test_uniform_attention_has_the_baselines_as_masses(way, num_tokens, seed, window):
     sample = encoded(num_tokens, seed)
     query, key, value = tensors(1, 1, num_tokens, 8, seed)
     layout = sequence_layout(sample, 0, torch.device("cpu"))
-    _, found = attend(query * 0, key, value, Masking(8**-0.5, window), layout, 0)
+    _, found = WAYS[way](query * 0, key, value, Masking(8**-0.5, window), layout, 0)
     expected = torch.from_numpy(baselines(sample, window)).float()
     torch.testing.assert_close(found.means[0, :, NUM_BASE:], expected[:, :-2], rtol=0, atol=1e-6, equal_nan=True)
     for column, name in ((-2, "duplicate_token"), (-1, "induction")):

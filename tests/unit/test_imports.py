@@ -95,6 +95,8 @@ MAY_IMPORT = {
     "engine/attention/blocked.py": {"attention"},
     "engine/attention/fused_kernels.py": {"attention"},
     "engine/attention/fused.py": {"attention"},
+    "engine/attention/tile_kernel.py": set(),
+    "engine/attention/tiled.py": {"attention"},
     "engine/attention/backends.py": {"attention", "errors"},
     "engine/attention/interface.py": {"attention", "dispatched"},
     "engine/attention/patterns.py": {"attention"},
