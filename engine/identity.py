@@ -85,7 +85,7 @@ def _source_digest() -> str:
     """Return the checksum of the code that measures."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
+    for file in sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".c")):
         digest.update(f"{file.relative_to(folder).as_posix()}:{sha256(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
@@ -139,7 +139,7 @@ def write_run_yaml(
     """Write the resolved config and all that a repetition of the run must match."""
     earlier = store.read_run_yaml() or {}
     manifests = (store.manifest(unit.name) for unit in store.planned_units())
-    device = next((manifest["facts"]["device"] for manifest in manifests if manifest), None)
+    facts = next((manifest["facts"] for manifest in manifests if manifest), {})
     store.write_run_yaml(
         {
             "config": config.model_dump(mode="json"),
@@ -151,7 +151,8 @@ def write_run_yaml(
             "versions": {"python": platform.python_version(), **{name: _installed(name) for name in _PACKAGES}},
             "commit": _commit(),
             "fingerprints": found,
-            "device": device,
+            "device": facts.get("device"),
+            "attention": facts.get("attention"),
             "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
             "timings": {**earlier.get("timings", {}), **{name: round(value, 3) for name, value in timings.items()}},
         }

@@ -129,6 +129,7 @@ class Replica:
         )
         facts = {
             "device": _device_name(self.devices),
+            "attention": self.probe.backend.method,
             "dtype": self.dtype,
             "measure_seconds": seconds,
             "load_seconds": self.load_seconds,

@@ -1,4 +1,4 @@
-"""Which backend computes a layer: the fused kernel on NVIDIA GPUs where it can, ``blocked`` everywhere else."""
+"""Which backend computes a layer: the fused kernel on NVIDIA GPUs, compiled tiles on CPUs, else ``blocked``."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ class Backend:
             )
         self.is_fused = name != "blocked" and obstacle is None
         self.kernel = tile_kernel() if name == "auto" and device.type == "cpu" else None
+
+    @property
+    def method(self) -> str:
+        """What computes most layers: ``fused``, ``compiled`` (``blocked`` with its inner pass in C) or ``blocked``."""
+        return "fused" if self.is_fused else "compiled" if self.kernel is not None else "blocked"
 
     def prepare(self, layouts: Sequence[SequenceLayout]) -> None:
         """Find what all layers need to know about the sequences of a packed row, before its forward."""
