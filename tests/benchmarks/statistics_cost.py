@@ -111,6 +111,7 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
     """Return CPU time of each optional statistic over the default ones, the median of ratios round by round."""
     model = build_model(layers)
     plain, weighted, rolled = Probe(model), Probe(model, norm_weighted=True), Probe(model, with_rollout=True)
+    in_torch = Probe(model, attention="blocked")
     default, groups, queries = (
         sequence_layout(sample, 0, torch.device("cpu"))
         for sample in (encoded(num_tokens), encoded(num_tokens, 36), encoded(num_tokens, num_query_groups=10))
@@ -121,6 +122,7 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
         "rollout of the decision row": lambda: rolled.measure(default.token_ids, [default]),
         "20 random vocabularies": lambda: plain.measure(groups.token_ids, [groups]),
         "10 query groups instead of 3": lambda: plain.measure(queries.token_ids, [queries]),
+        "no C compiler (`model.attention: blocked`)": lambda: in_torch.measure(default.token_ids, [default]),
     }
     rounds = timed_rounds(by_kind, repeats)
     kinds = list(by_kind)[1:]
