@@ -8,7 +8,8 @@
 * run: ``python -m engine.run`` over Ray with one and with two replicas, to ``_SUCCESS``.
 
 Rates are tokens over wall time from the end of every replica's first unit on, so that start-up (which is printed) and
-the one comparison with the unprobed model are left out; a run's ends with ``_SUCCESS``. All rates are measured round
+the one comparison with the unprobed model are left out; a run's ends with ``_SUCCESS``, and once more with its last
+unit: between the two lie Ray's shutdown, 1.6 s however long the run, and the verification. All rates are measured round
 by round in turn; the median of ratios is given.
 """
 
@@ -91,8 +92,8 @@ def bare_rate(config: Path, processes: int) -> float:
     return sum(sum(tokens for _, tokens in own[1:]) / (own[-1][0] - own[0][0]) for own in ends)
 
 
-def run_rate(config: Path, replicas: int) -> tuple[float, float]:
-    """Return tokens per second of a run, and the seconds before and within its first units."""
+def run_rate(config: Path, replicas: int) -> tuple[float, float, float]:
+    """Return tokens per second of a run to its end, the same to its last unit, and seconds up to its first units."""
     name = f"run-{replicas}"
     started = time.time()
     subprocess.run([sys.executable, "-m", "engine.run", str(config), f"run.name={name}", "--stage", "collect",
@@ -101,7 +102,8 @@ def run_rate(config: Path, replicas: int) -> tuple[float, float]:
     root = config.parent / "runs" / name
     units = sorted((file.stat().st_mtime, _tokens(file)) for file in root.glob("shards/*/manifest.json"))
     end, after = (root / "_SUCCESS").stat().st_mtime, units[replicas - 1][0]
-    return sum(tokens for _, tokens in units[replicas:]) / (end - after), after - started
+    tokens = sum(tokens for _, tokens in units[replicas:])
+    return tokens / (end - after), tokens / (units[-1][0] - after), after - started
 
 
 def _tokens(manifest: Path) -> int:
@@ -126,8 +128,8 @@ def measure(folder: Path, options: argparse.Namespace) -> list[str]:
     rounds: list[dict[str, float]] = []
     for _ in range(options.repeats):
         found = {"bare": bare_rate(config, 1), "bare 2": bare_rate(config, 2)}
-        found["run"], found["start"] = run_rate(config, 1)
-        found["run 2"], found["start 2"] = run_rate(config, 2)
+        for kind, replicas in (("", 1), (" 2", 2)):
+            found[f"run{kind}"], found[f"units{kind}"], found[f"start{kind}"] = run_rate(config, replicas)
         rounds.append(found)
         print(json.dumps(found), flush=True)
 
@@ -146,6 +148,8 @@ def measure(folder: Path, options: argparse.Namespace) -> list[str]:
         f"| bare loop, two at once | {median('bare 2'):,.0f} | {median('bare 2', 'bare') / 2:.3f} of twice one |",
         f"| run, 2 replicas | {median('run 2'):,.0f} | {median('run 2', 'run') / 2:.3f} of twice one replica, "
         f"{median('run 2', 'bare 2'):.3f} of two bare loops |",
+        f"| the same to the last unit's commit | {median('units 2'):,.0f} | "
+        f"{median('units 2', 'units') / 2:.3f} of twice one replica, {median('units 2', 'bare 2'):.3f} of two bare loops |",
         "",
         f"Until the first units ended, with Ray, the model and its check: {median('start'):.0f} s with one replica, "
         f"{median('start 2'):.0f} s with two.",
