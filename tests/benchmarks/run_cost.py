@@ -149,7 +149,8 @@ def measure(folder: Path, options: argparse.Namespace) -> list[str]:
         f"| run, 2 replicas | {median('run 2'):,.0f} | {median('run 2', 'run') / 2:.3f} of twice one replica, "
         f"{median('run 2', 'bare 2'):.3f} of two bare loops |",
         f"| the same to the last unit's commit | {median('units 2'):,.0f} | "
-        f"{median('units 2', 'units') / 2:.3f} of twice one replica, {median('units 2', 'bare 2'):.3f} of two bare loops |",
+        f"{median('units 2', 'units') / 2:.3f} of twice one replica, "
+        f"{median('units 2', 'bare 2'):.3f} of two bare loops |",
         "",
         f"Until the first units ended, with Ray, the model and its check: {median('start'):.0f} s with one replica, "
         f"{median('start 2'):.0f} s with two.",
