@@ -138,7 +138,8 @@ def measure(folder: Path, options: argparse.Namespace) -> list[str]:
 
     return [
         f"Qwen2, {options.layers} layers x 14 heads, width 896, float32, {plan['num_samples']} samples of "
-        f"{plan['num_tokens'] // plan['num_samples']} tokens in units of {SAMPLES_PER_UNIT}, {options.repeats} rounds; "
+        f"{plan['num_tokens'] // plan['num_samples']:,} tokens in units of {SAMPLES_PER_UNIT}, "
+        f"{options.repeats} round(s); "
         f"torch {torch.__version__}, {platform.machine()}.",
         "",
         "| | tokens/s | ratio |",
