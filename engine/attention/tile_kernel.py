@@ -96,17 +96,23 @@ def tile_kernel() -> TileKernel | None:
     if compiler is None:
         logger.info("no C compiler here; attention is computed by torch alone, whose numbers are the same")
         return None
-    reason = ""
-    with tempfile.TemporaryDirectory(prefix="headledger-", ignore_cleanup_errors=True) as folder:
-        library = Path(folder) / "tile_kernel.so"
-        for options in ATTEMPTS:
-            try:
-                _build(compiler, options, library)
-                return TileKernel(ctypes.CDLL(str(library)))
-            except (OSError, subprocess.SubprocessError) as error:
-                reason = f"{type(error).__name__}: {error}"
+    try:
+        with tempfile.TemporaryDirectory(prefix="headledger-", ignore_cleanup_errors=True) as folder:
+            return _built(compiler, Path(folder) / "tile_kernel.so")
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = f"{type(error).__name__}: {error}"
     logger.info("%s cannot build the attention's inner pass (%s); torch computes the same", compiler[0], reason)
     return None
+
+
+def _built(compiler: Sequence[str], library: Path) -> TileKernel:
+    """Return the pass built with the first options that this compiler takes."""
+    for options in ATTEMPTS[:-1]:
+        try:
+            return _build(compiler, options, library)
+        except (OSError, subprocess.SubprocessError):
+            continue
+    return _build(compiler, ATTEMPTS[-1], library)
 
 
 def _compiler() -> Sequence[str] | None:
@@ -116,7 +122,8 @@ def _compiler() -> Sequence[str] | None:
     return next((command for command in candidates if shutil.which(command[0])), None)
 
 
-def _build(compiler: Sequence[str], options: Sequence[str], library: Path) -> None:
+def _build(compiler: Sequence[str], options: Sequence[str], library: Path) -> TileKernel:
     command = [*compiler, "-std=gnu11", "-O3", "-Wno-psabi", "-fPIC", "-shared", *options, "-o", str(library),
                str(SOURCE), "-lm"]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
+    return TileKernel(ctypes.CDLL(str(library)))

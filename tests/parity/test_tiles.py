@@ -147,6 +147,17 @@ def test_without_a_working_compiler_torch_computes_the_same(monkeypatch, caplog,
     torch.testing.assert_close(output, expected_output, rtol=1e-5, atol=1e-5)
 
 
+def test_without_room_for_the_build_torch_computes(monkeypatch, caplog, unbuilt):
+    def full(**_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tile_kernel.tempfile, "TemporaryDirectory", full)
+    with caplog.at_level(logging.INFO):
+        backend = Backend("auto", CPU)
+    assert backend.kernel is None and ("No space left" in caplog.text or "no C compiler" in caplog.text)
+    assert backend.method == "blocked"
+
+
 def tiled_by_default(monkeypatch, *operands):
     """Compute with the machine's own compiler again."""
     monkeypatch.delenv("CC")
