@@ -260,6 +260,8 @@ def _adjusted(table: pl.DataFrame, names: tuple[str, ...], correction: str, sche
         adjusted = pl.Series(adjust_within(raw, family, correction), dtype=pl.Float64)
         table = table.with_columns(adjusted.alias(f"{name}_adjusted"))
     sizes = family_sizes(table["pvalue"].fill_null(float("nan")).to_numpy(), family)
-    return table.with_columns(
-        pl.Series("family_size", sizes, dtype=pl.Int32), pl.col("note").replace("", None)
-    ).select(pl.col(name).cast(kind) for name, kind in schema.items()).with_columns(pl.col(pl.Float64).fill_nan(None))
+    return (
+        table.with_columns(pl.Series("family_size", sizes, dtype=pl.Int32), pl.col("note").replace("", None))
+        .select(pl.col(name).cast(kind) for name, kind in schema.items())
+        .with_columns(pl.col(pl.Float64).fill_nan(None))
+    )

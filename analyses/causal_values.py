@@ -105,9 +105,7 @@ def _attributions(tables: RunTables) -> Iterator[CausalBlock]:
             yield _block(tables, given, ("kind", "layer", "head"), ("change",))
         for name in names:
             group = name.removeprefix(ATTENTION_GRADIENT_PREFIX)
-            given = part.with_columns(
-                kind=pl.lit("attention_gradient"), key_group=pl.lit(group), change=pl.col(name)
-            )
+            given = part.with_columns(kind=pl.lit("attention_gradient"), key_group=pl.lit(group), change=pl.col(name))
             yield _block(tables, given, ("kind", "key_group", "layer", "head"), ("change",))
 
 

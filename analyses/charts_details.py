@@ -40,14 +40,10 @@ def head_distribution(look: VisualizationSettings, *, groups: Sequence[str], tit
     ticks = base.mark_tick(thickness=3, size=20).encode(
         y=y, x=alt.X("median:Q", **x), color=colour, tooltip=tooltip
     )  # fmt: skip
-    return alt.layer(rules, bars, ticks).properties(
-        width=look.figure_sizes["width"] // 2, height=30 * len(groups)
-    )
+    return alt.layer(rules, bars, ticks).properties(width=look.figure_sizes["width"] // 2, height=30 * len(groups))
 
 
-def head_lifts(
-    look: VisualizationSettings, *, num_rows: int, has_intervals: bool, title: str
-) -> alt.TopLevelMixin:
+def head_lifts(look: VisualizationSettings, *, num_rows: int, has_intervals: bool, title: str) -> alt.TopLevelMixin:
     """Draw one head's weight on each key group over that of uniform attention, the random vocabularies beside it.
 
     Data ``rows``: ``key_group, kind`` (vocabulary, figures, random)``, mean, ci_low, ci_high, num_samples``.

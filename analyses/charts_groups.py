@@ -146,7 +146,10 @@ def decision_top_keys(
     low = alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE), scale=alt.Scale(domainMin=0))
     rules = base.mark_rule(strokeWidth=2, clip=True).encode(y=y, yOffset=offset, color=colour, x=low, x2="ci_high:Q")
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
-        y=y, yOffset=offset, color=colour, x=alt.X("mean:Q", title=title, axis=alt.Axis(format=SHARE)),
+        y=y,
+        yOffset=offset,
+        color=colour,
+        x=alt.X("mean:Q", title=title, axis=alt.Axis(format=SHARE)),
         tooltip=mean_tooltip("shown", ".3%"),
     )
     height = 13 * max(len(order), 1) * len(groups)

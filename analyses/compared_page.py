@@ -62,16 +62,20 @@ def _page(
         (run.name, quote(os.path.relpath(run.directory / "analysis" / "report.html", folder)), run.tables.is_partial)
         for run in runs
     ]
-    return environment().get_template("compared_runs.html.j2").render(
-        theme=look.theme,
-        links=links,
-        rows=_side_by_side(compared.runs),
-        sentences=sentences(runs, compared),
-        figures=figures,
-        excerpts={name: excerpt(getattr(compared, attribute)) for name, attribute in TABLES.items()},
-        specifications={figure.name: as_json(figure.specification) for figure in figures},
-        themes=as_json(THEMES),
-        bundle=javascript_bundle(vegalite_version(figures[0].specification)),
+    return (
+        environment()
+        .get_template("compared_runs.html.j2")
+        .render(
+            theme=look.theme,
+            links=links,
+            rows=_side_by_side(compared.runs),
+            sentences=sentences(runs, compared),
+            figures=figures,
+            excerpts={name: excerpt(getattr(compared, attribute)) for name, attribute in TABLES.items()},
+            specifications={figure.name: as_json(figure.specification) for figure in figures},
+            themes=as_json(THEMES),
+            bundle=javascript_bundle(vegalite_version(figures[0].specification)),
+        )
     )
 
 
@@ -176,9 +180,7 @@ def _figures(runs: Sequence[AnalysedRun], compared: Comparison, look: Visualizat
         made.insert(0, _profiles(compared, names, statistics, groups, start, look))
         rows = {start[0]: groups[start[0]]}
         for slot, other in enumerate(runs[1:], start=1):
-            changes = compared.changes.filter(
-                (pl.col("other_run") == other.name) & (pl.col("query_group") == start[0])
-            )
+            changes = compared.changes.filter((pl.col("other_run") == other.name) & (pl.col("query_group") == start[0]))
             menus = {"statistics": statistics, "query_groups": rows, "start": start, "look": look}
             if shape_of(runs[0]) == shape_of(other):
                 made.append(_heads_figure(runs[0], other, slot, menus))

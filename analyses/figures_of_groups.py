@@ -66,9 +66,7 @@ def _measured(tables: AnalysisTables, measure: str) -> pl.DataFrame:
     return rows.filter(~pl.col("key_group").is_in(absent_key_groups(tables.run)))
 
 
-def _compared(
-    tables: AnalysisTables, rows: pl.DataFrame, measure: str, name: str, title: str, guide: str
-) -> Figure:
+def _compared(tables: AnalysisTables, rows: pl.DataFrame, measure: str, name: str, title: str, guide: str) -> Figure:
     groups, rows = drawn_groups(tables, rows)
     menu = row_menu(tables)
     labels = {name: wording.key_group_label(name) for name in tables.run.key_groups}

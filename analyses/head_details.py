@@ -201,4 +201,3 @@ def head_top_tokens(tables: RunTables) -> pl.DataFrame:
     ranked = ranked.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("layer", "head"))
     kept = ranked.filter(pl.col("rank") <= NUM_TOP_TOKENS)
     return kept.select(pl.col(name).cast(kind) for name, kind in TOP_TOKENS_SCHEMA.items())
-

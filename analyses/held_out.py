@@ -33,6 +33,7 @@ from analyses.whole_clusters import deal_folds
 PENALTIES = (1.25, 2.5, 5.0, 10.0)
 """Inverse penalties that are tried, over the smallest at which any feature is used."""
 
+
 @dataclass(frozen=True)
 class HeldOut:
     """Scores of samples by models that never saw their cluster.

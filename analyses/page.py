@@ -48,32 +48,36 @@ def render_page(
     names = dict.fromkeys([name for figure in content.figures for name in figure.tables] + list(ANSWERS))
     specifications = {figure.name: as_json(figure.specification) for figure in content.figures}
     version = vegalite_version(content.figures[0].specification) if content.figures else None
-    return environment().get_template("report.html.j2").render(
-        facts=facts.facts,
-        title=dict(facts.facts)["Run"],
-        theme=tables.look.theme,
-        partial=partial_line(tables.run),
-        accuracy=facts.accuracy.to_dicts(),
-        confusion=_confusion_grid(facts.confusion),
-        rejects=facts.rejects.to_dicts(),
-        decision_tokens=[
-            row | {"decision_token": visible_token(row["decision_token"], 60)}
-            for row in facts.decision_tokens.head(10).to_dicts()
-        ],
-        headlines=content.headlines,
-        caveat=CAVEAT,
-        methods=method_lines(tables),
-        chapters=[_chapter(chapter, content) for chapter in CHAPTERS],
-        missing=content.absent,
-        excerpts={name: excerpt(frames[name]) for name in names},
-        themes=as_json(THEMES),
-        specifications=specifications,
-        atlas=as_json(content.atlas) if content.atlas else "",
-        explorer=as_json(content.explorer) if content.explorer else "",
-        reasons=[(sample["id"], sample["reasons"]) for sample in content.explorer["samples"]]
-        if content.explorer
-        else [],
-        bundle=javascript_bundle(version) if version else "",
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            facts=facts.facts,
+            title=dict(facts.facts)["Run"],
+            theme=tables.look.theme,
+            partial=partial_line(tables.run),
+            accuracy=facts.accuracy.to_dicts(),
+            confusion=_confusion_grid(facts.confusion),
+            rejects=facts.rejects.to_dicts(),
+            decision_tokens=[
+                row | {"decision_token": visible_token(row["decision_token"], 60)}
+                for row in facts.decision_tokens.head(10).to_dicts()
+            ],
+            headlines=content.headlines,
+            caveat=CAVEAT,
+            methods=method_lines(tables),
+            chapters=[_chapter(chapter, content) for chapter in CHAPTERS],
+            missing=content.absent,
+            excerpts={name: excerpt(frames[name]) for name in names},
+            themes=as_json(THEMES),
+            specifications=specifications,
+            atlas=as_json(content.atlas) if content.atlas else "",
+            explorer=as_json(content.explorer) if content.explorer else "",
+            reasons=[(sample["id"], sample["reasons"]) for sample in content.explorer["samples"]]
+            if content.explorer
+            else [],
+            bundle=javascript_bundle(version) if version else "",
+        )
     )
 
 

@@ -139,10 +139,7 @@ def add_years_and_labels(raw: pl.DataFrame) -> pl.DataFrame:
     frame = raw.with_columns(
         pl.col("ticker").replace_strict(ids, return_dtype=pl.Int32).alias("company_id"),
         pl.col("ticker").replace_strict(splits, return_dtype=pl.String).alias("split"),
-        (pl.col("period_end") - pl.duration(days=JANUARY_RULE_DAYS))
-        .dt.year()
-        .cast(pl.Int16)
-        .alias("fiscal_year"),
+        (pl.col("period_end") - pl.duration(days=JANUARY_RULE_DAYS)).dt.year().cast(pl.Int16).alias("fiscal_year"),
     ).sort("company_id", "fiscal_year")
     duplicated = frame.select("company_id", "fiscal_year").is_duplicated().sum()
     if duplicated:
@@ -165,10 +162,7 @@ def add_years_and_labels(raw: pl.DataFrame) -> pl.DataFrame:
     )
     return frame.with_columns(
         pl.col("has_prior_year").fill_null(False),
-        (pl.col("next_end") - pl.col("period_end"))
-        .dt.total_days()
-        .cast(pl.Int32)
-        .alias("days_to_next_period"),
+        (pl.col("next_end") - pl.col("period_end")).dt.total_days().cast(pl.Int32).alias("days_to_next_period"),
         pl.when(known).then("next_eps").alias("next_eps"),
         label.alias("label"),
     ).sort("company_id", "fiscal_year")

@@ -83,9 +83,7 @@ class Curriculum:
         self.teacher = teacher
         self.rng = np.random.default_rng(seed)
         self.two = [s for s in samples if periods(s.statement) == 2]
-        self.by_label = {
-            label: [s for s in samples if s.label == label.lower()] for label in ("Increase", "Decrease")
-        }
+        self.by_label = {label: [s for s in samples if s.label == label.lower()] for label in ("Increase", "Decrease")}
 
     def jittered(self) -> Statement:
         """Invent a copy of a random training statement, one- or two-period."""

@@ -88,10 +88,7 @@ def baseline_probabilities(training: Sequence[Sample], samples: Sequence[Sample]
     statements, labels = [s.statement for s in training], [s.label or "" for s in training]
     models = {count: fit_baseline(statements, labels, count) for count in (1, 2)}
     return np.asarray(
-        [
-            models[periods(s.statement)].predict_proba([plain_features(s.statement)])[0, 1]
-            for s in samples
-        ]
+        [models[periods(s.statement)].predict_proba([plain_features(s.statement)])[0, 1] for s in samples]
     )
 
 
@@ -114,9 +111,7 @@ def compare(
     return table
 
 
-def answer_all(
-    model: Any, tokenizer: Any, samples: Sequence[Sample]
-) -> tuple[list[list[int]], list[str], float]:
+def answer_all(model: Any, tokenizer: Any, samples: Sequence[Sample]) -> tuple[list[list[int]], list[str], float]:
     """Greedy answers as ids and as text, and the seconds they took."""
     started = time.monotonic()
     ids = answer_ids(model, tokenizer, samples)

@@ -39,8 +39,7 @@ NAME_WIDTH = 38
 RULE = "-" * 60
 
 INTRODUCTION = (
-    "Based on the following financial statements, assess whether EPS will increase or decrease"
-    " in the next year:"
+    "Based on the following financial statements, assess whether EPS will increase or decrease in the next year:"
 )
 QUESTION = """Solve this problem step by step:
 1. Analyze the Balance Sheet.

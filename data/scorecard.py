@@ -113,9 +113,5 @@ def fit_baseline(statements: Sequence[Statement], labels: Sequence[str], count: 
     """Class-balanced logistic regression on the plain features of `count`-period statements."""
     chosen = [i for i, s in enumerate(statements) if count == 1 or periods(s) == 2]
     shortened = [{k: v[-count:] for k, v in statements[i].items()} for i in chosen]
-    model = make_pipeline(
-        StandardScaler(), LogisticRegression(C=BASELINE_C, class_weight="balanced", max_iter=1000)
-    )
-    return model.fit(
-        np.asarray([plain_features(s) for s in shortened]), [labels[i] == "increase" for i in chosen]
-    )
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=BASELINE_C, class_weight="balanced", max_iter=1000))
+    return model.fit(np.asarray([plain_features(s) for s in shortened]), [labels[i] == "increase" for i in chosen])

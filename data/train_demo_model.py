@@ -36,6 +36,7 @@ TOKENIZER_TEXTS = 600
 IGNORED = -100
 CHAT_TEXT = "system\n{system}\nuser\nassistant\n"
 
+
 @dataclass(frozen=True)
 class Phase:
     """Stages under one optimiser and one cosine of the learning rate, from `peak` to `floor`."""
@@ -93,9 +94,7 @@ def float32_attention(
     groups = module.num_key_value_groups
     with torch.autocast("cpu", enabled=False):
         key, value = key.float().repeat_interleave(groups, 1), value.float().repeat_interleave(groups, 1)
-        mixed = functional.scaled_dot_product_attention(
-            query.float(), key, value, is_causal=True, scale=scaling
-        )
+        mixed = functional.scaled_dot_product_attention(query.float(), key, value, is_causal=True, scale=scaling)
     return mixed.transpose(1, 2).contiguous(), None
 
 

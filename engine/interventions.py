@@ -157,9 +157,7 @@ def _attend(
     return output
 
 
-def blocked_keys(
-    knockouts: Sequence[Sequence[Knockout]], num_tokens: int, device: torch.device
-) -> torch.Tensor:
+def blocked_keys(knockouts: Sequence[Sequence[Knockout]], num_tokens: int, device: torch.device) -> torch.Tensor:
     """Return the keys that each intervention hides, bool ``[B, T]``."""
     keys = torch.zeros((len(knockouts), num_tokens), dtype=torch.bool, device=device)
     for element, own in enumerate(knockouts):

@@ -22,7 +22,9 @@ class LentModel:
         digest = hashlib.sha256(self.model.config.to_json_string().encode())
         for name, weight in self.model.state_dict().items():
             whole = weight.detach().double()
-            digest.update(f"{name}:{tuple(whole.shape)}:{float(whole.sum())!r}:{float(whole.square().sum())!r}".encode())
+            digest.update(
+                f"{name}:{tuple(whole.shape)}:{float(whole.sum())!r}:{float(whole.square().sum())!r}".encode()
+            )
         return f"loaded:{digest.hexdigest()}"
 
     def tokenizer_fingerprint(self) -> str:

@@ -46,8 +46,12 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
 
     path, lent = config.model.path, lent_model()
     try:
-        model_config: Any = lent.model.config if lent else AutoConfig.from_pretrained(
-            path, revision=config.model.revision, trust_remote_code=config.model.trust_remote_code
+        model_config: Any = (
+            lent.model.config
+            if lent
+            else AutoConfig.from_pretrained(
+                path, revision=config.model.revision, trust_remote_code=config.model.trust_remote_code
+            )
         )
     except Exception as error:  # transformers raises many types here
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -93,8 +93,10 @@ class _Translation:
             model["tokenizer"] = str(tokenizer)
         attention = _pop(old, "attn_implementation", "attention_implementation")
         if attention is not None:
-            self.changes.append(f"model_config.attn_implementation ({attention!r}): statistics are computed inside an "
-                                f"attention of our own, compared with the model's first (model.attention: auto).")
+            self.changes.append(
+                f"model_config.attn_implementation ({attention!r}): statistics are computed inside an "
+                f"attention of our own, compared with the model's first (model.attention: auto)."
+            )
         self._left_out("model_config", old, {
             "memory": "no patterns are kept, so that no limit is needed (the plan predicts the memory)",
             "cache": "set HF_HOME instead", "load_in": "quantised weights are not supported; the dtype above is used",
@@ -177,8 +179,10 @@ class _Translation:
                 self.changes.append(f"financial_vocabulary.{category}: holds no term and is left out.")
                 continue
             vocabulary[name] = flat
-        self.changes.append("financial_vocabulary: terms are found as whole words and phrases by their characters, so "
-                            "that 'up' is not found in 'group' and 'net income' is found although it is two tokens.")
+        self.changes.append(
+            "financial_vocabulary: terms are found as whole words and phrases by their characters, so "
+            "that 'up' is not found in 'group' and 'net income' is found although it is two tokens."
+        )
 
     def _visualization_config(self, old: dict[str, Any]) -> None:
         look = self._section("visualization")
@@ -216,8 +220,10 @@ class _Translation:
             self.new["causal"] = {"attribution": {}, "ablation": {"heads": {"top": 20}, "replace": "zero"}}
             if values:
                 self.new["causal"]["amplification"] = {"heads": {"top": 20}, "factors": [float(v) for v in values]}
-            self.changes.append("intervention_experiments: became the section causal: the 20 heads that matter most by "
-                                "attribution are ablated at the input of o_proj, where a head's output stands alone.")
+            self.changes.append(
+                "intervention_experiments: became the section causal: the 20 heads that matter most by "
+                "attribution are ablated at the input of o_proj, where a head's output stands alone."
+            )
         else:
             self.changes.append("intervention_experiments: was not enabled; add a section causal (docs/causal.md) for "
                                 "ablation, amplification, knockouts and patching.")  # fmt: skip

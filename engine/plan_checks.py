@@ -28,9 +28,7 @@ def check_layers(config: Config, facts: ModelFacts) -> None:
     for key, kind, value in named:
         number = facts.num_layers if kind == "layer" else facts.num_heads
         if number is not None and not 0 <= value < number:
-            raise ConfigError(
-                f"{key}: {kind} {value} is outside 0..{number - 1} for this model ({number} {kind}s)."
-            )
+            raise ConfigError(f"{key}: {kind} {value} is outside 0..{number - 1} for this model ({number} {kind}s).")
 
 
 def check_knockout(config: Config, key_groups: Sequence[str]) -> None:

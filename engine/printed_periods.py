@@ -37,9 +37,7 @@ _FILLERS = re.compile(
     r"|twelve|actual|(?:un)?audited|restated|reported|estimated?|forecast|budget|plan|[aefp])"
 )
 _WORD_BEFORE = r"(?:(?:fiscal |financial )?(?:year|period) )?"
-_OFFSET = re.compile(
-    _WORD_BEFORE + r"(?:t|y|fy) ?([+-]) ?([0-9]{1,2})|(?:year|period) ?([+-]?) ?([0-9]{1,2})"
-)
+_OFFSET = re.compile(_WORD_BEFORE + r"(?:t|y|fy) ?([+-]) ?([0-9]{1,2})|(?:year|period) ?([+-]?) ?([0-9]{1,2})")
 _NOUN = r"(?: fiscal| financial)? (?:year|period|quarter|month)"
 _RELATIVE = tuple(
     (re.compile(pattern), order)

@@ -164,9 +164,7 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
     return config, expected
 
 
-def _measure(
-    config: Config, store: RunStore, expected: dict[str, Any], options: Choices, lease: RunLease
-) -> None:
+def _measure(config: Config, store: RunStore, expected: dict[str, Any], options: Choices, lease: RunLease) -> None:
     from engine.collect import collect
     from engine.identity import checked_fingerprints, write_run_yaml
     from engine.plan_text import plan_lines

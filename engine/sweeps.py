@@ -46,7 +46,6 @@ class Intervention:
         """First layer that differs from the unchanged run."""
         return min([*(edit.layer for edit in self.edits), *(knockout.first_layer for knockout in self.knockouts)])
 
-
     def is_identity(self, num_tokens: int) -> bool:
         """Whether it changes nothing by its very definition."""
         is_hiding = any(key < num_tokens for knockout in self.knockouts for key in knockout.keys)

@@ -187,9 +187,7 @@ class PackedRow:
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         """Write the output; return statistics ``[H, K, T]``, and rows' largest score and log-sum-exp ``[H, 2, T]``."""
         num_heads = query.shape[0]
-        shape = tiling(
-            query.shape[-1], value.shape[-1], query.dtype, norms is not None, capability(query.device)
-        )
+        shape = tiling(query.shape[-1], value.shape[-1], query.dtype, norms is not None, capability(query.device))
         num_statistics = NUM_BASE + self.num_masses * (1 if norms is None else 2)
         rows = query.new_empty((num_heads, num_statistics, self.total), dtype=torch.float32)
         softmax = query.new_empty((num_heads, 2, self.total), dtype=torch.float32)

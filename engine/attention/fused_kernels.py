@@ -117,9 +117,7 @@ def _tiles(
         if IS_EDGE:
             weights = tl.where(visible, weights, 0.0)
         scale = tl.exp(m - larger)
-        riders = tl.load(
-            rider_ptr + at * P + tile[:, None] * P + column[None, :], mask=inside[:, None], other=0.0
-        )
+        riders = tl.load(rider_ptr + at * P + tile[:, None] * P + column[None, :], mask=inside[:, None], other=0.0)
         carried = _carry(weights, riders, carried * scale[:, None], IS_FLOAT32)
         if HAS_NORMS:
             norms = tl.load(norm_ptr + at + tile, mask=inside, other=0.0)
@@ -322,9 +320,7 @@ def sums_kernel(
     for start in range(0, num_tokens, ROWS):
         rows = start + tl.arange(0, ROWS)
         inside = rows < num_tokens
-        values = tl.load(
-            lines + rows[None, :], mask=inside[None, :] & (columns[:, None] < num_statistics), other=0.0
-        )
+        values = tl.load(lines + rows[None, :], mask=inside[None, :] & (columns[:, None] < num_statistics), other=0.0)
         weights = tl.load(weight_ptr + rows, mask=inside, other=0.0)
         sums += tl.sum(values.to(tl.float64) * weights.to(tl.float64)[None, :], 1)
     place = ((sequence.to(tl.int64) * HEADS + head) * num_groups + group) * num_statistics

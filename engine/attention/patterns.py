@@ -10,9 +10,7 @@ import torch
 from engine.attention.blocked import MASKED, Masking
 
 
-def whole_patterns(
-    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, masking: Masking
-) -> torch.Tensor:
+def whole_patterns(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, masking: Masking) -> torch.Tensor:
     """Return the patterns of a layer, float32 ``[B, H, n, n]``, on the queries' device; computed head by head.
 
     Parameters

@@ -61,9 +61,7 @@ class RowSums:
 _BY_ROW = ("total", "groups", "distance", "score", "square", "diagonal", "previous", "first", "matched", "has_match")
 
 
-def row_statistics(
-    sums: RowSums, first: int, end: int, window: int | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def row_statistics(sums: RowSums, first: int, end: int, window: int | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the statistics of rows ``first`` to ``end``, ``[H, B, K]``, and where each is defined ``[B, K]``.
 
     Formulas as in the statistics' design; norm-weighted masses (Kobayashi et al. 2020) are 0 where every value is 0.

@@ -111,8 +111,10 @@ def report(options: argparse.Namespace, rows: list, cpu_seconds: float, store: R
           f"| {options.replicas} | {len(rows)} | {options.seconds:g} | {share:.1%} | {per_shard:.4f} | "
           f"{sorted(commits)[len(commits) // 2]:.3f} | {resume:.4f} |")  # fmt: skip
     shards = -(-150_000 // options.samples)
-    print(f"\n150,000 samples are {shards} shards; on 64 GPUs {shards / 64 * options.seconds / share / 3600:.2f} h, in "
-          f"which the driver takes {shards * per_shard / 60:.1f} CPU minutes and a resume {shards * resume:.0f} s.")
+    print(
+        f"\n150,000 samples are {shards} shards; on 64 GPUs {shards / 64 * options.seconds / share / 3600:.2f} h, in "
+        f"which the driver takes {shards * per_shard / 60:.1f} CPU minutes and a resume {shards * resume:.0f} s."
+    )
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 

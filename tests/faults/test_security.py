@@ -122,7 +122,7 @@ def test_ids_are_text_in_the_report(evil_run):
 def test_csv_holds_no_formulas(evil_run, tmp_path):
     """A spreadsheet takes a cell that begins with = + - @ for a formula; numbers stay numbers."""
     path = tmp_path / "answer.csv"
-    sql = "SELECT sample_id, \"cluster\", certainty, logit_difference FROM samples"
+    sql = 'SELECT sample_id, "cluster", certainty, logit_difference FROM samples'
     assert query([str(evil_run), sql, "--output", str(path)]) == 0
     lines = pl.read_csv(path)
     for column in ("sample_id", "cluster", "certainty"):

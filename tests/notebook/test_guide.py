@@ -22,7 +22,7 @@ from tests.conftest import SHARED, records
 GUIDE = SHARED / "seeds" / "001_19a6f0122045ade5.txt"
 IMPORT = "from src.interpretability_tools import"
 
-ESSENCE = '''
+ESSENCE = """
 ```python
 from src.interpretability_tools import AttentionHook, FinancialAttentionAnalyzer, quick_attention_analysis
 analyzer = quick_attention_analysis(model, tokenizer, text, layer_idx=0)
@@ -69,7 +69,7 @@ def trace_attention_flow(analyzer, target_token_pos):
         flow[layer_name] = attn[0, :, target_token_pos, :].mean(dim=0)
     return flow
 ```
-'''
+"""
 
 IMPOSSIBLE = ("def attention_gradients", "def run_interpretability_experiment", "def test_causal_intervention")
 

@@ -143,9 +143,7 @@ def _compare_with_oracle(case: Case, sample: EncodedSample, parts: Any, statisti
     pattern = oracle.pattern(query[head], key[-1], case.dim**-0.5, case.window, case.softcap)
     _compare_rows(case, statistics.decision_pattern[head].cpu(), torch.from_numpy(pattern[sample.decision_position]))
     groups = dict(list(sample.key_groups.items())[:17])
-    rows = [
-        oracle.row_statistics(pattern, i, sample.input_ids, groups, case.window) for i in range(sample.num_tokens)
-    ]
+    rows = [oracle.row_statistics(pattern, i, sample.input_ids, groups, case.window) for i in range(sample.num_tokens)]
     for group, positions in enumerate(sample.query_groups.values()):
         means = oracle.group_mean([rows[i] for i in positions])
         for index, name in enumerate((*BASE_STATISTICS, *(f"mass_{name}" for name in groups))):

@@ -15,9 +15,7 @@ def draw(seed, num_samples, num_clusters, num_tests=4):
     rng = np.random.default_rng(seed)
     cluster = np.unique(rng.integers(0, num_clusters, num_samples), return_inverse=True)[1]
     labels = rng.choice(["increase", "decrease"], num_samples)
-    samples = design.Samples(
-        rng.random(num_samples) < 0.5, cluster, labels, {"length": rng.normal(size=num_samples)}
-    )
+    samples = design.Samples(rng.random(num_samples) < 0.5, cluster, labels, {"length": rng.normal(size=num_samples)})
     values = rng.normal(size=(num_samples, num_tests))
     values[:, 1] = 1.0
     values[rng.random(num_samples) < 0.3, 2] = np.nan

@@ -134,7 +134,7 @@ def test_other_settings_generate_anew(demo_config):
 def test_neighbours_and_order_change_no_text(demo_config, tiny_model_dir, sampling):
     path, _ = demo_config
     prompts = [
-        Prompt(f"s{index}", f"<|im_start|>user\n{row['full_model_response'][:200 + 31 * index]}<|im_end|>\n")
+        Prompt(f"s{index}", f"<|im_start|>user\n{row['full_model_response'][: 200 + 31 * index]}<|im_end|>\n")
         for index, row in enumerate(records(5))
     ]
     settings = {"enabled": True, "max_new_tokens": 12, **sampling}

@@ -107,7 +107,7 @@ def test_vocabularies_that_overlap_are_measured_and_warned_of(config_file, tmp_p
     rows = records(4)
     for row in rows:  # a prompt of few words: every random vocabulary must be made of the same ones
         answer = row["full_model_response"].partition("\nassistant\n")[2]
-        row["full_model_response"] = f"user\nEPS profit sales debt?\nassistant\n{answer[answer.index('```'):]}"
+        row["full_model_response"] = f"user\nEPS profit sales debt?\nassistant\n{answer[answer.index('```') :]}"
     path = tmp_path / "few.json"
     path.write_text(json.dumps(rows))
     assert main([str(config_file), f"predictions.path={path}", "statistics.random_groups=3", "--stage", "plan"]) == 0
