@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: demo test test-all lint docs bench bench-gpu clean
+.PHONY: demo test test-random test-all lint docs bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -26,13 +26,19 @@ demo: $(VENV)/.installed
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m basedpyright
 
 # Two files of tests at a time: much of the suite waits for processes to start. tests/conftest.py puts the longest first.
 test: lint
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm"
 
-test-all: test
+# The files in an order of their own each time, which the first lines print; `make test-random SEED=7` repeats one.
+test-random: SEED ?= $(shell date +%s)
+test-random: lint
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm" --random-files $(SEED)
+
+test-all: test test-random
 	$(PY) -m pytest -m "soak or slurm"
 
 bench: $(VENV)/.installed-test

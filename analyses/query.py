@@ -1,15 +1,14 @@
 """SQL over a run's tables: ``python -m analyses.query RUN_DIR "SELECT ..." [--output F] [--schema]``.
 
 Tables are those of ``shards/*/`` (samples, head_stats, ...) and of ``analysis/tables``; of two tables of one name the
-run's own is meant. ``rejects`` is always there, if need be without rows. Nothing else can be read:
-statements other than queries, and Polars' table functions such as ``read_csv``, are refused.
+run's own is meant. ``rejects`` is always there, if need be without rows. Nothing else can be read
+(``analyses.querying.fence``).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,25 +16,25 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from analyses.run_tables import open_tables
-from analyses.units import RunError, scan_table, table_files
-from engine.schema import REJECTS_SCHEMA
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INPUT = 1, 2, 3
+from analyses.querying.fence import QueryError, fenced
+from analyses.runs.run import Run, open_tables
+from analyses.runs.units import RunError, scan_table, table_files
+from engine.errors import (
+    EXIT_CONFIG,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INPUT,
+    EXIT_STOPPED,
+    LocaleError,
+    check_names,
+    print_anything,
+    printable,
+)
+from engine.schema import REJECTS_SCHEMA, layout
 
 ROWS_PRINTED = 60
 
-_QUERY = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|show|explain|values)\b", re.IGNORECASE | re.DOTALL
-)
-
 _FORMULA = r"^[=+\-@\t\r]"
-
-_TABLE_FUNCTION = re.compile(r"\b(read|scan)_\w+", re.IGNORECASE)
-
-
-class QueryError(ValueError):
-    """A query is refused or wrong; the message says why."""
 
 
 def run_query(run_dir: Path, sql: str, *, partial: bool = False) -> pl.DataFrame:
@@ -48,7 +47,7 @@ def run_query(run_dir: Path, sql: str, *, partial: bool = False) -> pl.DataFrame
     sql
         One SELECT (or WITH, FROM, SHOW TABLES, EXPLAIN), in Polars' SQL.
     partial
-        Whether a run without ``_SUCCESS`` is acceptable.
+        Whether a run without ``_SUCCESS``, or with damaged shards, is acceptable.
 
     Raises
     ------
@@ -57,35 +56,23 @@ def run_query(run_dir: Path, sql: str, *, partial: bool = False) -> pl.DataFrame
     QueryError
         When the query is refused, or is wrong.
     """
-    check_query(sql)
     tables = open_tables(run_dir, partial=partial)
-    if tables.left_out.problems:
-        print(f"Partial: {tables.left_out}.", file=sys.stderr)
+    _say_left_out(tables)
     frames: dict[str, pl.LazyFrame] = {path.stem: scan_table([path]) for path in _analysis_files(run_dir)}
     frames["rejects"] = _no_rejects()
     frames |= {**tables.tables, "samples": tables.samples.lazy()}
+    query = fenced(sql, frames)
     try:
-        context = pl.SQLContext(frames)
-        return context.execute(sql, eager=False).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
+        context = pl.SQLContext(frames, register_globals=False)
+        return context.execute(query, eager=False).collect(engine="streaming")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # '1.5'::NUMERIC(5, 6) is a panic
         reason = str(error).splitlines()[0]
         raise QueryError(f"the query is wrong: {reason}. Tables: {', '.join(sorted(frames))}.") from error
 
 
-def check_query(sql: str) -> None:
-    """Refuse whatever is no query over the run's tables.
-
-    The names of table functions are refused wherever they stand, in strings and comments too: a check that told them
-    apart would have to parse SQL exactly as Polars does.
-    """
-    if not _QUERY.match(sql):
-        raise QueryError("only queries are allowed: SELECT, WITH, FROM, VALUES, SHOW TABLES or EXPLAIN.")
-    found = _TABLE_FUNCTION.search(sql)
-    if found:
-        raise QueryError(
-            f"{found.group(0)!r} is refused: queries read the run's tables only, no other files. "
-            "Use Polars in Python to join other data."
-        )
+def _say_left_out(run: Run) -> None:
+    if run.left_out:
+        print(printable(f"Partial: {run.left_out}."), file=sys.stderr)
 
 
 def _no_rejects() -> pl.LazyFrame:
@@ -95,7 +82,7 @@ def _no_rejects() -> pl.LazyFrame:
 
 
 def _analysis_files(run_dir: Path) -> list[Path]:
-    return sorted((run_dir / "analysis" / "tables").glob("*.parquet"))
+    return sorted((run_dir / layout.ANALYSIS / "tables").glob("*.parquet"))
 
 
 def describe(run_dir: Path) -> str:
@@ -159,6 +146,7 @@ def _without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="python -m analyses.query", description="SQL over a run's tables.")
     parser.add_argument("run_dir", type=Path, help="run directory")
     parser.add_argument("sql", nargs="?", help="one query")
@@ -169,9 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.schema and options.sql is None:
         parser.error("give a query, or --schema")
     try:
+        check_names([options.run_dir, *([options.output] if options.output else [])])
         if options.schema:
-            open_tables(options.run_dir, partial=True)
-            print(describe(options.run_dir))
+            _say_left_out(open_tables(options.run_dir, partial=True))
+            print(printable(describe(options.run_dir)))
         if options.sql is not None:
             answer = run_query(options.run_dir, options.sql, partial=options.partial)
             if options.output is not None:
@@ -180,18 +169,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 _print(answer)
     except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return EXIT_INPUT
     except QueryError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        print(printable(f"error: {error}"), file=sys.stderr)
+        return EXIT_CONFIG
+    except LocaleError as error:
+        print(printable(f"error: {error}"), file=sys.stderr)
+        return error.exit_code
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return EXIT_DONE
+    except KeyboardInterrupt:
+        print("Interrupted: the query was stopped; start it again.", file=sys.stderr)
+        return EXIT_STOPPED
     except Exception as error:
-        print(f"error: the query failed: {type(error).__name__}: {error}", file=sys.stderr)
+        print(printable(f"error: the query failed: {type(error).__name__}: {error}"), file=sys.stderr)
         return EXIT_FAILED
-    return 0
+    return EXIT_DONE
 
 
 def _print(answer: pl.DataFrame) -> None:
@@ -205,7 +200,7 @@ def _print(answer: pl.DataFrame) -> None:
         tbl_width_chars=-1,
     )
     with shown:
-        print(answer)
+        print(printable(str(answer)))
     print(f"{len(answer):,} rows" if len(answer) <= ROWS_PRINTED else f"{len(answer):,} rows, {ROWS_PRINTED} shown")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from engine.schema import MASS_PREFIX, NORM_MASS_PREFIX
 
@@ -120,6 +121,13 @@ def percent_text(value: float | None) -> str:
 def interval_name(alpha: float) -> str:
     """Return "95 % interval" for alpha 0.05."""
     return f"{100 * (1 - alpha):g} % interval"
+
+
+def headless_text(layers: Sequence[int]) -> str:
+    """Return "layers 0 and 2 have no heads (recurrent layers or convolutions)"."""
+    *before, last = map(str, layers)
+    which = f"layers {', '.join(before)} and {last} have" if before else f"layer {last} has"
+    return f"{which} no heads (recurrent layers or convolutions)"
 
 
 def count_text(number: int, noun: str) -> str:

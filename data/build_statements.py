@@ -3,7 +3,7 @@
 Money is stored in billions of US dollars, earnings per share in US dollars. Companies become integers
 (``company_id``, 1000 + alphabetical rank of the ticker); tickers and prices are not kept. Every
 imperfection of the source has its column or its count here; ``data/README.md`` lists them and
-``tests/unit/test_data.py`` checks the numbers.
+``tests/unit/repository/test_data.py`` checks the numbers.
 
 Usage: ``python data/build_statements.py [CSV] [--output data/statements.parquet]``
 """

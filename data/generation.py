@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from data.prompts import messages, question
 from data.samples import Sample
@@ -26,10 +27,10 @@ def greedy(model: Any, prompts: torch.Tensor, end_id: int, limit: int) -> list[l
     """Greedy continuation of equally long prompts, ``[batch, length]``, each up to and with `end_id`."""
     answers: list[list[int]] = [[] for _ in prompts]
     finished = torch.zeros(len(prompts), dtype=torch.bool)
-    step, cache = prompts, None
+    step, cache = prompts, DynamicCache(config=model.config)
     for _ in range(limit):
-        output = model(input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache = output.past_key_values
+        # The cache by its place, for its name changes: past_key_values was renamed to cache within transformers 5.
+        output = model(step, None, None, cache, use_cache=True, logits_to_keep=1)
         chosen = output.logits[:, -1].argmax(-1)
         for i in (~finished).nonzero().flatten().tolist():
             answers[i].append(int(chosen[i]))

@@ -30,9 +30,14 @@ def main() -> None:
     records = json.loads((ROOT / "data" / "predictions_demo.json").read_text())[:60]
     with tempfile.TemporaryDirectory() as folder:
         experiment = run_interpretability_experiment(
-            records, "later layers show more financial attention", model, tokenizer, output=folder, name="gallery",
+            records,
+            "later layers show more financial attention",
+            model,
+            tokenizer,
+            output=folder,
+            name="gallery",
             config={"analysis": {"permutations": 100, "decodability": False}, "visualization": {"formats": ["html"]}},
-        )  # fmt: skip
+        )
         sample = experiment.sample(experiment.samples["sample_id"][0])
         charts = experiment.charts
         prompt = sample.text[: sample.char_ends[sample.decision_position]]

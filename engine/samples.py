@@ -7,18 +7,26 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-SEGMENTS = ("template", "system", "statement", "instruction", "history", "response")
-"""Chat segments, in the order of their codes; ``template`` is what the chat template adds between the others."""
+SEGMENTS = ("template", "system", "statement", "instruction", "history", "response", "thinking")
+"""Chat segments, in the order of their codes; ``template`` is what the chat template adds between the others, and
+``thinking`` the part of what the model wrote that is a thought."""
 
 IntArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One chat message.
+
+    Attributes
+    ----------
+    fields
+        What else a chat template may print of it: ``tool_calls``, ``tool_call_id``, ``name``, ``reasoning_content``.
+    """
 
     role: str
     content: str
+    fields: dict[str, object] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class Sample:
     messages
         The conversation up to the answer.
     response
-        The recorded answer.
+        What the model wrote, up to where it invents the next turn: thought and answer.
     label_start, label_end
         Character span of the label *word* inside ``response``.
     label_spelling
@@ -68,6 +76,22 @@ class Sample:
         Record fields that ``predictions.keep`` names.
     recorded_prompt
         What a transcript holds before the answer, to be compared with what the chat template makes of the messages.
+    prompt
+        The rendered prompt where the record holds it, word for word; the chat template makes it of the messages else.
+    sequence_source
+        How the sequence comes about (``engine.schema.SEQUENCE_SOURCES``).
+    prompt_ids, answer_ids
+        Recorded token ids of the prompt and of ``response``; None where there are none.
+    thoughts
+        Characters of each thought in ``response``.
+    reasoning
+        A thought that was recorded apart from the answer and is not in ``response``.
+    template_fields
+        What the record hands to the chat template beside its messages: ``tools``, ``documents``.
+    dates
+        The record's own dates, as the chat template prints them, by format.
+    language
+        The language that the answer was read in, by name; a script's name where there are no words of it.
     """
 
     sample_id: str
@@ -88,6 +112,15 @@ class Sample:
     flags: tuple[str, ...] = ()
     kept: dict[str, str | float | None] = field(default_factory=dict)
     recorded_prompt: str | None = None
+    prompt: str | None = None
+    sequence_source: str = "template"
+    prompt_ids: tuple[int, ...] | None = None
+    answer_ids: tuple[int, ...] | None = None
+    thoughts: tuple[tuple[int, int], ...] = ()
+    reasoning: str | None = None
+    template_fields: dict[str, object] = field(default_factory=dict)
+    dates: dict[str, str] = field(default_factory=dict)
+    language: str | None = None
 
     @property
     def is_correct(self) -> bool | None:
@@ -163,6 +196,8 @@ class EncodedSample:
         Sorted token positions of each group, by name in config order.
     spans
         Line items and periods of the statement, in the order of the text.
+    sequence_source
+        How the sequence came about (``engine.schema.SEQUENCE_SOURCES``).
     """
 
     sample_id: str
@@ -178,6 +213,7 @@ class EncodedSample:
     key_groups: dict[str, IntArray] = field(default_factory=dict)
     query_groups: dict[str, IntArray] = field(default_factory=dict)
     spans: tuple[StatementSpan, ...] = ()
+    sequence_source: str = "template"
 
     @property
     def num_tokens(self) -> int:

@@ -92,16 +92,20 @@ def measure(reviews: Sequence[Review], records: Sequence[dict[str, Any]]) -> dic
         "gold_positive": sum(row["gold"] == "positive" for row in records),
         "said_positive": sum(row["predicted"] == "positive" for row in records),
         "unreadable": sum(row["predicted"] not in LABELS.values() for row in records),
-        "same_quotes": sum(row["response"].split("\n")[0] == review.answer.split("\n")[0]
-                           for review, row in zip(reviews, records, strict=True)),
+        "same_quotes": sum(
+            row["response"].split("\n")[0] == review.answer.split("\n")[0]
+            for review, row in zip(reviews, records, strict=True)
+        ),
         "rules": {
             "last opinion": rule(lambda review: review.opinions[-1].sign),
             "more praise than complaints": rule(lambda review: int(np.sign(sum(o.sign for o in review.opinions)))),
         },
         "with": {name: where(lambda review, name=name: name in review.constructions) for name in names},
-        "by_sum": {name: where(lambda review, low=low, high=high: low <= abs(review.score) <= high)
-                   for name, low, high in (("1 or 2", 1, 2), ("3 to 5", 3, 5), ("6 or more", 6, 99))},
-    }  # fmt: skip
+        "by_sum": {
+            name: where(lambda review, low=low, high=high: low <= abs(review.score) <= high)
+            for name, low, high in (("1 or 2", 1, 2), ("3 to 5", 3, 5), ("6 or more", 6, 99))
+        },
+    }
 
 
 def main() -> None:

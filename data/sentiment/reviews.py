@@ -94,8 +94,9 @@ def products() -> list[Product]:
         heldout = set(rng.sample(range(PRODUCTS_PER_KIND), HELDOUT_PER_KIND))
         for number in range(PRODUCTS_PER_KIND):
             whole = rng.gauss(0, 0.2)
-            chances = {a: min(max(0.5 + whole + rng.gauss(0, 0.15), 0.05), 0.95) for a in
-                       (*aspects, *words.COMMON_ASPECTS)}  # fmt: skip
+            chances = {
+                a: min(max(0.5 + whole + rng.gauss(0, 0.15), 0.05), 0.95) for a in (*aspects, *words.COMMON_ASPECTS)
+            }
             found.append(Product(f"{kind}-{number + 1:02d}", kind, number in heldout, chances))
     return found
 

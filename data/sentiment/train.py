@@ -102,8 +102,9 @@ def train(model: Any, tokenizer: Any, steps: int) -> list[dict[str, Any]]:
         losses.append(loss.item())
         if step % 100 == 0 or step == steps:
             seconds = round(time.monotonic() - started, 1)
-            log.append({"step": step, "loss": round(sum(losses) / len(losses), 4), "tokens": tokens,
-                        "seconds": seconds})  # fmt: skip
+            log.append(
+                {"step": step, "loss": round(sum(losses) / len(losses), 4), "tokens": tokens, "seconds": seconds}
+            )
             losses.clear()
             print(json.dumps(log[-1]), flush=True)
     return log

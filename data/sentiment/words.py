@@ -23,14 +23,49 @@ COMMON_ASPECTS = ("price", "delivery", "packaging", "support", "design", "qualit
 
 #: Commonest first: the n-th word is drawn with weight 1 / n, so that the last ones are rarely seen in training.
 PRAISE = (
-    "great", "good", "excellent", "lovely", "solid", "impressive", "superb", "reliable", "wonderful", "perfect",
-    "pleasant", "fantastic", "brilliant", "outstanding", "flawless", "delightful", "charming", "splendid",
-    "marvellous", "first-rate",
-)  # fmt: skip
+    "great",
+    "good",
+    "excellent",
+    "lovely",
+    "solid",
+    "impressive",
+    "superb",
+    "reliable",
+    "wonderful",
+    "perfect",
+    "pleasant",
+    "fantastic",
+    "brilliant",
+    "outstanding",
+    "flawless",
+    "delightful",
+    "charming",
+    "splendid",
+    "marvellous",
+    "first-rate",
+)
 COMPLAINTS = (
-    "bad", "poor", "terrible", "disappointing", "awful", "weak", "cheap", "useless", "horrible", "unreliable",
-    "flimsy", "annoying", "dreadful", "mediocre", "shoddy", "unpleasant", "lousy", "dismal", "inferior", "atrocious",
-)  # fmt: skip
+    "bad",
+    "poor",
+    "terrible",
+    "disappointing",
+    "awful",
+    "weak",
+    "cheap",
+    "useless",
+    "horrible",
+    "unreliable",
+    "flimsy",
+    "annoying",
+    "dreadful",
+    "mediocre",
+    "shoddy",
+    "unpleasant",
+    "lousy",
+    "dismal",
+    "inferior",
+    "atrocious",
+)
 LIKING = ("love", "like", "enjoy", "adore")
 DISLIKING = ("hate", "dislike", "regret", "despise")
 INTENSIFIERS = ("very", "really", "extremely", "truly", "absolutely")
@@ -57,14 +92,29 @@ FILLERS = {
     "town": ("Leeds", "Bristol", "York", "Cardiff", "Dublin", "Oslo", "Vienna", "Lisbon", "Ghent", "Zurich", "Prague"),
     "month": ("January", "February", "March", "April", "June", "July", "August", "September", "October", "November"),
     "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-    "person": ("mother", "father", "sister", "brother", "aunt", "uncle", "cousin", "nephew", "niece", "grandmother",
-               "colleague", "boss", "flatmate", "teacher", "dentist"),
+    "person": (
+        "mother",
+        "father",
+        "sister",
+        "brother",
+        "aunt",
+        "uncle",
+        "cousin",
+        "nephew",
+        "niece",
+        "grandmother",
+        "colleague",
+        "boss",
+        "flatmate",
+        "teacher",
+        "dentist",
+    ),
     "occasion": ("birthday", "wedding", "holiday", "anniversary", "journey", "weekend", "party", "exam"),
     "activity": ("hiking", "sailing", "running", "travelling", "painting", "cycling", "fishing", "camping", "skiing"),
     "place": ("kitchen", "office", "garden", "garage", "hallway", "cellar", "bedroom", "attic", "workshop", "caravan"),
     "paint": ("red", "blue", "green", "black", "white", "grey", "yellow", "brown", "purple", "orange", "silver"),
     "other_paint": ("pink", "turquoise", "beige", "violet", "golden", "crimson"),
-}  # fmt: skip
+}
 
 #: Opinions of other people: they read like the writer's own and count nothing.
 HEARSAY = (

@@ -1,8 +1,8 @@
 """The only file that knows how transformers calls attention: the registered function and its mask function.
 
 Both are registered under one name. Without the mask function transformers would pass no mask at all and drop
-causality silently; here causality, sliding windows and soft-capping are applied by the backend itself, sequence by
-sequence of the packed row.
+causality silently; here the mask function learns which keys rows see (``visible_keys``), and causality, windows, chunks
+and soft-capping are applied by the backend itself, sequence by sequence of the packed row.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from engine.attention.blocked import Masking
-from engine.dispatched import present
+from engine.attention.masking import Masking, Window, first_visible_of
+from engine.attention.visible_keys import VisibleKeys, learnt_mask
+from engine.errors import UnsupportedModelError
 
 IMPLEMENTATION = "headledger"
 OBSERVING = "headledger_observing"
@@ -32,20 +33,118 @@ AttentionHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.T
 BatchedHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
 """The same with a batch: query ``[B, H, n, d]``, key and value ``[B, KV, n, d]``; returns output ``[B, n, H, d]``."""
 
-_OUTPUT_PROJECTIONS = ("o_proj", "dense", "c_proj", "out_proj", "wo")
-"""What model families call the projection of the heads' outputs into the residual stream."""
+_HARMLESS = {
+    "cache",
+    "deterministic",
+    "output_router_logits",
+    "target",
+    "position_ids",
+    "use_cache",
+    "output_attentions",
+    "cache_position",
+    "is_causal",
+    "return_dict",
+    "output_hidden_states",
+    "position_embeddings",
+    "past_key_values",
+    "logits_to_keep",
+    "cu_seq_lens_q",
+    "cu_seq_lens_k",
+    "max_length_q",
+    "max_length_k",
+    "num_items_in_batch",
+}
 
-_HARMLESS = {"position_ids", "use_cache", "output_attentions", "cache_position", "is_causal", "return_dict",
-             "output_hidden_states", "position_embeddings", "past_key_values", "logits_to_keep",
-             "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "num_items_in_batch"}  # fmt: skip
 
-_handler: ContextVar[tuple[AttentionHandler | BatchedHandler, bool] | None] = ContextVar(
-    "headledger_attention_handler", default=None
-)
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """One attention call of a model, as transformers makes it, and what was answered.
+
+    Attributes
+    ----------
+    module
+        The attention module.
+    layer_idx
+        Its layer.
+    query
+        ``[1, H, T, d]``.
+    key, value
+        ``[1, KV, T, d]``.
+    mask
+        The stand-in for the mask, or None where the model passed none.
+    masking
+        What was made of it.
+    options
+        All other arguments.
+    output
+        What was answered, ``[1, T, H, d]``.
+    """
+
+    module: nn.Module
+    layer_idx: int
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: VisibleKeys | None
+    masking: Masking
+    options: dict[str, Any]
+    output: torch.Tensor
+
+    def own_rows(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+        """Let the model's own eager attention answer some query rows of the same call, in float32.
+
+        Returns
+        -------
+        tuple of Tensor, or None
+            Output ``[R, H, d]``, weights ``[H, R, T]`` and which keys are visible, bool ``[R, T]``; None where the
+            model's code has no eager attention.
+        """
+        eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
+        if eager is None:
+            return None
+        wide = torch.promote_types(self.query.dtype, torch.float32)
+        num_tokens, rows = self.key.shape[2], rows.to(self.query.device)
+        if self.mask is not None and self.mask.mask_rows is not None:
+            seen = self.mask.mask_rows(rows).to(self.query.device)
+        else:
+            keys = torch.arange(num_tokens, device=rows.device)
+            first = first_visible_of(rows, self.masking.window)
+            seen = ((keys[None] <= rows[:, None]) & (keys[None] >= first[:, None]))[None, None]
+        added = torch.zeros(seen.shape, dtype=wide, device=rows.device).masked_fill(~seen, torch.finfo(wide).min)
+        output, weights = eager(
+            self.module,
+            self.query[:, :, rows].to(wide),
+            self.key.to(wide),
+            self.value.to(wide),
+            added,
+            **self.options,
+        )
+        return output[0], weights[0], seen[0, 0]
 
 
-class UnsupportedModelError(ValueError):
-    """A model whose attention this engine does not cover; the message names what is not covered."""
+@dataclass(frozen=True, slots=True)
+class _Armed:
+    """Who answers attention calls.
+
+    Attributes
+    ----------
+    handler
+        Computes.
+    takes_batches
+        Whether it takes a batch of rows.
+    sequence
+        First position and length of the packed row's longest sequence; None where the whole row is one.
+    witness
+        Is shown every call and its answer.
+    """
+
+    handler: AttentionHandler | BatchedHandler
+    takes_batches: bool
+    sequence: tuple[int, int] | None
+    witness: Callable[[AttentionCall], None] | None = None
+
+
+_handler: ContextVar[_Armed | None] = ContextVar("headledger_attention_handler", default=None)
 
 
 def _attention(
@@ -64,75 +163,81 @@ def _attention(
     armed_with = _handler.get()
     if armed_with is None:
         raise RuntimeError("the headledger attention was called outside an armed probe")
-    handler, takes_batches = armed_with
-    unknown = sorted(name for name, given in kwargs.items() if given is not None and name not in _HARMLESS)
+    name, takes_batches = type(module).__name__, armed_with.takes_batches
+    indices, sinks = kwargs.pop("indices", None), kwargs.pop("s_aux", None)
+    unknown = sorted(key for key, given in kwargs.items() if key not in _HARMLESS and _has_effect(given))
     if unknown:
+        raise UnsupportedModelError(f"{name} passes {', '.join(unknown)} to attention, which is not covered")
+    if query.shape[0] != 1 and not takes_batches:
+        raise UnsupportedModelError(f"{name} calls attention with a batch, which is not covered")
+    if query.shape[2] != key.shape[2]:
         raise UnsupportedModelError(
-            f"{type(module).__name__} passes {', '.join(unknown)} to attention, which is not covered."
+            f"{name} calls attention with {query.shape[2]} queries and {key.shape[2]} keys (cross-attention, or keys "
+            f"that stand for no token), which is not covered"
         )
-    is_batch = query.shape[0] != 1 and not takes_batches
-    if attention_mask is not None or is_batch or query.shape[2] != key.shape[2]:
-        raise UnsupportedModelError(f"{type(module).__name__} calls attention with a mask, a batch or a cache.")
+    if indices is not None and indices.shape[-1] < key.shape[2]:
+        raise UnsupportedModelError(
+            f"{name} lets every row look at {indices.shape[-1]} keys that it chooses (indexed attention), and the text "
+            f"has {key.shape[2]} tokens; up to {indices.shape[-1]} tokens it is full attention, which is covered"
+        )
     masking = Masking(
         scaling=float(scaling if scaling is not None else query.shape[-1] ** -0.5),
-        window=sliding_window,
-        softcap=softcap,
+        window=_window(name, attention_mask, sliding_window),
+        softcap=softcap or None,
+        sinks=_by_head(name, sinks, query.shape[1]),
     )
     layer_idx = getattr(module, "layer_idx", None)
     if layer_idx is None:
-        raise UnsupportedModelError(f"{type(module).__name__} does not know its layer index.")
+        raise UnsupportedModelError(f"{name} does not know its layer index")
     if takes_batches:
-        return handler(module, int(layer_idx), query, key, value, masking).to(query.dtype), None
-    output = handler(module, int(layer_idx), query[0], key[0], value[0], masking)
-    return output.to(query.dtype).unsqueeze(0), None
+        return armed_with.handler(module, int(layer_idx), query, key, value, masking).to(query.dtype), None
+    output = armed_with.handler(module, int(layer_idx), query[0], key[0], value[0], masking)
+    output = output.to(query.dtype).unsqueeze(0)
+    if armed_with.witness is not None:
+        mask = attention_mask if isinstance(attention_mask, VisibleKeys) else None
+        given = {"scaling": scaling, "dropout": dropout, "sliding_window": sliding_window, "softcap": softcap}
+        given |= {"s_aux": sinks, "indices": indices}
+        options = {key: value for key, value in (given | kwargs).items() if value is not None}
+        armed_with.witness(AttentionCall(module, int(layer_idx), query, key, value, mask, masking, options, output))
+    return output, None
 
 
-def output_projection(module: nn.Module) -> nn.Module | None:
-    """Return the projection of an attention module that maps the heads' outputs into the residual stream."""
-    return next((getattr(module, name) for name in _OUTPUT_PROJECTIONS if hasattr(module, name)), None)
+def _by_head(name: str, sinks: torch.Tensor | None, num_heads: int) -> torch.Tensor | None:
+    """Return the scores of attention sinks, one per query head."""
+    if sinks is None:
+        return None
+    if sinks.numel() != num_heads:
+        raise UnsupportedModelError(
+            f"{name} has sinks of shape {list(sinks.shape)}; one for each of its {num_heads} heads is covered"
+        )
+    return sinks.reshape(-1)
 
 
-def projection_columns(projection: nn.Module | None) -> torch.Tensor | None:
-    """Return a projection's weight as ``[out, in]``: Linear keeps it so, GPT-2's Conv1D keeps ``[in, out]``."""
-    weight = getattr(projection, "weight", None)
-    return weight if weight is None or isinstance(projection, nn.Linear) else weight.T
+def _has_effect(given: object) -> bool:
+    """Whether an argument that is not known could change attention: whatever is None, False, zero or empty cannot."""
+    if isinstance(given, torch.Tensor):
+        return bool(given.any())
+    return bool(given)
 
 
-def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch.Tensor:
-    r"""Return ``||W_O^h v_j||`` per query head and position, float32 ``[H, T]``.
-
-    Computed as ``sqrt(v^T (W_O^T W_O) v)`` (Kobayashi et al. 2020, eq. 4), with the value of the query head's KV group;
-    ``v`` holds the bias of the value projection, as it does in the forward pass.
-
-    Parameters
-    ----------
-    module
-        The attention module.
-    value
-        ``[KV, T, head_dim]``.
-    num_heads
-        Number of query heads.
-
-    Raises
-    ------
-    UnsupportedModelError
-        When the module's output projection is not found.
-    """
-    projection = output_projection(module)
-    with present(projection):
-        columns = projection_columns(projection)
-    head_dim = value.shape[-1]
-    if columns is None or num_heads * head_dim not in columns.shape:
-        raise UnsupportedModelError(f"{type(module).__name__} has no output projection that is known")
-    heads = columns.float().reshape(columns.shape[0], num_heads, head_dim).permute(1, 0, 2)
-    gram = heads.mT @ heads
-    repeated = value.float().repeat_interleave(num_heads // value.shape[0], dim=0)
-    return ((repeated @ gram) * repeated).sum(dim=-1).clamp(min=0).sqrt()
+def _window(name: str, mask: torch.Tensor | None, sliding_window: int | None) -> Window:
+    """Return how far back rows see: as the mask says, or, where the model asks for none, as the call itself says."""
+    if mask is None:
+        return sliding_window
+    if not isinstance(mask, VisibleKeys):
+        raise UnsupportedModelError(f"{name} calls attention with a mask of its own, which is not covered")
+    if mask.fault:
+        raise UnsupportedModelError(f"{name} {mask.fault}")
+    return mask.window
 
 
-def _no_mask(*_arguments: Any, **_options: Any) -> None:
-    """Tell transformers that this attention applies causality itself."""
-    return
+def _learnt_mask(*arguments: Any, **options: Any) -> VisibleKeys:
+    """Return a stand-in for the mask: this attention hides keys itself."""
+    armed_with = _handler.get()
+    if arguments:
+        names = ("batch_size", "q_length", "kv_length", "q_offset", "kv_offset")
+        options = dict(zip(names, arguments, strict=False)) | options
+    return learnt_mask(sequence=None if armed_with is None else armed_with.sequence, **options)
 
 
 Observer = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor | None, Masking], None]
@@ -164,7 +269,7 @@ def _observing_attention(
     scaling = kwargs.get("scaling")
     masking = Masking(
         float(scaling if scaling is not None else query.shape[-1] ** -0.5),
-        kwargs.get("sliding_window"),
+        kwargs.get("sliding_window") if attention_mask is None else None,
         kwargs.get("softcap"),
     )
     layer_idx = getattr(module, "layer_idx", None)
@@ -185,7 +290,7 @@ def _observing_mask(*arguments: Any, config: Any, **options: Any) -> Any:
 
 
 AttentionInterface.register(IMPLEMENTATION, _attention)
-AttentionMaskInterface.register(IMPLEMENTATION, _no_mask)
+AttentionMaskInterface.register(IMPLEMENTATION, _learnt_mask)
 AttentionInterface.register(OBSERVING, _observing_attention)
 AttentionMaskInterface.register(OBSERVING, _observing_mask)
 
@@ -225,9 +330,26 @@ def observed(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
 
 @contextmanager
 def armed(
-    model: PreTrainedModel, handler: AttentionHandler | BatchedHandler, takes_batches: bool = False
+    model: PreTrainedModel,
+    handler: AttentionHandler | BatchedHandler,
+    takes_batches: bool = False,
+    sequence: tuple[int, int] | None = None,
+    witness: Callable[[AttentionCall], None] | None = None,
 ) -> Iterator[None]:
     """Route the model's attention through a handler, and restore the model's own implementation afterwards.
+
+    Parameters
+    ----------
+    model
+        Any transformers model with a registered attention interface.
+    handler
+        Answers.
+    takes_batches
+        Whether it takes a batch of rows.
+    sequence
+        First position and length of the longest sequence of the packed row; None where the whole row is one.
+    witness
+        Is shown every call and its answer.
 
     Raises
     ------
@@ -235,7 +357,7 @@ def armed(
         When the model cannot use a registered attention function.
     """
     previous = str(model.config._attn_implementation)
-    token = _handler.set((handler, takes_batches))
+    token = _handler.set(_Armed(handler, takes_batches, sequence, witness))
     try:
         _set_implementation(model, IMPLEMENTATION)
         yield
@@ -250,4 +372,6 @@ def _set_implementation(model: PreTrainedModel, name: str) -> None:
     except ValueError as error:
         raise UnsupportedModelError(f"{type(model).__name__} cannot use another attention: {error}") from error
     if model.config._attn_implementation != name:
-        raise UnsupportedModelError(f"{type(model).__name__} does not let its attention be replaced.")
+        raise UnsupportedModelError(
+            f"{type(model).__name__} computes attention in code of its own, which cannot be replaced"
+        )

@@ -10,6 +10,8 @@ from functools import cached_property
 
 import torch
 
+from engine.attention.masking import Window, first_visible_of
+
 PAIRS_PER_TOKEN = 256
 """Pairs kept for later layers, per token of the sequence: 2 KiB, less than one layer's activations of that token."""
 
@@ -60,7 +62,7 @@ class TokenMatches:
 
     def __init__(self, token_ids: torch.Tensor):
         self.token_ids = token_ids
-        self._kept: dict[tuple[int, int, int | None], BlockMatches] = {}
+        self._kept: dict[tuple[int, int, Window], BlockMatches] = {}
         self._room = PAIRS_PER_TOKEN * token_ids.shape[0]
 
     def prepare(self) -> None:
@@ -84,14 +86,16 @@ class TokenMatches:
         nearest[order[1:][again]] = (order[1:] - order[:-1])[again]
         return nearest
 
-    def rows_with_match(self, window: int | None) -> torch.Tensor:
+    def rows_with_match(self, window: Window) -> torch.Tensor:
         """Return whether each row sees a duplicate, and an induction match, bool ``[2, T]``."""
         nearest = self._nearest
-        reach = nearest if window is None else torch.where(nearest < window, nearest, 0)
-        follows = nearest if window is None else torch.where(nearest <= window, nearest, 0)
-        return torch.stack((reach, follows)) > 0
+        if window is None:
+            return torch.stack((nearest, nearest)) > 0
+        rows = torch.arange(nearest.shape[0], device=nearest.device)
+        reach = rows - first_visible_of(rows, window)
+        return (nearest > 0) & torch.stack((nearest <= reach, nearest <= reach + 1))
 
-    def block(self, first: int, end: int, first_key: int, window: int | None) -> BlockMatches:
+    def block(self, first: int, end: int, first_key: int, window: Window) -> BlockMatches:
         """Return the matches of rows ``first`` to ``end`` among the keys from ``first_key`` on."""
         kept = self._kept.get((first, end, window))
         if kept is not None:
@@ -103,7 +107,7 @@ class TokenMatches:
             self._kept[first, end, window] = found
         return found
 
-    def _found(self, first: int, end: int, first_key: int, window: int | None) -> BlockMatches:
+    def _found(self, first: int, end: int, first_key: int, window: Window) -> BlockMatches:
         matches = token_matches(self.token_ids, first, end, first_key, window)
         has_match = matches.any(dim=-1)
         by_row = matches.sum(dim=-1).flatten()
@@ -124,12 +128,12 @@ class TokenMatches:
 
 
 def token_matches(
-    token_ids: torch.Tensor, first_row: int, end_row: int, first_key: int, window: int | None
+    token_ids: torch.Tensor, first_row: int, end_row: int, first_key: int, window: Window
 ) -> torch.Tensor:
     """Return visible duplicate and induction matches of a block of rows, bool ``[2, B, n]``.
 
     ``[0]``: keys ``j < i`` with the row's own token (``x_j = x_i``). ``[1]``: keys ``j <= i`` that follow one
-    (``x_{j-1} = x_i``, ``j >= 1``). Under a sliding window of ``W`` keys both lie above ``i - W``.
+    (``x_{j-1} = x_i``, ``j >= 1``). Both lie inside the row's window or chunk.
     """
     rows = token_ids[first_row:end_row, None]
     same = rows == token_ids[None, first_key:end_row]
@@ -141,4 +145,4 @@ def token_matches(
     same &= key < query
     after &= key <= query
     matches = torch.stack((same, after))
-    return matches if window is None else matches & (key > query - window)
+    return matches if window is None else matches & (key >= first_visible_of(query, window))

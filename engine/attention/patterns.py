@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.attention.blocked import MASKED, Masking
+from engine.attention.masking import MASKED, Masking, Window, first_visible_of
 
 
 def whole_patterns(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, masking: Masking) -> torch.Tensor:
@@ -45,12 +45,12 @@ def whole_patterns(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | 
     return found
 
 
-def _hidden(mask: torch.Tensor | None, num_rows: int, window: int | None, device: torch.device) -> torch.Tensor:
+def _hidden(mask: torch.Tensor | None, num_rows: int, window: Window, device: torch.device) -> torch.Tensor:
     """Return which keys no row may look at, bool ``[B or 1, H or 1, n, n]``."""
     rows = torch.arange(num_rows, device=device)
     hidden = rows[None, :] > rows[:, None]
     if window is not None:
-        hidden = hidden | (rows[None, :] <= rows[:, None] - window)
+        hidden = hidden | (rows[None, :] < first_visible_of(rows, window)[:, None])
     hidden = hidden[None, None]
     if mask is None:
         return hidden

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.attention.blocked import Masking, head_averaged_blocks
+from engine.attention.backends.blocked import head_averaged_blocks
+from engine.attention.masking import Masking
 
 
 @dataclass(frozen=True, slots=True)

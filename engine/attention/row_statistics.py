@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.attention.reductions import INDEX, NUM_BASE, defined_rows, visible_keys
+from engine.attention.group_means import defined_rows, visible_keys
+from engine.attention.layout import INDEX, NUM_BASE
+from engine.attention.masking import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class RowSums:
 _BY_ROW = ("total", "groups", "distance", "score", "square", "diagonal", "previous", "first", "matched", "has_match")
 
 
-def row_statistics(sums: RowSums, first: int, end: int, window: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+def row_statistics(sums: RowSums, first: int, end: int, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the statistics of rows ``first`` to ``end``, ``[H, B, K]``, and where each is defined ``[B, K]``.
 
     Formulas as in the statistics' design; norm-weighted masses (Kobayashi et al. 2020) are 0 where every value is 0.
@@ -70,11 +72,15 @@ def row_statistics(sums: RowSums, first: int, end: int, window: int | None) -> t
     groups = sums.groups / total[..., None]
     position = torch.arange(first, end, device=total.device)
     counts = visible_keys(position, window)
+    # Relative to the largest score neither ln l nor - sum p (s - m) is negative: both lie between 0 and ln n, and
+    # nothing cancels. lse - sum p s would be the difference of two numbers as large as the scores are.
     entropy = (torch.log(total) - sums.score / total).clamp(min=0)
+    # A difference of two sums, which rounding may leave just below 0 in a row that looks at itself.
     distance = (sums.distance / total).clamp(min=0)
     diagonal = sums.diagonal / total
     columns = {
         "entropy_nats": entropy,
+        # At least two keys, so that a row of one, which does not count, is divided by ln 2 and stays finite.
         "entropy_normalized": entropy / torch.log(counts.clamp(min=2).float()),
         "diagonal": diagonal,
         "diagonal_excluding_first": diagonal,
@@ -82,6 +88,7 @@ def row_statistics(sums: RowSums, first: int, end: int, window: int | None) -> t
         "previous_token": sums.previous / total,
         "mean_distance": distance,
         "mean_relative_distance": distance / position.clamp(min=1),
+        # The largest score is subtracted, so that the largest weight is exp(0) = 1 before it is normalised.
         "max_weight": 1 / total,
         "collision": sums.square / total.square(),
         "duplicate_token": sums.matched[..., 0] / total,

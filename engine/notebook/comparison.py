@@ -6,24 +6,32 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 
-from analyses.charts import difference_map
-from analyses.comparisons import Comparison
-from analyses.group_differences import group_differences, is_certain
-from analyses.power import power, sentences
-from analyses.run_tables import RunTables
-from analyses.settings import AnalysisSettings
-from analyses.visualization_settings import VisualizationSettings
+from analyses.charts.heads import difference_map
+from analyses.charts.parts import Chart, Menus
+from analyses.questions.comparisons import Comparison
+from analyses.questions.differences.answer import group_differences
+from analyses.questions.differences.figures import significance_mark, wide_tests
+from analyses.questions.families import is_certain
+from analyses.questions.power.answer import power
+from analyses.questions.power.sentences import power_sentences
+from analyses.runs.run import Run
+from analyses.settings.columns import Group
+from analyses.settings.visualization import VisualizationSettings
 from engine.config import Config
 from engine.errors import UserError
+from engine.measuring.measured import Measured
+from engine.measuring.tables import unit_tables
 from engine.notebook.head_types import run_of_tables
 from engine.notebook.workbench import AnySample, Workbench, warn
 from engine.samples import EncodedSample
-from engine.tables import Measured, unit_tables
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _FEWEST = 10
 """Samples of a group below which nothing is claimed, as for rare key groups."""
@@ -87,8 +95,14 @@ class ComparativeAnalyzer:
         As for ``FinancialAttentionAnalyzer``; ``analysis`` holds the settings of the tests.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, config: Config | str | Path | Mapping[str, Any] | None = None,
-                 vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        config: Config | str | Path | Mapping[str, object] | None = None,
+        vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
+    ):
         self.bench = Workbench(model, tokenizer, config, vocabulary)
 
     def compare_prediction_attention(
@@ -116,20 +130,27 @@ class ComparativeAnalyzer:
             for sample in self._encoded(given, label, name)
         ]
         config = self.bench.config.model_copy(deep=True)
-        config.analysis.groups = [{"name": GROUP, "column": "predicted_label", "a": labels[0], "b": labels[1]}]
+        group = Group(name=GROUP, column="predicted_label", a=labels[0], b=labels[1])
+        config.analysis = settings = config.analysis.model_copy(update={"groups": (group,)})
         with tempfile.TemporaryDirectory(prefix="headledger-") as folder:
             tables = self._run(encoded, config, Path(folder))
-            settings = AnalysisSettings.from_mapping(config.analysis.model_dump())
             found, _, (comparison,) = group_differences(tables, settings)
-            reach = tuple(sentences(power(tables, settings)))
+            reach = tuple(power_sentences(power(tables, settings)))
             samples = tables.samples
         warning = _warning(comparison, reach)
         if warning:
             warn(warning)
         return PredictionComparison(
-            found, comparison.label_a, comparison.label_b, int(comparison.is_a.sum()), int(comparison.is_b.sum()),
-            warning, reach, samples, settings.alpha,
-        )  # fmt: skip
+            found,
+            comparison.label_a,
+            comparison.label_b,
+            int(comparison.is_a.sum()),
+            int(comparison.is_b.sum()),
+            warning,
+            reach,
+            samples,
+            settings.alpha,
+        )
 
     def _encoded(self, given: Sequence[AnySample], label: str, name: str) -> list[EncodedSample]:
         # The guide writes [sample1, sample2, ...] with a real ellipsis in it.
@@ -151,21 +172,23 @@ class ComparativeAnalyzer:
             found.append(own)
         return found
 
-    def _run(self, encoded: Sequence[EncodedSample], config: Config, folder: Path) -> RunTables:
+    def _run(self, encoded: Sequence[EncodedSample], config: Config, folder: Path) -> Run:
         encoded = _with_own_ids(encoded)
         names = list(encoded[0].key_groups)
         units: list[Mapping[str, pa.Table]] = []
         for sample in encoded:
             measured: Measured = self.bench.measure(sample)
             units.append(unit_tables([measured], names, config.statistics, config.predictions.keep))
-        merged = {name: pa.concat_tables([unit[name] for unit in units]) for name in units[0]
-                  if all(name in unit for unit in units)}  # fmt: skip
+        merged = {
+            name: pa.concat_tables([unit[name] for unit in units])
+            for name in units[0]
+            if all(name in unit for unit in units)
+        }
         return run_of_tables(folder, [merged], config)
 
-    def plot_attention_comparison(self, comparison: PredictionComparison, query_group: str = "decision") -> Any:
+    def plot_attention_comparison(self, comparison: PredictionComparison, query_group: str = "decision") -> Chart:
         """Return a heatmap of heads, a minus b, with a menu of statistics; dots are findings. An Altair chart."""
-        return plot_comparison(comparison, VisualizationSettings.from_mapping(
-            self.bench.config.visualization.model_dump()), query_group)  # fmt: skip
+        return plot_comparison(comparison, self.bench.config.visualization, query_group)
 
 
 def _with_own_ids(encoded: Sequence[EncodedSample]) -> list[EncodedSample]:
@@ -191,7 +214,7 @@ def _warning(comparison: Comparison, reach: Sequence[str]) -> str:
     ).strip()
 
 
-def plot_comparison(comparison: PredictionComparison, look: VisualizationSettings, query_group: str) -> Any:
+def plot_comparison(comparison: PredictionComparison, look: VisualizationSettings, query_group: str) -> Chart:
     """Return the heatmap of a comparison's differences.
 
     Raises
@@ -205,17 +228,9 @@ def plot_comparison(comparison: PredictionComparison, look: VisualizationSetting
     groups = table["query_group"].unique(maintain_order=True).to_list()
     if query_group not in groups:
         raise UserError(f"query_group: {query_group!r} is unknown; known are {', '.join(groups)}.")
-    kept = table.filter(pl.col("difference").is_not_null())
-    statistics = kept["statistic"].unique(maintain_order=True).to_list()
-    marks = pl.when(is_certain(comparison.alpha)).then(1 + pl.col("is_replicated").fill_null(False)).otherwise(0)
-    long = kept.with_columns(marks.cast(pl.Int32).alias("mark"))
-    index = ["query_group", "layer", "head"]
-    wide = None
-    for value, suffix in (("difference", ""), ("pvalue_adjusted", "@p"), ("mark", "@mark")):
-        part = long.pivot(on="statistic", index=index, values=value)
-        part = part.rename({name: f"{name}{suffix}" for name in statistics})
-        wide = part if wide is None else wide.join(part, on=index)
-    assert wide is not None
+    tested = table.filter(pl.col("difference").is_not_null())
+    statistics = tested["statistic"].unique(maintain_order=True).to_list()
+    wide = wide_tests(tested.with_columns(mark=significance_mark(comparison.alpha)), statistics).drop("comparison")
     name = f"{comparison.label_a} minus {comparison.label_b}"
     limits = {
         group: {
@@ -223,15 +238,16 @@ def plot_comparison(comparison: PredictionComparison, look: VisualizationSetting
             for statistic in statistics
         }
         for group in groups
-    }  # fmt: skip
+    }
     first = next((name for name in ("mass_financial", *statistics) if name in statistics), statistics[0])
     return difference_map(
-        wide.with_columns(pl.col(pl.Float64).round_sig_figs(4), comparison=pl.lit(name)), look,
+        wide.with_columns(pl.col(pl.Float64).round_sig_figs(4), comparison=pl.lit(name)),
+        look,
         comparisons={name: name},
-        statistics={name: name for name in statistics}, query_groups={name: name for name in groups},
-        start=(query_group, first), limits={name: limits},
+        menus=Menus({name: name for name in groups}, {name: name for name in statistics}, (query_group, first)),
+        limits={name: limits},
         subtitle=[
             f"{comparison.num_a} {comparison.label_a} minus {comparison.num_b} {comparison.label_b} samples",
             comparison.warning or "dots hold after adjustment over all tests",
         ],
-    )  # fmt: skip
+    )

@@ -6,21 +6,24 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
 import yaml
 
-from analyses.hypothesis_definitions import read_text
-from engine.atomic_files import replace_file
-from engine.config import Config
-from engine.config_file import load_config
+from analyses.settings.hypotheses import read_text
+from engine.config import Config, load_config
 from engine.errors import UserError
-from engine.lent_models import lent
+from engine.machine.atomic_files import replace_file
+from engine.model.lent import lent
+from engine.model.wrapped import refuse_wrapped
 from engine.notebook.runs import OpenRun, open_run
-from engine.notebook.workbench import in_inference_state, model_name, notebook_config, prompt_source
-from engine.run import Choices, run_stages
+from engine.notebook.workbench import PromptSource, in_inference_state, model_name, notebook_config, prompt_source
+from engine.stages import RunOptions, run_stages
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class Experiment(OpenRun):
@@ -62,11 +65,15 @@ class Experiment(OpenRun):
         content = self.settings.model_dump(mode="json", exclude_defaults=True)
         content["run"] = {**content.get("run", {}), "name": f"{self.settings.run.name}-cluster"}
         content["cluster"] = {**content.get("cluster", {}), "mode": mode}
-        lines = [f"# {' '.join(self.research_question.split())}" if self.research_question else "# An experiment",
-                 "#   python -m engine.run THIS_FILE"]  # fmt: skip
+        lines = [
+            f"# {' '.join(self.research_question.split())}" if self.research_question else "# An experiment",
+            "#   python -m engine.run THIS_FILE",
+        ]
         if not self._is_named:
-            lines.append("# model.path: this model was made in a notebook; save it (model.save_pretrained, "
-                         "tokenizer.save_pretrained) and put the folder here.")  # fmt: skip
+            lines.append(
+                "# model.path: this model was made in a notebook; save it (model.save_pretrained, "
+                "tokenizer.save_pretrained) and put the folder here."
+            )
         text = "\n".join([*lines, yaml.safe_dump(content, sort_keys=False, allow_unicode=True)])
         if path is not None:
             replace_file(Path(path), text.encode())
@@ -74,12 +81,12 @@ class Experiment(OpenRun):
 
 
 def run_interpretability_experiment(
-    data_samples: Sequence[Mapping[str, Any] | str] | pl.DataFrame,
+    data_samples: Sequence[Mapping[str, object] | str] | pl.DataFrame,
     research_question: str = "",
-    model: Any = None,
-    tokenizer: Any = None,
+    model: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     *,
-    config: Config | str | Path | Mapping[str, Any] | None = None,
+    config: Config | str | Path | Mapping[str, object] | None = None,
     vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
     name: str = "experiment",
     output: str | Path = "runs",
@@ -114,18 +121,16 @@ def run_interpretability_experiment(
     records = [dict(row) if isinstance(row, Mapping) else row for row in _rows(data_samples)]
     if not records:
         raise UserError("data_samples: give at least one record or prompt.")
+    if model is not None:
+        refuse_wrapped(model)
     if model is None or tokenizer is None:
         settings = _without_model(config)
     else:
-        settings = notebook_config(model, tokenizer, config, vocabulary)
-        settings.model.path = model_name(model)
-        settings.model.device = model.device.type
-        settings.model.dtype = str(model.dtype).removeprefix("torch.")  # type: ignore[assignment]
+        settings = _with_model(model, tokenizer, config, vocabulary)
     settings.run.name, settings.run.output = name, str(output)
-    settings.cluster.mode = "inline"
-    settings.cluster.cpus_per_replica = torch.get_num_threads()
+    settings.cluster.mode, settings.cluster.cpus_per_replica = "inline", torch.get_num_threads()
     if _is_understood(research_question):
-        settings.analysis.hypotheses = [research_question]
+        settings.analysis = settings.analysis.model_copy(update={"hypotheses": (research_question,)})
     _point_at(settings, records, Path(output) / name)
     is_named = model is None or bool(getattr(model, "name_or_path", ""))
     run_dir = _run(settings, model, tokenizer, fresh)
@@ -137,18 +142,33 @@ def _is_understood(question: str) -> bool:
     return bool(question) and not read_text(question).problem
 
 
-def _run(settings: Config, model: Any, tokenizer: Any, fresh: bool) -> Path:
+def _run(
+    settings: Config, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None, fresh: bool
+) -> Path:
     threads = torch.get_num_threads()
     try:
         if model is None or tokenizer is None:
-            return run_stages(settings, {}, Choices(fresh=fresh)).root
+            return run_stages(settings, {}, RunOptions(fresh=fresh)).root
         with lent(model, tokenizer), in_inference_state(model):
-            return run_stages(settings, {}, Choices(fresh=fresh)).root
+            return run_stages(settings, {}, RunOptions(fresh=fresh)).root
     finally:
         torch.set_num_threads(threads)
 
 
-def _without_model(config: Any) -> Config:
+def _with_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: Config | str | Path | Mapping[str, object] | None,
+    vocabulary: str | Path | Mapping[str, Sequence[str]] | None,
+) -> Config:
+    settings = notebook_config(model, tokenizer, config, vocabulary)
+    settings.model.path = model_name(model)
+    settings.model.device = model.device.type  # type: ignore[assignment]
+    settings.model.dtype = str(model.dtype).removeprefix("torch.")  # type: ignore[assignment]
+    return settings
+
+
+def _without_model(config: Config | str | Path | Mapping[str, object] | None) -> Config:
     if isinstance(config, str | Path):
         return load_config(config)[0]
     if isinstance(config, Config):
@@ -156,7 +176,7 @@ def _without_model(config: Any) -> Config:
     raise UserError("model, tokenizer: give both, or a config file whose model.path names the model.")
 
 
-def _rows(samples: Any) -> list[Any]:
+def _rows(samples: Sequence[Mapping[str, object] | str] | pl.DataFrame) -> Sequence[Mapping[str, object] | str]:
     if isinstance(samples, pl.DataFrame):
         return samples_from_frame(samples)
     if isinstance(samples, str | Mapping):
@@ -164,11 +184,11 @@ def _rows(samples: Any) -> list[Any]:
     return [sample for sample in samples if sample is not Ellipsis]
 
 
-def _point_at(settings: Config, records: Sequence[Any], run_dir: Path) -> None:
+def _point_at(settings: Config, records: Sequence[dict[str, object] | str], run_dir: Path) -> None:
     """Write the samples to a file that the config names, which never changes: its name has its digest."""
-    rows = [{"prompt": row} if isinstance(row, str) else row for row in records]
+    rows: list[dict[str, object]] = [{"prompt": row} if isinstance(row, str) else row for row in records]
     if "source" not in settings.prompt.model_fields_set:
-        sources = {prompt_source(row, settings) for row in rows}
+        sources: set[PromptSource] = {prompt_source(row, settings) for row in rows}
         if len(sources) > 1:
             raise UserError(
                 f"data_samples: some records hold {' and others '.join(sorted(sources))}; give records of one kind, or "
@@ -190,7 +210,7 @@ def _point_at(settings: Config, records: Sequence[Any], run_dir: Path) -> None:
     settings.predictions.path, settings.predictions.format = str(path), "jsonl"
 
 
-def samples_from_frame(df: Any, **columns: str) -> list[dict[str, Any]]:
+def samples_from_frame(df: Any, **columns: str) -> list[dict[str, object]]:
     """Return the rows of a frame as records of a predictions file.
 
     Parameters
@@ -218,6 +238,6 @@ def samples_from_frame(df: Any, **columns: str) -> list[dict[str, Any]]:
     for field, column in columns.items():
         if column not in df.columns:
             raise UserError(f"samples_from_frame: {field}={column!r} is no column; columns: {', '.join(df.columns)}.")
-    kept = df.drop([field for field in columns if field in df.columns and field not in columns.values()])
-    renamed = kept.rename({column: field for field, column in columns.items()})
+    others = df.drop([field for field in columns if field in df.columns and field not in columns.values()])
+    renamed = others.rename({column: field for field, column in columns.items()})
     return [{name: value for name, value in row.items() if value is not None} for row in renamed.to_dicts()]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 import torch
 
-from analyses.charts_patterns import row_flow
-from engine.attention.interface import UnsupportedModelError
-from engine.attribution import head_gradients
-from engine.decoder import Decoder, trace
-from engine.errors import UserError
+from analyses.charts.parts import Chart
+from analyses.charts.single_texts import row_flow
+from engine.causal.gradients import head_gradients
+from engine.errors import UnsupportedModelError, UserError
+from engine.interventions.unchanged_run import trace
+from engine.model.decoder import Decoder
+from engine.model.wrapped import refuse_wrapped
 from engine.notebook.analyzer import FinancialAttentionAnalyzer
 from engine.notebook.token_labels import visible
 from engine.notebook.workbench import MAX_BYTES, check_bytes, in_inference_state
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class AttentionFlow(dict[str, torch.Tensor]):
@@ -51,7 +56,7 @@ class AttentionFlow(dict[str, torch.Tensor]):
             }
         )
 
-    def plot(self, max_tokens: int | None = None) -> Any:
+    def plot(self, max_tokens: int | None = None) -> Chart:
         """Return a chart of layers by keys: the keys that any layer weighs most, in the order of the text."""
         look, frame = self._analyzer.look, self.frame
         kept = frame.group_by("key").agg(pl.col("weight").max()).top_k(max_tokens or look.max_tokens, by="weight")
@@ -68,9 +73,12 @@ class AttentionFlow(dict[str, torch.Tensor]):
         left_out = self.position + 1 - len(chosen)
         more = f"; {left_out} keys with less weight are not shown" if left_out else ""
         return row_flow(
-            shown, look, keys=labels, title=f"What position {self.position} looks at, layer by layer",
+            shown,
+            look,
+            keys=labels,
+            title=f"What position {self.position} looks at, layer by layer",
             subtitle=f"row of {visible(tokens[self.position])!r}, mean over heads{more}",
-        )  # fmt: skip
+        )
 
 
 def trace_attention_flow(analyzer: FinancialAttentionAnalyzer, target_token_pos: int) -> AttentionFlow:
@@ -130,13 +138,11 @@ class AttentionGradients(dict[str, torch.Tensor]):
         number = next(iter(self.values())).shape[-1]
         inside = [position for position in analyzer.encoded.key_groups[key_group].tolist() if position < number]
         sums = [own[:, inside].double().sum(dim=-1) for own in self.values()]
-        return self.frame.select("layer", "head").with_columns(
-            pl.Series("attention_gradient", torch.cat(sums).numpy())
-        )  # fmt: skip
+        return self.frame.select("layer", "head").with_columns(pl.Series("attention_gradient", torch.cat(sums).numpy()))
 
 
 def attention_gradients(
-    model: Any, input_ids: torch.Tensor, target_logit: int | tuple[int, int], max_bytes: int = MAX_BYTES
+    model: PreTrainedModel, input_ids: torch.Tensor, target_logit: int | tuple[int, int], max_bytes: int = MAX_BYTES
 ) -> AttentionGradients:
     """Return which attention the last row's logit of a token depends on.
 
@@ -160,9 +166,10 @@ def attention_gradients(
     UserError
         For a batch, an unknown token, a model whose parts are not known, or a result beyond ``max_bytes``.
     """
+    refuse_wrapped(model)
     ids = one_text(model, input_ids)
     wanted = target_logit if isinstance(target_logit, tuple | list) else (target_logit, None)
-    vocabulary = model.get_output_embeddings().weight.shape[0]
+    vocabulary = model.get_output_embeddings().weight.shape[0]  # type: ignore[union-attr] - a decoder has a head
     for token in wanted:
         if token is not None and not 0 <= int(token) < vocabulary:
             raise UserError(f"target_logit: {token} is no token id of this model; ids are 0..{vocabulary - 1}.")
@@ -180,7 +187,7 @@ def attention_gradients(
     return AttentionGradients(found.groups, found.heads, kept.logit_difference)
 
 
-def one_text(model: Any, input_ids: torch.Tensor) -> torch.Tensor:
+def one_text(model: PreTrainedModel, input_ids: torch.Tensor) -> torch.Tensor:
     """Return the token ids of one text on the model's device, ``[T]``.
 
     Raises

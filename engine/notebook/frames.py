@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import polars as pl
+import pyarrow as pa
 import torch
 
-from analyses.queries import lift
 from engine.samples import EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX, MASS_PREFIX
 
 
-def frame_of(batch: Any) -> pl.DataFrame:
+class MassOfHeads(TypedDict):
+    """A row's mass on the vocabulary: mean and maximum over heads, and that of each."""
+
+    mean: float
+    max: float
+    by_head: list[float]
+
+
+class RowSummary(TypedDict):
+    """What one row of a layer looks at; the tokens come with the mean of their weights over heads."""
+
+    position: int
+    financial_attention: MassOfHeads
+    top_attended_tokens: list[tuple[str, float]]
+
+
+def frame_of(batch: pa.RecordBatch | pa.Table) -> pl.DataFrame:
     """Return a record batch as a frame."""
     frame = pl.from_arrow(batch)
     assert isinstance(frame, pl.DataFrame)
@@ -33,18 +49,28 @@ def mass_and_lift(head_stats: pl.DataFrame, baselines: pl.DataFrame, key_groups:
     joined = head_stats.join(baselines.drop("sample_id", *([] if per_layer else ["layer"])), on=keys)
     parts = [
         joined.select(
-            "query_group", "layer", "head", pl.lit(name).alias("key_group"),
-            pl.col(f"{MASS_PREFIX}{name}").alias("mass"), pl.col(f"{BASELINE_PREFIX}{name}").alias("baseline"),
-            lift(name).alias("lift"),
+            "query_group",
+            "layer",
+            "head",
+            pl.lit(name).alias("key_group"),
+            pl.col(f"{MASS_PREFIX}{name}").alias("mass"),
+            pl.col(f"{BASELINE_PREFIX}{name}").alias("baseline"),
+            _lift(name).alias("lift"),
         )
         for name in key_groups
-    ]  # fmt: skip
+    ]
     return pl.concat(parts)
+
+
+def _lift(key_group: str) -> pl.Expr:
+    """Return mass / baseline: 1 is uniform attention; null where the baseline is 0."""
+    baseline = pl.col(f"{BASELINE_PREFIX}{key_group}").cast(pl.Float64)
+    return pl.when(baseline > 0).then(pl.col(f"{MASS_PREFIX}{key_group}").cast(pl.Float64) / baseline)
 
 
 def row_summary(
     weights: torch.Tensor, position: int, encoded: EncodedSample, financial: IntArray, top: int
-) -> dict[str, Any]:
+) -> RowSummary:
     """Return what one row of a layer looks at.
 
     Parameters

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from engine.attention.blocked import Masking
 from engine.attention.interface import observed
+from engine.attention.masking import Masking
 from engine.attention.patterns import whole_patterns
 from engine.errors import UserError
+from engine.model.geometry import Geometry
+from engine.model.wrapped import refuse_wrapped
 from engine.notebook.workbench import MAX_BYTES, check_bytes, check_head
-from engine.probe import Geometry
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class LayerPatterns(dict[str, torch.Tensor]):
@@ -54,12 +58,14 @@ class AttentionHook:
     Raises
     ------
     UserError
-        On entering, for a layer that does not exist; inside, when the patterns exceed ``max_bytes``.
+        For something around a model, such as DataParallel; on entering, for a layer that does not exist; inside, when
+        the patterns exceed ``max_bytes``.
     UnsupportedModelError
         When the model does not let its attention be replaced.
     """
 
-    def __init__(self, model: Any, layers: Iterable[int] | None = None, max_bytes: int = MAX_BYTES):
+    def __init__(self, model: PreTrainedModel, layers: Iterable[int] | None = None, max_bytes: int = MAX_BYTES):
+        refuse_wrapped(model)
         self.model, self.max_bytes = model, max_bytes
         self.layers = None if layers is None else frozenset(layers)
         self.attention_weights = LayerPatterns()
@@ -90,9 +96,14 @@ class AttentionHook:
 
     @torch.no_grad()
     def _keep(
-        self, module: nn.Module, layer: int, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None,
+        self,
+        module: nn.Module,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        mask: torch.Tensor | None,
         masking: Masking,
-    ) -> None:  # fmt: skip
+    ) -> None:
         is_prefill = query.shape[2] == key.shape[2]
         if not is_prefill or id(module) not in self._modules or (self.layers is not None and layer not in self.layers):
             return

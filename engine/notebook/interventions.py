@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 import torch
 
-from analyses.charts_patterns import effect_bars
-from analyses.visualization_settings import VisualizationSettings
-from engine.attention.interface import UnsupportedModelError
-from engine.decoder import Decoder, trace
-from engine.errors import UserError
-from engine.interventions import HeadEdit, heads_edited
+from analyses.charts.parts import Chart
+from analyses.charts.single_texts import effect_bars
+from analyses.settings.visualization import VisualizationSettings
+from engine.errors import UnsupportedModelError, UserError
+from engine.generation.continuation import continued, ends_of
+from engine.interventions.edits import HeadEdit, heads_edited
+from engine.interventions.sweeps import Intervention, Sweep
+from engine.interventions.unchanged_run import trace
+from engine.model.decoder import Decoder
+from engine.model.wrapped import refuse_wrapped
 from engine.notebook.flow import one_text
 from engine.notebook.workbench import check_head, in_inference_state
-from engine.sweeps import Intervention, Sweep
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TOKENS_PER_BATCH = 8192
 
@@ -89,7 +95,10 @@ class AttentionInterventions:
         When the model's parts are not known.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, contrast: Sequence[str | int] | None = None):
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, contrast: Sequence[str | int] | None = None
+    ):
+        refuse_wrapped(model)
         self.model, self.tokenizer, self.contrast = model, tokenizer, contrast
         try:
             self.decoder = Decoder(model)
@@ -140,21 +149,27 @@ class AttentionInterventions:
         return self._changed("amplify", layer_idx, head_idx, input_ids, amplification_factor, max_new_tokens, contrast)
 
     def _changed(
-        self, kind: str, layer: int, head: int, input_ids: torch.Tensor, factor: float, max_new_tokens: int,
+        self,
+        kind: str,
+        layer: int,
+        head: int,
+        input_ids: torch.Tensor,
+        factor: float,
+        max_new_tokens: int,
         contrast: Sequence[str | int] | None,
-    ) -> InterventionResult:  # fmt: skip
+    ) -> InterventionResult:
         check_head(self.decoder.geometry, layer, head)
         ids = one_text(self.model, input_ids)
         edit = HeadEdit(layer, (head,), float(factor))
         with in_inference_state(self.model):
             pair, lead = self._tokens(ids, contrast)
             asked = torch.cat([ids, lead])
-            kept = trace(self.decoder, asked, len(asked) - 1, pair)
-            (effect,) = Sweep(self.decoder, kept, _TOKENS_PER_BATCH).run([Intervention(0, (edit,))])
+            unchanged = trace(self.decoder, asked, len(asked) - 1, pair)
+            (effect,) = Sweep(self.decoder, unchanged, _TOKENS_PER_BATCH).run([Intervention(0, (edit,))])
             sequences = ids[None]
             if max_new_tokens > 0:
                 with heads_edited(self.decoder, [edit]):
-                    sequences = greedy(self.model, self.tokenizer, ids, max_new_tokens)
+                    sequences = self._continued(ids, max_new_tokens)
         return InterventionResult(
             sequences, kind, layer, head, float(factor), pair, effect.logit_difference, effect.reference, len(ids)
         )
@@ -177,8 +192,9 @@ class AttentionInterventions:
                 raise UserError(f"contrast: {first} and {second} must be two different token ids, 0..{size - 1}.")
             return (first, second), nothing
         # Words follow the text after a blank, as a tokenizer writes them inside a sentence.
-        coded = [list(self.tokenizer(f" {str(word).strip()}", add_special_tokens=False)["input_ids"])
-                 for word in chosen]  # fmt: skip
+        coded = [
+            list(self.tokenizer(f" {str(word).strip()}", add_special_tokens=False)["input_ids"]) for word in chosen
+        ]
         shared = next((n for n, (a, b) in enumerate(zip(*coded, strict=False)) if a != b), None)
         if shared is None:
             raise UserError(f"contrast: the tokens of {chosen[0]!r} and {chosen[1]!r} cannot be told apart.")
@@ -188,33 +204,19 @@ class AttentionInterventions:
         """Return prompt and answer of the unchanged model, greedily, ``[1, T + new]``: what results compare with."""
         ids = one_text(self.model, input_ids)
         with in_inference_state(self.model):
-            return greedy(self.model, self.tokenizer, ids, max_new_tokens)
+            return self._continued(ids, max_new_tokens)
 
-
-@torch.no_grad()
-def greedy(model: Any, tokenizer: Any, ids: torch.Tensor, max_new_tokens: int) -> torch.Tensor:
-    """Return a text and its greedy continuation ``[1, T + new]``; the model's own generation config is left alone."""
-    from transformers import GenerationConfig
-
-    ends = model.generation_config.eos_token_id
-    ends = getattr(tokenizer, "eos_token_id", None) if ends is None else ends
-    pad = (ends[0] if isinstance(ends, list) else ends) or 0
-    wanted = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, pad_token_id=pad, eos_token_id=ends
-    )
-    kept, model.generation_config = model.generation_config, wanted
-    try:
-        return model.generate(
-            input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], generation_config=wanted
-        )  # fmt: skip
-    finally:
-        model.generation_config = kept
+    @torch.no_grad()
+    def _continued(self, ids: torch.Tensor, max_new_tokens: int) -> torch.Tensor:
+        text = ids[None]
+        ends = ends_of(self.model, self.tokenizer)
+        return continued(self.model, text, torch.ones_like(text), max_new_tokens=max_new_tokens, ends=ends)
 
 
 def test_causal_intervention(
     interventions: AttentionInterventions,
     base_text: str,
-    intervention_specs: Iterable[Sequence[Any]],
+    intervention_specs: Iterable[tuple[int, int, str] | tuple[int, int, str, float]],
     max_new_tokens: int = 20,
     contrast: Sequence[str | int] | None = None,
 ) -> pl.DataFrame:
@@ -256,28 +258,30 @@ def test_causal_intervention(
             )
         layer, head, kind, *factor = spec
         result = known[kind](layer, head, ids, *factor, max_new_tokens=max_new_tokens, contrast=contrast)
-        rows.append(
-            {
-                "kind": kind, "layer": layer, "head": head, "factor": result.factor,
-                "logit_difference": result.logit_difference, "reference": result.reference, "change": result.change,
-                "is_flipped": result.is_flipped,
-                "text": interventions.tokenizer.decode(result.new_tokens),
-                "is_text_changed": not torch.equal(result.new_tokens, plain),
-            }
-        )  # fmt: skip
-    return pl.DataFrame(rows, schema=_EFFECTS)
+        text = interventions.tokenizer.decode(result.new_tokens)
+        texts = {"text": text, "is_text_changed": not torch.equal(result.new_tokens, plain)}
+        rows.append({name: getattr(result, name) for name in _EFFECT} | texts)
+    return pl.DataFrame(rows, schema=_EFFECT | _TEXTS)
 
 
 test_causal_intervention.__test__ = False  # type: ignore[attr-defined] - its name is the guide's, not pytest's
 
-_EFFECTS = {
-    "kind": pl.String, "layer": pl.Int32, "head": pl.Int32, "factor": pl.Float64, "logit_difference": pl.Float64,
-    "reference": pl.Float64, "change": pl.Float64, "is_flipped": pl.Boolean, "text": pl.String,
-    "is_text_changed": pl.Boolean,
-}  # fmt: skip
+_EFFECT = {
+    "kind": pl.String,
+    "layer": pl.Int32,
+    "head": pl.Int32,
+    "factor": pl.Float64,
+    "logit_difference": pl.Float64,
+    "reference": pl.Float64,
+    "change": pl.Float64,
+    "is_flipped": pl.Boolean,
+}
+"""Columns of an ``InterventionResult``."""
+
+_TEXTS = {"text": pl.String, "is_text_changed": pl.Boolean}
 
 
-def plot_effects(effects: pl.DataFrame, look: VisualizationSettings | None = None) -> Any:
+def plot_effects(effects: pl.DataFrame, look: VisualizationSettings | None = None) -> Chart:
     """Return bars of what each intervention of ``test_causal_intervention`` changes, an Altair chart."""
     name = pl.format("{} layer {} head {}", "kind", "layer", "head")
     factor = pl.when(pl.col("kind") == "amplify").then(pl.format(" x {}", "factor")).otherwise(pl.lit(""))
@@ -287,6 +291,9 @@ def plot_effects(effects: pl.DataFrame, look: VisualizationSettings | None = Non
     reference = effects["reference"][0] if len(effects) else 0.0
     kinds = [kind for kind in ("ablate", "amplify") if kind in effects["kind"]]
     return effect_bars(
-        shown, look or VisualizationSettings(), kinds=kinds, title="What the interventions change",
+        shown,
+        look or VisualizationSettings(),
+        kinds=kinds,
+        title="What the interventions change",
         subtitle=f"logit difference of the unchanged text: {reference:+.3f}",
-    )  # fmt: skip
+    )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from analyses.analysis_tables import compute_tables
-from analyses.charts_patterns import drawn
-from analyses.figures import make_figures
-from analyses.run_tables import RunTables, open_tables
-from analyses.settings import AnalysisSettings
-from analyses.themes import THEMES
-from analyses.units import RunError
-from analyses.visualization_settings import VisualizationSettings
-from engine.encoded_units import read_batches
+from analyses.charts.parts import Chart
+from analyses.charts.single_texts import drawn
+from analyses.charts.themes import THEMES
+from analyses.reporting.analysis import answer_questions
+from analyses.reporting.chapters import make_figures
+from analyses.runs.run import Run, open_tables
+from analyses.runs.units import RunError
+from analyses.settings.analysis import AnalysisSettings
+from analyses.settings.visualization import VisualizationSettings
+from engine.encoding.encoded_files import read_batches
 from engine.errors import UserError
 from engine.samples import EncodedSample
-from engine.store import RunStore
+from engine.schema import layout
+from engine.storage.run_directory import RunDirectory
 
 
 class OpenRun:
@@ -33,7 +34,7 @@ class OpenRun:
         One row per sample, every column of the contract and those derived from it.
     """
 
-    def __init__(self, run_tables: RunTables):
+    def __init__(self, run_tables: Run):
         self.run_tables = run_tables
         self.run_dir = run_tables.run_dir
         self.samples = run_tables.samples
@@ -66,7 +67,7 @@ class OpenRun:
         return self.run_tables.head_stats
 
     def _analysis_files(self) -> dict[str, Path]:
-        return {path.stem: path for path in sorted((self.run_dir / "analysis" / "tables").glob("*.parquet"))}
+        return {path.stem: path for path in sorted((self.run_dir / layout.ANALYSIS / "tables").glob("*.parquet"))}
 
     @property
     def report(self) -> Path:
@@ -77,17 +78,17 @@ class OpenRun:
         UserError
             When the run was not analysed yet.
         """
-        path = self.run_dir / "analysis" / "report.html"
+        path = self.run_dir / layout.ANALYSIS / "report.html"
         if not path.is_file():
             raise UserError(f"{self.run_dir}: has no report; make it with python -m analyses.report {self.run_dir}.")
         return path
 
     @cached_property
-    def charts(self) -> dict[str, Any]:
+    def charts(self) -> dict[str, Chart]:
         """The report's charts by name, as Altair charts; the analysis is computed when they are first asked for."""
         sections = self.run_tables.config.get("analysis") or {}, self.run_tables.config.get("visualization") or {}
         look = VisualizationSettings.from_mapping(sections[1])
-        tables = compute_tables(self.run_tables, AnalysisSettings.from_mapping(sections[0]), look)
+        tables = answer_questions(self.run_tables, AnalysisSettings.from_mapping(sections[0]), look)
         return {
             figure.name: drawn(figure.specification | {"config": THEMES[look.theme]})
             for figure in make_figures(tables)[0]
@@ -104,7 +105,7 @@ class OpenRun:
         if sample_id not in self.run_tables.rows_of:
             some = ", ".join(self.samples["sample_id"].head(5))
             raise UserError(f"{self.run_dir}: measured no sample {sample_id!r}; samples are {some}, …")
-        for path in sorted(RunStore(self.run_dir).encoded.glob("*.parquet")):
+        for path in sorted(RunDirectory(self.run_dir).plan.encoded.glob("*.parquet")):
             found = pl.scan_parquet(path, glob=False).filter(pl.col("sample_id") == sample_id).select("sample_id")
             if found.collect().height:
                 return next(s for batch in read_batches(path) for s in batch if s.sample_id == sample_id)

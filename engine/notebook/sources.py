@@ -12,13 +12,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from engine.attention.blocked import Masking, attend
-from engine.attention.reductions import LayerStatistics, sequence_layout
+from engine.attention.backends.backend import LayerCall
+from engine.attention.backends.blocked import attend
+from engine.attention.group_means import LayerStatistics
+from engine.attention.layout import sequence_layout
+from engine.attention.masking import Masking, Window
 from engine.errors import UserError
+from engine.measuring.measured import Measured
 from engine.notebook.hook import LayerPatterns
 from engine.notebook.workbench import MAX_BYTES, Workbench, check_bytes
 from engine.samples import EncodedSample
-from engine.tables import Measured
 
 _ROW_SUM = 2e-2
 """How far rows of given patterns may sum from 1: half precision rounds each of thousands of weights."""
@@ -44,7 +47,7 @@ class ModelSource:
 
     def __init__(self, bench: Workbench, encoded: EncodedSample, layers: Sequence[int], max_bytes: int = MAX_BYTES):
         self.bench, self.encoded, self.max_bytes = bench, encoded, max_bytes
-        self.layer_numbers = tuple(range(bench.geometry.num_layers))
+        self.layer_numbers = bench.geometry.softmax_layers
         self.measured = bench.measure(encoded, tuple(dict.fromkeys(layers)), max_bytes=max_bytes)
         self.windows = self.measured.found.windows
         self.patterns = ModelPatterns(self)
@@ -53,7 +56,7 @@ class ModelSource:
 
     def statistics(self, layer: int) -> LayerStatistics:
         """Return the statistics of a layer."""
-        return self.measured.layers[layer]
+        return self.measured.of_layer(layer)
 
     def head_pattern(self, layer: int, head: int) -> torch.Tensor:
         """Return one head's pattern ``[T, T]``, kept or measured for the occasion."""
@@ -61,7 +64,7 @@ class ModelSource:
         if kept is not None:
             return kept[0, head]
         found = self.bench.measure(self.encoded, (layer,), (head,), self.max_bytes)
-        return square(found.layers[layer], self.encoded.num_tokens)[0, 0]
+        return square(found.of_layer(layer), self.encoded.num_tokens)[0, 0]
 
     def rows(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a position's row in every layer and head ``[L, H, T]`` and its rollout ``[T]``."""
@@ -85,10 +88,13 @@ class ModelPatterns(LayerPatterns):
             raise KeyError(f"{name!r} is no layer of this model; its layers are layer_0 … layer_{len(numbers) - 1}")
         encoded, kept = self.source.encoded, sum(pattern.nbytes for pattern in self.values())
         heads = self.source.bench.geometry.num_heads
-        check_bytes(kept + 4 * heads * encoded.num_tokens**2, self.source.max_bytes,
-                    f"{len(self) + 1} layer(s) x {heads} heads x {encoded.num_tokens}² tokens")  # fmt: skip
+        check_bytes(
+            kept + 4 * heads * encoded.num_tokens**2,
+            self.source.max_bytes,
+            f"{len(self) + 1} layer(s) x {heads} heads x {encoded.num_tokens}² tokens",
+        )
         found = self.source.bench.measure(encoded, (numbers[name],), max_bytes=self.source.max_bytes)
-        self[name] = square(found.layers[numbers[name]], encoded.num_tokens)
+        self[name] = square(found.of_layer(numbers[name]), encoded.num_tokens)
         return self[name]
 
 
@@ -114,7 +120,7 @@ class PatternSource:
         if not found:
             raise UserError("attention_weights: holds no layer; run the model inside the hook before analysing.")
         self.layer_numbers = tuple(sorted(found))
-        self.windows: tuple[int | None, ...] = (None,) * len(found)
+        self.windows: tuple[Window, ...] = (None,) * len(found)
         self.patterns = LayerPatterns()
         for layer in self.layer_numbers:
             self.patterns[f"layer_{layer}"] = _checked(f"layer_{layer}", found[layer], encoded.num_tokens)
@@ -137,7 +143,7 @@ class PatternSource:
         keys = torch.eye(pattern.shape[-1])[None]
         nothing = torch.zeros((1, pattern.shape[-1], 1))
         layout = sequence_layout(encoded, 0, torch.device("cpu"))
-        return attend(scores, keys, nothing, Masking(1.0), layout, layer)[1]
+        return attend(LayerCall(scores, keys, nothing, Masking(1.0), layer), layout)[1]
 
     def head_pattern(self, layer: int, head: int) -> torch.Tensor:
         """Return one head's pattern ``[T, T]``."""
@@ -170,12 +176,12 @@ def square(statistics: LayerStatistics, num_tokens: int) -> torch.Tensor:
 
 def table_source(source: Source) -> Measured:
     """Return what the writers of tables take; logits are empty where no forward was made."""
-    from engine.probe import SequenceMeasurement
+    from engine.measuring.probe import SequenceMeasurement
 
     if source.measured is not None:
         return source.measured
     layers = [source.statistics(layer) for layer in source.layer_numbers]
-    return Measured(source.encoded, SequenceMeasurement(torch.empty(0), layers, source.windows))
+    return Measured(source.encoded, SequenceMeasurement(torch.empty(0), layers, source.windows, source.layer_numbers))
 
 
 def _layer_number(name: str) -> int:

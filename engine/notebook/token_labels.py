@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,9 @@ import torch
 
 from engine.errors import UserError
 from engine.samples import SEGMENTS, EncodedSample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Region = tuple[int, int]
 """First position and one past the last."""
@@ -113,8 +116,10 @@ def choose_cut(
     labels = [_labels(encoded, own) for own in edges]
     note = []
     if window is not None or rows is not None or keys is not None:
-        note.append(f"rows {row_region[0]}–{row_region[1] - 1} and keys {key_region[0]}–{key_region[1] - 1} of "
-                    f"{encoded.num_tokens} tokens")  # fmt: skip
+        note.append(
+            f"rows {row_region[0]}–{row_region[1] - 1} and keys {key_region[0]}–{key_region[1] - 1} of "
+            f"{encoded.num_tokens} tokens"
+        )
     cut = Cut(edges[0], edges[1], labels[0], labels[1], "")
     if cut.is_summed:
         what = "the chat's parts" if aggregate == "segments" else f"{int(np.diff(edges[1]).max())} neighbouring tokens"
@@ -181,7 +186,9 @@ def summed_pattern(pattern: torch.Tensor, cut: Cut) -> pl.DataFrame:
     )
 
 
-def token_texts(tokens: Any, tokenizer: Any) -> list[str]:
+def token_texts(
+    tokens: Sequence[str] | Sequence[int] | torch.Tensor, tokenizer: PreTrainedTokenizerBase | None
+) -> list[str]:
     """Return texts of tokens that are given as texts, or as ids with their tokenizer.
 
     Raises
@@ -198,8 +205,9 @@ def token_texts(tokens: Any, tokenizer: Any) -> list[str]:
     if isinstance(tokens, torch.Tensor):
         tokens = tokens.flatten().tolist()
     listed = list(tokens)
-    if all(isinstance(token, str) for token in listed):
-        return listed
+    texts = [token for token in listed if isinstance(token, str)]
+    if len(texts) == len(listed):
+        return texts
     if tokenizer is None:
         raise UserError("tokens: these are ids; give their tokenizer too, or their texts.")
     return [str(token) for token in tokenizer.convert_ids_to_tokens([int(token) for token in listed])]

@@ -11,30 +11,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import ValidationError
+from torch import nn
 
-from engine.attention.reductions import sequence_layout
-from engine.config import Config
-from engine.config_file import explain_errors, load_config
-from engine.encoding import Encoder
+from engine.attention.layout import sequence_layout
+from engine.config import Config, config_of_tree, load_config
+from engine.encoding.conversations import sample_reader
+from engine.encoding.encoder import Encoder
+from engine.encoding.token_groups import TokenGroups
+from engine.encoding.vocabulary import union_name
 from engine.errors import ConfigError, UserError
-from engine.planning import row_reader
-from engine.probe import Geometry, Probe
-from engine.records import Record
+from engine.inputs.readers.record import Record
+from engine.measuring.measured import Measured
+from engine.measuring.probe import Probe
+from engine.model.geometry import Geometry
+from engine.model.rotary import context_length
+from engine.model.wrapped import refuse_wrapped
 from engine.samples import EncodedSample, Message, RowRejected, Sample
-from engine.tables import Measured
-from engine.token_groups import TokenGroups, union_name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MAX_BYTES = 2**30
 """Bytes of whole patterns that are kept at most, unless ``max_bytes`` says otherwise."""
 
 FINANCIAL_VOCABULARY = Path(__file__).parents[2] / "config" / "vocabulary" / "financial.yaml"
 
-AnySample = str | Mapping[str, Any] | Sample | EncodedSample
+AnySample = str | Mapping[str, object] | Sample | EncodedSample
 """A text, a record as in a predictions file, or what the engine made of one."""
+
+PromptSource = Literal["transcript", "messages", "fields"]
+"""Values of ``prompt.source``."""
 
 _PLACEHOLDER = "(samples given in a notebook)"
 
@@ -58,15 +67,18 @@ class Workbench:
     ------
     ConfigError
         When config or tokenizer cannot be used.
+    UserError
+        When something around a model is given, such as a pipeline.
     """
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
-        config: Config | str | Path | Mapping[str, Any] | None = None,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: Config | str | Path | Mapping[str, object] | None = None,
         vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
     ):
+        refuse_wrapped(model)
         if not getattr(tokenizer, "is_fast", False):
             raise ConfigError(
                 f"tokenizer: {type(tokenizer).__name__} gives no character offsets (it is a slow tokenizer), which "
@@ -77,7 +89,7 @@ class Workbench:
         self.model, self.tokenizer = model, tokenizer
         self.config = notebook_config(model, tokenizer, config, vocabulary)
         self.groups = TokenGroups.from_config(self.config)
-        self.encoder = Encoder(self.config, tokenizer, self.groups, context_of(model))
+        self.encoder = Encoder(self.config, tokenizer, self.groups, context_length(model.config))
         self.geometry = Geometry.of(model.config)
 
     def encode(self, sample: AnySample, label: str | None = None, sample_id: str = "sample") -> EncodedSample:
@@ -109,14 +121,14 @@ class Workbench:
         except RowRejected as rejected:
             raise UserError(f"{sample_id}: {rejected.reason}: {rejected}") from None
 
-    def read(self, record: Mapping[str, Any], sample_id: str = "sample") -> Sample:
+    def read(self, record: Mapping[str, object], sample_id: str = "sample") -> Sample:
         """Return a record as a sample; where the config names no prompt source, the fields that it has decide."""
         config = self.config
         if "source" not in config.prompt.model_fields_set:
             config = config.model_copy(deep=True)
             config.prompt.source = prompt_source(record, config)
-        reader = row_reader(config, tokenizer=self.tokenizer)
-        row = Record(1, dict(record))
+        reader = sample_reader(config, tokenizer=self.tokenizer)
+        row = Record(dict(record), number=1)
         found = reader.sample_id(row)
         return reader.sample(sample_id if found == "row-1" else found, row)
 
@@ -125,11 +137,22 @@ class Workbench:
         word = self.config.decision.labels[label][0]
         lead = "" if text[-1:].isspace() else " "
         sample = Sample(
-            sample_id=sample_id, cluster=None, year=None, actual_label=None, predicted_label=label,
-            raw_predicted_label=label, label_source="record", certainty=None, magnitude=None,
-            messages=(Message("user", text),), response=lead + word, label_start=len(lead),
-            label_end=len(lead) + len(word), label_spelling=0, answer_label=label,
-        )  # fmt: skip
+            sample_id=sample_id,
+            cluster=None,
+            year=None,
+            actual_label=None,
+            predicted_label=label,
+            raw_predicted_label=label,
+            label_source="record",
+            certainty=None,
+            magnitude=None,
+            messages=(Message("user", text),),
+            response=lead + word,
+            label_start=len(lead),
+            label_end=len(lead) + len(word),
+            label_spelling=0,
+            answer_label=label,
+        )
         plain = self.config.model_copy(deep=True)
         plain.prompt.chat_template = "none"  # the text is the whole prompt, as the model is given it
         return Encoder(plain, self.tokenizer, self.groups, self.encoder.max_tokens).encode(sample)
@@ -152,13 +175,17 @@ class Workbench:
         chosen = tuple(range(self.geometry.num_heads)) if heads is None else tuple(heads)
         for layer in layers:
             check_head(self.geometry, layer, *chosen)
-        check_bytes(4 * len(layers) * len(chosen) * encoded.num_tokens * (encoded.num_tokens + 1) // 2, max_bytes,
-                    f"{len(layers)} layer(s) x {len(chosen)} head(s) x {encoded.num_tokens} tokens")  # fmt: skip
+        check_bytes(
+            4 * len(layers) * len(chosen) * encoded.num_tokens * (encoded.num_tokens + 1) // 2,
+            max_bytes,
+            f"{len(layers)} layer(s) x {len(chosen)} head(s) x {encoded.num_tokens} tokens",
+        )
         layout = sequence_layout(encoded, 0, self.model.device, dict.fromkeys(layers, chosen))
         layout = replace(layout, pattern_dtype=torch.float32)
         statistics = self.config.statistics
-        probe = Probe(self.model, statistics.norm_weighted, with_rollout or statistics.rollout,
-                      self.config.model.attention)  # fmt: skip
+        probe = Probe(
+            self.model, statistics.norm_weighted, with_rollout or statistics.rollout, self.config.model.attention
+        )
         with in_inference_state(self.model):
             (found,) = probe.measure(layout.token_ids, [layout])
         measured = Measured(encoded, found)
@@ -169,9 +196,9 @@ class Workbench:
 
 
 def notebook_config(
-    model: Any,
-    tokenizer: Any,
-    config: Config | str | Path | Mapping[str, Any] | None = None,
+    model: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    config: Config | str | Path | Mapping[str, object] | None = None,
     vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
 ) -> Config:
     """Return a config for a loaded model, its gaps filled as a notebook needs them."""
@@ -180,13 +207,12 @@ def notebook_config(
     elif isinstance(config, Config):
         made = config.model_copy(deep=True)
     else:
-        tree = {name: dict(part) if isinstance(part, Mapping) else part for name, part in (config or {}).items()}
+        tree: dict[str, Any] = {
+            name: dict(part) if isinstance(part, Mapping) else part for name, part in (config or {}).items()
+        }
         tree.setdefault("predictions", {}).setdefault("path", _PLACEHOLDER)
         tree.setdefault("model", {}).setdefault("path", model_name(model))
-        try:
-            made = Config.model_validate(tree)
-        except ValidationError as error:
-            raise ConfigError(explain_errors(error, "config")) from None
+        made = config_of_tree(tree, "config")
     if vocabulary is not None:
         made.vocabulary = (
             {name: list(terms) for name, terms in vocabulary.items()}
@@ -211,7 +237,7 @@ def _financial_vocabulary() -> str:
     return str(FINANCIAL_VOCABULARY)
 
 
-def prompt_source(record: Mapping[str, Any], config: Config) -> Any:
+def prompt_source(record: Mapping[str, object], config: Config) -> PromptSource:
     """Return which ``prompt.source`` fits a record's fields."""
     fields = config.predictions.fields
     if record.get(fields.transcript):
@@ -219,16 +245,9 @@ def prompt_source(record: Mapping[str, Any], config: Config) -> Any:
     return "messages" if record.get(fields.messages) else "fields"
 
 
-def model_name(model: Any) -> str:
+def model_name(model: PreTrainedModel | None) -> str:
     """Return where a model was loaded from, or its class when it was made here."""
     return str(getattr(model, "name_or_path", "") or type(model).__name__)
-
-
-def context_of(model: Any) -> int | None:
-    """Return the longest sequence that a model takes, or None."""
-    text = model.config.get_text_config()
-    names = ("max_position_embeddings", "n_positions", "max_seq_len")
-    return next((int(value) for name in names if (value := getattr(text, name, None))), None)
 
 
 def check_head(geometry: Geometry, layer_idx: int, *head_idx: int) -> None:
@@ -268,7 +287,7 @@ def check_bytes(needed: int, max_bytes: int, what: str) -> None:
 
 
 @contextmanager
-def in_inference_state(model: Any) -> Iterator[None]:
+def in_inference_state(model: nn.Module) -> Iterator[None]:
     """Switch dropout off inside, and put every module back into the state that it was in."""
     training = [module for module in model.modules() if module.training]
     for module in training:

@@ -34,7 +34,7 @@ def look(config_path: str, head_ip: str, port: int, overrides: list[str]) -> dic
         "problems": [],
     }
     try:
-        from engine.config_file import load_config
+        from engine.config import load_config
         from engine.errors import UserError
     except ImportError as error:
         return facts | {"problems": [f"{error}: run in the repository, with the venv in which it is installed."]}

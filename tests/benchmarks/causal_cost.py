@@ -15,11 +15,12 @@ from pathlib import Path
 
 import torch
 
-from engine.attention.reductions import sequence_layout
-from engine.decoder import Decoder, trace
-from engine.interventions import HeadEdit, heads_edited
-from engine.probe import decision_logits
-from engine.sweeps import Intervention, Sweep
+from engine.attention.layout import sequence_layout
+from engine.interventions.edits import HeadEdit, heads_edited
+from engine.interventions.sweeps import Intervention, Sweep
+from engine.interventions.unchanged_run import trace
+from engine.measuring.forward import decision_logits
+from engine.model.decoder import Decoder
 from tests.benchmarks.statistics_cost import build_model, encoded
 
 GOALS = {"all": 0.55, "decision": 0.05}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.probe import Probe
+from engine.measuring.probe import Probe
 from engine.schema import BASE_STATISTICS
 from tests.oracles import attention as oracle
 from tests.oracles.test_statistics import encoded
@@ -41,15 +41,22 @@ def deviations(family: str) -> dict[str, float]:
         for layer, attention in enumerate(plain.attentions):
             window = WINDOWS.get(family, [None] * len(plain.attentions))[layer]
             for head, pattern in enumerate(attention[0].double().numpy()):
-                rows = [oracle.row_statistics(pattern, i, sample.input_ids, sample.key_groups, window)
-                        for i in range(sample.num_tokens)]  # fmt: skip
+                rows = [
+                    oracle.row_statistics(pattern, i, sample.input_ids, sample.key_groups, window)
+                    for i in range(sample.num_tokens)
+                ]
                 for group, positions in enumerate(sample.query_groups.values()):
                     means = oracle.group_mean([rows[i] for i in positions])
                     for index, name in enumerate(names):
                         if means.get(name) is None:
                             continue
-                        kind = ("entropies" if name in ENTROPIES else "distances" if name in DISTANCES
-                                else "weights and masses")  # fmt: skip
+                        kind = (
+                            "entropies"
+                            if name in ENTROPIES
+                            else "distances"
+                            if name in DISTANCES
+                            else "weights and masses"
+                        )
                         gap = abs(float(found.layers[layer].means[head, group, index]) - means[name])
                         worst[kind] = max(worst[kind], gap)
     return worst

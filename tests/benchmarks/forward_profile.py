@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from engine.attention.tile_kernel import TileKernel
+from engine.attention.backends.tile_kernel import TileKernel
 from tests.benchmarks.statistics_cost import NUM_KEY_GROUPS, forwards
 
 HEADS, HEAD_DIM = 14, 64
@@ -30,7 +30,7 @@ KINDS = {
     "sums, factors and quotients": ("aten::sum", "aten::sub", "aten::mul", "aten::div", "aten::pow"),
     "copies and fills": ("aten::copy_", "aten::fill_", "aten::masked_fill_", "aten::cat", "aten::zero_"),
     "activation and norms": ("aten::silu", "aten::rsqrt", "aten::mean", "aten::add", "aten::neg"),
-}  # fmt: skip
+}
 
 
 def make_tiles_visible() -> None:

@@ -24,10 +24,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from engine.attention import blocked, fused
-from engine.attention.blocked import Masking
-from engine.attention.reductions import LayerStatistics, SequenceLayout, sequence_layout
-from engine.probe import Probe, decision_logits
+from engine.attention.backends import blocked
+from engine.attention.backends.backend import LayerCall
+from engine.attention.backends.fused_row import FusedRow
+from engine.attention.group_means import LayerStatistics
+from engine.attention.layout import SequenceLayout, sequence_layout
+from engine.attention.masking import Masking
+from engine.measuring.forward import decision_logits
+from engine.measuring.probe import Probe
 from engine.tolerances import tolerance
 from tests.benchmarks.statistics_cost import MIB, NUM_KEY_GROUPS, encoded
 
@@ -39,10 +43,16 @@ def build_model(layers: int) -> Qwen2ForCausalLM:
     """Return a random model of Qwen2-7B's shape in bfloat16."""
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=layers,
-        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=32768,
-        tie_word_embeddings=False, dtype=torch.bfloat16,
-    )  # fmt: skip
+        vocab_size=152064,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS,
+        max_position_embeddings=32768,
+        tie_word_embeddings=False,
+        dtype=torch.bfloat16,
+    )
     with torch.device(DEVICE):
         return Qwen2ForCausalLM(config).to(torch.bfloat16).eval()
 
@@ -111,10 +121,10 @@ def kernel_line(num_tokens: int, repeats: int) -> str:
     packed = torch.randn(shape, generator=generator, device=DEVICE).to(torch.bfloat16).transpose(0, 1)
     query, key, value = packed.split((HEADS, KV_HEADS, KV_HEADS))
     layout, masking = layout_of(num_tokens), Masking(HEAD_DIM**-0.5)
-    row = fused.PackedRow([layout])
+    row, call = FusedRow([layout]), LayerCall(query, key, value, masking)
     output = torch.empty((num_tokens, HEADS, HEAD_DIM), dtype=query.dtype, device=DEVICE)
-    found = row.attend(query, key, value, masking, output)[0]
-    reference, expected = blocked.attend(query, key, value, masking, layout, 0)
+    found = row.attend(call, output)[0]
+    reference, expected = blocked.attend(call, layout)
     multiples = deviation(found, expected)
     error = float((output.float() - reference).abs().max())
     del reference
@@ -124,9 +134,9 @@ def kernel_line(num_tokens: int, repeats: int) -> str:
             return scaled_dot_product_attention(query[None], key[None], value[None], is_causal=True, enable_gqa=True)
 
     plain = milliseconds(flash, repeats)
-    ours = milliseconds(lambda: row.attend(query, key, value, masking, output), repeats)
-    launch = milliseconds(lambda: row.launch(query, key, value, masking, output, None), repeats)
-    slow = milliseconds(lambda: blocked.attend(query, key, value, masking, layout, 0), 2)
+    ours = milliseconds(lambda: row.attend(call, output), repeats)
+    launch = milliseconds(lambda: row.launch(call, output, None), repeats)
+    slow = milliseconds(lambda: blocked.attend(call, layout), 2)
     flops = 2 * HEADS * HEAD_DIM * num_tokens**2
     return (
         f"| {num_tokens:,} | {plain:.3f} ms ({flops / plain / 1e9:.0f} TFLOP/s) | {launch:.3f} ms, "
@@ -214,18 +224,28 @@ def main() -> int:
         lines.extend(more)
         options.output.write_text("\n".join(lines) + "\n")
 
-    write("", "| tokens, one layer | flash attention | the kernel | with decision row and means | blocked | deviation "
-          "| output |", "|---|---|---|---|---|---|---|")  # fmt: skip
+    write(
+        "",
+        "| tokens, one layer | flash attention | the kernel | with decision row and means | blocked | deviation "
+        "| output |",
+        "|---|---|---|---|---|---|---|",
+    )
     with torch.inference_mode():
         for num_tokens in options.tokens:
             write(kernel_line(num_tokens, 2 * options.repeats))
     model = build_model(options.layers)
-    write("", "| tokens, whole forward | plain sdpa | time with all statistics | memory | deviation, first layer | "
-          "logits |", "|---|---|---|---|---|---|")  # fmt: skip
+    write(
+        "",
+        "| tokens, whole forward | plain sdpa | time with all statistics | memory | deviation, first layer | logits |",
+        "|---|---|---|---|---|---|",
+    )
     for num_tokens in options.tokens:
         write(forward_line(model, num_tokens, max(3, options.repeats * 4096 // num_tokens)))
-    write("", "| tokens | every pattern kept (eager, NumPy) | with the kernel | ratio | entropy apart, first layer |",
-          "|---|---|---|---|---|")  # fmt: skip
+    write(
+        "",
+        "| tokens | every pattern kept (eager, NumPy) | with the kernel | ratio | entropy apart, first layer |",
+        "|---|---|---|---|---|",
+    )
     write(seed_line(model, options.seed_tokens, options.repeats))
     print(f"took {time.perf_counter() - began:.0f} s")
     return 0

@@ -18,17 +18,25 @@ from pathlib import Path
 
 import numpy as np
 
-from analyses.adjusted_model import adjusted_effects
-from analyses.correlations import correlate
-from analyses.fold_features import Features
-from analyses.held_out import bootstrap_auroc, held_out_scores
-from analyses.layer_clusters import LayerClusters
-from analyses.max_t import bootstrap_weights, flipped_statistics, max_t_pvalues, permutation_maxima, random_signs
-from analyses.ranks import normal_scores
-from analyses.replication import HalfEffects, is_replicated, split_clusters
-from analyses.significance import adjust_pvalues, compare_groups, wilson_interval
-from analyses.whole_clusters import permute_labels
+from analyses.inference.adjusted.effects import adjusted_effects
+from analyses.inference.adjusted.max_t import (
+    bootstrap_weights,
+    flipped_statistics,
+    max_t_pvalues,
+    random_signs,
+)
+from analyses.inference.clustered_means import wilson_interval
+from analyses.inference.held_out.features import Features
+from analyses.inference.held_out.folds import permute_labels
+from analyses.inference.held_out.scores import bootstrap_auroc, held_out_scores
+from analyses.inference.multiplicity import adjust_pvalues
+from analyses.inference.ranks import normal_scores
+from analyses.inference.replication import HalfEffects, is_replicated, split_clusters
+from analyses.inference.unadjusted import compare_groups
+from analyses.questions.correlations.answer import correlate
+from analyses.questions.differences.layer_clusters import LayerClusters
 from tests.benchmarks.simulated_heads import ALPHA, HEADS, LAYERS, World, draw, expected_power
+from tests.fixtures.max_t_maxima import permutation_maxima
 
 
 @dataclass(frozen=True)

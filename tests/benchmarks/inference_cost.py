@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 import statsmodels.api as sm
 from scipy import stats
 
-from analyses.analysis_tables import compute_tables
-from analyses.group_differences import group_differences
-from analyses.queries import statistic_blocks
-from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings
-from analyses.visualization_settings import VisualizationSettings
+from analyses.questions.differences.answer import group_differences
+from analyses.reporting.analysis import answer_questions
+from analyses.runs.run import open_tables
+from analyses.runs.values import statistic_blocks
+from analyses.settings.analysis import AnalysisSettings
+from analyses.settings.visualization import VisualizationSettings
 from engine import schema
 
 LAYERS, HEADS, SHARD = 28, 28, 32
@@ -169,7 +169,7 @@ def main() -> None:
     if options.only_tests:
         differences = group_differences(tables, settings)[0]
     else:
-        differences = compute_tables(tables, settings, VisualizationSettings()).differences
+        differences = answer_questions(tables, settings, VisualizationSettings())["group_differences"]
     seconds, on_cpu = time.perf_counter() - started, time.process_time() - on_cpu
     print(f"{len(differences):,} tests: {seconds:.1f} s, {on_cpu:.1f} CPU s, peak {peak_gib():.2f} GiB", flush=True)
     once, flipped = loop_seconds(folder, options.permutations)

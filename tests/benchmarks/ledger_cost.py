@@ -2,9 +2,9 @@
 
 ``python -m tests.benchmarks.ledger_cost [--replicas 64] [--shards 512] [--seconds 14] [--samples 32]`` prints a table.
 
-The replicas are real Ray actors under the real driver (``engine.ray_process``, ``engine.cluster``, the ledger); only
-their worker sleeps instead of running a model, and commits small tables. Prefill of Qwen2-7B: 32 samples of 2,640
-tokens at 6,000 tokens/s of an A100 are 14 s.
+The replicas are real Ray actors under the real driver (``executors.ray_executor``, ``executors.ray_pool``, the
+ledger); only their worker sleeps instead of running a model, and commits small tables. Prefill of Qwen2-7B: 32
+samples of 2,640 tokens at 6,000 tokens/s of an A100 are 14 s.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from pathlib import Path
 import psutil
 
 from engine.config import Config
-from engine.ray_process import run_units
-from engine.store import PlannedUnit, RunStore
+from engine.executors.job import Job
+from engine.executors.ray_executor import RayExecutor
+from engine.storage.records import PlannedUnit
+from engine.storage.run_directory import RunDirectory
 from tests.faults.test_cluster import Cluster
 
 SLEEPER = """
 import sys, threading, time, types
 class UnitWorker:
     def __init__(self, config, root, key_groups, incoming):
-        from engine.store import RunStore
-        self.store, self.seconds, self.num = RunStore(root, incoming), float(key_groups[0]), int(key_groups[1])
+        from engine.storage.run_directory import RunDirectory
+        self.run_dir, self.seconds, self.num = RunDirectory(root, incoming), float(key_groups[0]), int(key_groups[1])
         self.model_in_use = threading.Lock()
     def run(self, unit):
         import pyarrow as pa
@@ -39,12 +41,13 @@ class UnitWorker:
             time.sleep(self.seconds)
         ids = [f"{unit}-{index}" for index in range(self.num)]
         facts = {"num_tokens": 2640 * self.num}
-        self.store.commit(unit, ids, {"samples": pa.table({"sample_id": ids})}, [], facts)
-        return {"unit": unit, "state": "committed", "num_samples": self.num, "num_rejects": 0,
-                "num_tokens": facts["num_tokens"], "seconds": time.perf_counter() - started}
-module = types.ModuleType("engine.worker")
+        self.run_dir.ledger.commit(unit, ids, {"samples": pa.table({"sample_id": ids})}, [], facts)
+        from engine.storage.records import LedgerRow
+        return LedgerRow(unit, "committed", num_samples=self.num, num_tokens=facts["num_tokens"],
+                         seconds=time.perf_counter() - started)
+module = types.ModuleType("engine.workers.worker")
 module.UnitWorker = UnitWorker
-sys.modules["engine.worker"] = module
+sys.modules["engine.workers.worker"] = module
 """
 
 
@@ -72,28 +75,29 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     os.environ |= nodes.environment
     try:
         nodes.start_head(options.replicas)
-        run(RunStore(folder / "run"), config, options)
+        run(RunDirectory(folder / "run"), config, options)
     finally:
         nodes.stop()
 
 
-def run(store: RunStore, config: Config, options: argparse.Namespace) -> None:
+def run(run_dir: RunDirectory, config: Config, options: argparse.Namespace) -> None:
     """Let the replicas sleep and print what that costs."""
     units = [f"measure-{number:05d}" for number in range(options.shards)]
-    store.start()
+    run_dir.start()
     cpu = CpuMeter()
     rows, first = [], None
-    with store.session() as session:
-        for row in run_units(config, session, units, [str(options.seconds), str(options.samples)]):
+    with run_dir.session() as session:
+        job = Job(config, session, units, [str(options.seconds), str(options.samples)])
+        for row in RayExecutor(config).run(job):
             now = time.monotonic()
             if first is None:
                 first, cpu_first = now, cpu.start()
             rows.append((now, row))
     cpu_seconds = cpu.stop() - cpu_first
-    report(options, rows, cpu_seconds, store)
+    report(options, rows, cpu_seconds, run_dir)
 
 
-def report(options: argparse.Namespace, rows: list, cpu_seconds: float, store: RunStore) -> None:
+def report(options: argparse.Namespace, rows: list, cpu_seconds: float, run_dir: RunDirectory) -> None:
     """Print throughput of the steady state and costs per shard."""
     # From the end of the first round to the end of the last full one: every replica is at work all the time.
     whole = rows[options.replicas - 1 : len(rows) - len(rows) % options.replicas]
@@ -101,15 +105,17 @@ def report(options: argparse.Namespace, rows: list, cpu_seconds: float, store: R
     ideal = (len(whole) - 1) / options.replicas * options.seconds
     share = ideal / seconds
     per_shard = cpu_seconds / (len(rows) - 1)
-    planned = [PlannedUnit(row["unit"], [f"{row['unit']}-{i}" for i in range(options.samples)]) for _, row in rows]
+    planned = [PlannedUnit(row.unit, [f"{row.unit}-{i}" for i in range(options.samples)]) for _, row in rows]
     started = time.perf_counter()
-    assert not store.missing_units(planned)
+    assert not run_dir.ledger.missing_units(planned)
     resume = (time.perf_counter() - started) / len(planned)
-    commits = [row["seconds"] - options.seconds for _, row in rows]
-    print(f"| replicas | shards | s of a shard | throughput of ideal | driver CPU s per shard | commit s | resume s |\n"
-          f"|---|---|---|---|---|---|---|\n"
-          f"| {options.replicas} | {len(rows)} | {options.seconds:g} | {share:.1%} | {per_shard:.4f} | "
-          f"{sorted(commits)[len(commits) // 2]:.3f} | {resume:.4f} |")  # fmt: skip
+    commits = [row.seconds - options.seconds for _, row in rows]
+    print(
+        f"| replicas | shards | s of a shard | throughput of ideal | driver CPU s per shard | commit s | resume s |\n"
+        f"|---|---|---|---|---|---|---|\n"
+        f"| {options.replicas} | {len(rows)} | {options.seconds:g} | {share:.1%} | {per_shard:.4f} | "
+        f"{sorted(commits)[len(commits) // 2]:.3f} | {resume:.4f} |"
+    )
     shards = -(-150_000 // options.samples)
     print(
         f"\n150,000 samples are {shards} shards; on 64 GPUs {shards / 64 * options.seconds / share / 3600:.2f} h, in "

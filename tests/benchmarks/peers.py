@@ -30,8 +30,10 @@ import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from engine.attention.reductions import SequenceLayout, defined_rows, sequence_layout, visible_keys
-from engine.probe import Probe, decision_logits
+from engine.attention.group_means import defined_rows, visible_keys
+from engine.attention.layout import SequenceLayout, sequence_layout
+from engine.measuring.forward import decision_logits
+from engine.measuring.probe import Probe
 from engine.tolerances import tolerance
 from tests.benchmarks.statistics_cost import MIB, build_model, encoded, resident_peak, timed_rounds
 
@@ -61,11 +63,27 @@ class Patterns:
         has_match = torch.stack((same.any(1), after.any(1)))
         defined = defined_rows(position, counts, has_match, layout.indicators.shape[1]).double()
         weights = layout.query_weights.double()
-        parts = (same.float(), after.float(), position.float(), counts.clamp(min=2).float().log(), layout.indicators,
-                 weights, defined, weights @ defined)  # fmt: skip
+        parts = (
+            same.float(),
+            after.float(),
+            position.float(),
+            counts.clamp(min=2).float().log(),
+            layout.indicators,
+            weights,
+            defined,
+            weights @ defined,
+        )
         convert = (lambda part: part.numpy()) if library is np else (lambda part: part)
-        (self.same, self.after, self.position, self.log_counts, self.indicators, self.weights, self.defined,
-         self.counts) = map(convert, parts)  # fmt: skip
+        (
+            self.same,
+            self.after,
+            self.position,
+            self.log_counts,
+            self.indicators,
+            self.weights,
+            self.defined,
+            self.counts,
+        ) = map(convert, parts)
 
     def means(self, pattern: Any) -> Any:
         """Return means ``[H, Q, K]`` of a layer's pattern ``[H, T, T]``, float32."""
@@ -75,11 +93,19 @@ class Patterns:
         rows = library.arange(pattern.shape[-1])
         diagonal = pattern[:, rows, rows]
         columns = [
-            entropy, entropy / self.log_counts, diagonal, diagonal, pattern[:, :, 0],
-            pattern[:, rows, (rows - 1).clip(0)], distance, distance / self.position.clip(1),
-            pattern.max(-1) if library is np else pattern.amax(-1), (pattern * pattern).sum(-1),
-            (pattern * self.same).sum(-1), (pattern * self.after).sum(-1),
-        ]  # fmt: skip
+            entropy,
+            entropy / self.log_counts,
+            diagonal,
+            diagonal,
+            pattern[:, :, 0],
+            pattern[:, rows, (rows - 1).clip(0)],
+            distance,
+            distance / self.position.clip(1),
+            pattern.max(-1) if library is np else pattern.amax(-1),
+            (pattern * pattern).sum(-1),
+            (pattern * self.same).sum(-1),
+            (pattern * self.after).sum(-1),
+        ]
         rows_by_statistic = library.concatenate((library.stack(columns, -1), pattern @ self.indicators), -1)
         return self.weights @ (rows_by_statistic * self.defined) / self.counts
 
@@ -89,8 +115,10 @@ def old_script(model: Any, layout: SequenceLayout) -> Callable[[], np.ndarray]:
     patterns = Patterns(layout, np)
 
     def forward() -> np.ndarray:
-        kept = with_eager(model, lambda: model(layout.token_ids[None], output_attentions=True, use_cache=False,
-                                               logits_to_keep=1).attentions)  # fmt: skip
+        kept = with_eager(
+            model,
+            lambda: model(layout.token_ids[None], output_attentions=True, use_cache=False, logits_to_keep=1).attentions,
+        )
         return np.stack([patterns.means(pattern[0].numpy()) for pattern in kept])
 
     return forward
@@ -170,10 +198,15 @@ def transformer_lens(model: Any, layout: SequenceLayout) -> Callable[[], np.ndar
         found: list[torch.Tensor] = []
         with torch.inference_mode():
             lens.run_with_hooks(
-                layout.token_ids[None], return_type=None,
-                fwd_hooks=[(lambda name: name.endswith("hook_pattern"),
-                            lambda pattern, hook: found.append(patterns.means(pattern[0])))],
-            )  # fmt: skip
+                layout.token_ids[None],
+                return_type=None,
+                fwd_hooks=[
+                    (
+                        lambda name: name.endswith("hook_pattern"),
+                        lambda pattern, hook: found.append(patterns.means(pattern[0])),
+                    )
+                ],
+            )
         return torch.stack(found).numpy()
 
     return forward
@@ -241,8 +274,17 @@ def deviation(found: np.ndarray, expected: np.ndarray) -> float:
 
 def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
     """Return a way's peak resident memory above the loaded model, measured in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.peers", "--peak", kind, "--layers", str(layers),
-               "--tokens", str(num_tokens)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.peers",
+        "--peak",
+        kind,
+        "--layers",
+        str(layers),
+        "--tokens",
+        str(num_tokens),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     return int(json.loads(done.stdout.splitlines()[-1]))
 
@@ -263,8 +305,11 @@ def main() -> None:
     calls = ways(options.layers, options.tokens, [PLAIN, OURS, *WAYS])
     rounds = timed_rounds(calls, options.repeats)
     expected = calls[OURS]()
-    versions = ", ".join(f"{kind} {importlib.metadata.version(name.replace('_', '-'))}"
-                         for kind, name in LIBRARIES.items() if kind in calls)  # fmt: skip
+    versions = ", ".join(
+        f"{kind} {importlib.metadata.version(name.replace('_', '-'))}"
+        for kind, name in LIBRARIES.items()
+        if kind in calls
+    )
     plain = statistics.median(r[PLAIN] for r in rounds)
     plain_peak = peak_bytes(options.layers, options.tokens, PLAIN)
     lines = [

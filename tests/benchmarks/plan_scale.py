@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT, SHARED, answer, statement
+from tests.fixtures.places import ROOT, SHARED
+from tests.fixtures.predictions import answer, statement
 
 QWEN2 = SHARED / "data" / "qwen2-tokenizer"
 WORDS = ("revenue", "margin", "cash", "debt", "cost", "trend", "growth", "ratio", "quarter", "demand", "plant")
@@ -29,12 +30,20 @@ def make_model(folder: Path) -> Path:
     """Write the config of a 28-layer Qwen2 with a long context beside a tokenizer, without weights."""
     from transformers import Qwen2Config
 
-    shutil.copytree(QWEN2 if QWEN2.is_dir() else ROOT / "data" / "demo-model", folder,
-                    ignore=shutil.ignore_patterns("*.safetensors"))  # fmt: skip
+    shutil.copytree(
+        QWEN2 if QWEN2.is_dir() else ROOT / "data" / "demo-model",
+        folder,
+        ignore=shutil.ignore_patterns("*.safetensors"),
+    )
     config = Qwen2Config(
-        vocab_size=152064, hidden_size=3584, num_hidden_layers=28, num_attention_heads=28, num_key_value_heads=4,
-        intermediate_size=18944, max_position_embeddings=131072,
-    )  # fmt: skip
+        vocab_size=152064,
+        hidden_size=3584,
+        num_hidden_layers=28,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        intermediate_size=18944,
+        max_position_embeddings=131072,
+    )
     config.save_pretrained(folder)
     return folder
 
@@ -74,8 +83,13 @@ def plan(folder: Path, path: Path, max_samples: int | None) -> dict[str, float]:
     limit = [] if max_samples is None else ["--max-samples", str(max_samples)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code, str(config), "--stage", "plan", *limit], cwd=ROOT,
-                          stdout=subprocess.PIPE, text=True, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(config), "--stage", "plan", *limit],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = folder / "runs" / "scale"
     summary = json.loads((run / "plan.json").read_text())
@@ -109,8 +123,10 @@ def main() -> None:
             path = folder / f"{rows}.jsonl"
             make_rows(path, rows, options.kilobytes)
             facts = plan(folder, path, options.max_samples)
-            print("| " + " | ".join(f"{v:,.2f}" if isinstance(v, float) else f"{v:,}" for v in facts.values()) + " |",
-                  flush=True)  # fmt: skip
+            print(
+                "| " + " | ".join(f"{v:,.2f}" if isinstance(v, float) else f"{v:,}" for v in facts.values()) + " |",
+                flush=True,
+            )
             path.unlink()
 
 

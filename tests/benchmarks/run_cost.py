@@ -31,11 +31,12 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from engine.config_file import load_config
-from engine.encoded_units import read_batches
-from engine.replica import Replica
-from engine.store import RunStore
-from tests.conftest import ROOT, answer, statement
+from engine.config import load_config
+from engine.encoding.encoded_files import read_batches
+from engine.storage.run_directory import RunDirectory
+from engine.workers.replica import Replica
+from tests.fixtures.places import ROOT
+from tests.fixtures.predictions import answer, statement
 
 DEMO_MODEL = ROOT / "data" / "demo-model"
 SAMPLES_PER_UNIT = 4
@@ -46,10 +47,15 @@ def make_model(folder: Path, layers: int) -> None:
     shutil.copytree(DEMO_MODEL, folder, ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=json.loads((DEMO_MODEL / "config.json").read_text())["vocab_size"], hidden_size=896,
-        intermediate_size=4864, num_hidden_layers=layers, num_attention_heads=14, num_key_value_heads=2,
-        max_position_embeddings=8192, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=json.loads((DEMO_MODEL / "config.json").read_text())["vocab_size"],
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=layers,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+    )
     Qwen2ForCausalLM(config).save_pretrained(folder)
 
 
@@ -63,21 +69,24 @@ def make_predictions(path: Path, samples: int, num_words: int) -> None:
         question = f"Will EPS rise?\n\n{statement(rng)}\n\n{words}"
         rows.append(
             {
-                "company_id": index, "year": 2000, "actual_label": label, "predicted_direction": label,
+                "company_id": index,
+                "year": 2000,
+                "actual_label": label,
+                "predicted_direction": label,
                 "full_model_response": f"system\nYou are a helpful assistant.\nuser\n{question}\nassistant\n"
-                                       f"{answer(label, rng)}",
+                f"{answer(label, rng)}",
             }
-        )  # fmt: skip
+        )
     path.write_text(json.dumps(rows))
 
 
 def bare(config_path: str, first: int, step: int) -> None:
     """Measure every ``step``-th planned unit and print when each ended, and its tokens."""
     config, _ = load_config(config_path)
-    store, replica = RunStore(Path(config.run.output) / config.run.name), Replica(config)
-    for unit in store.planned_units()[first::step]:
-        batches = read_batches(store.encoded_path(unit.name))
-        replica.forward_passes(batches, [])
+    run_dir, replica = RunDirectory(Path(config.run.output) / config.run.name), Replica(config)
+    for unit in run_dir.plan.units()[first::step]:
+        batches = read_batches(run_dir.plan.encoded_path(unit.name))
+        replica.measurer.forward_passes(batches, [])
         print(json.dumps([time.time(), sum(s.num_tokens for batch in batches for s in batch)]), flush=True)
 
 
@@ -96,9 +105,23 @@ def run_rate(config: Path, replicas: int) -> tuple[float, float, float]:
     """Return tokens per second of a run to its end, the same to its last unit, and seconds up to its first units."""
     name = f"run-{replicas}"
     started = time.time()
-    subprocess.run([sys.executable, "-m", "engine.run", str(config), f"run.name={name}", "--stage", "collect",
-                    f"cluster.replicas={replicas}", "cluster.mode=local", "--fresh"],
-                   cwd=ROOT, stdout=subprocess.DEVNULL, check=True)  # fmt: skip
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "engine.run",
+            str(config),
+            f"run.name={name}",
+            "--stage",
+            "collect",
+            f"cluster.replicas={replicas}",
+            "cluster.mode=local",
+            "--fresh",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     root = config.parent / "runs" / name
     units = sorted((file.stat().st_mtime, _tokens(file)) for file in root.glob("shards/*/manifest.json"))
     end, after = (root / "_SUCCESS").stat().st_mtime, units[replicas - 1][0]
@@ -122,9 +145,13 @@ def measure(folder: Path, options: argparse.Namespace) -> list[str]:
         f"vocabulary: {ROOT / 'config' / 'vocabulary' / 'financial.yaml'}\n"
         f"cluster: {{mode: local, cpus_per_replica: 1, samples_per_shard: {SAMPLES_PER_UNIT}}}\n"
     )
-    subprocess.run([sys.executable, "-m", "engine.run", str(config), "--stage", "plan"], cwd=ROOT,
-                   stdout=subprocess.DEVNULL, check=True)  # fmt: skip
-    plan = RunStore(folder / "runs" / "plan").read_json("plan.json")
+    subprocess.run(
+        [sys.executable, "-m", "engine.run", str(config), "--stage", "plan"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    plan = RunDirectory(folder / "runs" / "plan").plan.read()
     rounds: list[dict[str, float]] = []
     for _ in range(options.repeats):
         found = {"bare": bare_rate(config, 1), "bare 2": bare_rate(config, 2)}
@@ -137,8 +164,8 @@ def measure(folder: Path, options: argparse.Namespace) -> list[str]:
         return statistics.median(found[of] / (found[over] if over else 1) for found in rounds)
 
     return [
-        f"Qwen2, {options.layers} layers x 14 heads, width 896, float32, {plan['num_samples']} samples of "
-        f"{plan['num_tokens'] // plan['num_samples']:,} tokens in units of {SAMPLES_PER_UNIT}, "
+        f"Qwen2, {options.layers} layers x 14 heads, width 896, float32, {plan.num_samples} samples of "
+        f"{plan.num_tokens // plan.num_samples:,} tokens in units of {SAMPLES_PER_UNIT}, "
         f"{options.repeats} round(s); "
         f"torch {torch.__version__}, {platform.machine()}.",
         "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analyses.design import Samples, build_design
+from analyses.inference.adjusted.design import ModelSamples, build_design
 
 LAYERS, HEADS = 28, 28
 ALPHA = 0.05
@@ -31,7 +31,7 @@ class World:
     skewed: bool = False
 
 
-def draw(rng: np.random.Generator, world: World) -> tuple[np.ndarray, Samples, np.ndarray]:
+def draw(rng: np.random.Generator, world: World) -> tuple[np.ndarray, ModelSamples, np.ndarray]:
     """Return values ``[samples, 784]``, samples and the planted heads.
 
     Each part of the noise (common to all heads, common to a layer, a head's own) is made of a cluster's and a sample's
@@ -56,10 +56,10 @@ def draw(rng: np.random.Generator, world: World) -> tuple[np.ndarray, Samples, n
     planted[rng.choice(heads, world.num_planted, replace=False)] = True
     values[:, planted] += world.effect * is_a[:, None]
     values = np.exp(values) if world.skewed else values
-    return values, Samples(is_a, cluster, labels, {"log_num_tokens": length}), planted
+    return values, ModelSamples(is_a, cluster, labels, {"log_num_tokens": length}), planted
 
 
-def expected_power(samples: Samples, world: World, freedom: float, alpha: float = ALPHA) -> float:
+def expected_power(samples: ModelSamples, world: World, freedom: float, alpha: float = ALPHA) -> float:
     """Return the chance that p <= alpha for a planted head: noncentral t with the true error of this design."""
     design = build_design(samples)
     assert design is not None

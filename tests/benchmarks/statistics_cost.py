@@ -23,8 +23,9 @@ import psutil
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from engine.attention.reductions import sequence_layout
-from engine.probe import Probe, decision_logits
+from engine.attention.layout import sequence_layout
+from engine.measuring.forward import decision_logits
+from engine.measuring.probe import Probe
 from engine.samples import EncodedSample
 
 NUM_KEY_GROUPS = 16
@@ -36,9 +37,15 @@ def build_model(layers: int) -> Qwen2ForCausalLM:
     """Return a random Qwen2 of Qwen2-0.5B's width."""
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=8192, hidden_size=896, intermediate_size=4864, num_hidden_layers=layers, num_attention_heads=14,
-        num_key_value_heads=2, max_position_embeddings=16384, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=8192,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=layers,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        max_position_embeddings=16384,
+        tie_word_embeddings=True,
+    )
     return Qwen2ForCausalLM(config).eval()
 
 
@@ -55,9 +62,7 @@ def encoded(num_tokens: int, num_key_groups: int = NUM_KEY_GROUPS, num_query_gro
         "response": np.arange(num_tokens * 2 // 3, num_tokens, dtype=np.int32),
         **{f"extra{i}": keys[f"g{i}"] for i in range(num_query_groups - 3)},
     }
-    return EncodedSample(
-        "s", {}, "", ids, zeros, zeros, zeros, num_tokens * 2 // 3, decision, (1, 2), keys, queries
-    )  # fmt: skip
+    return EncodedSample("s", {}, "", ids, zeros, zeros, zeros, num_tokens * 2 // 3, decision, (1, 2), keys, queries)
 
 
 def fits(layers: int, num_tokens: int) -> bool:
@@ -131,8 +136,17 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
 
 def peak_bytes(layers: int, num_tokens: int, kind: str) -> int:
     """Return a forward's peak resident memory above the loaded model, measured in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.statistics_cost", "--peak", kind,
-               "--layers", str(layers), "--tokens", str(num_tokens)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.statistics_cost",
+        "--peak",
+        kind,
+        "--layers",
+        str(layers),
+        "--tokens",
+        str(num_tokens),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     return int(json.loads(done.stdout))
 

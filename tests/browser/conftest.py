@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from analyses.report import analyze
-from tests.synthetic_run import add_causes, add_metadata, add_texts, write_run
+from analyses.reporting.write import analyze
+from tests.fixtures.synthetic_run import add_causes, add_metadata, add_texts, write_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -86,13 +86,25 @@ def visit(browser):
 def report(tmp_path_factory) -> Path:
     """Return the page of a run with causes, hostile texts and two comparisons."""
     run_dir = tmp_path_factory.mktemp("browser") / "full"
-    write_run(run_dir, num_samples=60, num_layers=3, num_heads=4, num_clusters=25, num_shards=2,
-              planted={("decision", "mass_profit", 1, 2): 0.15})  # fmt: skip
+    write_run(
+        run_dir,
+        num_samples=60,
+        num_layers=3,
+        num_heads=4,
+        num_clusters=25,
+        num_shards=2,
+        planted={("decision", "mass_profit", 1, 2): 0.15},
+    )
     add_causes(run_dir, 3, 4)
     add_texts(run_dir, hostile=HOSTILE)
     groups = ["is_correct", {"name": "certainty", "column": "certainty", "a": "High", "b": "Low"}]
     fits = {"folds": 3, "repeats": 1, "permutations": 2, "screened": 10}
-    add_metadata(run_dir, {"run": {"name": "<script>window.stolen = 3</script>", "seed": 7},
-                           "analysis": {"permutations": 99, "decodability": fits, "groups": groups},
-                           "visualization": {"formats": ["json"]}})  # fmt: skip
+    add_metadata(
+        run_dir,
+        {
+            "run": {"name": "<script>window.stolen = 3</script>", "seed": 7},
+            "analysis": {"permutations": 99, "decodability": fits, "groups": groups},
+            "visualization": {"formats": ["json"]},
+        },
+    )
     return analyze(run_dir).report

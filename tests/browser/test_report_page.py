@@ -9,7 +9,7 @@ import re
 import polars as pl
 import pytest
 
-from tests.synthetic_run import add_metadata, add_texts, edit_table, write_run
+from tests.fixtures.synthetic_run import add_metadata, add_texts, edit_table, write_run
 
 QUICK = {"analysis": {"permutations": 0, "decodability": False}, "visualization": {"formats": []}}
 
@@ -166,7 +166,7 @@ def test_the_explorer_shades_what_the_tables_hold(report, visit):
 
 def test_a_long_text_stays_readable(tmp_path, visit):
     """2,600 tokens: every token is on the page, and the page is small, quick and no wider than a telephone."""
-    from analyses.report import analyze
+    from analyses.reporting.write import analyze
 
     run_dir = write_run(tmp_path / "long", num_samples=12, num_layers=2, num_heads=4, num_clusters=12, num_shards=1)
     add_texts(run_dir, num_tokens=2600)
@@ -220,7 +220,7 @@ def test_it_prints(report, visit):
 
 @pytest.mark.parametrize("case", ["partial", "no incorrect", "one sample", "no causes"])
 def test_what_is_missing_is_explained(tmp_path, visit, case):
-    from analyses.report import analyze
+    from analyses.reporting.write import analyze
 
     size = {"num_samples": 1, "num_clusters": 1} if case == "one sample" else {"num_samples": 24}
     run_dir = write_run(tmp_path / "run", num_layers=2, num_heads=2, num_shards=1, **size)

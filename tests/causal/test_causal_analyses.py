@@ -13,19 +13,21 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from analyses.analysis_tables import compute_tables
-from analyses.causal_agreement import head_agreement, spearman_rows
-from analyses.causal_effects import causal_effects, is_certain
-from analyses.causal_findings import causal_sentences, cause_text
-from analyses.causal_values import KEYS, causal_blocks
-from analyses.findings import findings
-from analyses.report import analyze, main
-from analyses.run_tables import open_tables
-from analyses.settings import AnalysisSettings
-from analyses.visualization_settings import VisualizationSettings
+from analyses.questions.causes.agreement import head_agreement, spearman_rows
+from analyses.questions.causes.effects import causal_effects
+from analyses.questions.causes.sentences import causal_sentences, cause_text
+from analyses.questions.causes.values import KEYS, causal_blocks
+from analyses.questions.families import MEAN_CHECKS, is_certain
+from analyses.report import main
+from analyses.reporting.analysis import answer_questions
+from analyses.reporting.findings import findings
+from analyses.reporting.write import analyze
+from analyses.runs.run import open_tables
+from analyses.settings.analysis import AnalysisSettings
+from analyses.settings.visualization import VisualizationSettings
 from engine.run import main as run_main
-from tests import planted
 from tests.causal.test_causal_runs import CAUSAL, VERDICT, with_causal
+from tests.fixtures import planted
 
 SETTINGS = AnalysisSettings.from_mapping({"permutations": 99})
 LEAD = pl.col("measure") == "lead"
@@ -45,8 +47,11 @@ def tables(run):
     opened = open_tables(run)
     ids = opened.samples["sample_id"]
     scale = pl.DataFrame({"sample_id": ids, "scale": np.random.default_rng(0).lognormal(sigma=0.5, size=len(ids))})
-    names = {"interventions": ["logit_difference", "change"], "knockouts": ["logit_difference", "change"],
-             "attributions": ["dla", "head_gradient"]}  # fmt: skip
+    names = {
+        "interventions": ["logit_difference", "change"],
+        "knockouts": ["logit_difference", "change"],
+        "attributions": ["dla", "head_gradient"],
+    }
     scaled = {
         name: opened.tables[name].join(scale.lazy(), on="sample_id").with_columns(pl.col(columns) * pl.col("scale"))
         for name, columns in names.items()
@@ -73,7 +78,7 @@ def long_form(tables):
 def test_the_deciding_head_is_found_and_its_neighbours_are_not(effects):
     found = effects[0].filter(LEAD & (pl.col("kind") == "ablation"))
     own = of_head(found, *VERDICT).row(0, named=True)
-    assert of_head(found.filter(is_certain(0.05)), *VERDICT).height == 1
+    assert of_head(found.filter(is_certain(0.05, MEAN_CHECKS)), *VERDICT).height == 1
     # Without it nothing of s is left: the whole lead is lost in every sample.
     assert own["mean"] < -1 and own["ci_high"] < 0 and own["pvalue_adjusted"] < 1e-3
     others = found.filter((pl.col("layer") == VERDICT[0]) & (pl.col("head") != VERDICT[1]))
@@ -150,13 +155,28 @@ def test_agreement_is_scipys_spearman_of_the_means(tables):
     found, screening = head_agreement(tables, SETTINGS)
     row = found.filter((pl.col("measure_a") == "dla") & (pl.col("measure_b") == "ablation") & pl.col("layer").is_null())
     s = tables.samples.select("sample_id", s="logit_difference")
-    dla = tables.tables["attributions"].collect().join(s, on="sample_id").group_by("layer", "head").agg(
-        value=(pl.col("dla").cast(pl.Float64) * pl.col("s").cast(pl.Float64).sign()).mean().abs()
-    ).sort("layer", "head")  # fmt: skip
-    ablation = long_form(tables).filter(pl.col("kind") == "ablation").group_by("layer", "head").agg(
-        value=(pl.col("change").cast(pl.Float64) * (pl.col("logit_difference") - pl.col("change")).cast(pl.Float64)
-               .sign()).mean().abs()
-    ).sort("layer", "head")  # fmt: skip
+    dla = (
+        tables.tables["attributions"]
+        .collect()
+        .join(s, on="sample_id")
+        .group_by("layer", "head")
+        .agg(value=(pl.col("dla").cast(pl.Float64) * pl.col("s").cast(pl.Float64).sign()).mean().abs())
+        .sort("layer", "head")
+    )
+    ablation = (
+        long_form(tables)
+        .filter(pl.col("kind") == "ablation")
+        .group_by("layer", "head")
+        .agg(
+            value=(
+                pl.col("change").cast(pl.Float64)
+                * (pl.col("logit_difference") - pl.col("change")).cast(pl.Float64).sign()
+            )
+            .mean()
+            .abs()
+        )
+        .sort("layer", "head")
+    )
     expected = stats.spearmanr(dla["value"], ablation["value"]).statistic
     assert row["rho"][0] == pytest.approx(expected, abs=0.02)  # ties of 1e-9 may break otherwise
     assert screening["heads"].to_list() == ["all"] and screening["num_heads"][0] == 12
@@ -189,7 +209,9 @@ def test_the_report_tells_of_causes(run):
 
 
 def test_the_sentences_tell_of_the_deciding_head(tables):
-    found = compute_tables(tables, SETTINGS, VisualizationSettings.from_mapping({}))
+    # With 99 draws no p reaches the level that one of many families has.
+    settings = AnalysisSettings.from_mapping({"permutations": 1999})
+    found = answer_questions(tables, settings, VisualizationSettings.from_mapping({}))
     sentences = causal_sentences(found)
     (told,) = [line for line in sentences["causal_map"] if line.startswith(f"Head {VERDICT[0]}.{VERDICT[1]}: ablation")]
     assert "changes the lead of the label that the model favours by -2" in told and "in 12 clusters" in told
@@ -200,7 +222,9 @@ def test_the_sentences_tell_of_the_deciding_head(tables):
 
 def test_a_run_without_causes_says_so(run, tmp_path):
     copy = tmp_path / "run"
-    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("causal-*", "analysis"))
+    # Without plan and manifests nothing says that there were causes.
+    without = shutil.ignore_patterns("causal*", "analysis", "plan.json", "manifest.json")
+    shutil.copytree(run, copy, ignore=without)
     (copy / "shards").mkdir(exist_ok=True)
     found = causal_effects(open_tables(copy), SETTINGS)
     assert all(frame.is_empty() for frame in found)
@@ -238,10 +262,10 @@ def test_bad_input_is_a_stated_null(tables, case):
 
 def test_effects_of_nothing_are_called_something_as_rarely_as_they_should():
     """Cluster-correlated changes without a mean: the share of runs with any certain effect stays near alpha."""
-    from analyses.causal_effects import _means
-    from analyses.clustered_fit import flipped_means
-    from analyses.families import adjust_within
-    from analyses.max_t import max_t_pvalues, random_signs
+    from analyses.inference.adjusted.coefficients import flipped_means
+    from analyses.inference.adjusted.max_t import max_t_pvalues, random_signs
+    from analyses.inference.multiplicity import adjust_within
+    from analyses.questions.causes.effects import _means
 
     rng = np.random.default_rng(5)
     cluster = np.repeat(np.arange(30), 3)
@@ -261,7 +285,7 @@ def test_effects_of_nothing_are_called_something_as_rarely_as_they_should():
 
 
 def test_every_claim_on_a_head_has_its_cause_beside_it(tables):
-    found = findings(compute_tables(tables, SETTINGS, VisualizationSettings.from_mapping({})))
+    found = findings(answer_questions(tables, SETTINGS, VisualizationSettings.from_mapping({})))
     claims = [line for lines in found.values() for line in lines if re.match(r"Head \d+\.\d+ ", line)]
     assert claims and all("Causal effect: " in line for line in claims)
     assert not any("not measured" in line for line in claims)

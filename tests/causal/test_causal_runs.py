@@ -12,10 +12,10 @@ import yaml
 
 from engine.errors import RunFailedError
 from engine.run import main
-from engine.schema_causal import CAUSAL_TABLES, causal_schema
-from engine.store import RunStore
-from engine.verification import verify
-from tests import planted
+from engine.schema import CAUSAL_TABLES, causal_schema
+from engine.storage.run_directory import RunDirectory
+from engine.storage.verification import verify
+from tests.fixtures import planted
 
 CAUSAL = {
     "attribution": {},
@@ -54,8 +54,7 @@ def table(run, name):
 
 
 def test_every_id_is_in_one_unit_of_each_kind(run):
-    store = RunStore(run)
-    summary = verify(store)
+    summary = verify(RunDirectory(run))
     assert (summary["units"], summary["causal_units"], summary["causal_samples"]) == (2, 2, 12)
     groups = json.loads((run / "plan.json").read_text())["key_groups"]
     for name in TABLES:
@@ -63,13 +62,17 @@ def test_every_id_is_in_one_unit_of_each_kind(run):
         assert frame["sample_id"].n_unique() == 12
         assert frame.columns == causal_schema(name, groups).names
     assert sorted(f.name for f in (run / "shards").iterdir()) == [
-        "causal-00000", "causal-00001", "measure-00000", "measure-00001",
-    ]  # fmt: skip
+        "causal-00000",
+        "causal-00001",
+        "measure-00000",
+        "measure-00001",
+    ]
 
 
 def test_the_deciding_head_adds_all_of_the_logit_difference(run):
-    samples = dict(pl.read_parquet(run / "shards" / "*" / "samples.parquet").select(
-        "sample_id", "logit_difference").iter_rows())  # fmt: skip
+    samples = dict(
+        pl.read_parquet(run / "shards" / "*" / "samples.parquet").select("sample_id", "logit_difference").iter_rows()
+    )
     heads, parts = table(run, "attributions"), table(run, "sample_attributions")
     sums = pl.concat([heads.select("sample_id", value="dla"), parts.select("sample_id", "value")])
     for sample_id, total in sums.group_by("sample_id").agg(pl.col("value").sum()).iter_rows():
@@ -157,18 +160,18 @@ def test_a_lost_causal_unit_is_explained_again_with_the_same_bits(config):
     (run / "_SUCCESS").unlink()
     (run / "shards" / "causal-00000" / "interventions.parquet").write_bytes(b"broken")
     with pytest.raises(RunFailedError, match=r"causal-00000: interventions\.parquet is damaged"):
-        verify(RunStore(run))
+        verify(RunDirectory(run))
     assert main([str(path), "--stage", "collect"]) == 0
     assert table(run, "interventions").equals(before)
     assert (run / "shards" / "measure-00000" / "manifest.json").read_text() == measured
     assert len(list((run / "quarantine").iterdir())) == 1
     (run / "plan" / "head_means.parquet").write_bytes(b"broken")
     with pytest.raises(RunFailedError, match=r"head_means\.parquet: is missing or damaged"):
-        verify(RunStore(run))
+        verify(RunDirectory(run))
 
 
 def test_a_sample_that_does_not_fit_is_rejected_alone(config, monkeypatch):
-    from engine.sweeps import Sweep
+    from engine.interventions.sweeps import Sweep
 
     run_elements = Sweep._differences
 
@@ -178,11 +181,14 @@ def test_a_sample_that_does_not_fit_is_rejected_alone(config, monkeypatch):
         return run_elements(self, elements, like)
 
     path = with_causal(config, "memory", ablation={"heads": [[0, 0], [0, 1]]})
-    from engine.encoded_units import read_batches
+    from engine.encoding.encoded_files import read_batches
 
-    encoded = [s for unit in ("measure-00000", "measure-00001")
-               for batch in read_batches(path.parent / "runs" / "full" / "plan" / "encoded" / f"{unit}.parquet")
-               for s in batch]  # fmt: skip
+    encoded = [
+        s
+        for unit in ("measure-00000", "measure-00001")
+        for batch in read_batches(path.parent / "runs" / "full" / "plan" / "encoded" / f"{unit}.parquet")
+        for s in batch
+    ]
     longest = max(s.decision_position + 1 for s in encoded)
     expected = {s.sample_id for s in encoded if s.decision_position + 1 == longest}
     monkeypatch.setattr(Sweep, "_differences", small)
@@ -192,7 +198,7 @@ def test_a_sample_that_does_not_fit_is_rejected_alone(config, monkeypatch):
     assert set(rejects["sample_id"]) == expected and set(rejects["stage"]) == {"causal"}
     assert set(rejects["reason"]) == {"out_of_memory"}
     assert not set(table(run, "interventions")["sample_id"]) & expected
-    assert verify(RunStore(run))["samples"] == 12
+    assert verify(RunDirectory(run))["samples"] == 12
 
 
 @pytest.mark.parametrize(

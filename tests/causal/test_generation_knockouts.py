@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from engine.config import GenerationSection
-from engine.decoder import Decoder
-from engine.generation import Generator
-from engine.interventions import Knockout, keys_hidden
+from engine.generation.generator import Generator
+from engine.interventions.knockouts import Knockout
+from engine.model.decoder import Decoder
 from engine.samples import Prompt
+from tests.causal.hidden_keys import keys_hidden
 
 PROMPTS = [Prompt("a", "Net income increased from 3 to 5 while sales of the company fell."), Prompt("b", "Sales rose")]
 STEPS = 8
@@ -39,7 +40,7 @@ def generated(parts, knockouts, batch_size=2, implementation="sdpa"):
     before = model.config._attn_implementation
     model.set_attn_implementation(implementation)
     settings = GenerationSection(max_new_tokens=STEPS, batch_size=batch_size)
-    generator = Generator(model, tokenizer, settings, False, 2048)
+    generator = Generator(model, tokenizer, settings)
     generator.ends = []
     try:
         return [answer.text for answer in generator.answers(PROMPTS, knockouts=knockouts)]
@@ -62,10 +63,13 @@ def hidden_from(parts, first_row=-1):
 def test_answers_are_those_of_whole_forwards(parts, batch_size, implementation):
     ids, knockouts = hidden_from(parts)
     expected = [
-        parts[1].decode(slowly(parts[0], own, knockouts[prompt.sample_id]), skip_special_tokens=True,
-                        clean_up_tokenization_spaces=False)
+        parts[1].decode(
+            slowly(parts[0], own, knockouts[prompt.sample_id]),
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
         for prompt, own in zip(PROMPTS, ids, strict=True)
-    ]  # fmt: skip
+    ]
     assert generated(parts, knockouts, batch_size, implementation) == expected
     assert expected != generated(parts, {}, batch_size, implementation)
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from engine.attention.interface import armed
-from engine.interventions import HeadEdit, Knockout, heads_edited, keys_hidden
-from engine.sweeps import Intervention, Sweep
+from engine.interventions.edits import HeadEdit, heads_edited
+from engine.interventions.knockouts import Knockout
+from engine.interventions.sweeps import Intervention, Sweep
+from tests.causal.hidden_keys import keys_hidden
 from tests.causal.test_attribution import matrix_attention, own_difference, traced
 from tests.parity.test_parity import FAMILIES, build
 
@@ -62,11 +64,15 @@ def test_sweeps_equal_whole_forwards(family):
         Intervention(last, (HeadEdit(0, (2,), only_decision=True),)),
         Intervention(last, (HeadEdit(1, (2,), values=other, only_decision=True), HeadEdit(2, (1,), 2.0))),
         Intervention(last, (HeadEdit(2, (0,), values=mean[:, :1], only_decision=True),)),
-        *(Intervention(first, (), (Knockout(window[0], window[1], keys, first),))
-          for first in (last, 25) for window in ((0, 0), (1, 2), (2, 2), (0, 2)) for keys in ((0, 5, 30), (44, last))),
+        *(
+            Intervention(first, (), (Knockout(window[0], window[1], keys, first),))
+            for first in (last, 25)
+            for window in ((0, 0), (1, 2), (2, 2), (0, 2))
+            for keys in ((0, 5, 30), (44, last))
+        ),
         Intervention(25, (), (Knockout(1, 1, tuple(range(50)), 25),)),
         Intervention(0, (HeadEdit(0, (1,)), HeadEdit(2, (3,), 2.0)), (Knockout(0, 1, (0, 7)),)),
-    ]  # fmt: skip
+    ]
     interventions[6] = Intervention(last, (interventions[6].edits[0],))
     effects = Sweep(decoder, kept, 10_000).run(interventions)
     for intervention, effect in zip(interventions, effects, strict=True):
@@ -109,8 +115,10 @@ def test_factor_one_changes_exactly_nothing(family, only_decision):
     row = kept.num_tokens - 1 if only_decision else 0
     interventions = [
         Intervention(row, (HeadEdit(layer, (head,), factor, only_decision=only_decision),))
-        for layer in range(3) for head in range(4) for factor in (0.5, 1.0, 2.0)
-    ]  # fmt: skip
+        for layer in range(3)
+        for head in range(4)
+        for factor in (0.5, 1.0, 2.0)
+    ]
     interventions.append(Intervention(0, (HeadEdit(0, (1,), 1.0), HeadEdit(2, (1,), 1.0))))
     for tokens_per_batch in (100, 1000, 10_000):
         effects = Sweep(decoder, kept, tokens_per_batch).run(interventions)

@@ -9,16 +9,17 @@ import polars as pl
 import pytest
 import yaml
 
-from engine.attribution import head_gradients, patching_effects
-from engine.causal_settings import PatchingSection
-from engine.counterfactuals import counterfactual
-from engine.decoder import Decoder, trace
-from engine.encoded_units import read_batches
-from engine.generation import Generator
-from engine.interventions import HeadEdit, heads_edited
+from engine.causal.counterfactuals import counterfactual
+from engine.causal.gradients import head_gradients, patching_effects
+from engine.config import PatchingSection
+from engine.encoding.encoded_files import read_batches
+from engine.generation.generator import Generator
+from engine.interventions.edits import HeadEdit, heads_edited
+from engine.interventions.sweeps import Intervention, Sweep
+from engine.interventions.unchanged_run import trace
+from engine.model.decoder import Decoder
 from engine.run import main
 from engine.samples import RowRejected
-from engine.sweeps import Intervention, Sweep
 from tests.causal.test_attribution import CONTRAST, traced
 from tests.causal.test_causal_runs import table, with_causal
 from tests.parity.test_parity import build
@@ -54,8 +55,12 @@ def prepared(config_file):
 
     assert main([str(config_file), "--stage", "plan"]) == 0
     run = config_file.parent / "runs" / "test"
-    samples = [s for path in sorted((run / "plan" / "encoded").glob("*.parquet"))
-               for batch in read_batches(path) for s in batch]  # fmt: skip
+    samples = [
+        s
+        for path in sorted((run / "plan" / "encoded").glob("*.parquet"))
+        for batch in read_batches(path)
+        for s in batch
+    ]
     tokenizer = AutoTokenizer.from_pretrained(yaml.safe_load(config_file.read_text())["model"]["path"])
     return samples, lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -68,20 +73,23 @@ def test_swapped_periods_and_other_edits_of_figures(prepared):
     prior, current = (cell.strip() for cell in row.split("|")[2:4])
     place = sample.text.index(row)
     assert swap.edit.split("; ") == [
-        f"{place + row.index(prior)}: {prior} -> {current}", f"{place + row.rindex(current)}: {current} -> {prior}",
-    ]  # fmt: skip
+        f"{place + row.index(prior)}: {prior} -> {current}",
+        f"{place + row.rindex(current)}: {current} -> {prior}",
+    ]
     assert swap.sample.num_tokens == sample.num_tokens
     changed = np.flatnonzero(swap.sample.input_ids != sample.input_ids)
     starts = sample.char_starts[changed]
     assert len(changed) and starts.min() >= place and starts.max() < place + len(row)
     everything = counterfactual(sample, PatchingSection(counterfactual="swap_periods"), tokenize)
     assert everything.edit.count("->") == 12
-    one = PatchingSection(counterfactual="replace", value=f"{current[:-1]}{(int(current[-1]) + 1) % 10}",
-                          line_items=["Inventories"])  # fmt: skip
+    one = PatchingSection(
+        counterfactual="replace", value=f"{current[:-1]}{(int(current[-1]) + 1) % 10}", line_items=["Inventories"]
+    )
     replaced = counterfactual(sample, one, tokenize)
     assert (replaced.sample.input_ids != sample.input_ids).sum() == 1
-    scaled = counterfactual(sample, PatchingSection(counterfactual="scale", factor=1.01, line_items=["Inventories"]),
-                            tokenize)  # fmt: skip
+    scaled = counterfactual(
+        sample, PatchingSection(counterfactual="scale", factor=1.01, line_items=["Inventories"]), tokenize
+    )
     assert f" -> {float(current) * 1.01:.3f}" in scaled.edit
 
 
@@ -132,7 +140,7 @@ def test_answers_under_an_intervention(tiny_model_dir):
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir).eval()
     settings = GenerationSection(max_new_tokens=12, batch_size=2)
-    generator = Generator(model, AutoTokenizer.from_pretrained(tiny_model_dir), settings, False, 2048)
+    generator = Generator(model, AutoTokenizer.from_pretrained(tiny_model_dir), settings)
     prompts = [Prompt("a", "Net income increased from 3 to 5."), Prompt("b", "Sales")]
     plain = [answer.text for answer in generator.answers(prompts)]
     decoder = Decoder(model)

@@ -15,15 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import cluster
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
-from engine.machine import Node
-from engine.ray_process import cluster_nodes
-from tests.conftest import ROOT
-from tests.faults.conftest import finished, wait_for
+from engine.executors import ray_cluster as clusters
+from engine.executors import ray_pool
+from engine.executors.ray_driver import cluster_nodes
+from engine.machine.nodes import Node
+from tests.fixtures.laboratory import finished, wait_for
+from tests.fixtures.places import ROOT
 
-LESS = "ray_process.HEAD_SILENCE_SECONDS, ray_process.LOSS_SECONDS = 12.0, 3.0"
+LESS = "ray_driver.HEAD_SILENCE_SECONDS, ray_driver.LOSS_SECONDS = 12.0, 3.0"
 HEAD = """
 import sys
 import ray
@@ -49,15 +50,30 @@ class Cluster:
         self.address = f"127.0.0.1:{free_port()}"
         self.version = version
         self.nodes = []
-        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64,
-                                         "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONPATH": str(ROOT)}  # fmt: skip
+        self.environment = os.environ | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": "a" * 64,
+            "RAY_DISABLE_IMPORT_WARNING": "1",
+            "PYTHONPATH": str(ROOT),
+        }
 
     def start(self, *options, num_cpus):
-        command = [sys.executable, "-c", HEAD, self.version, "start", "--block", f"--num-cpus={num_cpus}",
-                   "--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--disable-usage-stats",
-                   f"--temp-dir={self.folder}", *options]  # fmt: skip
-        log = (self.folder / f"node-{len(self.nodes)}.log").open("w")
-        node = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)
+        command = [
+            sys.executable,
+            "-c",
+            HEAD,
+            self.version,
+            "start",
+            "--block",
+            f"--num-cpus={num_cpus}",
+            "--node-ip-address=127.0.0.1",
+            "--object-store-memory=100000000",
+            "--disable-usage-stats",
+            f"--temp-dir={self.folder}",
+            *options,
+        ]
+        with (self.folder / f"node-{len(self.nodes)}.log").open("w") as log:
+            node = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)
         self.nodes.append(node)
         return node
 
@@ -105,8 +121,7 @@ def test_a_node_dies_then_the_head(lab, ray_cluster, monkeypatch):
     # What a plan sees of it, without joining.
     assert [node.num_cpus for node in cluster_nodes(ray_cluster.address)] == [2, 2]
     environment = ray_cluster.environment | {"RAY_ADDRESS": ray_cluster.address}
-    driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", patience=LESS,
-                        env=environment)  # fmt: skip
+    driver = lab.driver("node-lost", slow, "cluster.mode=auto", "cluster.replicas=4", patience=LESS, env=environment)
     wait_for(lambda: len(lab.commits("node-lost")) >= 3, driver)
     ray_cluster.part(second, "raylet").kill()
     before = lab.commits("node-lost")
@@ -115,8 +130,7 @@ def test_a_node_dies_then_the_head(lab, ray_cluster, monkeypatch):
     assert "a node was lost" in errors and before.items() <= lab.commits("node-lost").items()
     lab.assert_whole("node-lost")
 
-    driver = lab.driver("head-lost", slow, "cluster.mode=auto", "cluster.replicas=2", patience=LESS,
-                        env=environment)  # fmt: skip
+    driver = lab.driver("head-lost", slow, "cluster.mode=auto", "cluster.replicas=2", patience=LESS, env=environment)
     wait_for(lambda: len(lab.commits("head-lost")) >= 3, driver)
     ray_cluster.part(head, "gcs_server").kill()
     before = lab.commits("head-lost")
@@ -138,8 +152,7 @@ def test_a_cluster_of_another_ray_version_and_of_another_token(lab):
             (made.environment, ["Version mismatch", "2.40.0", "Install"]),
             (made.environment | {"RAY_AUTH_TOKEN": "b" * 64}, ["RAY_AUTH_TOKEN"]),
         ):
-            driver = lab.driver("other-cluster", "cluster.mode=auto",
-                                env=environment | {"RAY_ADDRESS": made.address})  # fmt: skip
+            driver = lab.driver("other-cluster", "cluster.mode=auto", env=environment | {"RAY_ADDRESS": made.address})
             code, errors = finished(driver)
             assert code == 1 and made.address in errors and all(word in errors for word in words), errors
     finally:
@@ -182,14 +195,15 @@ def test_a_wrong_address_says_what_to_set(lab, monkeypatch, capsys, address, wor
 
 @pytest.mark.parametrize(("replicas", "is_retry", "expected"), [(None, False, 2), (2, False, 2), (4, True, 2)])
 def test_replicas_that_fit(replicas, is_retry, expected):
-    config = Config.model_validate({"predictions": {"path": "x"}, "model": {"path": "x"},
-                                    "cluster": {"replicas": replicas}})  # fmt: skip
-    assert cluster.num_replicas(config, [Node(1.0), Node(1.0)], 100, is_retry) == expected
+    config = Config.model_validate(
+        {"predictions": {"path": "x"}, "model": {"path": "x"}, "cluster": {"replicas": replicas}}
+    )
+    assert ray_pool.num_replicas(config, [Node(1.0), Node(1.0)], 100, is_retry=is_retry) == expected
     with pytest.raises(ConfigError, match="do not fit"):
-        cluster.num_replicas(config, [Node(0.0)], 100)
+        ray_pool.num_replicas(config, [Node(0.0)], 100)
 
 
 def test_addresses_that_are_none():
     with pytest.raises(RunFailedError, match="host:port"):
-        cluster.check_address("127.0.0.1:99999")
-    cluster.check_address("auto")
+        clusters.check_address("127.0.0.1:99999")
+    clusters.check_address("auto")

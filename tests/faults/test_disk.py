@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from tests.faults.conftest import NUM_SHARDS, finished, wait_for
+from tests.fixtures.laboratory import NUM_SHARDS, finished, wait_for
 
 
 def mounted(folder, *options):
@@ -176,17 +176,19 @@ def test_commits_of_many_threads_and_one_winner(lab, tmp_path):
     """Two attempts at one unit commit at the same time: one is visible, whole, and both are content."""
     import pyarrow as pa
 
-    from engine.store import RunStore
+    from engine.storage.run_directory import RunDirectory
 
-    store = RunStore(tmp_path / "run")
-    store.start()
+    run_dir = RunDirectory(tmp_path / "run")
+    run_dir.start()
     found = []
-    table = {"samples": pa.table({"sample_id": ["a"]})}
-    work = [threading.Thread(target=lambda: found.append(store.commit("measure-00000", ["a"], table, [], {})))
-            for _ in range(8)]  # fmt: skip
+    table, facts = {"samples": pa.table({"sample_id": ["a"]})}, {"num_tokens": 1}
+    work = [
+        threading.Thread(target=lambda: found.append(run_dir.ledger.commit("measure-00000", ["a"], table, [], facts)))
+        for _ in range(8)
+    ]
     for thread in work:
         thread.start()
     for thread in work:
         thread.join()
     assert len({json.dumps(manifest) for manifest in found}) == 1 and len(found) == 8
-    assert not list(store.incoming.iterdir())
+    assert not list(run_dir.incoming.iterdir())

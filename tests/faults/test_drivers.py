@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,17 +16,20 @@ import psutil
 import pytest
 
 from engine.errors import RunFailedError
-from engine.lease import STALE_SECONDS, RunLease, this_process
-from tests.conftest import ROOT
-from tests.faults.conftest import NUM_SHARDS, finished, wait_for
+from engine.machine.lease import STALE_SECONDS, RunLease, this_process
+from tests.fixtures.laboratory import NUM_SHARDS, finished, wait_for
+from tests.fixtures.places import ROOT
 
 
 def test_a_driver_killed_at_10_50_and_90_percent_goes_on(lab):
     """Fault 3, inline and over Ray: the committed shards of every part are kept, none is computed again."""
     slow = f"model.path={lab.faulty(fault_seconds=0.2)}"
     committed = {}
-    for share, mode in ((0.1, ["cluster.mode=inline"]), (0.5, ["cluster.mode=local", "cluster.replicas=2"]),
-                        (0.9, ["cluster.mode=inline"])):  # fmt: skip
+    for share, mode in (
+        (0.1, ["cluster.mode=inline"]),
+        (0.5, ["cluster.mode=local", "cluster.replicas=2"]),
+        (0.9, ["cluster.mode=inline"]),
+    ):
         driver = lab.driver("killed", slow, *mode)
         wait_for(lambda share=share: len(lab.commits("killed")) >= share * NUM_SHARDS, driver)
         family = psutil.Process(driver.pid).children(recursive=True)
@@ -42,6 +46,20 @@ def test_a_driver_killed_at_10_50_and_90_percent_goes_on(lab):
     assert committed.items() <= lab.commits("killed").items()
     lab.assert_whole("killed")
     assert lab.here("killed", slow) == 0 and lab.here("killed", slow, stage="verify") == 0
+
+
+@pytest.mark.parametrize("units_gone", [0, 1])
+def test_a_note_that_a_driver_left_behind_a_commit_goes_with_the_next_start(lab, units_gone):
+    """A kill between the commit of a unit and the end of its note, with and without more units to measure."""
+    name = f"noted-{units_gone}"
+    assert lab.here(name) == 0
+    run = lab.run(name)
+    note = run / "attempts" / "measure-00017.jsonl"
+    note.write_text('{"attempt": "a"}\n{"sample_ids": [], "is_beside_others": true}\n')
+    if units_gone:
+        shutil.rmtree(run / "shards" / "measure-00003")
+    assert lab.here(name) == 0
+    lab.assert_whole(name)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +97,13 @@ def test_a_second_signal_abandons_the_shard(lab):
 def test_a_signal_while_planning_stops_at_once(lab, tmp_path):
     """Fault 13: before anything is measured there is nothing to finish."""
     many = tmp_path / "many.jsonl"
-    many.write_text("".join(f"{json.dumps({**row, 'company_id': number * 1000 + place})}\n" for number in range(60)
-                            for place, row in enumerate(lab.rows)))  # fmt: skip
+    many.write_text(
+        "".join(
+            f"{json.dumps({**row, 'company_id': number * 1000 + place})}\n"
+            for number in range(60)
+            for place, row in enumerate(lab.rows)
+        )
+    )
     driver = lab.driver("planning", f"predictions.path={many}")
     folder = lab.run("planning").with_name(".planning.planning")
     wait_for(lambda: folder.exists() and list(folder.iterdir()), driver)
@@ -140,15 +163,20 @@ def test_only_one_of_many_takes_a_stale_lease(tmp_path):
     lease_of(tmp_path / "run", 2 * STALE_SECONDS, host="other-host", pid=1, started="1", machine="other/boot")
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom engine.errors import RunFailedError\n"
-        "from engine.lease import RunLease\nsys.stdin.readline()\n"
+        "from engine.machine.lease import RunLease\nsys.stdin.readline()\n"
         "try:\n    with RunLease(Path(sys.argv[1])) as lease:\n        time.sleep(1)\n        lease.check()\n"
         "        print('held')\nexcept RunFailedError:\n    print('refused')\n"
     )
     takers = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, text=True,
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "run")],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         for _ in range(8)
-    ]  # fmt: skip
+    ]
     time.sleep(1.5)
     for taker in takers:
         taker.stdin.write("go\n")
@@ -159,7 +187,7 @@ def test_only_one_of_many_takes_a_stale_lease(tmp_path):
 
 def test_a_driver_that_lost_its_lease_stops_and_keeps_nothing_alive(tmp_path, monkeypatch):
     """Fault 12: one that was silent too long (a frozen host) finds the directory taken over."""
-    monkeypatch.setattr("engine.lease.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("engine.machine.lease.HEARTBEAT_SECONDS", 0.05)
     before = threading.active_count()
     with RunLease(tmp_path / "run") as lease:
         path = lease_of(tmp_path / "run", 30, host="other-host", pid=1, started="1", machine="other/boot")

@@ -8,8 +8,8 @@ import shutil
 import pytest
 import yaml
 
-from engine import identity
-from tests.faults.conftest import NUM_SHARDS
+from engine.storage import identity
+from tests.fixtures.laboratory import NUM_SHARDS
 
 
 @pytest.fixture
@@ -73,8 +73,16 @@ def other_torch(monkeypatch, _options, _model, _predictions):
     return "torch ("
 
 
-CHANGES = [other_config, other_batches, other_input, other_weights, other_tokenizer, other_code, other_version,
-           other_torch]  # fmt: skip
+CHANGES = [
+    other_config,
+    other_batches,
+    other_input,
+    other_weights,
+    other_tokenizer,
+    other_code,
+    other_version,
+    other_torch,
+]
 
 
 def test_a_change_under_a_run_is_refused_by_name(lab, begun, capsys):

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from engine.run import main
-from tests.conftest import records
-from tests.unit.test_run import refused
+from tests.fixtures.predictions import records
+from tests.unit.engine.test_run import refused
 
 
 def lines(rows):
@@ -99,7 +99,7 @@ def test_a_bad_row_costs_itself(config_file, tmp_path, spoil, row, reason, words
     made = spoil(records(8))
     content = b"[" + b",\n".join(made) + b"]" if as_list else b"\n".join(made)
     path = tmp_path / f"bad.{'json' if as_list else 'jsonl'}{'.gz' if compressed else ''}"
-    path.write_bytes(gzip.compress(content, 1) if compressed else content)
+    path.write_bytes(gzip.compress(content, 1, mtime=0) if compressed else content)
     plan, rejects = planned(config_file, path)
     assert (plan["num_samples"], plan["rejects_by_reason"]) == (7, {reason: 1})
     ((sample_id, found),) = rejects.items()
@@ -154,13 +154,15 @@ def test_a_folder_of_files_is_read_in_order_and_says_what_it_leaves(config_file,
     folder.mkdir()
     rows = records(12)
     (folder / "a.json").write_text(json.dumps(rows[:4]))
-    (folder / "b.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines(rows[4:9]))))
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines(rows[4:9])), mtime=0))
     pl.DataFrame(rows[9:]).write_csv(folder / "c.csv")
     (folder / "notes.txt").write_text("not a prediction")
     plan, _ = planned(config_file, folder)
     assert plan["num_samples"] == 12 and [name.rsplit("/", 1)[1] for name in plan["files"]] == [
-        "a.json", "b.jsonl.gz", "c.csv",
-    ]  # fmt: skip
+        "a.json",
+        "b.jsonl.gz",
+        "c.csv",
+    ]
     assert "notes.txt" in capsys.readouterr().out
     plan, _ = planned(config_file, f"{folder}/*.js*", "run.name=test")
     assert plan["num_samples"] == 9
@@ -172,10 +174,11 @@ def test_a_folder_of_files_is_read_in_order_and_says_what_it_leaves(config_file,
         ("empty.json", b"", ["empty"]),
         ("empty.jsonl", b"\n\n", ["empty"]),
         ("wide.json", b"\xff\xfe[\x00]\x00", ["UTF-16", "UTF-8"]),
-        ("broken.jsonl.gz", gzip.compress(b"{}" * 1000)[:-20], ["broken.jsonl.gz"]),
+        ("broken.jsonl.gz", gzip.compress(b"{}" * 1000, mtime=0)[:-20], ["broken.jsonl.gz"]),
         ("broken.parquet", b"PAR1 and nothing else", ["Parquet"]),
         ("text.txt", b"increase", ["unknown suffix"]),
     ],
+    ids=["nothing", "empty lines", "UTF-16", "cut off gzip", "no Parquet", "unknown suffix"],
 )
 def test_files_that_cannot_be_read(config_file, tmp_path, capsys, name, content, words):
     path = tmp_path / name

@@ -14,13 +14,27 @@ import torch
 
 from analyses.query import QueryError, run_query
 from analyses.query import main as query
-from analyses.report import analyze
+from analyses.reporting.write import analyze
 from engine.run import main
-from tests.conftest import ROOT, records
+from tests.fixtures.places import ROOT
+from tests.fixtures.predictions import records
 
-EVIL = ["../../../../outside", "/etc/outside", "<script>alert(1)</script>", "</script><script>alert(2)</script>",
-        "=HYPERLINK(\"http://x\")", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "a\x00b", "..", "C:\\outside", "{{7*7}}",
-        "\"><img src=x onerror=alert(3)>"]  # fmt: skip
+EVIL = [
+    "../../../../outside",
+    "/etc/outside",
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    '=HYPERLINK("http://x")',
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1+1",
+    "a\x00b",
+    "..",
+    "C:\\outside",
+    "{{7*7}}",
+    '"><img src=x onerror=alert(3)>',
+]
 
 
 def test_code_that_comes_with_a_model_does_not_run(lab, capsys):
@@ -84,8 +98,10 @@ def test_no_pickle_is_read_from_a_run_directory(lab, tmp_path):
 def evil_run(tmp_path_factory, tiny_model_dir):
     """A run whose ids, clusters, labels' spellings and kept fields are written by an enemy."""
     folder = tmp_path_factory.mktemp("evil")
-    rows = [{**row, "id": name, "company_id": name, "certainty": name, "note": name}
-            for name, row in zip(EVIL, records(len(EVIL)), strict=True)]  # fmt: skip
+    rows = [
+        {**row, "id": name, "company_id": name, "certainty": name, "note": name}
+        for name, row in zip(EVIL, records(len(EVIL)), strict=True)
+    ]
     (folder / "predictions.json").write_text(json.dumps(rows))
     (folder / "config.yaml").write_text(
         f"run: {{name: evil, output: {folder / 'runs'}}}\n"
@@ -134,8 +150,12 @@ def test_csv_holds_no_formulas(evil_run, tmp_path):
 def test_queries_read_the_run_only(evil_run, tmp_path):
     secret = tmp_path / "secret.csv"
     secret.write_text("password\nhunter2\n")
-    for source in (f"read_csv('{secret}')", f"READ_CSV('{secret}')", f"(SELECT * FROM scan_csv('{secret}'))",
-                   f"'{secret}'"):  # fmt: skip
+    for source in (
+        f"read_csv('{secret}')",
+        f"READ_CSV('{secret}')",
+        f"(SELECT * FROM scan_csv('{secret}'))",
+        f"'{secret}'",
+    ):
         with pytest.raises(QueryError):
             run_query(evil_run, f"SELECT * FROM {source}")
     assert analyze(evil_run).report.exists()

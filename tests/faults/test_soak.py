@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from engine.errors import EXIT_DONE, EXIT_FAILED
-from tests.conftest import records
-from tests.faults.conftest import Laboratory, replicas_of
+from tests.fixtures.laboratory import Laboratory, replicas_of
+from tests.fixtures.predictions import records
 
 NUM_SHARDS = 1000
 MAX_SECONDS = 1800
@@ -52,8 +52,10 @@ def test_a_thousand_shards_under_random_kills(lab, tmp_path):
         given_up += gives_up
         assert code in (EXIT_DONE, -9) or gives_up, errors
     seconds = time.monotonic() - started
-    print(f"{NUM_SHARDS} shards, {kills} replicas and {driver_kills} drivers killed, {given_up} times given up while "
-          f"loading, {seconds:.0f} s")  # fmt: skip
+    print(
+        f"{NUM_SHARDS} shards, {kills} replicas and {driver_kills} drivers killed, {given_up} times given up while "
+        f"loading, {seconds:.0f} s"
+    )
     assert driver_kills == DRIVER_KILLS and kills >= 5
     expected, found = laboratory.tables("soak-whole"), laboratory.tables("soak")
     assert sorted(found["samples"]["sample_id"]) == laboratory.ids

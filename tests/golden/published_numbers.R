@@ -1,4 +1,4 @@
-# How R prints the numbers in test_analyses_published_numbers.py: Rscript tests/golden/published_numbers.R
+# How R prints the numbers in test_published_numbers.py: Rscript tests/golden/published_numbers.R
 #
 # No R was run in this project. Each number was read where somebody published R's output, as said beside it, and
 # statsmodels_numbers.py computes those of SciPy's and statsmodels' that exist there again in every run of the suite.

@@ -14,7 +14,8 @@ import pytest
 
 from engine.run import main
 from engine.schema import MEASURE_TABLES
-from tests.conftest import ROOT, records
+from tests.fixtures.places import ROOT
+from tests.fixtures.predictions import records
 
 
 def tables(run):
@@ -48,17 +49,17 @@ def test_ray_and_inline_give_identical_tables(config_file, reference):
 
 def test_the_order_of_units_does_not_matter(config_file, reference):
     """Units measured last to first, by hand, commit the same bits."""
-    from engine.config_file import load_config
-    from engine.store import RunStore
-    from engine.worker import UnitWorker
+    from engine.config import load_config
+    from engine.storage.run_directory import RunDirectory
+    from engine.workers.worker import UnitWorker
 
     assert main([str(config_file), "--stage", "plan", "run.name=backwards"]) == 0
     config, _ = load_config(config_file, ["run.name=backwards"])
-    store = RunStore(config_file.parent / "runs" / "backwards")
-    worker = UnitWorker(config, store.root, store.read_json("plan.json")["key_groups"])
-    for unit in reversed(store.planned_units()):
-        assert worker.run(unit.name)["state"] == "committed"
-    assert_equal(reference, tables(store.root))
+    run_dir = RunDirectory(config_file.parent / "runs" / "backwards")
+    worker = UnitWorker(config, run_dir.root, run_dir.plan.read().key_groups)
+    for unit in reversed(run_dir.plan.units()):
+        assert worker.run(unit.name).state == "committed"
+    assert_equal(reference, tables(run_dir.root))
 
 
 def test_killed_in_the_middle_and_started_again(config_file, predictions_file):

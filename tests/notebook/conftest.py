@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT, randomize, records
+from tests.fixtures.models import random_model
+from tests.fixtures.places import ROOT
+from tests.fixtures.predictions import records
 
 KINDS = ("demo", "qwen2", "llama", "gpt2")
-SMALL = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
-         "max_position_embeddings": 1024}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -22,32 +22,18 @@ def tokenizer(tokenizer_dir):
     return AutoTokenizer.from_pretrained(tokenizer_dir)
 
 
-def random_model(kind, vocabulary, implementation="sdpa"):
-    import transformers as hf
-
-    size = len(vocabulary)
-    torch.manual_seed(5)
-    made = {
-        "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(vocab_size=size, **SMALL, num_key_value_heads=2)),
-        "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=size, **SMALL, num_key_value_heads=1)),
-        "gpt2": lambda: hf.GPT2LMHeadModel(
-            hf.GPT2Config(vocab_size=size, n_embd=32, n_layer=3, n_head=4, n_positions=1024)
-        ),
-    }[kind]()
-    randomize(made, seed=3)
-    made.set_attn_implementation(implementation)
-    made.generation_config.eos_token_id = None
-    return made.eval()
-
-
 @pytest.fixture(scope="session")
 def loaded(tokenizer):
     """Model and tokenizer by kind."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     demo = ROOT / "data" / "demo-model"
-    found = {"demo": (AutoModelForCausalLM.from_pretrained(demo, dtype=torch.float32).eval(),
-                      AutoTokenizer.from_pretrained(demo))}  # fmt: skip
+    found = {
+        "demo": (
+            AutoModelForCausalLM.from_pretrained(demo, dtype=torch.float32).eval(),
+            AutoTokenizer.from_pretrained(demo),
+        )
+    }
     return found | {kind: (random_model(kind, tokenizer), tokenizer) for kind in KINDS[1:]}
 
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 from polars.testing import assert_frame_equal
 
-from engine.config_file import load_config
+from engine.config import load_config
 from engine.notebook import (
     AttentionHook,
     AttentionInterventions,
@@ -25,7 +25,7 @@ from engine.notebook import (
     trace_attention_flow,
 )
 from engine.tolerances import tolerance
-from tests.conftest import records
+from tests.fixtures.predictions import records
 
 SAMPLE = "1000-1990"
 PLACE = ["query_group", "layer", "head"]
@@ -59,8 +59,14 @@ def table(cli_run, name):
 def assert_same(found, expected, on, atol=MASS, rtol=1e-5):
     assert found.height == expected.height > 0
     names = [name for name in expected.columns if name in found.columns and name != "sample_id"]
-    assert_frame_equal(found.select(names).sort(on), expected.select(names).sort(on), check_dtypes=False,
-                       check_exact=False, abs_tol=atol, rel_tol=rtol)  # fmt: skip
+    assert_frame_equal(
+        found.select(names).sort(on),
+        expected.select(names).sort(on),
+        check_dtypes=False,
+        check_exact=False,
+        abs_tol=atol,
+        rel_tol=rtol,
+    )
 
 
 def test_statistics_and_baselines(analyzer, cli_run):
@@ -104,8 +110,18 @@ def test_the_hook_gives_the_same_patterns_and_statistics(parts, analyzer):
     given = FinancialAttentionAnalyzer(hook.attention_weights, texts)
     rows = given.head_stats.filter(pl.col("query_group") == "all")
     expected = analyzer.head_stats.filter(pl.col("query_group") == "all")
-    plain = ["entropy_nats", "diagonal", "first_token", "previous_token", "mean_distance", "collision", "max_weight",
-             "mass_financial", "mass_number", "mass_beginning"]  # fmt: skip
+    plain = [
+        "entropy_nats",
+        "diagonal",
+        "first_token",
+        "previous_token",
+        "mean_distance",
+        "collision",
+        "max_weight",
+        "mass_financial",
+        "mass_number",
+        "mass_beginning",
+    ]
     assert_same(rows.select(*PLACE, *plain), expected.select(*PLACE, *plain), PLACE, atol=1e-4, rtol=1e-4)
     assert given.attention_weights["layer_0"].shape == (1, 4, len(texts), len(texts))
     assert len(given.identify_financial_tokens()) == len(analyzer.identify_financial_tokens())
@@ -144,8 +160,14 @@ def test_head_types(parts, config, cli_run, analyzer):
     found = analyze_head_types(analyzer)
     assert found.height == 8 and analyze_head_types(analyzer, 1).height == 4
     stats = table(cli_run, "head_stats").filter(pl.col("query_group") == "all")
-    expected = stats.select("layer", "head", diagonal="diagonal_excluding_first", previous_token="previous_token",
-                            beginning="mass_beginning", entropy_normalized="entropy_normalized")  # fmt: skip
+    expected = stats.select(
+        "layer",
+        "head",
+        diagonal="diagonal_excluding_first",
+        previous_token="previous_token",
+        beginning="mass_beginning",
+        entropy_normalized="entropy_normalized",
+    )
     assert_same(found, expected, ["layer", "head"], atol=1e-5)
     uniform = table(cli_run, "baselines").filter(pl.col("query_group") == "all")["baseline_financial"].item()
     lifts = stats.sort("layer", "head")["mass_financial"] / uniform

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from engine import notebook
-from tests.conftest import SHARED, records
+from tests.fixtures.places import SHARED
+from tests.fixtures.predictions import records
 
 GUIDE = SHARED / "seeds" / "001_19a6f0122045ade5.txt"
 IMPORT = "from src.interpretability_tools import"
@@ -95,11 +96,19 @@ def test_every_snippet_runs(pair, capsys, tmp_path):
     rows = records(4)
     text = "Total assets rose by 5.1 and net income fell, so next year's EPS will increase"
     names = {
-        "model": model, "tokenizer": tokenizer, "np": np, "torch": torch, "text": text,
+        "model": model,
+        "tokenizer": tokenizer,
+        "np": np,
+        "torch": torch,
+        "text": text,
         "input_ids": tokenizer(text, return_tensors="pt").input_ids,
-        "sample1": rows[0], "sample2": rows[2], "sample3": rows[1], "sample4": rows[3],
-        "AttentionHook": notebook.AttentionHook, "FinancialAttentionAnalyzer": notebook.FinancialAttentionAnalyzer,
-    }  # fmt: skip
+        "sample1": rows[0],
+        "sample2": rows[2],
+        "sample3": rows[1],
+        "sample4": rows[3],
+        "AttentionHook": notebook.AttentionHook,
+        "FinancialAttentionAnalyzer": notebook.FinancialAttentionAnalyzer,
+    }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*too few to say anything")
         for block in snippets():

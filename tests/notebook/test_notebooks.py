@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.conftest import ROOT
+from tests.fixtures.places import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -42,7 +42,8 @@ def kernel():
 def test_a_notebook_runs(path, kernel):
     book = nbformat.read(path, as_version=4)
     client = NotebookClient(book, km=kernel, timeout=300, resources={"metadata": {"path": str(ROOT)}})
-    client.execute(cleanup_kc=False)
+    client.execute(cleanup_kc=False)  # the kernel is not this notebook's alone, but its channels are
+    client.kc.stop_channels()
     shown = [output for cell in book.cells for output in cell.get("outputs", ())]
     pictures = [output for output in shown if "vega" in "".join(output.get("data", {}).get("text/html", ""))]
     assert pictures, "no chart was shown"

@@ -14,7 +14,7 @@ from engine.notebook import (
     quick_attention_analysis,
     trace_attention_flow,
 )
-from tests.notebook.conftest import random_model
+from tests.fixtures.models import random_model
 
 TEXT = "Net income increased from 3 to 5 while sales of the company fell."
 
@@ -176,6 +176,11 @@ def test_a_tokenizer_without_offsets_is_refused_with_a_way_out(tokenizer):
         (lambda m, t: attention_gradients(m, torch.ones(1, 3, dtype=torch.long), 10**6), "no token id"),
         (lambda m, t: trace_attention_flow(quick_attention_analysis(m, t, "Sales"), 99), "outside"),
         (lambda m, t: AttentionInterventions(m, t, ("up", "up")).ablate_attention_head(0, 0, [1, 2]), "told apart"),
+    ],
+    ids=[
+        "layer of an analysis", "layer of a hook", "head of a heatmap", "empty text", "number for a text", "long text",
+        "record without an answer", "rows that are no shares", "wrong shape", "no layer", "no tokenizer", "two texts",
+        "unknown token", "position of a flow", "labels that are one",
     ],
 )  # fmt: skip
 def test_mistakes_are_named(call, message, loaded):

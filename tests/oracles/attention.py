@@ -30,7 +30,9 @@ def pattern(query, key, scaling, window=None, softcap=None):
 
 
 def visible_keys(i, window=None):
-    """Return the keys that row i sees."""
+    """Return the keys that row i sees: of its chunk, of its sliding window, or all."""
+    if hasattr(window, "size"):
+        return range(next(j for j in range(i + 1) if j // window.size == i // window.size), i + 1)
     return range(0 if window is None else max(0, i - window + 1), i + 1)
 
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from engine.attention.backends import Backend
-from engine.attention.reductions import sequence_layout
-from engine.config_file import load_config
-from engine.encoding import Encoder
-from engine.predictions import read_predictions
-from engine.probe import Probe
-from engine.replica import load_model
+from engine.attention.backends.choice import BackendChoice
+from engine.attention.layout import sequence_layout
+from engine.config import load_config
+from engine.encoding.encoder import Encoder
+from engine.encoding.token_groups import TokenGroups
+from engine.encoding.tokenizer import load_tokenizer
+from engine.inputs.predictions import read_predictions
+from engine.measuring.probe import Probe
+from engine.model.loading import load_model
 from engine.schema import BASE_STATISTICS
-from engine.token_groups import TokenGroups
-from engine.tokenizer import load_tokenizer
 from engine.tolerances import tolerance
-from tests.conftest import ROOT
+from tests.fixtures.places import ROOT
 from tests.oracles import attention as oracle
 from tests.oracles.test_statistics import QUANTITY
 
@@ -25,27 +25,30 @@ from tests.oracles.test_statistics import QUANTITY
 @pytest.fixture(scope="module", params=["auto", "blocked"])
 def measured(request):
     """Two demo samples measured in one packed forward, with the first one's queries and keys kept aside."""
-    overrides = [f"predictions.path={ROOT}/data/predictions_demo.json", f"model.path={ROOT}/data/demo-model",
-                 f"vocabulary={ROOT}/config/vocabulary/financial.yaml"]  # fmt: skip
+    overrides = [
+        f"predictions.path={ROOT}/data/predictions_demo.json",
+        f"model.path={ROOT}/data/demo-model",
+        f"vocabulary={ROOT}/config/vocabulary/financial.yaml",
+    ]
     config, _ = load_config(ROOT / "config" / "demo.yaml", overrides)
     encoder = Encoder(config, load_tokenizer(config), TokenGroups.from_config(config), 2048)
     samples = [encoder.encode(sample) for sample in read_predictions(config).samples[:2]]
     kept = {}
 
-    def keeping(self, row, query, key, value, masking, layouts, layer_idx, *rest):
-        first = slice(0, layouts[0].num_tokens)
-        kept[layer_idx] = (query[:, first].clone(), key[:, first].clone(), masking)
-        return attend(self, row, query, key, value, masking, layouts, layer_idx, *rest)
+    def keeping(self, call, row, output):
+        part = call.of_sequence(row.layouts[0])
+        kept[call.layer_idx] = (part.query.clone(), part.key.clone(), part.masking)
+        return attend(self, call, row, output)
 
-    attend = Backend.attend
-    Backend.attend = keeping
+    attend = BackendChoice.attend
+    BackendChoice.attend = keeping
     try:
         layouts = [sequence_layout(samples[0], 0, torch.device("cpu"))]
         layouts.append(sequence_layout(samples[1], samples[0].num_tokens, torch.device("cpu")))
         ids = torch.cat([layout.token_ids for layout in layouts])
         found = Probe(load_model(config, torch.device("cpu")), attention=request.param).measure(ids, layouts)
     finally:
-        Backend.attend = attend
+        BackendChoice.attend = attend
     return samples[0], found[0], kept
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from engine.run import main
-from tests import planted
+from tests.fixtures import planted
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +120,14 @@ def test_the_verdict_head_decides_the_label(run, stats, tokens):
 def test_no_other_head_looks_like_a_planted_one(stats):
     """The behaviours are told apart: each statistic singles out its own head."""
     means = stats.filter(query_group="all").group_by("layer", "head").agg(pl.col(pl.Float32).mean())
-    for behaviour, column in (("previous_token", "previous_token"), ("first_token", "first_token"),
-                              ("self", "diagonal_excluding_first"), ("induction", "induction"),
-                              ("vocabulary", "mass_theme"), ("uniform", "entropy_normalized")):  # fmt: skip
+    for behaviour, column in (
+        ("previous_token", "previous_token"),
+        ("first_token", "first_token"),
+        ("self", "diagonal_excluding_first"),
+        ("induction", "induction"),
+        ("vocabulary", "mass_theme"),
+        ("uniform", "entropy_normalized"),
+    ):
         ranked = means.sort(column, descending=True).select("layer", "head", column).rows()
         assert ranked[0][2] > 0.15
         same = [(layer, head) for layer, head, value in ranked if value > ranked[0][2] - 1e-4]

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.attention.blocked import Masking
-from engine.attention.interface import UnsupportedModelError, value_norms
-from engine.attention.reductions import sequence_layout
+from engine.attention.layout import sequence_layout
+from engine.attention.masking import Chunk, Masking
+from engine.errors import UnsupportedModelError
+from engine.measuring.baselines import baselines
+from engine.model.projections import value_norms
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
-from engine.tables import baselines
 from engine.tolerances import tolerance
 from tests.oracles import attention as oracle
 from tests.oracles.ways import WAYS, both_ways, small_tiles
@@ -36,10 +37,19 @@ def encoded(num_tokens, seed, vocabulary=11):
         "first_row": np.array([0]),
     }
     return EncodedSample(
-        "s", {}, "", rng.integers(0, vocabulary, num_tokens).astype(np.int32), empty, empty, empty, num_tokens // 2,
-        decision, (0, 1), {name: group.astype(np.int32) for name, group in keys.items()},
+        "s",
+        {},
+        "",
+        rng.integers(0, vocabulary, num_tokens).astype(np.int32),
+        empty,
+        empty,
+        empty,
+        num_tokens // 2,
+        decision,
+        (0, 1),
+        {name: group.astype(np.int32) for name, group in keys.items()},
         {name: group.astype(np.int32) for name, group in queries.items()},
-    )  # fmt: skip
+    )
 
 
 def tensors(num_heads, num_kv, num_tokens, head_dim, seed, scale=1.5):
@@ -58,6 +68,10 @@ CASES = [
     (2, 1, 1, 8, None, None, 2**18),
     (2, 2, 2, 8, 1, None, 2**18),
     (2, 1, 130, 4, None, 20.0, 4000),
+    pytest.param(4, 2, 45, 8, Chunk(12), None, 2**18, id="chunk-12"),
+    pytest.param(4, 1, 61, 8, Chunk(7), 5.0, 300, id="chunk-7"),
+    pytest.param(2, 2, 9, 8, Chunk(1), None, 2**18, id="chunk-1"),
+    pytest.param(2, 2, 9, 8, Chunk(50), None, 2**18, id="chunk-50"),
 ]
 
 
@@ -101,7 +115,11 @@ def test_statistics_equal_the_oracle(monkeypatch, way, heads, kv, tokens, dim, w
     np.testing.assert_allclose(kept, expected[np.tril_indices(tokens)], atol=5e-4)
 
 
-@pytest.mark.parametrize("window", [None, 1, 4, 100])
+@pytest.mark.parametrize(
+    "window",
+    [None, 1, 4, 100, Chunk(1), Chunk(6), Chunk(100)],
+    ids=["all", "1", "4", "100", "chunk-1", "chunk-6", "chunk-100"],
+)
 def test_baselines_equal_the_oracle(window):
     sample = encoded(53, seed=3, vocabulary=7)
     found = baselines(sample, window)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.decision_tables import top_key_rows
+from engine.measuring.baselines import baselines
+from engine.measuring.decision_tables import top_key_rows
 from engine.samples import EncodedSample
-from engine.tables import baselines
 
 
 class _Layer:
@@ -18,9 +18,19 @@ def _encoded(token_ids: np.ndarray) -> EncodedSample:
     length = len(token_ids)
     starts = np.arange(length, dtype=np.int32)
     return EncodedSample(
-        "s", {}, "".join(chr(97 + i % 26) for i in range(length)), token_ids.astype(np.int32), starts, starts + 1,
-        np.zeros(length, np.int32), length - 2, length - 1, (0, 1), {"odd": starts[1::2]}, {"all": starts},
-    )  # fmt: skip
+        "s",
+        {},
+        "".join(chr(97 + i % 26) for i in range(length)),
+        token_ids.astype(np.int32),
+        starts,
+        starts + 1,
+        np.zeros(length, np.int32),
+        length - 2,
+        length - 1,
+        (0, 1),
+        {"odd": starts[1::2]},
+        {"all": starts},
+    )
 
 
 @pytest.mark.parametrize("num_values", [1, 2, 5, 10**6])
@@ -29,7 +39,7 @@ def test_top_keys_are_those_of_a_stable_sort(num_values, length):
     generator = torch.Generator().manual_seed(length)
     layers = [_Layer(torch.randint(num_values, (4, length), generator=generator) / num_values) for _ in range(3)]
     for count in {1, min(5, length), 100}:
-        rows = top_key_rows(_encoded(np.arange(length)), layers, count)
+        rows = top_key_rows(_encoded(np.arange(length)), layers, range(3), count)
         kept = min(count, length)
         expected = [
             torch.sort(layer.decision_pattern[head], descending=True, stable=True)

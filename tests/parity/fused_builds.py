@@ -20,16 +20,22 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from engine.attention import fused
-from engine.attention.blocked import Masking
-from engine.attention.reductions import sequence_layout
+from engine.attention.backends import fused_row
+from engine.attention.backends.backend import LayerCall
+from engine.attention.layout import sequence_layout
+from engine.attention.masking import Masking
 from tests.parity.fused_cases import encoded
 
 TARGETS = {80: ("A100", 163 * 1024), 90: ("H100, H200", 227 * 1024)}
 """Compute capability: cards, and bytes of shared memory that a block may have."""
 
-POINTERS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32",
-            torch.float64: "fp64"}  # fmt: skip
+POINTERS = {
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+    torch.int32: "i32",
+    torch.float64: "fp64",
+}
 
 
 class Recorder:
@@ -44,27 +50,32 @@ class Recorder:
 
 
 def launches(
-    head_dim: int, dtype: torch.dtype, capability: int, groups: int = 16, norms: bool = False,
-    window: int | None = None, softcap: float | None = None,
-) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:  # fmt: skip
+    head_dim: int,
+    dtype: torch.dtype,
+    capability: int,
+    groups: int = 16,
+    norms: bool = False,
+    window: int | None = None,
+    softcap: float | None = None,
+) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
     """Return kernel, arguments and options of every launch for a layer of 28 heads on 4 KV heads."""
     layout = sequence_layout(encoded(64, 1, groups), 0, torch.device("cpu"))
     query = torch.zeros(28, 64, head_dim, dtype=dtype)
     key = torch.zeros(4, 64, head_dim, dtype=dtype)
     shares = torch.zeros(28, 64) if norms else None
     names = ("attention_kernel", "decision_kernel", "sums_kernel")
-    recorders = [Recorder(getattr(fused, name)) for name in names]
-    usual = fused.capability
+    recorders = [Recorder(getattr(fused_row, name)) for name in names]
+    usual = fused_row.capability
     try:
-        fused.capability = lambda device: (capability // 10, capability % 10)
+        fused_row.capability = lambda device: (capability // 10, capability % 10)
         for name, recorder in zip(names, recorders, strict=True):
-            setattr(fused, name, recorder)
-        row = fused.PackedRow([layout])
-        row.attend(query, key, key, Masking(0.1, window, softcap), torch.empty_like(query).transpose(0, 1), shares)
+            setattr(fused_row, name, recorder)
+        call = LayerCall(query, key, key, Masking(0.1, window, softcap), 0, shares)
+        fused_row.FusedRow([layout]).attend(call, torch.empty_like(query).transpose(0, 1))
     finally:
-        fused.capability = usual
+        fused_row.capability = usual
         for name, recorder in zip(names, recorders, strict=True):
-            setattr(fused, name, recorder.kernel)
+            setattr(fused_row, name, recorder.kernel)
     return [(recorder.kernel, *launch) for recorder in recorders for launch in recorder.launches]
 
 

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.attention import blocked, fused
-from engine.attention.blocked import Masking
-from engine.attention.reductions import sequence_layout
-from engine.probe import Probe
+from engine.attention.backends import blocked, fused_row
+from engine.attention.backends.backend import LayerCall, PackedRow
+from engine.attention.backends.fused import FusedBackend
+from engine.attention.group_means import LayerStatistics
+from engine.attention.layout import sequence_layout
+from engine.attention.masking import Masking
+from engine.measuring.probe import Probe
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
@@ -89,14 +92,26 @@ def encoded(num_tokens: int, seed: int, num_groups: int) -> EncodedSample:
     if num_groups > 1:
         keys["g0"], keys["g1"] = np.arange(num_tokens), np.array([], int)
     queries = {
-        "all": np.arange(num_tokens), "decision": np.array([decision]), "empty": np.array([], int),
-        "response": np.arange(num_tokens // 2, num_tokens), "first_row": np.array([0]),
-    }  # fmt: skip
+        "all": np.arange(num_tokens),
+        "decision": np.array([decision]),
+        "empty": np.array([], int),
+        "response": np.arange(num_tokens // 2, num_tokens),
+        "first_row": np.array([0]),
+    }
     return EncodedSample(
-        "s", {}, "", rng.integers(0, 11, num_tokens).astype(np.int32), empty, empty, empty, num_tokens // 2, decision,
-        (0, 1), {name: group.astype(np.int32) for name, group in keys.items()},
+        "s",
+        {},
+        "",
+        rng.integers(0, 11, num_tokens).astype(np.int32),
+        empty,
+        empty,
+        empty,
+        num_tokens // 2,
+        decision,
+        (0, 1),
+        {name: group.astype(np.int32) for name, group in keys.items()},
         {name: group.astype(np.int32) for name, group in queries.items()},
-    )  # fmt: skip
+    )
 
 
 def check(case: Case, device: torch.device) -> None:
@@ -116,14 +131,13 @@ def check(case: Case, device: torch.device) -> None:
         norms[0] = 0
     masking = Masking(case.dim**-0.5, case.window, case.softcap)
     output = torch.empty((query.shape[1], case.heads, value.shape[-1]), dtype=torch.float32, device=device)
-    row = fused.PackedRow(layouts)
-    assert row.is_supported(query, key, value, 0)
-    found = row.attend(query, key, value, masking, output, norms)
+    call, row, backend = LayerCall(query, key, value, masking, 0, norms), PackedRow(layouts), FusedBackend()
+    assert backend.covers(call, row)
+    found = backend.attend(call, row, output)
     for sample, layout, statistics in zip(samples, layouts, found, strict=True):
         rows = slice(layout.start, layout.start + layout.num_tokens)
         parts = (query[:, rows], key[:, rows], value[:, rows])
-        shares = None if norms is None else norms[:, rows]
-        reference, expected = blocked.attend(*parts, masking, layout, 0, shares)
+        reference, expected = blocked.attend(call.of_sequence(layout), layout)
         deviation = float((output[rows] - reference).abs().max())
         assert deviation <= OUTPUT_ATOL[case.dtype] * float(reference.abs().max().clamp(min=1)), f"output: {deviation}"
         assert bool(statistics.is_finite)
@@ -182,9 +196,9 @@ def check_models(device: torch.device) -> None:
         results = {}
         for name in ("blocked", "fused"):
             probe = Probe(model, norm_weighted=True, with_rollout=True, attention=name)
-            assert probe.backend.is_fused == (name == "fused")
+            assert (probe.backend.method == "fused") == (name == "fused")
             results[name] = probe.measure(ids, layouts)
-            assert probe.backend.is_fused == (name == "fused")
+            assert (probe.backend.method == "fused") == (name == "fused")
         for a, b in zip(results["fused"], results["blocked"], strict=True):
             torch.testing.assert_close(a.logits, b.logits, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(a.rollout, b.rollout, rtol=0, atol=1e-5)
@@ -199,39 +213,40 @@ def check_choices(device: torch.device) -> None:
     sample = encoded(20, 1, 3)
     query, key, value = (t.to(device) for t in tensors(2, 1, 20, 16, seed=3))
     masking = Masking(0.25)
-    plain = sequence_layout(sample, 0, device)
-    row = fused.PackedRow([plain])
-    assert row.is_supported(query, key, value, 0)
-    assert not row.is_supported(query.clone().requires_grad_(), key, value, 0)
+    plain, backend = sequence_layout(sample, 0, device), FusedBackend()
+    row, kept = PackedRow([plain]), PackedRow([sequence_layout(sample, 0, device, {1: (0,)})])
+
+    def covers(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: PackedRow = row, at: int = 0) -> bool:
+        return backend.covers(LayerCall(query, key, value, masking, at), row)
+
+    def attend(key: torch.Tensor) -> tuple[torch.Tensor, LayerStatistics]:
+        output = torch.empty((20, 2, 16), device=device)
+        return output, FusedBackend().attend(LayerCall(query, key, value, masking), row, output)[0]
+
+    assert covers(query, key, value)
+    assert not covers(query.clone().requires_grad_(), key, value)
     with torch.no_grad():
-        assert row.is_supported(query.clone().requires_grad_(), key, value, 0)
-    assert not row.is_supported(query.double(), key, value, 0)
+        assert covers(query.clone().requires_grad_(), key, value)
+    assert not covers(query.double(), key, value)
     wide = query.new_zeros((2, 20, 300))
-    assert not row.is_supported(wide, wide[:1], wide[:1], 0)
-    kept = fused.PackedRow([sequence_layout(sample, 0, device, {1: (0,)})])
-    assert kept.is_supported(query, key, value, 0) and not kept.is_supported(query, key, value, 1)
-    try:
-        fused.attend(query.clone().requires_grad_(), key, value, masking, plain, 0)
-    except ValueError as error:
-        assert "use blocked" in str(error)
-    else:
-        raise AssertionError("gradients went through the fused kernel")
-    first, again = (fused.attend(query, key, value, masking, plain, 0) for _ in range(2))
+    assert not covers(wide, wide[:1], wide[:1])
+    assert covers(query, key, value, kept) and not covers(query, key, value, kept, 1)
+    first, again = (attend(key) for _ in range(2))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1].means.nan_to_num(), again[1].means.nan_to_num())
-    alone = fused.attend(query, key, value, masking, plain, 0)[1]
+    alone = attend(key)[1]
     for bad in (float("nan"), float("inf")):
         broken = key.clone()
         broken[0, 7, 0] = bad
-        assert not bool(fused.attend(query, broken, value, masking, plain, 0)[1].is_finite)
+        assert not bool(attend(broken)[1].is_finite)
     # A neighbour in the packed row changes no bit and spreads no NaN.
     other = encoded(33, 5, 3)
     more = [t.to(device) for t in tensors(2, 1, 33, 16, seed=4)]
     more[1][0, 3] = float("nan")
     both = [torch.cat((b, a), dim=1) for a, b in zip((query, key, value), more, strict=True)]
     output = torch.empty((53, 2, 16), device=device)
-    pair = fused.PackedRow([sequence_layout(other, 0, device), sequence_layout(sample, 33, device)])
-    spoiled, clean = pair.attend(*both, masking, output)
+    pair = PackedRow([sequence_layout(other, 0, device), sequence_layout(sample, 33, device)])
+    spoiled, clean = backend.attend(LayerCall(*both, masking), pair, output)
     assert not bool(spoiled.is_finite) and bool(clean.is_finite)
     assert torch.equal(clean.means.nan_to_num(), alone.means.nan_to_num())
     assert torch.equal(output[33:], first[0])
@@ -239,17 +254,17 @@ def check_choices(device: torch.device) -> None:
 
 def main() -> int:
     """Run every case and return 1 when one fails."""
-    device = torch.device("cpu" if fused.IS_INTERPRETED else "cuda")
+    device = torch.device("cpu" if fused_row.IS_INTERPRETED else "cuda")
     torch.set_num_threads(1)
     work: dict[str, Any] = {case.name: case for case in cases()}
     work |= {"models": check_models, "choices": check_choices}
-    usual = fused.tiling
+    usual = fused_row.tiling
     failed = 0
     for name, item in work.items():
         started = time.perf_counter()
         # Blocks of 16 rows and keys, so that short sequences have many of them.
         is_small = isinstance(item, Case) and item.small_tiles
-        fused.tiling = _small_tiles if is_small else usual  # type: ignore[assignment]
+        fused_row.tiling = _small_tiles if is_small else usual  # type: ignore[assignment]
         try:
             check(item, device) if isinstance(item, Case) else item(device)
             verdict = "passed"
@@ -260,8 +275,8 @@ def main() -> int:
     return min(failed, 1)
 
 
-def _small_tiles(*_: Any) -> fused.Tiling:
-    return fused.Tiling(16, 16, 32, 1, 1)
+def _small_tiles(*_: Any) -> fused_row.Tiling:
+    return fused_row.Tiling(16, 16, 32, 1, 1)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import sys
 import pytest
 import torch
 
-from engine.attention.backends import Backend
+from engine.attention.backends.choice import BackendChoice
 from engine.errors import ConfigError
-from tests.conftest import ROOT
+from tests.fixtures.places import ROOT
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed (it has wheels for Linux only)"
@@ -47,15 +47,15 @@ def test_kernels_compile_for_gpus_and_fit_their_memory():
 
 def test_auto_and_blocked_stay_off_the_kernel_where_there_is_no_gpu():
     cpu = torch.device("cpu")
-    assert not Backend("auto", cpu).is_fused and not Backend("blocked", cpu).is_fused
-    assert Backend("auto", cpu).row([]) is None
+    assert "fused" not in BackendChoice("auto", cpu).backends
+    assert list(BackendChoice("blocked", cpu).backends) == ["blocked"]
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_fused_is_refused_where_it_cannot_run(monkeypatch, device):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ConfigError) as refused:
-        Backend("fused", torch.device(device))
+        BackendChoice("fused", torch.device(device))
     text = str(refused.value)
     assert "model.attention" in text and "auto, blocked and fused" in text and "\n" not in text
     assert "triton is not installed" in text or f"on {device}" in text
@@ -64,26 +64,28 @@ def test_fused_is_refused_where_it_cannot_run(monkeypatch, device):
 @needs_triton
 def test_a_kernel_that_fails_leaves_the_work_to_blocked_unless_it_was_asked_for(monkeypatch, caplog):
     """Under auto a compiler or driver that cannot must not cost a run; here Triton finds no GPU."""
-    from engine.attention import blocked
-    from engine.attention.blocked import Masking
-    from engine.attention.reductions import sequence_layout
+    from engine.attention.backends.backend import LayerCall, PackedRow
+    from engine.attention.backends.blocked import BlockedBackend
+    from engine.attention.backends.fused import FusedBackend
+    from engine.attention.layout import sequence_layout
+    from engine.attention.masking import Masking
     from tests.oracles.test_statistics import encoded, tensors
+    from tests.oracles.ways import blocked_attend
 
     if os.environ.get("TRITON_INTERPRET") == "1" or torch.cuda.is_available():
         pytest.skip("the kernel can run here")
     query, key, value = tensors(2, 1, 20, 16, seed=0)
     layout = sequence_layout(encoded(20, seed=1), 0, torch.device("cpu"))
+    call, row, output = LayerCall(query, key, value, Masking(0.25)), PackedRow([layout]), torch.empty(20, 2, 16)
     for name in ("auto", "fused"):
-        backend = Backend("blocked", torch.device("cpu"))
-        backend.name, backend.is_fused = name, True
-        row, output = backend.row([layout]), torch.empty(20, 2, 16)
-        attended = backend.attend(row, query, key, value, Masking(0.25), [layout], 0, None, output)
+        backend = BackendChoice("blocked", torch.device("cpu"))
+        backend.name, backend.backends = name, {"fused": FusedBackend(), "blocked": BlockedBackend()}
         if name == "fused":
             with pytest.raises(ConfigError, match="failed on this machine"):
-                list(attended)
+                backend.attend(call, row, output)
             continue
-        (found,) = attended
-        expected_output, expected = blocked.attend(query, key, value, Masking(0.25), layout, 0)
-        assert not backend.is_fused and "going on with blocked" in caplog.text
+        (found,) = backend.attend(call, row, output)
+        expected_output, expected = blocked_attend(query, key, value, Masking(0.25), layout, 0)
+        assert list(backend.backends) == ["blocked"] and "going on with blocked" in caplog.text
         assert torch.equal(output, expected_output)
         assert torch.equal(found.means.nan_to_num(), expected.means.nan_to_num())

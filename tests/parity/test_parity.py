@@ -7,17 +7,24 @@ import pytest
 import torch
 import transformers as hf
 
-from engine.attention.reductions import sequence_layout
-from engine.plan import ModelFacts, pack
-from engine.probe import Probe, UnsupportedModelError
+from engine.attention.layout import sequence_layout
+from engine.measuring.probe import Probe, UnsupportedModelError
+from engine.model.facts import ModelFacts
+from engine.planning.units import pack
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
-from tests.conftest import randomize
+from tests.fixtures.models import randomize
 from tests.oracles import attention as oracle
 from tests.oracles.test_statistics import QUANTITY, encoded
 
-SMALL = {"vocab_size": 23, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 4,
-         "max_position_embeddings": 512}  # fmt: skip
+SMALL = {
+    "vocab_size": 23,
+    "hidden_size": 32,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
 FAMILIES = {
     "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SMALL, num_key_value_heads=2)),
     "qwen2_mha": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SMALL, num_key_value_heads=4)),
@@ -25,31 +32,58 @@ FAMILIES = {
     "qwen3": lambda: hf.Qwen3ForCausalLM(hf.Qwen3Config(**SMALL, num_key_value_heads=2, head_dim=16)),
     "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**SMALL, num_key_value_heads=2)),
     "qwen2.5_yarn": lambda: hf.Qwen2ForCausalLM(
-        hf.Qwen2Config(**SMALL, num_key_value_heads=2, rope_parameters={
-            "rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 32})
+        hf.Qwen2Config(
+            **SMALL,
+            num_key_value_heads=2,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 1e4,
+                "factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        )
     ),
     "llama3_rope": lambda: hf.LlamaForCausalLM(
-        hf.LlamaConfig(**SMALL, num_key_value_heads=2, attention_bias=True, rope_parameters={
-            "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 32})
+        hf.LlamaConfig(
+            **SMALL,
+            num_key_value_heads=2,
+            attention_bias=True,
+            rope_parameters={
+                "rope_type": "llama3",
+                "rope_theta": 1e4,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        )
     ),
     "mistral": lambda: hf.MistralForCausalLM(hf.MistralConfig(**SMALL, num_key_value_heads=2, sliding_window=20)),
     "gemma2": lambda: hf.Gemma2ForCausalLM(
         hf.Gemma2Config(
-            **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=16, query_pre_attn_scalar=16,
-            attn_logit_softcapping=8.0, final_logit_softcapping=10.0,
+            **SMALL,
+            num_key_value_heads=2,
+            head_dim=8,
+            sliding_window=16,
+            query_pre_attn_scalar=16,
+            attn_logit_softcapping=8.0,
+            final_logit_softcapping=10.0,
         )
     ),
     "gemma3": lambda: hf.Gemma3ForCausalLM(
         hf.Gemma3TextConfig(
-            **SMALL, num_key_value_heads=2, head_dim=8, sliding_window=16, query_pre_attn_scalar=16,
+            **SMALL,
+            num_key_value_heads=2,
+            head_dim=8,
+            sliding_window=16,
+            query_pre_attn_scalar=16,
             layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         )
     ),
     "phi3": lambda: hf.Phi3ForCausalLM(hf.Phi3Config(**SMALL, num_key_value_heads=2, pad_token_id=0)),
     "gpt2": lambda: hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=23, n_embd=32, n_layer=3, n_head=4, n_positions=512)),
     "gpt_neox": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**SMALL)),
-}  # fmt: skip
+}
 WINDOWS = {"mistral": [20, 20, 20], "gemma2": [16, None, 16], "gemma3": [16, None, 16]}
 
 BY_LENGTH = {
@@ -257,15 +291,16 @@ def test_the_probe_disarms_after_an_error():
     [
         (hf.T5Config(), "encoder-decoder"),
         (hf.BloomConfig(), "bloom"),
-        (hf.DeepseekV3Config(), "multi-head latent attention"),
-        (hf.GptOssConfig(), "gpt_oss"),
         (hf.BertConfig(), "bert"),
         (hf.MptConfig(), "mpt"),
-        (hf.Qwen3NextConfig(), "linear_attention"),
+        (hf.MambaConfig(), "no head attends"),
+        (hf.DeepseekV4Config(), "no tokens"),
+        (hf.LongcatFlashConfig(), "two attentions"),
     ],
+    ids=["T5", "Bloom", "BERT", "MPT", "Mamba", "DeepSeek-V4", "LongCat"],
 )
 def test_kinds_that_are_not_covered_are_refused_by_name(config, words):
-    from engine.probe import Geometry
+    from engine.model.geometry import Geometry
 
     with pytest.raises(UnsupportedModelError, match=words):
         Geometry.of(config)

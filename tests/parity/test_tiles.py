@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine.attention import blocked, tile_kernel, tiled
-from engine.attention.backends import Backend
-from engine.attention.blocked import Masking
+from engine.attention.backends import tile_kernel, tiled
+from engine.attention.backends.backend import LayerCall, PackedRow
+from engine.attention.backends.choice import BackendChoice
+from engine.attention.layout import INDEX, sequence_layout
+from engine.attention.masking import Masking
 from engine.attention.matches import TokenMatches, token_matches
-from engine.attention.reductions import INDEX, sequence_layout
 from engine.tolerances import tolerance
 from tests.oracles.test_statistics import QUANTITY, encoded, tensors
-from tests.oracles.ways import WAYS, both_ways, tiled_attend
+from tests.oracles.ways import WAYS, blocked_attend, both_ways, tiled_attend
 
 CPU = torch.device("cpu")
 
@@ -102,22 +103,44 @@ def test_scores_hundreds_below_the_largest_weigh_nothing():
     key[0, :, 0], query[:, :, 0] = -400.0, 1.0
     key[0, 40:45, 0] = 0.0
     _, found = tiled_attend(query, key, value, Masking(1.0), sequence_layout(sample, 0, CPU), 0)
-    _, expected = blocked.attend(query, key, value, Masking(1.0), sequence_layout(sample, 0, CPU), 0)
+    _, expected = blocked_attend(query, key, value, Masking(1.0), sequence_layout(sample, 0, CPU), 0)
     torch.testing.assert_close(found.means, expected.means, rtol=1e-5, atol=1e-5, equal_nan=True)
     assert found.is_finite
 
 
 def test_what_asks_for_more_is_left_to_blocked():
-    query, _, value = tensors(2, 1, 20, 8, seed=3)
-    plain, kept = (sequence_layout(encoded(20, 0), 0, CPU, heads) for heads in (None, {1: (0,)}))
-    assert tiled.is_supported(query, value, plain, 0) and tiled.is_supported(query, value, kept, 0)
-    assert not tiled.is_supported(query, value, kept, 1)
-    assert not tiled.is_supported(query.requires_grad_(), value, plain, 0)
+    query, key, value = tensors(2, 1, 20, 8, seed=3)
+    layout = sequence_layout(encoded(20, 0), 0, CPU)
+
+    def covers(query, value):
+        return tiled.TiledBackend(None).covers(LayerCall(query, key, value, Masking(0.3)), PackedRow([layout]))
+
+    assert covers(query, value)
+    assert not covers(query.requires_grad_(), value)
     with torch.no_grad():
-        assert tiled.is_supported(query, value, plain, 0)
+        assert covers(query, value)
     with torch._subclasses.FakeTensorMode():
-        assert not tiled.is_supported(torch.empty(2, 20, 8), torch.empty(1, 20, 8), plain, 0)
-    assert not tiled.is_supported(query.to("meta"), value, plain, 0)
+        assert not covers(torch.empty(2, 20, 8), torch.empty(1, 20, 8))
+    assert not covers(query.to("meta"), value)
+
+
+def test_of_a_packed_row_only_the_sequence_whose_patterns_are_kept_is_left_to_blocked():
+    query, key, value = tensors(2, 1, 50, 8, seed=3)
+    plain = sequence_layout(encoded(30, 0), 0, CPU)
+    kept = sequence_layout(encoded(20, 1), 30, CPU, {1: (0,)})
+    call, row = LayerCall(query, key, value, Masking(0.3), 1), PackedRow([plain, kept])
+    kernel = tile_kernel.tile_kernel()
+    if kernel is None:
+        pytest.skip("no C compiler here")
+    output = torch.empty(50, 2, 8)
+    first, second = tiled.TiledBackend(kernel).attend(call, row, output)
+    rows = [slice(0, 30), slice(30, 50)]
+    for way, found, layout, part in zip(WAYS, (second, first), (kept, plain), reversed(rows), strict=True):
+        of_part = (query[:, part], key[:, part], value[:, part])
+        expected_output, expected = WAYS[way](*of_part, Masking(0.3), layout, 1)
+        assert torch.equal(output[part], expected_output)
+        assert torch.equal(found.means.nan_to_num(), expected.means.nan_to_num())
+        assert list(found.patterns) == list(expected.patterns)
 
 
 @pytest.fixture
@@ -138,10 +161,10 @@ def test_without_a_working_compiler_torch_computes_the_same(monkeypatch, caplog,
     query, key, value = tensors(4, 2, 90, 8, seed=6)
     layout = sequence_layout(sample, 0, CPU)
     with caplog.at_level(logging.INFO):
-        backend = Backend("auto", CPU)
-    assert backend.kernel is None and said in caplog.text
+        backend = BackendChoice("auto", CPU)
+    assert list(backend.backends) == ["blocked"] and said in caplog.text
     output = torch.empty(90, 4, 8)
-    (found,) = backend.attend(None, query, key, value, Masking(0.3), [layout], 0, None, output)
+    (found,) = backend.attend(LayerCall(query, key, value, Masking(0.3)), PackedRow([layout]), output)
     expected_output, expected = tiled_by_default(monkeypatch, query, key, value, layout)
     torch.testing.assert_close(found.means, expected.means, rtol=1e-5, atol=1e-6, equal_nan=True)
     torch.testing.assert_close(output, expected_output, rtol=1e-5, atol=1e-5)
@@ -153,8 +176,8 @@ def test_without_room_for_the_build_torch_computes(monkeypatch, caplog, unbuilt)
 
     monkeypatch.setattr(tile_kernel.tempfile, "TemporaryDirectory", full)
     with caplog.at_level(logging.INFO):
-        backend = Backend("auto", CPU)
-    assert backend.kernel is None and ("No space left" in caplog.text or "no C compiler" in caplog.text)
+        backend = BackendChoice("auto", CPU)
+    assert list(backend.backends) == ["blocked"] and ("No space left" in caplog.text or "no C compiler" in caplog.text)
     assert backend.method == "blocked"
 
 
@@ -177,7 +200,7 @@ def test_options_that_a_compiler_does_not_know_are_left_out(monkeypatch, tmp_pat
     query, key, value = tensors(4, 2, 90, 8, seed=6)
     layout = sequence_layout(sample, 0, CPU)
     _, found = tiled_attend(query, key, value, masking, layout, 0)
-    _, expected = blocked.attend(query, key, value, masking, layout, 0)
+    _, expected = blocked_attend(query, key, value, masking, layout, 0)
     torch.testing.assert_close(found.means, expected.means, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
@@ -196,6 +219,7 @@ def test_more_threads_give_the_same_numbers():
 
 
 def test_only_auto_on_a_cpu_takes_the_compiled_pass():
-    assert Backend("blocked", CPU).kernel is None
-    assert Backend("auto", torch.device("meta")).kernel is None
-    assert Backend("auto", CPU).kernel is tile_kernel.tile_kernel()
+    assert BackendChoice("blocked", CPU).method == "blocked"
+    assert BackendChoice("auto", torch.device("meta")).method == "blocked"
+    expected = "blocked" if tile_kernel.tile_kernel() is None else "compiled"
+    assert BackendChoice("auto", CPU).method == expected

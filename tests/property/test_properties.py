@@ -11,15 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.attention.blocked import Masking
-from engine.attention.reductions import INDEX, NUM_BASE, sequence_layout
+from engine.attention.layout import INDEX, NUM_BASE, sequence_layout
+from engine.attention.masking import Masking
 from engine.config import Config
+from engine.encoding.structure import positions_in_spans
+from engine.encoding.vocabulary import term_pattern
 from engine.errors import InputError
-from engine.plan import measure_units, pack
-from engine.predictions import read_predictions
-from engine.tables import baselines
-from engine.token_groups import positions_in_spans, term_pattern
-from tests.conftest import record
+from engine.inputs.predictions import read_predictions
+from engine.measuring.baselines import baselines
+from engine.planning.units import iter_units, pack
+from tests.fixtures.predictions import record
 from tests.oracles.test_statistics import encoded, tensors
 from tests.oracles.ways import WAYS, both_ways
 
@@ -62,8 +63,9 @@ def test_the_mean_of_a_group_is_the_weighted_mean_of_its_parts(way, num_tokens, 
     half = num_tokens // 2
     groups = sample.query_groups
     groups["first_half"], groups["second_half"] = (
-        np.arange(half, dtype=np.int32), np.arange(half, num_tokens, dtype=np.int32),
-    )  # fmt: skip
+        np.arange(half, dtype=np.int32),
+        np.arange(half, num_tokens, dtype=np.int32),
+    )
     query, key, value = tensors(2, 1, num_tokens, 8, seed)
     _, found = WAYS[way](query, key, value, Masking(8**-0.5), sequence_layout(sample, 0, torch.device("cpu")), 0)
     names = list(groups)
@@ -93,7 +95,7 @@ def test_uniform_attention_has_the_baselines_as_masses(way, num_tokens, seed, wi
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=40), st.integers(1, 120), st.integers(1, 9))
 def test_units_and_batches_hold_every_sample_once(lengths, budget, per_shard):
     samples = [encoded(length, index) for index, length in enumerate(lengths)]
-    units = measure_units(samples, per_shard, budget)
+    units = list(iter_units(samples, per_shard, budget))
     flat = [id(sample) for unit in units for batch in unit.batches for sample in batch]
     assert sorted(flat) == sorted(map(id, samples))
     for unit in units:
@@ -111,9 +113,7 @@ def test_span_positions_are_exactly_the_overlapping_tokens(text, spans):
     cuts = sorted({0, len(text), *range(0, len(text), 3)})
     starts, ends = np.array(cuts[:-1], np.int32), np.array(cuts[1:], np.int32)
     found = set(positions_in_spans(spans, starts, ends).tolist())
-    slow = {
-        i for i, (s, e) in enumerate(zip(starts, ends, strict=True)) for a, b in spans if a < b and s < b and e > a
-    }  # fmt: skip
+    slow = {i for i, (s, e) in enumerate(zip(starts, ends, strict=True)) for a, b in spans if a < b and s < b and e > a}
     assert found == slow
 
 
@@ -141,8 +141,14 @@ def test_fuzzed_answers_never_crash_and_never_vanish(tmp_path_factory, rows):
     for index, (text, predicted) in enumerate(rows):
         row = record(0, random.Random(0), "increase")
         head = row["full_model_response"].partition("\nassistant\n")[0]
-        made.append({**row, "year": index, "predicted_direction": predicted,
-                     "full_model_response": f"{head}\nassistant\n{text}"})  # fmt: skip
+        made.append(
+            {
+                **row,
+                "year": index,
+                "predicted_direction": predicted,
+                "full_model_response": f"{head}\nassistant\n{text}",
+            }
+        )
     path = tmp_path_factory.mktemp("fuzz") / "p.json"
     path.write_text(json.dumps(made))
     config = Config.model_validate({"predictions": {"path": str(path)}, "model": {"path": "m"}})
@@ -174,11 +180,16 @@ fields = st.sampled_from(list(record(0, random.Random(0), "increase")))
 def test_fuzzed_fields_never_crash_and_never_vanish(tmp_path_factory, changes, source):
     """Whatever any field holds, a row becomes a sample or a reject, or the file is refused in words."""
     made = [
-        {**record(0, random.Random(0), "increase"), "prompt": "?", "response": "increase",
-         "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "increase"}],
-         "id": index, **change}
+        {
+            **record(0, random.Random(0), "increase"),
+            "prompt": "?",
+            "response": "increase",
+            "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "increase"}],
+            "id": index,
+            **change,
+        }
         for index, change in enumerate(changes)
-    ]  # fmt: skip
+    ]
     path = tmp_path_factory.mktemp("fuzz") / "p.jsonl"
     path.write_text("\n".join(map(json.dumps, made)))
     config = Config.model_validate(

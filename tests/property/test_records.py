@@ -1,17 +1,17 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import records as module
 from engine.errors import InputError
-from tests.conftest import records
-from tests.record_files import COMPRESS, FLAT, ROWS, csv_text, lines, read, save, values
+from engine.inputs.readers.record import Limits
+from tests.fixtures.predictions import records
+from tests.fixtures.record_files import COMPRESS, FLAT, ROWS, csv_text, lines, read, save, values
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\{}[],:\n\r'), max_size=12)
 JSON = st.recursive(
@@ -34,17 +34,15 @@ def test_what_was_written_is_read(tmp_path_factory, rows, indent, separators, is
     as_list = COMPRESS[suffix](json.dumps(rows, indent=indent, **options).encode())
     options["separators"] = None
     as_lines = COMPRESS[suffix]("\n".join(json.dumps(row, **options) for row in rows).encode())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK_BYTES", chunk)
-        assert values(read(save(folder, as_list, f"p.json{suffix}"))) == rows
-        if rows:
-            assert values(read(save(folder, as_lines, f"p.jsonl{suffix}"))) == rows
-        patch.setattr(module, "MAX_ROW_BYTES", limit)
-        small = read(save(folder, as_list, f"p.json{suffix}"))
-        assert len(small) == len(rows)
-        assert all(
-            record.values == row or record.reason == "row_too_large" for record, row in zip(small, rows, strict=True)
-        )
+    limits = Limits(chunk_bytes=chunk)
+    assert values(read(save(folder, as_list, f"p.json{suffix}"), limits=limits)) == rows
+    if rows:
+        assert values(read(save(folder, as_lines, f"p.jsonl{suffix}"), limits=limits)) == rows
+    small = read(save(folder, as_list, f"p.json{suffix}"), limits=replace(limits, row_bytes=limit))
+    assert len(small) == len(rows)
+    assert all(
+        record.values == row or record.reason == "row_too_large" for record, row in zip(small, rows, strict=True)
+    )
 
 
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=6), st.sampled_from(",;|\t"), st.integers(1, 40))
@@ -52,9 +50,7 @@ def test_what_was_written_is_read(tmp_path_factory, rows, indent, separators, is
 def test_what_was_written_as_csv_is_read(tmp_path_factory, cells, delimiter, chunk):
     rows = [dict(zip("abc", row, strict=True)) for row in cells]
     path = save(tmp_path_factory.mktemp("p"), csv_text(rows, delimiter=delimiter), "p.csv")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK_BYTES", chunk)
-        assert values(read(path)) == rows
+    assert values(read(path, limits=Limits(chunk_bytes=chunk))) == rows
 
 
 @given(
@@ -71,21 +67,18 @@ def test_damage_is_never_a_crash(tmp_path_factory, seed, name, num_bytes, is_cut
     else:
         text = {"p.csv": csv_text(FLAT), "p.jsonl": lines(ROWS), "q.json": json.dumps(ROWS, indent=2)}
         data = bytearray(text.get(name, json.dumps(ROWS)).encode())
-        data = bytearray(gzip.compress(data)) if name.endswith(".gz") else data
+        data = bytearray(gzip.compress(data, mtime=0)) if name.endswith(".gz") else data
     for _ in range(num_bytes):
         data[rng.randrange(len(data))] = rng.choice(b'"\\{}[],:\n \xff\0a1')
     if is_cut:
         del data[rng.randrange(len(data)) :]
     path.write_bytes(data)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK_BYTES", rng.choice([3, 50, 2**20]))
-        patch.setattr(module, "MAX_ROW_BYTES", limit)
-        try:
-            found = read(path)
-        except InputError as error:
-            assert len(str(error)) > 40
-        else:
-            assert all(record.problem or record.values or name == "p.parquet" for record in found)
+    try:
+        found = read(path, limits=Limits(limit, rng.choice([3, 50, 2**20])))
+    except InputError as error:
+        assert len(str(error)) > 40
+    else:
+        assert all(record.problem or record.values or name == "p.parquet" for record in found)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([None, 2]), st.sampled_from([3, 50, 2**20]))
@@ -103,11 +96,9 @@ def test_damage_inside_a_row_costs_no_other_row(tmp_path_factory, seed, indent, 
     path = save(
         tmp_path_factory.mktemp("p"), b"[" + b", ".join([*texts[:which], bytes(damaged), *texts[which + 1 :]]) + b"]"
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK_BYTES", chunk)
-        try:
-            found = values(read(path))
-        except InputError as error:
-            assert "not valid JSON" in str(error)
-            return
+    try:
+        found = values(read(path, limits=Limits(chunk_bytes=chunk)))
+    except InputError as error:
+        assert "not valid JSON" in str(error)
+        return
     assert len(found) >= 7 and found[:which] == rows[:which] and found[-(6 - which) :] == rows[which + 1 :]

@@ -71,8 +71,11 @@ def interrupted(new_folder):
     # The node of the script, the driver and Ray's head: a run survives the loss of another one by itself.
     os.kill(int((lab.STATE / "pid" / "node1.init").read_text()), signal.SIGKILL)
     try:
-        lab.until(120, lambda: job.field("JobState") in ("PENDING", "NODE_FAIL", "FAILED") or
-                  job.field("Restarts") == "1", job)  # fmt: skip
+        lab.until(
+            120,
+            lambda: job.field("JobState") in ("PENDING", "NODE_FAIL", "FAILED") or job.field("Restarts") == "1",
+            job,
+        )
     finally:
         lab.start(only_node="1")
     lab.until(90, lambda: "node1" in lab.shell("sinfo", "-h", "-N", "-t", "idle,alloc,mix", "-o", "%N"), job)

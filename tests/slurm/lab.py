@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tests.conftest import ROOT, SHARED
+from tests.fixtures.places import ROOT, SHARED
 
 LAB = SHARED / "slurm-lab"
 STATE = Path("/run/slurmlab")
@@ -32,8 +32,13 @@ MIN_FREE_GB={min_free_gb}
 RAY_IFACE={card}
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 """
-_BARE = ("config/demo.yaml", "statistics.random_groups=0", "analysis.permutations=0", "analysis.decodability=false",
-         "visualization.formats=[html]")  # fmt: skip
+_BARE = (
+    "config/demo.yaml",
+    "statistics.random_groups=0",
+    "analysis.permutations=0",
+    "analysis.decodability=false",
+    "visualization.formats=[html]",
+)
 SMALL = (*_BARE, "predictions.max_samples=12", "cluster.samples_per_shard=3")
 """A run of four shards."""
 NUM_LONG = 48
@@ -129,9 +134,13 @@ def submit(folder: Path, *arguments: str, script: str = "headledger.sbatch", opt
     (folder / "site.sh").write_text(SITE.format(**values))
     extra = ["--", *options] if options else []
     told = shell(
-        "launch/slurm/submit.sh", "site.sh", *arguments, *extra, cwd=folder,
+        "launch/slurm/submit.sh",
+        "site.sh",
+        *arguments,
+        *extra,
+        cwd=folder,
         env={**os.environ, "SCRIPT": f"launch/slurm/{script}"},
-    )  # fmt: skip
+    )
     name = next((word.partition("=")[2] for word in arguments if word.startswith("run.name=")), "demo")
     return Job(told.split()[-1], folder, name)
 

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from engine.run import main
-from tests.conftest import ROOT
+from tests.fixtures.places import ROOT
 from tests.slurm import lab
 from tests.slurm.lab import LONG, NUM_LONG, SMALL
 

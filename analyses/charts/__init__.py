@@ -1,0 +1,1 @@
+"""Frames → Altair charts, by shape; computes nothing."""

@@ -1,0 +1,1 @@
+"""Statistics on arrays; knows no run and no table."""

@@ -1,0 +1,1 @@
+"""The adjusted, cluster-robust model: design, errors, effects, max-T, detectable effects."""

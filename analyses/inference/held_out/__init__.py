@@ -1,0 +1,1 @@
+"""Prediction on clusters of samples that were kept apart."""

@@ -1,0 +1,1 @@
+"""Queries over a run's tables: what ``analyses.query`` lets through."""

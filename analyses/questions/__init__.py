@@ -1,0 +1,1 @@
+"""What is asked of a run: one folder per question with its answer, sentences and figures."""

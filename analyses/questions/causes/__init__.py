@@ -1,0 +1,1 @@
+"""What interventions on heads do to the answer, and whether attention foretells it."""

@@ -1,0 +1,1 @@
+"""What goes with certainty, probability, magnitude and the like."""

@@ -1,0 +1,1 @@
+"""Whether labels can be predicted from heads, on companies kept apart."""

@@ -1,0 +1,50 @@
+"""Figures of whether labels can be predicted from heads."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyses.charts import intervals
+from analyses.charts.parts import specification
+from analyses.questions.answers import Answers
+from analyses.questions.decodability.answer import CONTROL, HEADS
+from analyses.questions.figure import Absent, Figure, rounded, sample_line
+
+
+def decodability_figure(answers: Answers) -> Figure | Absent:
+    """Draw how well the heads predict each target beside what needs no head, or say why not."""
+    models = answers["decodability"].drop_nulls("auroc")
+    if answers.settings.predicted is None:
+        return Absent("decodability", "Nothing was predicted from the heads: analysis.decodability is turned off.")
+    if models.is_empty():
+        why = answers["decodability"]["note"].drop_nulls()
+        return Absent(
+            "decodability",
+            f"Nothing could be predicted from the heads: {why[0] if len(why) else 'no target has two groups'}.",
+        )
+    kind = pl.when(pl.col("model") == HEADS).then(pl.lit("heads")).when(pl.col("model") == CONTROL)
+    kind = kind.then(pl.lit("control")).otherwise(pl.lit("no heads"))
+    several = models["target"].n_unique() > 1
+    model = pl.col("model").str.replace_all("_", " ")
+    frame = models.select(
+        "target",
+        "auroc",
+        "ci_low",
+        "ci_high",
+        "num_samples",
+        kind=kind,
+        shown=pl.format("{}: {}", pl.col("target").str.replace_all("_", " "), model) if several else model,
+    )
+    chart = intervals.decodability(
+        rounded(frame),
+        answers.style,
+        kinds=["heads", "no heads", "control"],
+        subtitle=f"{answers.intervals}, {sample_line(answers)}",
+    )
+    guide = (
+        "A sparse model predicts, for samples it has not seen, whether the answer was right (or what else was asked) "
+        "from the heads alone. Beside it stand models that need no head, and the heads on exchanged labels (control), "
+        "which must lie at 0.5. Only where the heads lie above every model without heads do they know something that "
+        "length, margin or the statement's own figures do not tell."
+    )
+    return Figure("decodability", "Do the heads know?", guide, specification(chart), ("decodability",))

@@ -1,0 +1,74 @@
+"""The question: do the heads know whether the answer is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from analyses.questions.answers import Answers, Asked
+from analyses.questions.chapters import ERRORS, Part
+from analyses.questions.decodability.answer import HEADS, decodability
+from analyses.questions.decodability.figures import decodability_figure
+from analyses.questions.decodability.sentences import FAMILY, decodability_sentences
+from analyses.questions.decodability.tables import DECODABILITY
+from analyses.questions.families import smallest
+from analyses.questions.figure import Absent, Figure
+from analyses.questions.question import Question
+from analyses.wording import count_text, plural
+
+
+class Decodability(Question):
+    """Labels predicted from heads, on clusters kept apart, beside what needs no head."""
+
+    name = "decodability"
+    tables = (DECODABILITY,)
+    parts = (Part("decodability", "Do the heads know?", ERRORS, has_table=True),)
+
+    def answer(self, asked: Asked) -> Mapping[str, pl.DataFrame]:
+        """Predict every target; no row where prediction is turned off."""
+        choices = asked.settings.predicted
+        table = DECODABILITY.empty() if choices is None else decodability(asked.run, asked.settings, choices)
+        return {"decodability": table}
+
+    def families(self, answers: Answers) -> Mapping[str, float]:
+        """Return all targets as one family; heads against baselines is asked of the same."""
+        table = answers["decodability"].filter(pl.col("model") == HEADS)
+        tested = table.drop_nulls("auroc")
+        if tested.is_empty():
+            return {}
+        both = pl.concat([tested["pvalue_controls_adjusted"], tested["difference_pvalue"] * (2 * len(tested))])
+        return {FAMILY: smallest(both)}
+
+    def method(self, answers: Answers) -> list[str]:
+        """Return how samples were kept apart, and the controls."""
+        choices = answers.settings.predicted
+        if choices is None:
+            return []
+        return [
+            f"What the heads know is tested on {plural(answers.cluster_noun)} never seen: {choices.folds} folds, every "
+            f"choice inside the training folds, {count_text(choices.repeats, 'repeat')}, "
+            f"{count_text(choices.permutations, 'control')} with labels exchanged between clusters."
+        ]
+
+    def sentences(self, answers: Answers) -> Mapping[str, list[str]]:
+        """Return how well each target is predicted."""
+        choices = answers.settings.predicted
+        num_controls = choices.permutations if choices else None
+        alpha, level = answers.settings.alpha, answers.level(FAMILY)
+        lines = decodability_sentences(answers["decodability"], alpha, num_controls, level)
+        off = ["Nothing was predicted from the heads: analysis.decodability is turned off."]
+        return {"decodability": lines or off}
+
+    def figures(self, answers: Answers) -> list[Figure | Absent]:
+        """Return the models side by side."""
+        return [decodability_figure(answers)]
+
+    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the first target's sentence, where any target was predicted."""
+        is_known = answers["decodability"]["auroc"].is_not_null().any()
+        return list(sentences["decodability"][:1]) if is_known else []
+
+    def results(self, answers: Answers) -> Mapping[str, object]:
+        """Return the whole table."""
+        return {"decodability": answers["decodability"].to_dicts()}

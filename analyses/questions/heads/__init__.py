@@ -1,0 +1,1 @@
+"""What kind of head each is, and the details of one head."""

@@ -1,0 +1,1 @@
+"""Questions that were written down before the data was looked at."""

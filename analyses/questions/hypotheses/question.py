@@ -1,0 +1,68 @@
+"""The question: do the hypotheses hold that were written down beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from analyses.questions.answers import Answers, Asked
+from analyses.questions.chapters import ERRORS, Part
+from analyses.questions.families import smallest
+from analyses.questions.hypotheses.answer import CONTRADICTED, SUPPORTED, hypotheses, settled
+from analyses.questions.hypotheses.sentences import FAMILY, hypothesis_sentences
+from analyses.questions.hypotheses.tables import HYPOTHESES
+from analyses.questions.question import Question
+from analyses.wording import count_text, p_text
+
+
+class Hypotheses(Question):
+    """One number per sample for each hypothesis, and a verdict."""
+
+    name = "hypotheses"
+    tables = (HYPOTHESES,)
+    parts = (Part("hypotheses", "Hypotheses", ERRORS, has_table=True),)
+
+    def answer(self, asked: Asked) -> Mapping[str, pl.DataFrame]:
+        """Test every hypothesis of the config."""
+        return {"hypotheses": hypotheses(asked.run, asked.settings, asked.settings.hypotheses)}
+
+    def families(self, answers: Answers) -> Mapping[str, float]:
+        """Return all hypotheses as one family."""
+        table = answers["hypotheses"]
+        return {FAMILY: smallest(table["pvalue_claim"])} if len(table) else {}
+
+    def settled(self, answers: Answers) -> Mapping[str, pl.DataFrame]:
+        """Return the verdicts at the level of the family."""
+        return {"hypotheses": settled(answers["hypotheses"], answers.level(FAMILY))}
+
+    def method(self, answers: Answers) -> list[str]:
+        """Return what is tested of a hypothesis, and over what p is adjusted."""
+        return [
+            "A hypothesis is tested by one number per sample, with CR2 errors clustered by "
+            f"{answers.cluster_noun}, adjusted over all hypotheses; on normal scores too, and where groups "
+            "are compared by the variance pooled under the null and with "
+            f"{' and '.join(answers.settings.held_fixed) or 'nothing more'} held fixed."
+        ]
+
+    def sentences(self, answers: Answers) -> Mapping[str, list[str]]:
+        """Return each verdict."""
+        return {"hypotheses": hypothesis_sentences(answers) or ["No hypothesis is configured."]}
+
+    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return how many there are of each verdict, and those that are decided."""
+        verdicts = answers["hypotheses"]["verdict"]
+        if verdicts.is_empty():
+            return []
+        counts = verdicts.value_counts(sort=True)
+        listed = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.iter_rows())
+        decided = answers["hypotheses"].filter(pl.col("verdict").is_in([SUPPORTED, CONTRADICTED]))
+        named = "; ".join(
+            f"“{row['text']}” is {row['verdict']}, adjusted {p_text(row['pvalue_claim'])}, n = {row['num_samples']:,}"
+            for row in decided.to_dicts()
+        )
+        return [f"Of {count_text(len(verdicts), 'hypothesis')}: {listed}{f' ({named})' if named else ''}."]
+
+    def results(self, answers: Answers) -> Mapping[str, object]:
+        """Return the whole table."""
+        return {"hypotheses": answers["hypotheses"].to_dicts()}

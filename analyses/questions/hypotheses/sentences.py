@@ -1,0 +1,93 @@
+"""Which hypotheses hold, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from analyses.questions.answers import Answers
+from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.hypotheses.answer import CANNOT, NOT_DECIDED, NOT_UNDERSTOOD, SHARE
+from analyses.wording import count_text, interval_name, p_text
+
+FAMILY = "hypotheses"
+
+
+def hypothesis_sentences(answers: Answers) -> list[str]:
+    """Tell of each hypothesis; those that this run's samples cannot test share one sentence."""
+    is_untestable = pl.col("verdict") == CANNOT
+    untestable = answers["hypotheses"].filter(is_untestable)
+    alpha, held = answers.settings.alpha, " and ".join(answers.settings.held_fixed).replace("_", " ")
+    level = answers.level(FAMILY)
+    lines = verdict_sentences(answers["hypotheses"].filter(~is_untestable), alpha, level=level, held=held)
+    if len(untestable) < 2:
+        return lines + verdict_sentences(untestable, answers.settings.alpha)
+    named = "; ".join(
+        f"“{text or name}” ({note or 'no reason known'})"
+        for name, text, note in untestable.select("hypothesis", "text", "note").iter_rows()
+    )
+    return [*lines, f"{count_text(len(untestable), 'hypothesis')} cannot be tested here: {named}."]
+
+
+def verdict_sentences(
+    table: pl.DataFrame, alpha: float = 0.05, *, level: float | None = None, held: str = "time"
+) -> list[str]:
+    """Say of each hypothesis what was tested, what came out, and why nothing did.
+
+    ``level`` is that of the verdicts (alpha by default), ``held`` what was held fixed in a second fit.
+    """
+    return [Sentence(_sentence(row, alpha, held), *_claim(row, level or alpha)) for row in table.to_dicts()]
+
+
+def _claim(row: Mapping[str, Any], level: float) -> list[Claim]:
+    if row["verdict"] in (CANNOT, NOT_UNDERSTOOD):
+        return []
+    return [
+        Claim(
+            "hypothesis",
+            FAMILY,
+            row["hypothesis"],
+            is_finding=row["verdict"] != NOT_DECIDED,
+            direction=direction_of(row["effect"]),
+            value=row["effect"],
+            ci_low=row["ci_low"],
+            ci_high=row["ci_high"],
+            pvalue=row["pvalue_claim"],
+            level=level,
+            num_samples=row["num_samples"],
+            num_clusters=row["num_clusters"],
+        )
+    ]
+
+
+def _sentence(row: Mapping[str, Any], alpha: float, held: str) -> str:
+    start = f"Hypothesis “{row['text'] or row['hypothesis']}”: {row['verdict']}."
+    if row["verdict"] in (CANNOT, NOT_UNDERSTOOD):
+        return f"{start} {_capital((row['note'] or 'no reason known').removeprefix(f'{NOT_UNDERSTOOD}. '))}."
+    scale = 100 if row["unit"].startswith(SHARE) else 1
+    unit = row["unit"].replace(SHARE, "percentage points")
+    effect = f"{scale * row['effect']:+.3g} {unit}"
+    interval = f"{interval_name(alpha)} {scale * row['ci_low']:+.3g} to {scale * row['ci_high']:+.3g}"
+    if row["unit"].startswith("log-odds"):
+        low, high = np.exp(row["ci_low"]), np.exp(row["ci_high"])
+        each = " per layer" if "per layer" in row["unit"] else ""
+        interval += f"; the odds are {np.exp(row['effect']):.2f} times as high{each}, {low:.2f} to {high:.2f}"
+    ending = {"two-sided": "other than 0"}.get(row["direction"], f"{row['direction']} than 0")
+    if row["pvalue_fixed"] is not None:
+        interval += f"; with {held} held fixed {scale * row['effect_fixed']:+.3g}, {p_text(row['pvalue_fixed'])}"
+    size = f"{count_text(row['num_samples'], 'sample')} of {count_text(row['num_clusters'], 'cluster')}"
+    note = f" {_capital(row['note'])}." if row["note"] else ""
+    undecided = (
+        " This many samples do not show it; that is no evidence against it." if row["verdict"] == NOT_DECIDED else ""
+    )
+    return (
+        f"{start} Tested: {row['tested_as']}, expected {ending}. It is {effect} ({interval}; {size}; adjusted "
+        f"{p_text(row['pvalue_adjusted'])}, on ranks {p_text(row['pvalue_ranks_adjusted'])}).{undecided}{note}"
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:].removesuffix(".")

@@ -1,0 +1,1 @@
+"""What was run and how well the model did."""

@@ -1,0 +1,1 @@
+"""How small a difference this many samples could show."""

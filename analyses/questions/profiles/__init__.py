@@ -1,0 +1,1 @@
+"""What attention goes to, over layers and kinds of words."""

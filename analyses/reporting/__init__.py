@@ -1,0 +1,1 @@
+"""Answers → page, text, JSON and files."""

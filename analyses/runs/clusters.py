@@ -1,0 +1,32 @@
+"""Which cluster, such as a company, each sample belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+
+from analyses.runs.run import Run
+from analyses.settings.analysis import AnalysisSettings, SettingsError
+from analyses.wording import cluster_noun
+
+
+def cluster_codes(run: Run, column: str) -> np.ndarray:
+    """Return ``[samples]`` codes of the samples' clusters; a sample without a cluster is one of its own."""
+    if column not in run.samples.columns:
+        raise SettingsError(
+            f"{run.run_dir}: analysis.cluster_by names {column!r}, which is no column of samples; columns: "
+            f"{', '.join(run.samples.columns)}."
+        )
+    alone = pl.format("sample {}", "sample_id")
+    known = pl.format("cluster {}", pl.col(column).cast(pl.String))
+    labels = run.samples.select(pl.when(pl.col(column).is_null()).then(alone).otherwise(known)).to_series()
+    return np.unique(labels.to_numpy(), return_inverse=True)[1]
+
+
+def noun_of_clusters(run: Run, settings: AnalysisSettings) -> str:
+    """Return what one cluster is, from the field of the predictions that names it: "company"; else "cluster"."""
+    fields = run.section("predictions").get("fields")
+    named = fields.get(settings.cluster_by) if isinstance(fields, Mapping) else None
+    return cluster_noun(named or settings.cluster_by)

@@ -1,0 +1,124 @@
+"""Tidy frames from the tables of a run.
+
+A frame that is collected here has at most one row per sample and query group, or one per head; values per sample and
+head come as arrays, in blocks of bounded size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from analyses.runs.layouts import file_values
+from analyses.runs.run import Run
+from engine.schema import BASELINE_PREFIX
+
+BLOCK_BYTES = 512 * 2**20
+"""Most bytes of ``head_stats`` values that are in memory at once while tests are made."""
+
+
+def shard_values(
+    run: Run, columns: Sequence[str], query_groups: Sequence[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield columns of ``head_stats`` a few samples at a time, as the files hold them.
+
+    Yields
+    ------
+    rows
+        ``[samples of the piece]`` places in ``run.samples``; every sample comes once.
+    values
+        float32 ``[samples of the piece, query groups, columns, layers * heads]``; NaN for null and for a head that a
+        layer lacks.
+    """
+    shape = run.num_layers, run.num_heads
+    for layout in run.layouts:
+        yield from file_values(layout, run.rows_of, columns, query_groups, shape)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Values of some statistics of some query groups, float32 ``[samples, query groups, statistics, places]``.
+
+    A place is ``layer * num_heads + head``; samples are in the order of ``run.samples``.
+    """
+
+    query_groups: tuple[str, ...]
+    statistics: tuple[str, ...]
+    values: np.ndarray
+
+
+def value_blocks(run: Run, statistics: Sequence[str], max_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield the values of every statistic and query group, as many at a time as fit; at least one of each.
+
+    Files are read once per block, so memory does not grow with the samples until one statistic of one query group alone
+    is larger than ``max_bytes`` (512 MiB: 170,000 samples of 784 heads).
+    """
+    groups = run.query_groups
+    one = 4 * len(run.samples) * run.num_layers * run.num_heads
+    at_once = len(groups) if one * len(groups) <= max_bytes else 1
+    step = max(1, max_bytes // max(one * at_once, 1))
+    for first in range(0, len(groups), max(at_once, 1)):
+        chosen = groups[first : first + at_once]
+        for start in range(0, len(statistics), step):
+            names = tuple(statistics[start : start + step])
+            yield Block(chosen, names, _whole(run, names, chosen))
+
+
+def statistic_blocks(
+    run: Run, query_group: str, statistics: Sequence[str], max_bytes: int = BLOCK_BYTES
+) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Yield names and values ``[samples, statistics, layers * heads]`` of one query group, as many as fit."""
+    one = 4 * len(run.samples) * run.num_layers * run.num_heads
+    step = max(1, max_bytes // max(one, 1))
+    for start in range(0, len(statistics), step):
+        names = tuple(statistics[start : start + step])
+        yield names, _whole(run, names, (query_group,))[:, 0]
+
+
+def _whole(run: Run, names: Sequence[str], query_groups: Sequence[str]) -> np.ndarray:
+    shape = len(run.samples), len(query_groups), len(names), run.num_layers * run.num_heads
+    result = np.full(shape, np.nan, dtype=np.float32)
+    for rows, values in shard_values(run, names, query_groups):
+        result[rows] = values
+    return result
+
+
+def baseline_values(run: Run, query_group: str, key_group: str) -> np.ndarray | None:
+    """Return what uniform attention would give a key group, ``[samples, layers]``; None without baselines.
+
+    A baseline row without a layer holds for every layer; a row with one holds for that layer. The array has one column
+    where no row has a layer.
+    """
+    return run.baselines.get((query_group, f"{BASELINE_PREFIX}{key_group}"))
+
+
+def head_means(run: Run) -> pl.DataFrame:
+    """Return the mean of every statistic per query group, layer and head, over samples."""
+    groups, names = run.query_groups, run.statistics
+    num_places = run.num_layers * run.num_heads
+    sums = np.zeros((len(groups), len(names), num_places))
+    counts = np.zeros(sums.shape, dtype=np.int64)
+    for _, values in shard_values(run, names, groups):
+        known = ~np.isnan(values)
+        counts += known.sum(axis=0)
+        sums += np.where(known, values, 0).sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        # Infinities of both signs cancel to NaN; they must stay visible as what they are.
+        means = np.where(counts > 0, np.where(np.isnan(sums), np.inf, sums) / np.maximum(counts, 1), np.nan)
+    places = np.arange(num_places)
+    heads = max(run.num_heads, 1)
+    frame = pl.DataFrame(
+        {
+            "query_group": np.repeat(np.array(groups, dtype=object), num_places).tolist(),
+            "layer": np.tile(places // heads, len(groups)).astype(np.int32),
+            "head": np.tile(places % heads, len(groups)).astype(np.int32),
+        },
+        schema={"query_group": pl.String, "layer": pl.Int32, "head": pl.Int32},
+    ).with_columns(
+        *(pl.Series(name, means[:, slot].reshape(-1)).fill_nan(None) for slot, name in enumerate(names)),
+        num_samples=pl.Series(counts.max(axis=1, initial=0).reshape(-1)).cast(pl.UInt32),
+    )
+    return frame.sort("query_group", "layer", "head")

@@ -1,0 +1,1 @@
+"""What an analysis and its charts may be told."""

@@ -1,0 +1,342 @@
+"""Triton kernels of the fused backend: attention with its statistics, the decision row, and means over query groups.
+
+Shape legend: ``M`` query rows of a program, ``N`` keys of a tile, ``D`` head dimension, ``P`` rider columns (key groups
+and the offset within the tile, padded), ``T`` tokens of the packed row, ``K`` statistics, ``S`` sequences.
+
+What the online softmax keeps per row, all relative to the running maximum ``m`` and rescaled by ``a = exp(m - m')``
+when it rises to ``m'``: ``weight``, the sum of all weights ``w = exp(s - m)``; ``e = sum w (s - m)``, which becomes
+``a (e + (m - m') weight)``; ``c = sum w^2`` (times ``a^2``); the weight on equal and on following tokens;
+``sum w (i - j)``; and ``w @ riders``. Entropy is then ``ln weight - e / weight``, which does not cancel. The first, the
+previous and the own key are kept as scores, which need no rescaling.
+"""
+
+# Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.
+# pyright: reportMissingImports=false, reportPossiblyUnboundVariable=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from engine.attention.layout import INDEX, NUM_BASE
+
+# Finite, because running maxima begin with it: -inf minus -inf, and -inf times a weight of 0, would be NaN.
+MASKED = tl.constexpr(-1e30)
+SPLIT = tl.constexpr(2048.0)
+"""Half precision keeps 11 bits: a weight is the sum of a high half and a low half that is smaller by this much."""
+
+BASE = tl.constexpr(NUM_BASE)
+ENTROPY, ENTROPY_NORMALIZED = tl.constexpr(INDEX["entropy_nats"]), tl.constexpr(INDEX["entropy_normalized"])
+DIAGONAL, DIAGONAL_LATER = tl.constexpr(INDEX["diagonal"]), tl.constexpr(INDEX["diagonal_excluding_first"])
+FIRST, PREVIOUS = tl.constexpr(INDEX["first_token"]), tl.constexpr(INDEX["previous_token"])
+DISTANCE, DISTANCE_RELATIVE = tl.constexpr(INDEX["mean_distance"]), tl.constexpr(INDEX["mean_relative_distance"])
+LARGEST, COLLISION = tl.constexpr(INDEX["max_weight"]), tl.constexpr(INDEX["collision"])
+DUPLICATE, INDUCTION = tl.constexpr(INDEX["duplicate_token"]), tl.constexpr(INDEX["induction"])
+
+
+@triton.jit
+def _tanh(x):
+    """Return tanh to float32's digits; near 0 by its series, where ``1 - exp(-2x)`` would cancel."""
+    square = x * x
+    series = 1.0 + square * (-0.33333334 + square * (0.13333334 + square * (-0.053968254 + square * 0.021869488)))
+    decay = tl.exp(-2.0 * tl.abs(x))
+    far = (1.0 - decay) / (1.0 + decay)
+    return tl.where(tl.abs(x) < 0.25, x * series, tl.where(x < 0, -far, far))
+
+
+@triton.jit
+def _carry(weights, riders, carried, IS_FLOAT32: tl.constexpr):
+    """Return ``carried + weights @ riders`` with float32's digits."""
+    if IS_FLOAT32:
+        carried = tl.dot(weights, riders, carried, input_precision="ieee")
+    else:
+        high = weights.to(tl.float16)
+        low = ((weights - high.to(tl.float32)) * SPLIT).to(tl.float16)
+        carried = tl.dot(high, riders, carried)
+        carried = tl.dot(low, (riders.to(tl.float32) / SPLIT).to(tl.float16), carried)
+    return carried
+
+
+@triton.jit
+def _dot(left, right, sums, IS_WIDENED: tl.constexpr):
+    """Return ``sums + left @ right``; widened where Triton's interpreter runs, whose products know no bfloat16."""
+    if IS_WIDENED:
+        left, right = left.to(tl.float32), right.to(tl.float32)
+    return tl.dot(left, right, sums, input_precision="ieee")
+
+
+@triton.jit
+def _scores(query, keys, scaling, softcap, HAS_CAP: tl.constexpr, IS_WIDENED: tl.constexpr):
+    """Return scaled and soft-capped scores ``[M, N]``."""
+    nothing = tl.zeros([query.shape[0], keys.shape[0]], tl.float32)
+    scores = _dot(query, tl.trans(keys), nothing, IS_WIDENED) * scaling
+    if HAS_CAP:
+        scores = _tanh(scores / softcap) * softcap
+    return scores
+
+
+@triton.jit
+def _tiles(
+    state, query, rows, row_ids,
+    key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr,
+    key_stride, value_stride,
+    first_tile, end_tile, num_tokens, window, scaling, softcap,
+    HEAD_DIM: tl.constexpr, VALUE_DIM: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, P: tl.constexpr,
+    N: tl.constexpr, HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr, HAS_NORMS: tl.constexpr,
+    IS_MAIN: tl.constexpr, IS_FLOAT32: tl.constexpr, IS_WIDENED: tl.constexpr,
+    IS_EDGE: tl.constexpr,
+):  # fmt: skip
+    """Go over the key tiles ``[first_tile, end_tile)``; edge tiles hold hidden keys or a row's own, last or first key.
+
+    Pointers stand at the sequence's first token; ``IS_MAIN`` is false in passes that only carry more key groups.
+    """
+    output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
+    tile = tl.arange(0, N)
+    depth, value_depth, column = tl.arange(0, D), tl.arange(0, DV), tl.arange(0, P)
+    for start in range(first_tile, end_tile, N):
+        keys = start + tile
+        inside = keys < num_tokens
+        at = tl.full([], 0, tl.int64) + start  # offsets of long rows pass 2**31
+        k = tl.load(
+            key_ptr + at * key_stride + tile[:, None] * key_stride + depth[None, :],
+            mask=inside[:, None] & (depth[None, :] < HEAD_DIM),
+            other=0.0,
+        )
+        scores = _scores(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
+        if IS_EDGE:
+            visible = (keys[None, :] <= rows[:, None]) & inside[None, :]
+            if HAS_WINDOW:
+                visible = visible & (keys[None, :] > rows[:, None] - window)
+            scores = tl.where(visible, scores, MASKED)
+            if IS_MAIN:
+                away = rows[:, None] - keys[None, :]
+                own = tl.maximum(own, tl.max(tl.where(away == 0, scores, MASKED), 1))
+                previous = tl.maximum(previous, tl.max(tl.where(away == 1, scores, MASKED), 1))
+                first = tl.maximum(first, tl.max(tl.where(keys[None, :] == 0, scores, MASKED), 1))
+        larger = tl.maximum(m, tl.max(scores, 1))
+        shifted = scores - larger[:, None]
+        weights = tl.exp(shifted)
+        # A row that has seen no key yet has MASKED for its maximum, and exp gives its hidden keys a weight of 1.
+        if IS_EDGE:
+            weights = tl.where(visible, weights, 0.0)
+        scale = tl.exp(m - larger)
+        riders = tl.load(rider_ptr + at * P + tile[:, None] * P + column[None, :], mask=inside[:, None], other=0.0)
+        carried = _carry(weights, riders, carried * scale[:, None], IS_FLOAT32)
+        if HAS_NORMS:
+            norms = tl.load(norm_ptr + at + tile, mask=inside, other=0.0)
+            shares = weights * norms[None, :]
+            normed = _carry(shares, riders, normed * scale[:, None], IS_FLOAT32)
+            norm_sum = norm_sum * scale + tl.sum(shares, 1)
+        sums = tl.sum(weights, 1)
+        if IS_MAIN:
+            v = tl.load(
+                value_ptr + at * value_stride + tile[:, None] * value_stride + value_depth[None, :],
+                mask=inside[:, None] & (value_depth[None, :] < VALUE_DIM),
+                other=0.0,
+            )
+            # Weights in the values' dtype do for the output, which is rounded to it; masses keep float32's digits.
+            output = _dot(weights.to(v.dtype), v, output * scale[:, None], IS_WIDENED)
+            ids = tl.load(id_ptr + at + tile, mask=inside, other=-2)
+            before = tl.load(before_ptr + at + tile, mask=inside, other=-2)
+            same = row_ids[:, None] == ids[None, :]
+            if IS_EDGE:
+                same = same & (keys[None, :] < rows[:, None])
+            follows = row_ids[:, None] == before[None, :]
+            e = scale * (e + (m - larger) * weight) + tl.sum(weights * shifted, 1)
+            c = scale * scale * c + tl.sum(weights * weights, 1)
+            duplicate = scale * duplicate + tl.sum(tl.where(same, weights, 0.0), 1)
+            induction = scale * induction + tl.sum(tl.where(follows, weights, 0.0), 1)
+            distance = scale * distance + (rows - start).to(tl.float32) * sums
+        weight = scale * weight + sums
+        m = larger
+    return output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own
+
+
+@triton.jit(do_not_specialize=["total", "window", "num_statistics"])
+def attention_kernel(
+    query_ptr, key_ptr, value_ptr, output_ptr, statistic_ptr, softmax_ptr, norm_ptr,
+    block_ptr, id_ptr, before_ptr, match_ptr, rider_ptr,
+    query_head, query_stride, key_head, key_stride, value_head, value_stride, output_stride,
+    total, window, num_statistics, scaling, softcap,
+    HEADS: tl.constexpr, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, VALUE_DIM: tl.constexpr,
+    FIRST_MASS: tl.constexpr, NUM_MASSES: tl.constexpr, FIRST_NORMED: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, P: tl.constexpr,
+    HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr, HAS_NORMS: tl.constexpr, IS_MAIN: tl.constexpr,
+    IS_FLOAT32: tl.constexpr, IS_WIDENED: tl.constexpr,
+):  # fmt: skip
+    """Attention of one block of rows of one query head: output, statistics per row, maximum and log-sum-exp.
+
+    ``block_ptr`` holds per program block its sequence's first token, number of tokens and the block's first row,
+    ``match_ptr`` per token whether its row has a duplicate (1) and an induction match (2). Statistics are
+    ``[H, K, T]``, 0 where a row has none.
+    """
+    head = tl.program_id(0) % HEADS
+    block = tl.program_id(0) // HEADS
+    origin = tl.load(block_ptr + 3 * block).to(tl.int64)
+    num_tokens = tl.load(block_ptr + 3 * block + 1)
+    first_row = tl.load(block_ptr + 3 * block + 2)
+    rows = first_row + tl.arange(0, M)
+    is_row = rows < num_tokens
+    token = origin + rows
+    depth, column = tl.arange(0, D), tl.arange(0, P)
+    wide_head = head.to(tl.int64)
+    query = tl.load(
+        query_ptr + wide_head * query_head + token[:, None] * query_stride + depth[None, :],
+        mask=is_row[:, None] & (depth[None, :] < HEAD_DIM),
+        other=0.0,
+    )
+    row_ids = tl.load(id_ptr + token, mask=is_row, other=-1)
+    kv_head = wide_head // GROUP
+    key_ptr += kv_head * key_head + origin * key_stride
+    value_ptr += kv_head * value_head + origin * value_stride
+    id_ptr += origin
+    before_ptr += origin
+    rider_ptr += origin * P
+    norm_ptr += wide_head * total + origin
+
+    end = tl.minimum(first_row + M, num_tokens)
+    first_key = tl.maximum(first_row - window + 1, 0) // N * N
+    plain_from = (tl.maximum(end - window, 0) + N - 1) // N * N
+    plain_from = tl.minimum(tl.maximum(first_key + N, plain_from), end)
+    plain_to = tl.maximum(tl.maximum(first_row - 1, 0) // N * N, plain_from)
+
+    zeros = tl.zeros([M], tl.float32)
+    nothing = zeros + MASKED
+    output = tl.zeros([M, DV], tl.float32)
+    carried = tl.zeros([M, P], tl.float32)
+    normed = tl.zeros([M, P], tl.float32)
+    state = (output, carried, normed, nothing, zeros, zeros, zeros, zeros, zeros, zeros, zeros, nothing, nothing,
+             nothing)  # fmt: skip
+    state = _tiles(
+        state, query, rows, row_ids, key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr, key_stride,
+        value_stride, first_key, plain_from, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
+        HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
+    )  # fmt: skip
+    state = _tiles(
+        state, query, rows, row_ids, key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr, key_stride,
+        value_stride, plain_from, plain_to, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
+        HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, False,
+    )  # fmt: skip
+    state = _tiles(
+        state, query, rows, row_ids, key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr, key_stride,
+        value_stride, plain_to, end, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
+        HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
+    )  # fmt: skip
+    output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
+    weight = tl.where(is_row, weight, 1.0)
+
+    statistic_ptr += wide_head * num_statistics * total
+    wide_total = total.to(tl.int64)
+    masses = (column < NUM_MASSES)[None, :] & is_row[:, None]
+    at = column[None, :] * wide_total + token[:, None]
+    tl.store(statistic_ptr + FIRST_MASS * wide_total + at, carried / weight[:, None], mask=masses)
+    if HAS_NORMS:
+        # Where every value is 0 so is every share.
+        norm_sum = tl.where(norm_sum == 0, 1.0, norm_sum)
+        tl.store(statistic_ptr + FIRST_NORMED * wide_total + at, normed / norm_sum[:, None], mask=masses)
+    if IS_MAIN:
+        value_depth = tl.arange(0, DV)
+        tl.store(
+            output_ptr + token[:, None] * output_stride + wide_head * VALUE_DIM + value_depth[None, :],
+            (output / weight[:, None]).to(output_ptr.dtype.element_ty),
+            mask=is_row[:, None] & (value_depth[None, :] < VALUE_DIM),
+        )
+        lse = tl.log(weight)
+        tl.store(softmax_ptr + 2 * wide_head * wide_total + token, m, mask=is_row)
+        tl.store(softmax_ptr + (2 * wide_head + 1) * wide_total + token, m + lse, mask=is_row)
+        # Offsets within tiles rode along behind the key groups.
+        offsets = tl.sum(tl.where(column[None, :] == NUM_MASSES, carried, 0.0), 1)
+        away = (distance - offsets) / weight
+        away = tl.where(away < 0, 0.0, away)
+        entropy = lse - e / weight
+        entropy = tl.where(entropy < 0, 0.0, entropy)
+        seen = tl.minimum(rows + 1, window)
+        # Not one key but two, so that the logarithm is not 0.
+        most = tl.log(tl.maximum(seen, 2).to(tl.float32))
+        later = rows > 0
+        own_weight = tl.exp(own - m) / weight
+        found = tl.load(match_ptr + token, mask=is_row, other=0)
+        at = statistic_ptr + token
+        tl.store(at + ENTROPY * wide_total, entropy, mask=is_row)
+        tl.store(at + ENTROPY_NORMALIZED * wide_total, tl.where(seen > 1, entropy / most, 0.0), mask=is_row)
+        tl.store(at + DIAGONAL * wide_total, own_weight, mask=is_row)
+        tl.store(at + DIAGONAL_LATER * wide_total, tl.where(later, own_weight, 0.0), mask=is_row)
+        tl.store(at + FIRST * wide_total, tl.where(later, tl.exp(first - m) / weight, 0.0), mask=is_row)
+        tl.store(at + PREVIOUS * wide_total, tl.where(later, tl.exp(previous - m) / weight, 0.0), mask=is_row)
+        tl.store(at + DISTANCE * wide_total, away, mask=is_row)
+        relative = away / tl.maximum(rows, 1).to(tl.float32)
+        tl.store(at + DISTANCE_RELATIVE * wide_total, tl.where(later, relative, 0.0), mask=is_row)
+        tl.store(at + LARGEST * wide_total, 1.0 / weight, mask=is_row)
+        tl.store(at + COLLISION * wide_total, c / (weight * weight), mask=is_row)
+        tl.store(at + DUPLICATE * wide_total, tl.where((found & 1) != 0, duplicate / weight, 0.0), mask=is_row)
+        tl.store(at + INDUCTION * wide_total, tl.where((found & 2) != 0, induction / weight, 0.0), mask=is_row)
+
+
+@triton.jit(do_not_specialize=["total", "window"])
+def decision_kernel(
+    query_ptr, key_ptr, softmax_ptr, decision_ptr, sequence_ptr,
+    query_head, query_stride, key_head, key_stride, total, window, scaling, softcap,
+    GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, N: tl.constexpr, D: tl.constexpr,
+    HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr,
+):  # fmt: skip
+    """Weights of a sequence's decision row on one tile of its keys, ``[H, T]``; 0 on keys it does not see.
+
+    ``sequence_ptr`` holds per sequence its first token, number of tokens and decision row.
+    """
+    head = tl.program_id(0).to(tl.int64)
+    keys = tl.program_id(1) * N + tl.arange(0, N)
+    sequence = tl.program_id(2)
+    origin = tl.load(sequence_ptr + 3 * sequence).to(tl.int64)
+    num_tokens = tl.load(sequence_ptr + 3 * sequence + 1)
+    row = tl.load(sequence_ptr + 3 * sequence + 2)
+    depth = tl.arange(0, D)
+    token = origin + keys
+    inside = keys < num_tokens
+    query = tl.load(
+        query_ptr + head * query_head + (origin + row) * query_stride + depth, mask=depth < HEAD_DIM, other=0.0
+    )
+    visible = inside & (keys <= row)
+    if HAS_WINDOW:
+        visible = visible & (keys > row - window)
+    k = tl.load(
+        key_ptr + head // GROUP * key_head + token[:, None] * key_stride + depth[None, :],
+        mask=visible[:, None] & (depth[None, :] < HEAD_DIM),
+        other=0.0,
+    )
+    scores = tl.sum(k.to(tl.float32) * query.to(tl.float32)[None, :], 1) * scaling
+    if HAS_CAP:
+        scores = _tanh(scores / softcap) * softcap
+    lse = tl.load(softmax_ptr + (2 * head + 1) * total + origin + row)
+    tl.store(decision_ptr + head * total + token, tl.where(visible, tl.exp(scores - lse), 0.0), mask=inside)
+
+
+@triton.jit(do_not_specialize=["total", "num_statistics", "num_groups"])
+def sums_kernel(
+    statistic_ptr,
+    weight_ptr,
+    sums_ptr,
+    sequence_ptr,
+    total,
+    num_statistics,
+    num_groups,
+    HEADS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """Sum statistics ``[H, K, T]`` over the rows of each query group in float64, ``[S, H, Q, K]``."""
+    head = tl.program_id(0).to(tl.int64)
+    sequence, group = tl.program_id(1) // num_groups, tl.program_id(1) % num_groups
+    columns = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
+    origin = tl.load(sequence_ptr + 3 * sequence).to(tl.int64)
+    num_tokens = tl.load(sequence_ptr + 3 * sequence + 1)
+    lines = statistic_ptr + (head * num_statistics + columns[:, None]) * total + origin
+    weight_ptr += group.to(tl.int64) * total + origin
+    sums = tl.zeros([COLUMNS], tl.float64)
+    for start in range(0, num_tokens, ROWS):
+        rows = start + tl.arange(0, ROWS)
+        inside = rows < num_tokens
+        values = tl.load(lines + rows[None, :], mask=inside[None, :] & (columns[:, None] < num_statistics), other=0.0)
+        weights = tl.load(weight_ptr + rows, mask=inside, other=0.0)
+        sums += tl.sum(values.to(tl.float64) * weights.to(tl.float64)[None, :], 1)
+    place = ((sequence.to(tl.int64) * HEADS + head) * num_groups + group) * num_statistics
+    tl.store(sums_ptr + place + columns, sums, mask=columns < num_statistics)

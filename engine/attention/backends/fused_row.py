@@ -1,0 +1,284 @@
+"""One packed row through the fused kernels: what they read that does not change from layer to layer, and each launch.
+
+Shape legend: ``T`` tokens of the packed row, ``S`` sequences, ``H`` query heads, ``KV`` key-value heads, ``C`` key
+groups, ``Q`` query groups, ``K`` statistics, ``P`` rider columns (key groups and the offset within the tile, padded).
+"""
+
+# Triton has no wheels for some platforms; kernels become launchable by subscript only through it.
+# pyright: reportMissingImports=false, reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+import triton
+
+from engine.attention.backends.backend import LayerCall
+from engine.attention.backends.fused_kernels import attention_kernel, decision_kernel, sums_kernel
+from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
+from engine.attention.layout import NUM_BASE, SequenceLayout
+from engine.attention.masking import Chunk, Window
+
+IS_INTERPRETED = not isinstance(attention_kernel, triton.JITFunction)
+NO_WINDOW = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Shape of a program: query rows, keys per tile, rider columns at most, warps and stages of the pipeline."""
+
+    rows: int
+    keys: int
+    columns: int
+    warps: int
+    stages: int
+
+
+HOPPER = (9, 0)
+
+
+def tiling(
+    head_dim: int, value_dim: int, dtype: torch.dtype, has_norms: bool, capability: tuple[int, int] = HOPPER
+) -> Tiling:
+    """Return the tiling for a head: fixed, so that the same input gives the same bits on every run.
+
+    ``tests/parity/fused_builds.py`` reads what each needs: shared memory stays within an A100's 163 KiB per block, and
+    on GPUs before Hopper, whose matrix units read registers only, tiles are smaller so that registers suffice.
+    """
+    width = max(padded(head_dim), padded(value_dim))
+    columns = 32 if has_norms or width > 128 else 64
+    if dtype == torch.float32:
+        return Tiling(32, 32, 32, 8, 1) if width > 64 else Tiling(64, 32, columns, 4, 2)
+    if width > 128:
+        return Tiling(64, 32, columns, 8, 2)
+    return Tiling(128, 64, columns, 8, 3) if capability >= HOPPER else Tiling(128, 32, columns, 8, 2)
+
+
+def capability(device: torch.device) -> tuple[int, int]:
+    """Return a GPU's compute capability; that of Hopper where Triton's interpreter runs."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else HOPPER
+
+
+def padded(size: int) -> int:
+    """Return the least power of two that holds a size and that matrix units take."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
+class FusedRow:
+    """What does not change from layer to layer for the sequences of one packed row.
+
+    Parameters
+    ----------
+    layouts
+        The sequences, none overlapping.
+    """
+
+    def __init__(self, layouts: Sequence[SequenceLayout]):
+        self.layouts = list(layouts)
+        self.device = layouts[0].indicators.device
+        self.total = max(layout.start + layout.num_tokens for layout in layouts)
+        self.num_groups = max(layout.query_weights.shape[0] for layout in layouts)
+        self.num_masses = layouts[0].indicators.shape[1]
+        # No token's ids, and different from each other: what stands before a first token is never a match.
+        self.ids = torch.full((self.total,), -1, dtype=torch.int32, device=self.device)
+        self.before = torch.full_like(self.ids, -2)
+        self.weights = torch.zeros((self.num_groups, self.total), dtype=torch.float32, device=self.device)
+        for layout in layouts:
+            ids = layout.token_ids.to(torch.int32)
+            rows = slice(layout.start, layout.start + layout.num_tokens)
+            self.ids[rows] = ids
+            self.before[layout.start + 1 : rows.stop] = ids[:-1]
+            self.weights[: layout.query_weights.shape[0], rows] = layout.query_weights
+        self.sequences = self._table([(layout.start, layout.num_tokens, layout.decision) for layout in layouts])
+        self.longest = max(layout.num_tokens for layout in layouts)
+        self._last_same = [_last_same(layout.token_ids) for layout in layouts]
+        self._blocks: dict[int, torch.Tensor] = {}
+        self._riders: dict[tuple[int, int, bool], list[_Pass]] = {}
+        self._rows: dict[Window, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def attend(self, call: LayerCall, output: torch.Tensor) -> list[LayerStatistics]:
+        """Write one layer's output for all sequences and return their statistics.
+
+        Parameters
+        ----------
+        call
+            A call that the backend covers.
+        output
+            Receives the output, ``[T, H, head_dim]`` in any floating dtype.
+
+        Returns
+        -------
+        list of LayerStatistics
+            By sequence; ``is_finite`` is a tensor, so that nothing waits for the device.
+        """
+        query, key, value = _same_dtype(call.query, call.key, call.value)
+        call = replace(call, query=query, key=key, value=value)
+        norms = None if call.value_norms is None else self._shares_of_largest(call.value_norms)
+        with torch.cuda.device_of(query):  # Triton launches on the current device
+            rows, softmax = self.launch(call, output, norms)
+            decisions = self._decision_rows(call, softmax)
+            sums = self._sums(rows)
+        counts = self._row_facts(call.masking.window)[1]
+        if norms is not None:
+            counts = torch.cat((counts, counts[..., NUM_BASE:]), dim=-1)
+        means = (sums / counts).to(torch.float32)
+        is_finite = torch.isfinite(sums).flatten(1).all(dim=1)
+        statistics: list[LayerStatistics] = []
+        for index, layout in enumerate(self.layouts):
+            span = slice(layout.start, layout.start + layout.num_tokens)
+            of_groups = means[index, :, : layout.query_weights.shape[0]]
+            statistics.append(LayerStatistics(of_groups, decisions[:, span], is_finite[index]))
+        return statistics
+
+    def launch(
+        self, call: LayerCall, output: torch.Tensor, norms: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the output; return statistics ``[H, K, T]``, and rows' largest score and log-sum-exp ``[H, 2, T]``."""
+        query, key, value, masking = call.query, call.key, call.value, call.masking
+        num_heads = query.shape[0]
+        shape = tiling(query.shape[-1], value.shape[-1], query.dtype, norms is not None, capability(query.device))
+        num_statistics = NUM_BASE + self.num_masses * (1 if norms is None else 2)
+        rows = query.new_empty((num_heads, num_statistics, self.total), dtype=torch.float32)
+        softmax = query.new_empty((num_heads, 2, self.total), dtype=torch.float32)
+        blocks = self._row_blocks(shape.rows)
+        matches, _ = self._row_facts(masking.window)
+        for part in self._passes(shape, query.dtype):
+            attention_kernel[(len(blocks) * num_heads,)](
+                query, key, value, output, rows, softmax, softmax if norms is None else norms,
+                blocks, self.ids, self.before, matches, part.riders,
+                query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1),
+                output.stride(0), self.total, masking.window or NO_WINDOW, num_statistics, float(masking.scaling),
+                float(masking.softcap or 1.0),
+                HEADS=num_heads, GROUP=num_heads // key.shape[0], HEAD_DIM=query.shape[-1], VALUE_DIM=value.shape[-1],
+                FIRST_MASS=NUM_BASE + part.first, NUM_MASSES=part.count,
+                FIRST_NORMED=NUM_BASE + self.num_masses + part.first,
+                M=shape.rows, N=shape.keys, D=padded(query.shape[-1]), DV=padded(value.shape[-1]),
+                P=part.riders.shape[1], HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
+                HAS_NORMS=norms is not None, IS_MAIN=part.first == 0, IS_FLOAT32=query.dtype == torch.float32,
+                IS_WIDENED=IS_INTERPRETED,
+                num_warps=shape.warps, num_stages=shape.stages, enable_fp_fusion=True,
+            )  # fmt: skip
+        return rows, softmax
+
+    def _decision_rows(self, call: LayerCall, softmax: torch.Tensor) -> torch.Tensor:
+        query, key, masking = call.query, call.key, call.masking
+        decisions = query.new_zeros((query.shape[0], self.total), dtype=torch.float32)
+        keys = 64
+        grid = (query.shape[0], -(-self.longest // keys), len(self.layouts))
+        decision_kernel[grid](
+            query, key, softmax, decisions, self.sequences,
+            query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, masking.window or NO_WINDOW,
+            float(masking.scaling), float(masking.softcap or 1.0),
+            GROUP=query.shape[0] // key.shape[0], HEAD_DIM=query.shape[-1], N=keys, D=padded(query.shape[-1]),
+            HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
+            num_warps=4, enable_fp_fusion=True,
+        )  # fmt: skip
+        return decisions
+
+    def _sums(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return float64 sums over query groups, ``[S, H, Q, K]``."""
+        num_heads, num_statistics, _ = rows.shape
+        # float64 as in GroupMeans: sums of thousands of rows would lose float32's last digits.
+        sums = rows.new_empty((len(self.layouts), num_heads, self.num_groups, num_statistics), dtype=torch.float64)
+        columns = 32
+        grid = (num_heads, len(self.layouts) * self.num_groups, -(-num_statistics // columns))
+        sums_kernel[grid](
+            rows, self.weights, sums, self.sequences, self.total, num_statistics, self.num_groups,
+            HEADS=num_heads, ROWS=128, COLUMNS=columns, num_warps=4, enable_fp_fusion=True,
+        )  # fmt: skip
+        return sums
+
+    def _row_blocks(self, size: int) -> torch.Tensor:
+        """Return start, tokens and first row of every block of rows, those with most keys first."""
+        if size not in self._blocks:
+            blocks = [
+                (layout.start, layout.num_tokens, first)
+                for layout in self.layouts
+                for first in range(0, layout.num_tokens, size)
+            ]
+            self._blocks[size] = self._table(sorted(blocks, key=lambda block: -block[2]))
+        return self._blocks[size]
+
+    def _passes(self, shape: Tiling, dtype: torch.dtype) -> list[_Pass]:
+        """Cut the key groups into passes that a program has room for; the first also carries offsets within tiles."""
+        at = (shape.keys, shape.columns, dtype == torch.float32)
+        if at not in self._riders:
+            # float16 beside bfloat16 too: weights take part as two numbers of 11 bits (_carry), where bfloat16 has 8.
+            kind = torch.float32 if dtype == torch.float32 else torch.float16
+            bounds = [0, *range(shape.columns - 1, self.num_masses, shape.columns), self.num_masses]
+            passes: list[_Pass] = []
+            for first, end in pairwise(bounds):
+                if first and end == first:
+                    continue
+                width = end - first + (1 if first == 0 else 0)
+                riders = torch.zeros((self.total, padded(width)), dtype=kind, device=self.device)
+                for layout in self.layouts:
+                    part = riders[layout.start : layout.start + layout.num_tokens]
+                    part[:, : end - first] = layout.indicators[:, first:end]
+                    if first == 0:
+                        part[:, end] = torch.arange(layout.num_tokens, device=self.device) % shape.keys
+                passes.append(_Pass(first, end - first, riders))
+            self._riders[at] = passes
+        return self._riders[at]
+
+    def _row_facts(self, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return rows' matches (1 duplicate, 2 induction) and how many rows count, float64 ``[S, 1, Q, K]``."""
+        assert not isinstance(window, Chunk), "chunks are left to blocked"
+        if window not in self._rows:
+            matches = torch.zeros(self.total, dtype=torch.int32, device=self.device)
+            counts = torch.zeros(
+                (len(self.layouts), 1, self.num_groups, NUM_BASE + self.num_masses),
+                dtype=torch.float64,
+                device=self.device,
+            )
+            for index, (layout, last) in enumerate(zip(self.layouts, self._last_same, strict=True)):
+                rows = torch.arange(layout.num_tokens, device=self.device)
+                reach = window if isinstance(window, int) else layout.num_tokens
+                # The key after the row's last equal token is the nearest of all induction matches.
+                has_match = torch.stack(((last >= 0) & (rows - last < reach), (last >= 0) & (rows - last - 1 < reach)))
+                matches[layout.start : layout.start + layout.num_tokens] = (has_match[0] + 2 * has_match[1]).int()
+                defined = defined_rows(rows, visible_keys(rows, window), has_match, self.num_masses).double()
+                counts[index, 0, : layout.query_weights.shape[0]] = layout.query_weights.double() @ defined
+            self._rows[window] = matches, counts
+        return self._rows[window]
+
+    def _shares_of_largest(self, norms: torch.Tensor) -> torch.Tensor:
+        """Return norms over the largest of sequence and head: only ratios count, and half precision holds them."""
+        shares = torch.empty_like(norms, memory_format=torch.contiguous_format)
+        for layout in self.layouts:
+            span = slice(layout.start, layout.start + layout.num_tokens)
+            largest = norms[:, span].amax(dim=1, keepdim=True)
+            shares[:, span] = norms[:, span] / torch.where(largest == 0, 1.0, largest)
+        return shares
+
+    def _table(self, rows: list[tuple[int, int, int]]) -> torch.Tensor:
+        return torch.tensor(rows, dtype=torch.int32).to(self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """Key groups that one launch carries: the first of them, how many, and their columns ``[T, P]``."""
+
+    first: int
+    count: int
+    riders: torch.Tensor
+
+
+def _last_same(token_ids: torch.Tensor) -> torch.Tensor:
+    """Return for each row the last earlier position with the same token, or -1."""
+    order = torch.argsort(token_ids, stable=True)
+    last = torch.full_like(token_ids, -1)
+    ordered = token_ids[order]
+    last[order[1:]] = torch.where(ordered[1:] == ordered[:-1], order[:-1], -1)
+    return last
+
+
+def _same_dtype(*parts: torch.Tensor) -> list[torch.Tensor]:
+    """Return tensors of one dtype whose last dimension is contiguous."""
+    dtype = parts[0].dtype
+    for part in parts[1:]:
+        dtype = torch.promote_types(dtype, part.dtype)
+    return [part.to(dtype) if part.stride(-1) == 1 else part.to(dtype).contiguous() for part in parts]

@@ -1,0 +1,248 @@
+"""Attention with statistics on CPUs: tiles of rows by keys that stay in a core's cache, each passed over once in C.
+
+The numbers of ``blocked``, which stays the reference, at about the cost of PyTorch's own flash attention: matrix
+products are torch's, everything else is one pass over a tile (``tile_kernel.c``). Gradients, whole patterns and other
+devices are left to ``blocked``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from engine.attention.backends import blocked
+from engine.attention.backends.backend import Backend, BackendUnavailable, LayerCall, PackedRow
+from engine.attention.backends.tile_kernel import STATE, TileKernel, tile_kernel
+from engine.attention.blocks import chunks
+from engine.attention.group_means import GroupMeans, LayerStatistics
+from engine.attention.layout import SequenceLayout
+from engine.attention.masking import first_visible
+from engine.attention.row_statistics import RowSums, row_statistics
+from engine.attention.sinks import grouped_null_mass, null_mass
+
+TILE_ELEMENTS = 2**18
+"""Scores per tile and thread: 1 MiB of float32, half of a core's second-level cache."""
+
+TILE_ROWS = 256
+"""Rows of a tile, the heads of one KV head counted one by one: enough for matrix products at full speed."""
+
+SMALLEST_BLOCK = 8
+"""Positions of the first blocks."""
+
+GROWTH = 8
+"""A block has at most this share of the positions before it: so little is computed above the diagonal."""
+
+
+class TiledBackend(Backend):
+    """Sequence by sequence, tile by tile; a sequence of which whole patterns are kept is left to ``blocked``.
+
+    Parameters
+    ----------
+    kernel
+        The compiled pass.
+    """
+
+    method = "compiled"
+
+    def __init__(self, kernel: TileKernel):
+        self.kernel = kernel
+
+    def prepare(self, layouts: Sequence[SequenceLayout]) -> None:
+        """Find where tokens come again."""
+        for layout in layouts:
+            layout.matches.prepare()
+
+    def covers(self, call: LayerCall, row: PackedRow) -> bool:
+        """Whether this is a plain computation on a CPU, without gradients."""
+        return type(call.query) is torch.Tensor and call.query.device.type == "cpu" and not call.needs_grad
+
+    def attend(self, call: LayerCall, row: PackedRow, output: torch.Tensor) -> list[LayerStatistics]:
+        """Write a layer's output for all sequences and return the statistics of each."""
+        statistics: list[LayerStatistics] = []
+        for layout in row.layouts:
+            part, rows = call.of_sequence(layout), slice(layout.start, layout.start + layout.num_tokens)
+            if layout.pattern_heads.get(call.layer_idx):
+                statistics.append(blocked.attend(part, layout, output[rows])[1])
+            else:
+                statistics.append(attend(self.kernel, part, layout, output[rows]))
+        return statistics
+
+
+def create(device: torch.device, *, is_asked_for: bool) -> TiledBackend:
+    """Return the backend.
+
+    Raises
+    ------
+    BackendUnavailable
+        On other devices than CPUs, and where the compiled pass cannot be built.
+    """
+    if device.type != "cpu":
+        raise BackendUnavailable(f"the model is on {device.type}")
+    kernel = tile_kernel()
+    if kernel is None:
+        raise BackendUnavailable("the compiled pass cannot be built")
+    return TiledBackend(kernel)
+
+
+def attend(kernel: TileKernel, call: LayerCall, layout: SequenceLayout, output: torch.Tensor) -> LayerStatistics:
+    """Write one sequence's attention output in one layer and return its statistics.
+
+    Parameters
+    ----------
+    kernel
+        The compiled pass.
+    call, layout, output
+        As in ``blocked.attend``.
+    """
+    masking = call.masking
+    num_heads, num_tokens, _ = call.query.shape
+    tiles = _Tiles(kernel, call, layout)
+    shape = (num_heads // tiles.group, tiles.group)
+    means = GroupMeans(layout, num_heads, layout.num_statistics(call.value_norms is not None))
+    has_match = layout.matches.rows_with_match(masking.window)
+    sink_rows: list[torch.Tensor] = []
+    for chunk in chunks(_blocks(num_tokens, tiles.group)):
+        first, end = chunk[0][0], chunk[-1][1]
+        state, carried = tiles.rows(chunk)
+        total = state[STATE.index("total")]
+        # Normalised once, at the end: until its last tile a row's largest score, and the scale of its sums, may change.
+        mixed = carried[..., : tiles.value_dim] / total.transpose(1, 2)[..., None]
+        if masking.sinks is not None:
+            largest = state[STATE.index("largest")].flatten(0, 1)
+            nothing = null_mass(largest, total.flatten(0, 1), masking.sinks)
+            mixed = mixed * (1 - nothing.unflatten(0, shape).transpose(1, 2)[..., None])
+            sink_rows.append(nothing)
+        output[first:end].unflatten(1, shape).copy_(mixed.transpose(0, 1))
+        sums = tiles.row_sums(state, carried, has_match[:, first:end])
+        means.add(first, end, *row_statistics(sums, first, end, masking.window))
+    null = grouped_null_mass(torch.cat(sink_rows, dim=1), layout) if sink_rows else None
+    pattern = tiles.pattern_of_row(layout.decision)
+    return LayerStatistics(means.means(), pattern, means.is_finite(), null_mass=null)
+
+
+def _blocks(num_tokens: int, group: int) -> list[tuple[int, int]]:
+    """Cut the rows into blocks that grow with the number of keys before them."""
+    blocks: list[tuple[int, int]] = []
+    first, size = 0, SMALLEST_BLOCK
+    while first < num_tokens:
+        while size * 2 * group <= TILE_ROWS and size * 2 * GROWTH <= first:
+            size *= 2
+        blocks.append((first, min(first + size, num_tokens)))
+        first += size
+    return blocks
+
+
+class _Tiles:
+    """One sequence in one layer: its operands, laid out so that the rows of products are contiguous.
+
+    Rows are pairs of a position and a head of the KV head's group, heads next to each other: all heads that read the
+    same keys take part in one product.
+    """
+
+    def __init__(self, kernel: TileKernel, call: LayerCall, layout: SequenceLayout):
+        query, value, value_norms = call.query, call.value, call.value_norms
+        num_heads, num_tokens, _ = query.shape
+        num_kv, self.value_dim = call.key.shape[0], value.shape[-1]
+        self.kernel, self.masking, self.group = kernel, call.masking, num_heads // num_kv
+        self.token_ids = layout.matches.preceded_ids
+        self.query = query.unflatten(0, (num_kv, self.group)).transpose(1, 2)
+        self.keys = call.key.float().mT.contiguous()
+        groups = layout.indicators.expand(num_kv, -1, -1)
+        self.riders = torch.cat((value.float(), groups), dim=-1)
+        self.normed = None
+        if value_norms is not None:
+            weighed = torch.cat((layout.indicators, layout.indicators.new_ones((num_tokens, 1))), dim=1)
+            self.normed = (value_norms[..., None] * weighed).unflatten(0, (num_kv, self.group))
+        self._room = torch.empty(0)
+
+    def rows(self, blocks: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what consecutive blocks of ``B`` positions add up and carry.
+
+        Returns
+        -------
+        tuple of Tensor
+            State ``[len(STATE), KV, G, B]``, and the products of unnormalised weights with values, key groups and, when
+            asked, key groups by norms, ``[KV, B, G, W]``.
+        """
+        first, end = blocks[0][0], blocks[-1][1]
+        num_kv, width = self.riders.shape[0], self.riders.shape[-1]
+        if self.normed is not None:
+            width += self.normed.shape[-1]
+        queries = self._queries(first, end)
+        num_rows = queries.shape[1]
+        state = torch.zeros((num_kv, num_rows, len(STATE)))
+        carried = torch.zeros((num_kv, num_rows, width))
+        for block_first, block_end in blocks:
+            rows = slice((block_first - first) * self.group, (block_end - first) * self.group)
+            for kv in range(num_kv):
+                self._add(kv, block_first, block_end, queries[kv, rows], state[kv, rows], carried[kv, rows])
+        by_head = state.unflatten(1, (-1, self.group)).permute(3, 0, 2, 1).contiguous()
+        return by_head, carried.unflatten(1, (-1, self.group))
+
+    def _queries(self, first: int, end: int) -> torch.Tensor:
+        """Return scaled queries of some positions, ``[KV, B x G, head_dim]``, those of one position side by side."""
+        part = self.query[:, first:end].float()
+        queries = torch.empty(part.shape, dtype=torch.float32)
+        return torch.mul(part, self.masking.scaling, out=queries).flatten(1, 2)
+
+    def _add(
+        self, kv: int, first: int, end: int, queries: torch.Tensor, state: torch.Tensor, carried: torch.Tensor
+    ) -> None:
+        """Add all visible keys to a block of rows of one KV head, tile by tile."""
+        width = self.riders.shape[-1]
+        for first_key, end_key in self._tiles(first, end):
+            num_scores = queries.shape[0] * (end_key - first_key)
+            if num_scores > self._room.numel():
+                self._room = torch.empty(num_scores)
+            scores = self._room[:num_scores].view(queries.shape[0], -1)
+            torch.mm(queries, self.keys[kv, :, first_key:end_key], out=scores)
+            if self.masking.softcap is not None:
+                scores.div_(self.masking.softcap).tanh_().mul_(self.masking.softcap)
+            # Before the products: it scales down what is carried already when this tile holds a larger score.
+            self.kernel(scores, self.group, first, first_key, self.masking.window, self.token_ids, state, carried)
+            carried[:, :width].addmm_(scores, self.riders[kv, first_key:end_key])
+            if self.normed is not None:
+                by_head = scores.view(end - first, self.group, -1).transpose(0, 1)
+                added = by_head @ self.normed[kv, :, first_key:end_key]
+                carried[:, width:].unflatten(0, (-1, self.group)).add_(added.transpose(0, 1))
+
+    def _tiles(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Cut the keys that a block of rows sees into tiles of nearly the same size."""
+        first_key = first_visible(first, self.masking.window)
+        largest = TILE_ELEMENTS * torch.get_num_threads() // ((end - first) * self.group)
+        number = -(-(end - first_key) // max(largest, 1))
+        size = -(-(end - first_key) // number // 16) * 16
+        for key in range(first_key, end, size):
+            yield key, min(key + size, end)
+
+    def row_sums(self, state: torch.Tensor, carried: torch.Tensor, has_match: torch.Tensor) -> RowSums:
+        """Return the sums of ``B`` rows from their state and what they carry."""
+        named = dict(zip(STATE, state.flatten(1, 2), strict=True))
+        width = self.riders.shape[-1]
+        by_head = carried[..., self.value_dim :].transpose(1, 2).flatten(0, 1)
+        num_groups = width - self.value_dim
+        return RowSums(
+            total=named["total"],
+            groups=by_head[..., :num_groups],
+            distance=named["distance"],
+            score=named["score"],
+            square=named["square"],
+            diagonal=named["diagonal"],
+            previous=named["previous"],
+            first=named["first"],
+            matched=torch.stack((named["duplicate"], named["induction"]), dim=-1),
+            normed=None if self.normed is None else by_head[..., num_groups:],
+            has_match=has_match,
+        )
+
+    def pattern_of_row(self, position: int) -> torch.Tensor:
+        """Return one row of every head's pattern, ``[H, T]``, 0 for keys that it does not see."""
+        num_kv, _, num_tokens = self.keys.shape
+        first_key = first_visible(position, self.masking.window)
+        scores = self._queries(position, position + 1) @ self.keys[:, :, first_key : position + 1]
+        if self.masking.softcap is not None:
+            scores = scores.div_(self.masking.softcap).tanh_().mul_(self.masking.softcap)
+        pattern = torch.zeros((num_kv * self.group, num_tokens))
+        pattern[:, first_key : position + 1] = scores.softmax(dim=-1).flatten(0, 1)
+        return pattern

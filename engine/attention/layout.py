@@ -1,0 +1,91 @@
+"""Where the sequences, query groups and key groups of one packed row lie, and the order of the statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from engine.attention.matches import TokenMatches
+from engine.samples import EncodedSample
+from engine.schema import BASE_STATISTICS
+
+NUM_BASE = len(BASE_STATISTICS)
+INDEX = {name: position for position, name in enumerate(BASE_STATISTICS)}
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceLayout:
+    """What the probe knows about one packed sequence; the same for every layer.
+
+    Attributes
+    ----------
+    start
+        First position of the sequence in the packed row.
+    token_ids
+        Shape ``[T]``.
+    indicators
+        Key groups as 0/1 columns, float32 ``[T, C]``.
+    query_weights
+        Query groups as 0/1 rows, float32 ``[Q, T]``.
+    decision
+        The decision row.
+    pattern_heads
+        Heads of which the whole pattern is kept, by layer.
+    pattern_dtype
+        What whole patterns are kept in: float16 in tables, float32 in a notebook.
+    matches
+        Where rows see their own token again, found once for all layers.
+    """
+
+    start: int
+    token_ids: torch.Tensor
+    indicators: torch.Tensor
+    query_weights: torch.Tensor
+    decision: int
+    pattern_heads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    pattern_dtype: torch.dtype = torch.float16
+    matches: TokenMatches = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matches", TokenMatches(self.token_ids))
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the sequence."""
+        return self.token_ids.shape[0]
+
+    def to(self, device: torch.device) -> SequenceLayout:
+        """Return the layout on a device, itself when it is there."""
+        if self.indicators.device == device:
+            return self
+        parts = {name: getattr(self, name).to(device) for name in ("token_ids", "indicators", "query_weights")}
+        return replace(self, **parts)
+
+    def num_statistics(self, norm_weighted: bool) -> int:
+        """Return ``K``: the base statistics, a mass per key group and, when asked, a norm-weighted mass each."""
+        return NUM_BASE + self.indicators.shape[1] * (2 if norm_weighted else 1)
+
+
+def sequence_layout(
+    encoded: EncodedSample,
+    start: int,
+    device: torch.device,
+    pattern_heads: dict[int, tuple[int, ...]] | None = None,
+) -> SequenceLayout:
+    """Lay out one encoded sample at a position of the packed row."""
+    indicators = np.zeros((encoded.num_tokens, len(encoded.key_groups)), dtype=np.float32)
+    for column, positions in enumerate(encoded.key_groups.values()):
+        indicators[positions, column] = 1.0
+    weights = np.zeros((len(encoded.query_groups), encoded.num_tokens), dtype=np.float32)
+    for row, positions in enumerate(encoded.query_groups.values()):
+        weights[row, positions] = 1.0
+    return SequenceLayout(
+        start=start,
+        token_ids=torch.from_numpy(encoded.input_ids.astype(np.int64)).to(device),
+        indicators=torch.from_numpy(indicators).to(device),
+        query_weights=torch.from_numpy(weights).to(device),
+        decision=encoded.decision_position,
+        pattern_heads=pattern_heads or {},
+    )

@@ -1,0 +1,1 @@
+"""What changes mean: attribution, gradients, ablation, amplification, patching and knockouts, sample by sample."""

@@ -1,0 +1,131 @@
+"""Between measuring and explaining: which samples are explained, and what is needed of all of them beforehand.
+
+Causal units are cut from the measure units, in their order; dataset means, resample partners and screened heads are
+made in that order too, stored under ``plan/`` and fingerprinted, so that a run that was stopped goes on with the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.config import Config
+from engine.config.causal import RunFacts
+from engine.errors import RunFailedError
+from engine.inputs.selection import drawn_rows
+from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS
+from engine.storage.records import CausalPlan, Partner, PlannedUnit, ScreenedHeads
+from engine.storage.run_directory import RunDirectory
+
+MEANS_SCHEMA = pa.schema(
+    [pa.field("layer", pa.int32()), pa.field("head", pa.int32()), pa.field("mean", pa.list_(pa.float32()))]
+)
+
+
+def causal_units(config: Config, run_dir: RunDirectory, prefix: str = CAUSAL_UNITS) -> list[PlannedUnit]:
+    """Return the causal units, or those that prepare them: measured samples, as many as asked for."""
+    planned = run_dir.plan.units()
+    measured = [
+        (manifest["unit"], sample_id)
+        for manifest in run_dir.ledger.manifests(planned)
+        for sample_id in manifest["sample_ids"]
+    ]
+    chosen = drawn_rows(list(range(len(measured))), config.causal.max_samples, config.run.seed)
+    by_source: dict[str, list[str]] = {}
+    for number, (source, sample_id) in enumerate(measured):
+        if number in chosen:
+            by_source.setdefault(source, []).append(sample_id)
+    return [PlannedUnit(f"{prefix}{number:05d}", ids, source) for number, (source, ids) in enumerate(by_source.items())]
+
+
+def preparation_units(config: Config, run_dir: RunDirectory) -> list[PlannedUnit]:
+    """Return the units that prepare the dataset's means and screened heads; none when neither is asked for."""
+    if config.causal.mean_rows is None and not config.causal.num_screened:
+        return []
+    units = causal_units(config, run_dir, PREPARATION_UNITS)
+    preparation = run_dir.preparation
+    preparation.start()
+    preparation.plan.write_units(units)
+    return units
+
+
+def write_causal_plan(config: Config, run_dir: RunDirectory) -> None:
+    """Write ``plan/causal.json`` once everything it depends on is committed.
+
+    Raises
+    ------
+    ConfigError
+        When there is only one sample to resample from.
+    RunFailedError
+        When no sample could be prepared.
+    """
+    units = causal_units(config, run_dir)
+    config.causal.check(RunFacts(num_samples=sum(len(unit.sample_ids) for unit in units)))
+    partners = _partners(units, config.run.seed) if config.causal.needs_partners else {}
+    prepared = run_dir.preparation.plan.units()
+    fingerprints: dict[str, str] = {}
+    if config.causal.mean_rows is not None:
+        asking = next(name for name, part in config.causal.parts.items() if part.mean_rows is not None)
+        run_dir.plan.write_table("head_means", _means(run_dir, prepared, f"causal.{asking}"))
+        fingerprints["head_means"] = run_dir.plan.table_digest("head_means")
+    screened = ScreenedHeads([], [])
+    if config.causal.num_screened:
+        screened = _screened(run_dir, prepared, config.causal.num_screened, config.run.seed)
+    plan = CausalPlan(units=units, partners=partners, screened=screened, fingerprints=fingerprints)
+    run_dir.plan.write_causal(plan)
+
+
+def _partners(units: list[PlannedUnit], seed: int) -> dict[str, Partner]:
+    """Return every sample's partner: the next in one seeded cycle through all samples."""
+    everyone = [Partner(unit.source, sample_id) for unit in units for sample_id in unit.sample_ids]
+    random.Random(f"{seed}:resample").shuffle(everyone)
+    return {one.sample_id: partner for one, partner in zip(everyone, [*everyone[1:], everyone[0]], strict=True)}
+
+
+def _means(run_dir: RunDirectory, prepared: list[PlannedUnit], asking: str) -> pa.Table:
+    """Return every head's mean output, summed in unit order; ``asking`` is the config path that needs it."""
+    sums: dict[tuple[int, int], np.ndarray] = {}
+    num_rows = 0
+    for unit in prepared:
+        rows = pq.read_table(run_dir.preparation.ledger.table_path(unit.name, "head_sums")).to_pylist()
+        num_rows += rows[0]["num_rows"] if rows else 0
+        for row in rows:
+            head = (row["layer"], row["head"])
+            sums[head] = sums.get(head, 0) + np.array(row["sum"])
+    if not num_rows:
+        first = run_dir.preparation.ledger.first_reject()
+        raise RunFailedError(f"{run_dir.root}: no sample could be prepared for {asking}, the first: {first}")
+    columns = {
+        "layer": [layer for layer, _ in sums],
+        "head": [head for _, head in sums],
+        "mean": [total / num_rows for total in sums.values()],
+    }
+    return pa.table(columns, schema=MEANS_SCHEMA)
+
+
+def _screened(run_dir: RunDirectory, prepared: list[PlannedUnit], top: int, seed: int) -> ScreenedHeads:
+    """Return the heads with the largest mean ``|head_gradient|``, and for each a random other head of its layer.
+
+    A layer that has fewer other heads than top ones gives all that it has.
+    """
+    scores: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for unit in prepared:
+        table = pq.read_table(run_dir.preparation.ledger.table_path(unit.name, "screening"))
+        names = ("layer", "head", "head_gradient")
+        for layer, head, score in zip(*(table[name].to_pylist() for name in names), strict=True):
+            scores[layer, head] += abs(score)
+    if not scores:
+        first = run_dir.preparation.ledger.first_reject()
+        raise RunFailedError(f"{run_dir.root}: no sample could be screened for causal heads, the first: {first}")
+    chosen = sorted(sorted(scores, key=lambda pair: (-scores[pair], pair))[:top])
+    generator = random.Random(f"{seed}:screening")
+    matched: list[tuple[int, int]] = []
+    for layer in sorted({layer for layer, _ in chosen}):
+        others = [pair for pair in sorted(scores) if pair[0] == layer and pair not in chosen]
+        wanted = sum(pair[0] == layer for pair in chosen)
+        matched += generator.sample(others, min(wanted, len(others)))
+    return ScreenedHeads(chosen, sorted(matched))

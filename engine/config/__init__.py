@@ -1,0 +1,56 @@
+"""What a run depends on: its config as strict sections, and how it is read."""
+
+from analyses.settings.analysis import AnalysisSettings as AnalysisSection
+from analyses.settings.visualization import VisualizationSettings as VisualizationSection
+from engine.config.causal import (
+    AblationSection,
+    AmplificationSection,
+    AttentionGradientSection,
+    AttributionSection,
+    CausalSection,
+    KnockoutSection,
+    PatchingSection,
+    TopHeads,
+)
+from engine.config.config import ClusterSection, Config, RunSection
+from engine.config.files import config_of_tree, load_config, translation_lines
+from engine.config.measuring import KeyGroup, PatternsSection, StatisticsSection
+from engine.config.model import AdapterSection, ModelSection
+from engine.config.predictions import (
+    DecisionSection,
+    FieldsSection,
+    GenerationSection,
+    PredictionsSection,
+    PromptSection,
+    as_date,
+)
+
+__all__ = [
+    "AblationSection",
+    "AdapterSection",
+    "AmplificationSection",
+    "AnalysisSection",
+    "AttentionGradientSection",
+    "AttributionSection",
+    "CausalSection",
+    "ClusterSection",
+    "Config",
+    "DecisionSection",
+    "FieldsSection",
+    "GenerationSection",
+    "KeyGroup",
+    "KnockoutSection",
+    "ModelSection",
+    "PatchingSection",
+    "PatternsSection",
+    "PredictionsSection",
+    "PromptSection",
+    "RunSection",
+    "StatisticsSection",
+    "TopHeads",
+    "VisualizationSection",
+    "as_date",
+    "config_of_tree",
+    "load_config",
+    "translation_lines",
+]

@@ -1,0 +1,363 @@
+"""The config's ``causal`` section: every method is off unless its part is given.
+
+A part also says what planning must know of its method, without a model and without torch: what the method needs of the
+whole dataset beforehand, what it costs and what it refuses. ``engine/causal/methods`` does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from engine.errors import ConfigError
+from engine.sections import Section
+
+
+class TopHeads(Section):
+    """The heads that attribution ranks first, and as many random heads of the same layers."""
+
+    top: int = Field(ge=1)
+
+
+Heads = Literal["all"] | TopHeads | list[tuple[int, int]]
+Rows = Literal["all", "decision"]
+Unit = Literal["head", "kv_group", "layer", "set"]
+Gradient = Literal["heads", "key_groups", "outputs"]
+"""Gradients of s: by head, by head and key group, and by every component of the heads' outputs."""
+
+# Measured by `make bench` with 24 layers x 14 heads and 512 tokens, see docs/causal.md.
+ALL_ROWS, DECISION_ROW = 0.51, 0.009
+"""Plain forwards that one intervention costs which changes all rows, or the decision row alone."""
+BACKWARD = 3.0
+"""Plain forwards that the gradients of s cost: layers are run again, then differentiated by inputs and outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the parts of a config are checked against, as far as it is known by then.
+
+    Attributes
+    ----------
+    num_layers, num_heads
+        Geometry of the model.
+    key_groups
+        Names of the run's key groups.
+    num_samples
+        Samples that are explained.
+    """
+
+    num_layers: int | None = None
+    num_heads: int | None = None
+    key_groups: Sequence[str] | None = None
+    num_samples: int | None = None
+
+
+def check_index(path: str, kind: Literal["layer", "head"], index: int, facts: RunFacts) -> None:
+    """Refuse a layer or head that the model does not have.
+
+    Raises
+    ------
+    ConfigError
+        Naming the config path, the value and the allowed range.
+    """
+    number = facts.num_layers if kind == "layer" else facts.num_heads
+    if number is not None and not 0 <= index < number:
+        raise ConfigError(f"{path}: {kind} {index} is outside 0..{number - 1} for this model ({number} {kind}s).")
+
+
+class MethodSection(Section):
+    """One method's part of the config; what it leaves as it is here, its method does not need.
+
+    Attributes
+    ----------
+    gradients
+        Which gradients of s it reads. They are worked out once per sample for all methods together.
+    uses_tokenizer
+        Whether it tokenises prompts anew.
+    """
+
+    gradients: ClassVar[frozenset[Gradient]] = frozenset()
+    uses_tokenizer: ClassVar[bool] = False
+
+    @property
+    def mean_rows(self) -> Rows | None:
+        """Over which rows it needs every head's mean output over the dataset; None where it needs none."""
+        return None
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether it needs another sample beside each."""
+        return False
+
+    @property
+    def num_screened(self) -> int:
+        """How many heads it lets attribution choose; 0 where it chooses none."""
+        return 0
+
+    def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
+        """Return how many plain forwards it costs per sample, beyond what methods share.
+
+        The unchanged run, the gradients and the preparation of means and screened heads are shared;
+        ``CausalSection.forwards`` counts them once.
+
+        Parameters
+        ----------
+        num_layers, num_heads
+            Geometry of the model.
+        num_groups
+            Key groups of the run.
+        """
+        return 0.0
+
+    def check(self, path: str, facts: RunFacts) -> None:
+        """Refuse what this run does not have.
+
+        Parameters
+        ----------
+        path
+            Of this part in the config, such as ``causal.ablation``.
+        facts
+            What is known of the run so far; it is asked again once more is known.
+
+        Raises
+        ------
+        ConfigError
+            Naming the config path, the value and what is allowed.
+        """
+
+
+class AttributionSection(MethodSection):
+    """Direct logit attribution and head gradients; takes no settings."""
+
+    gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads"})
+
+
+class AttentionGradientSection(MethodSection):
+    """Attention gradients by key group; takes no settings."""
+
+    gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads", "key_groups"})
+
+
+class HeadsSection(MethodSection):
+    """Heads that are intervened upon, one by one or together.
+
+    ``unit`` says what is changed at a time: a query head, all query heads of its KV group, all of its layer, or, for
+    ``set``, all heads listed.
+    """
+
+    heads: Heads = "all"
+    rows: Rows = "all"
+    unit: Unit = "head"
+
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _one_of_three_ways(cls, value: object) -> object:
+        is_list = isinstance(value, list | tuple) and all(
+            isinstance(pair, list | tuple) and len(pair) == 2 and all(type(part) is int for part in pair)
+            for pair in value
+        )
+        is_top = isinstance(value, TopHeads) or (isinstance(value, dict) and set(value) == {"top"})
+        if value != "all" and not is_top and not (is_list and value):
+            raise ValueError(f"{value!r} names no heads; use all, {{top: k}} or a list of [layer, head]")
+        return value
+
+    @model_validator(mode="after")
+    def _a_set_is_listed(self) -> HeadsSection:
+        if self.unit == "set" and not isinstance(self.heads, list):
+            raise ValueError("unit is 'set', which needs heads as a list of [layer, head]")
+        if self.unit in ("kv_group", "layer") and isinstance(self.heads, TopHeads):
+            raise ValueError(f"heads is {{top: {self.heads.top}}}, which ranks heads; use unit: head")
+        return self
+
+    @property
+    def num_screened(self) -> int:
+        """How many heads attribution chooses."""
+        return self.heads.top if isinstance(self.heads, TopHeads) else 0
+
+    @property
+    def num_changes(self) -> int:
+        """How often every target is changed."""
+        return 1
+
+    def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
+        """Return the cost of changing every target, as often as the method changes each."""
+        if self.heads == "all":
+            number = num_layers * num_heads
+        else:  # a random head is verified beside every one that attribution chooses
+            number = 2 * self.heads.top if isinstance(self.heads, TopHeads) else len(self.heads)
+        targets = {"head": number, "set": 1}.get(self.unit, min(number, num_layers))
+        return targets * self.num_changes * (ALL_ROWS if self.rows == "all" else DECISION_ROW)
+
+    def check(self, path: str, facts: RunFacts) -> None:
+        """Refuse listed heads that the model does not have."""
+        for index, (layer, head) in enumerate(self.heads if isinstance(self.heads, list) else []):
+            check_index(f"{path}.heads[{index}]", "layer", layer, facts)
+            check_index(f"{path}.heads[{index}]", "head", head, facts)
+
+
+class AblationSection(HeadsSection):
+    """Heads whose output is replaced by zero, by its mean over the dataset or by that of another sample."""
+
+    replace: Literal["zero", "mean", "resample"] = "zero"
+
+    @property
+    def mean_rows(self) -> Rows | None:
+        """The changed rows, where their mean takes the heads' place."""
+        return self.rows if self.replace == "mean" else None
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether another sample's heads take a sample's place."""
+        return self.replace == "resample"
+
+    def check(self, path: str, facts: RunFacts) -> None:
+        """Refuse heads outside the model, and resampling from a single sample."""
+        super().check(path, facts)
+        if self.needs_partners and facts.num_samples is not None and facts.num_samples < 2:
+            raise ConfigError(f"{path}.replace: 'resample' takes another sample's heads, but there is only one.")
+
+
+class AmplificationSection(HeadsSection):
+    """Heads whose output is multiplied."""
+
+    factors: list[float] = Field(default=[0.5, 2.0], min_length=1)
+
+    @property
+    def num_changes(self) -> int:
+        """How often every target is changed: once with each factor."""
+        return len(self.factors)
+
+
+class PatchingSection(MethodSection):
+    """Attribution patching to an edited statement; no line items means all of them.
+
+    ``scale`` multiplies the current period's figures by ``factor``, ``replace`` puts ``value`` in their place,
+    ``flip_sign`` turns every figure's sign, ``swap_periods`` exchanges the current and the prior period.
+    """
+
+    gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads", "outputs"})
+    uses_tokenizer: ClassVar[bool] = True
+
+    counterfactual: Literal["swap_periods", "scale", "replace", "flip_sign"]
+    line_items: list[str] = []
+    factor: float = 2.0
+    value: str | None = None
+
+    @model_validator(mode="after")
+    def _a_replacement_is_given(self) -> PatchingSection:
+        if (self.value is None) == (self.counterfactual == "replace"):
+            raise ValueError("value is what `replace` puts in place of figures; give it there and only there")
+        return self
+
+    def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
+        """Return the cost of running the edited statement; the rest are gradients, which are shared."""
+        return 1.0
+
+
+class KnockoutSection(MethodSection):
+    """Attention to key groups that is blocked in windows of layers; no key groups means all of them."""
+
+    rows: Literal["decision", "response"] = "decision"
+    key_groups: list[str] = []
+    window: int = Field(default=5, ge=1)
+
+    def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
+        """Return the cost of a window around every layer for every key group."""
+        number = num_layers * (len(self.key_groups) or num_groups)
+        return number * (DECISION_ROW if self.rows == "decision" else ALL_ROWS)
+
+    def check(self, path: str, facts: RunFacts) -> None:
+        """Refuse key groups that the run does not have."""
+        if facts.key_groups is None:
+            return
+        for index, name in enumerate(self.key_groups):
+            if name not in facts.key_groups:
+                raise ConfigError(
+                    f"{path}.key_groups[{index}]: {name!r} is no key group of this run; there are "
+                    f"{', '.join(facts.key_groups)}."
+                )
+
+
+class CausalSection(Section):
+    """What is found out about causes, and for how many samples (drawn with the run's seed).
+
+    Each part is named as its method in ``engine.causal.methods.METHODS``; methods work in the order of the parts here.
+    """
+
+    max_samples: int | None = Field(default=None, ge=1)
+    attribution: AttributionSection | None = None
+    attention_gradient: AttentionGradientSection | None = None
+    patching: PatchingSection | None = None
+    ablation: AblationSection | None = None
+    amplification: AmplificationSection | None = None
+    knockout: KnockoutSection | None = None
+
+    @property
+    def parts(self) -> dict[str, MethodSection]:
+        """The parts that are on, by name."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, MethodSection)}
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any part is asked for."""
+        return bool(self.parts)
+
+    @property
+    def gradients(self) -> frozenset[Gradient]:
+        """Which gradients of s any part reads."""
+        return frozenset[Gradient]().union(*(part.gradients for part in self.parts.values()))
+
+    @property
+    def uses_tokenizer(self) -> bool:
+        """Whether any part tokenises prompts anew."""
+        return any(part.uses_tokenizer for part in self.parts.values())
+
+    @property
+    def mean_rows(self) -> Rows | None:
+        """Over which rows heads' outputs are averaged over the dataset; None where nothing asks for means."""
+        asked: set[Rows | None] = {part.mean_rows for part in self.parts.values()}
+        asked.discard(None)
+        assert len(asked) < 2, "a run holds the means of one kind of rows"
+        return asked.pop() if asked else None
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether any part needs another sample beside each."""
+        return any(part.needs_partners for part in self.parts.values())
+
+    @property
+    def num_screened(self) -> int:
+        """How many heads attribution chooses at most; 0 when none are asked for."""
+        return max((part.num_screened for part in self.parts.values()), default=0)
+
+    def gradient_groups(self, key_groups: Sequence[str]) -> Sequence[str]:
+        """Return the key groups that have a column of attention gradients: all of them, or none."""
+        return () if self.attention_gradient is None else key_groups
+
+    def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
+        """Return how many plain forwards explaining one sample costs; parameters as in ``MethodSection.forwards``."""
+        if not self.is_on:
+            return 0.0
+        forwards = 1.0  # the unchanged run
+        if self.num_screened or self.mean_rows is not None:
+            forwards += 1.0 + (BACKWARD if self.num_screened else 0.0)
+        if self.gradients:
+            forwards += BACKWARD
+        for part in self.parts.values():
+            forwards += part.forwards(num_layers=num_layers, num_heads=num_heads, num_groups=num_groups)
+        return forwards
+
+    def check(self, facts: RunFacts) -> None:
+        """Refuse what this run does not have, part by part.
+
+        Raises
+        ------
+        ConfigError
+            Naming the config path, the value and what is allowed.
+        """
+        for name, part in self.parts.items():
+            part.check(f"causal.{name}", facts)

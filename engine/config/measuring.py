@@ -1,0 +1,57 @@
+"""What a config says of what is measured: key groups, statistics, kept patterns."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator, model_validator
+
+from engine.sections import Section
+
+
+class KeyGroup(Section):
+    """A set of token positions; exactly one way of saying which."""
+
+    vocabulary: list[str] | None = None
+    regex: str | None = None
+    segment: str | None = None
+    spans: str | None = None
+    complement_of: str | None = None
+    random_like: str | None = None
+
+    @model_validator(mode="after")
+    def _one_definition(self) -> KeyGroup:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {sorted(type(self).model_fields)}, not {given or 'none'}")
+        return self
+
+
+class PatternsSection(Section):
+    """Whole patterns to keep: which samples, layers and heads, under a byte limit."""
+
+    samples: list[str] = Field(min_length=1)
+    layers: list[int] = Field(min_length=1)
+    heads: list[int] = Field(min_length=1)
+    max_bytes: int = Field(default=256 * 2**20, ge=1)
+
+
+class StatisticsSection(Section):
+    """What is measured beside the statistics that are always kept.
+
+    ``decision_rows`` keeps each layer's decision row averaged over heads; a list of sample ids keeps those samples'
+    rows head by head as well.
+    """
+
+    query_groups: list[str] = ["all", "decision", "response"]
+    norm_weighted: bool = False
+    random_groups: int = Field(default=0, ge=0, le=200)
+    decision_rows: bool | list[str] = False
+    rollout: bool = False
+    top_keys: int = Field(default=10, ge=0, le=1000)
+    patterns: PatternsSection | None = None
+
+    @field_validator("query_groups")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"query_groups is {value}, it must name at least one group, each once")
+        return value

@@ -1,0 +1,254 @@
+"""What a config says of the predictions: files, fields, choice of samples, prompt, decision, generation."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from engine.sections import Section
+
+
+class FieldsSection(Section):
+    """Names of the record's fields; the defaults are those of the users' file.
+
+    ``reasoning`` is the field of a thought that was recorded apart from the answer; ``auto`` is ``reasoning_content``,
+    ``reasoning`` or ``thinking``, whichever a record has. ``prompt_token_ids`` and ``token_ids`` are the ids of the
+    prompt and of the answer, as vLLM returns them. Null: a field of that name means something else and is not read.
+    """
+
+    id: str | None = None
+    cluster: str = "company_id"
+    year: str = "year"
+    actual: str = "actual_label"
+    predicted: str = "predicted_direction"
+    certainty: str = "certainty"
+    magnitude: str = "magnitude"
+    transcript: str = "full_model_response"
+    prompt: str = "prompt"
+    response: str = "response"
+    messages: str = "messages"
+    system: str = "system"
+    reasoning: str | None = "auto"
+    prompt_token_ids: str | None = "prompt_token_ids"
+    token_ids: str | None = "token_ids"
+
+
+FILTER_WORDS = ("min", "max", "not")
+"""What a filter on a field may say beside the values to keep: inclusive bounds, and values to leave out."""
+
+
+BALANCE_COLUMNS = (
+    "is_correct",
+    "predicted_label",
+    "actual_label",
+    "label_source",
+    "certainty",
+    "magnitude",
+    "year",
+    "cluster",
+)
+"""What ``predictions.balance`` may name beside the fields of ``predictions.keep``."""
+
+
+def _bound_kind(limit: object) -> str | None:
+    if isinstance(limit, int | float) and not isinstance(limit, bool):
+        return "number"
+    return "date" if as_date(limit) else None
+
+
+def as_date(value: object) -> date | None:
+    """Return the day of a date, a time or a text that begins with an ISO date (1990-12-31); None when it is none."""
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
+class PredictionsSection(Section):
+    """The predictions file, or files, and which rows are used.
+
+    ``path`` is a file, a glob pattern or a folder; ``format`` is ``auto`` or a format that ``engine.inputs`` reads.
+    ``keep`` names record fields that become columns ``field_<name>`` of ``samples``, as text or as numbers.
+    """
+
+    path: str
+    format: str = "auto"
+    fields: FieldsSection = Field(default_factory=FieldsSection)
+    max_samples: int | None = Field(default=None, ge=1)
+    balance: list[str] = []
+    filter: dict[str, Any] = {}
+    keep: dict[str, Literal["text", "number"]] = {}
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _text_by_default(cls, value: object) -> object:
+        return {str(name): "text" for name in value} if isinstance(value, list) else value
+
+    @field_validator("filter")
+    @classmethod
+    def _ranges_have_bounds(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, wanted in value.items():
+            if not isinstance(wanted, dict):
+                continue
+            if not wanted or set(wanted) - set(FILTER_WORDS):
+                raise ValueError(
+                    f"filter.{name} is {wanted}; give a value, a list of values, or a mapping with "
+                    f"{', '.join(FILTER_WORDS)}"
+                )
+            kinds = {_bound_kind(wanted[bound]) for bound in ("min", "max") if bound in wanted}
+            if None in kinds or len(kinds) > 1:
+                limits = {bound: wanted[bound] for bound in ("min", "max") if bound in wanted}
+                raise ValueError(f"filter.{name} is {limits}; bounds are numbers, or dates such as 1990-12-31")
+            # YAML reads an unquoted date as one; text is what run.yaml can hold.
+            value[name] = {word: str(limit) if isinstance(limit, date) else limit for word, limit in wanted.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _balance_is_known(self) -> PredictionsSection:
+        for name in self.balance:
+            if name not in (*BALANCE_COLUMNS, *self.keep):
+                raise ValueError(
+                    f"balance names {name!r}; it can be {', '.join(BALANCE_COLUMNS)} or a field of predictions.keep"
+                )
+        return self
+
+
+_RENDERING = (
+    "add_generation_prompt",
+    "chat_template",
+    "continue_final_message",
+    "conversation",
+    "max_length",
+    "messages",
+    "padding",
+    "return_assistant_tokens_mask",
+    "return_dict",
+    "return_tensors",
+    "sanitize_control_tokens",
+    "strftime_now",
+    "tokenize",
+    "tokenizer_kwargs",
+    "truncation",
+)
+"""What rendering a prompt decides itself."""
+
+
+class PromptSection(Section):
+    """How the prompt is recovered from a record.
+
+    ``template_kwargs`` are handed to the chat template beside the messages: ``enable_thinking``, ``reasoning_effort``,
+    ``tools``, ``documents``, ``date_string``. ``date`` is the day that a template prints which asks for today's.
+    """
+
+    source: Literal["transcript", "fields", "messages"] = "transcript"
+    chat_template: str | None = None
+    system: str | None = None
+    template_kwargs: dict[str, Any] = {}
+    date: str | None = None
+
+    @field_validator("template_kwargs")
+    @classmethod
+    def _settings_are_the_templates(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name in _RENDERING:
+                raise ValueError(
+                    f"template_kwargs names {name!r}, which rendering a prompt decides itself; give names that the "
+                    f"chat template reads, such as enable_thinking, reasoning_effort, tools or date_string"
+                )
+        # YAML reads an unquoted date as one; text is what run.yaml can hold.
+        return {name: str(item) if isinstance(item, date) else item for name, item in value.items()}
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> object:
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(str(value)).isoformat()
+        except ValueError:
+            raise ValueError(f"date is {value!r}; give a day such as 2024-07-26, or leave it out") from None
+
+
+class DecisionSection(Section):
+    """The labels and where in the answer they stand.
+
+    ``negations`` are words that deny a label within the next three words ("not expected to increase"), or before it
+    where they begin with …; null stands for the words of the answer's language. ``match`` is ``word``, or ``inside``
+    where words are joined to others. ``pattern`` is a regular expression of a cue: its first group, or else what
+    follows it on the line, is the answer. ``field`` is the answer's JSON field with the label; ``certainty_field`` and
+    ``magnitude_field`` are read from the answer where the record itself has none.
+    """
+
+    labels: dict[str, list[str]] = {
+        "increase": ["increase", "increases", "increased"],
+        "decrease": ["decrease", "decreases", "decreased"],
+    }
+    contrast: list[str] = []
+    field: str | None = "direction_of_eps_change"
+    certainty_field: str | None = "certainty_of_assessment"
+    magnitude_field: str | None = "magnitude_of_change"
+    negations: list[str] | None = None
+    match: Literal["word", "inside"] = "word"
+    pattern: str | None = None
+    locate: Literal["auto", "field", "text"] = "auto"
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _a_label_spells_itself(cls, value: object) -> object:
+        if isinstance(value, list):
+            value = {str(label): [] for label in value}
+        if not isinstance(value, dict):
+            return value
+        return {
+            str(label): [str(s) for s in spellings] if spellings else [str(label)] for label, spellings in value.items()
+        }
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_compiles(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            is_empty = re.compile(value).search("") is not None
+        except re.error as error:
+            raise ValueError(f"pattern is {value!r}, which is no regular expression: {error}") from None
+        if is_empty:
+            raise ValueError(f"pattern is {value!r}, which matches the empty text; name the words before the answer")
+        return value
+
+    @model_validator(mode="after")
+    def _contrast_is_two_labels(self) -> DecisionSection:
+        if len(self.labels) < 2:
+            raise ValueError(f"labels has {len(self.labels)} label(s), at least two are needed")
+        if not self.contrast:
+            self.contrast = list(self.labels)[:2]
+        if self.locate == "field" and not self.field:
+            raise ValueError("locate is 'field', which needs field, the name of the JSON field with the label")
+        if len(self.contrast) != 2 or len(set(self.contrast)) != 2:
+            raise ValueError(f"contrast is {self.contrast}, it must name two different labels")
+        for label in self.contrast:
+            if label not in self.labels:
+                raise ValueError(f"contrast names {label!r}, which is not in labels {sorted(self.labels)}")
+        seen: dict[str, str] = {}
+        for label, spellings in self.labels.items():
+            for spelling in spellings:
+                plain = " ".join(re.split(r"[\s_]+", spelling.casefold().strip(" _")))
+                other = seen.setdefault(plain, label)
+                if other != label:
+                    raise ValueError(f"spelling {spelling!r} stands for both {other!r} and {label!r}")
+        return self
+
+
+class GenerationSection(Section):
+    """Answers for rows that have none: greedy unless ``do_sample``, then seeded."""
+
+    enabled: bool = False
+    batch_size: int = Field(default=8, ge=1)
+    max_new_tokens: int = Field(default=1024, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    do_sample: bool = False
+    seed: int = Field(default=0, ge=0)

@@ -1,0 +1,1 @@
+"""Samples → tokens, token groups and the decision."""

@@ -1,0 +1,108 @@
+"""Encoded samples of a unit as Parquet: what the driver plans is what replicas read, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.samples import EncodedSample, Prompt, StatementSpan
+
+_POSITIONS = pa.list_(pa.int32())
+_SCHEMA = pa.schema(
+    [
+        pa.field("sample_id", pa.string()),
+        pa.field("batch", pa.int32()),
+        pa.field("text", pa.string()),
+        pa.field("metadata", pa.string()),
+        pa.field("input_ids", _POSITIONS),
+        pa.field("char_starts", _POSITIONS),
+        pa.field("char_ends", _POSITIONS),
+        pa.field("segments", _POSITIONS),
+        pa.field("num_prompt_tokens", pa.int32()),
+        pa.field("decision_position", pa.int32()),
+        pa.field("contrast_token_ids", _POSITIONS),
+        pa.field("key_groups", pa.map_(pa.string(), _POSITIONS)),
+        pa.field("query_groups", pa.map_(pa.string(), _POSITIONS)),
+        pa.field("spans", pa.list_(pa.struct({"kind": pa.string(), "name": pa.string(), "positions": _POSITIONS}))),
+        pa.field("sequence_source", pa.string()),
+    ]
+)
+_PLAIN = (
+    "sample_id",
+    "text",
+    "input_ids",
+    "char_starts",
+    "char_ends",
+    "segments",
+    "num_prompt_tokens",
+    "decision_position",
+    "sequence_source",
+)
+
+
+def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> None:
+    """Write a unit's packed batches."""
+    rows = [
+        {
+            **{name: getattr(sample, name) for name in _PLAIN},
+            "batch": number,
+            "metadata": json.dumps(sample.metadata),
+            "contrast_token_ids": list(sample.contrast_token_ids),
+            "key_groups": list(sample.key_groups.items()),
+            "query_groups": list(sample.query_groups.items()),
+            "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
+        }
+        for number, batch in enumerate(batches)
+        for sample in batch
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path, compression="zstd")
+
+
+def read_batches(path: Path) -> list[list[EncodedSample]]:
+    """Read a unit's packed batches, in the order in which they were planned."""
+    batches: list[list[EncodedSample]] = []
+    for row in pq.read_table(path).to_pylist():
+        while len(batches) <= row["batch"]:
+            batches.append([])
+        batches[row["batch"]].append(_sample(row))
+    return batches
+
+
+def write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
+    """Write the prompts of a unit that waits for answers."""
+    rows = [{"sample_id": prompt.sample_id, "text": prompt.text} for prompt in prompts]
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read the prompts of a unit."""
+    return [Prompt(row["sample_id"], row["text"]) for row in pq.read_table(path).to_pylist()]
+
+
+def _sample(row: dict) -> EncodedSample:
+    first, second = row["contrast_token_ids"]
+    return EncodedSample(
+        sample_id=row["sample_id"],
+        metadata=json.loads(row["metadata"]),
+        text=row["text"],
+        input_ids=_array(row["input_ids"]),
+        char_starts=_array(row["char_starts"]),
+        char_ends=_array(row["char_ends"]),
+        segments=_array(row["segments"]),
+        num_prompt_tokens=row["num_prompt_tokens"],
+        decision_position=row["decision_position"],
+        contrast_token_ids=(first, second),
+        key_groups={name: _array(positions) for name, positions in row["key_groups"]},
+        query_groups={name: _array(positions) for name, positions in row["query_groups"]},
+        spans=tuple(StatementSpan(s["kind"], s["name"], _array(s["positions"])) for s in row["spans"]),
+        sequence_source=row.get("sequence_source", "template"),  # plans of schema 1.0 have none
+    )
+
+
+def _array(values: list[int]) -> np.ndarray:
+    return np.array(values, dtype=np.int32)

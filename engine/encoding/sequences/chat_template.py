@@ -1,0 +1,300 @@
+"""A chat template as a run uses it: with its settings, its day, and a word where it leaves something out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jinja2
+from jinja2 import meta
+
+from engine.config import Config
+from engine.encoding.sequences.template_dates import date_formats, pinned, printed
+from engine.encoding.tokenizer import chat_template
+from engine.samples import Message, RowRejected
+
+REFUSALS = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+)
+"""What templates raise, and transformers of what they are given."""
+_PREAMBLE = 10
+"""Characters of a line of a preamble at least, such as ``Reasoning:`` or ``Today Date:``."""
+_Turns = list[dict[str, object]]
+
+
+class Rendered(NamedTuple):
+    """A rendered prompt, and flags for what of the conversation it lacks."""
+
+    text: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """Renders conversations.
+
+    Attributes
+    ----------
+    tokenizer
+        The run's tokenizer.
+    text
+        The template; None where messages are joined as plain text.
+    settings
+        ``prompt.template_kwargs``.
+    day
+        The day that a template prints which asks for today's.
+    """
+
+    tokenizer: Any
+    text: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    day: date | None = None
+
+    @classmethod
+    def of(cls, config: Config, tokenizer: Any) -> ChatTemplate:
+        """Return the template of a run."""
+        day = date.fromisoformat(config.prompt.date) if config.prompt.date else None
+        return cls(tokenizer, chat_template(config, tokenizer), config.prompt.template_kwargs, day)
+
+    @cached_property
+    def formats(self) -> tuple[str, ...]:
+        """Formats in which the template asks for today's date."""
+        return date_formats(self.text) if self.text else ()
+
+    @cached_property
+    def prints_date(self) -> bool:
+        """Whether what it renders depends on the day."""
+        if not self.formats:
+            return False
+        days = [printed(date(2001, 2, 3), self.formats), printed(date(2019, 11, 28), self.formats)]
+        turns: _Turns = [{"role": "user", "content": "x"}]
+        try:
+            first, second = (self.applied(turns, {}, dates) for dates in days)
+        except REFUSALS:
+            return True
+        return first != second
+
+    @cached_property
+    def _variables(self) -> frozenset[str]:
+        return template_variables(self.text) if self.text else frozenset()
+
+    def unknown_settings(self) -> list[str]:
+        """Return the settings that the template never reads."""
+        if self.text is None:
+            return list(self.settings)
+        return [name for name in self.settings if name not in self._variables]
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        fields: Mapping[str, object] | None = None,
+        dates: Mapping[str, str] | None = None,
+    ) -> Rendered:
+        """Return a conversation as the model sees it, up to where its answer begins.
+
+        Parameters
+        ----------
+        messages
+            The conversation.
+        fields
+            Tools and documents of the record.
+        dates
+            The record's own dates by format, where it has any.
+
+        Raises
+        ------
+        RowRejected
+            When the template refuses the conversation, or has no place for its tool calls or their results.
+        """
+        fields = fields or {}
+        if self.text is None:
+            if any(message.fields.get("tool_calls") for message in messages):
+                raise RowRejected(
+                    "encode", "not_replayed", "Tool calls are not replayed without a chat template (`none` is set)."
+                )
+            flags = ("messages_joined",) if len(messages) > 1 else ()
+            return Rendered("".join(message.content for message in messages), flags)
+        turns = [turn_of(message) for message in messages]
+        try:
+            text = self.applied(turns, fields, dates)
+            missing = self._missing(messages, text)
+        except REFUSALS as error:
+            text, missing, refusal = "", ["all"], error
+        else:
+            refusal = None
+        if missing:
+            in_parts = self._in_parts(messages, fields, dates)
+            if in_parts is not None and len(self._missing(messages, in_parts)) < len(missing):
+                text, missing, refusal = in_parts, self._missing(messages, in_parts), None
+        if refusal is not None:
+            raise RowRejected(
+                "encode", "template_refuses", f"The chat template cannot render this conversation: {refusal}"
+            )
+        _refuse_unplaced_tools(messages, text)
+        flags = ("content_left_out",) if missing else ()
+        if any(name not in text for name in _tool_names(fields.get("tools"))):
+            flags += ("tools_left_out",)
+        if any(name not in self._variables for name in fields if name not in ("tools", "documents")):
+            flags += ("template_kwargs_unread",)
+        if _repeats_preamble(messages, text):
+            flags += ("preamble_repeated",)
+        return Rendered(text, flags)
+
+    def _missing(self, messages: Sequence[Message], text: str) -> list[str]:
+        """Return the texts that a rendered prompt lacks; templates may shorten the assistant's history."""
+        squeezed = None
+        missing = []
+        for message in messages:
+            content = message.content.strip()
+            if message.role == "assistant" or not content or content in text:
+                continue
+            squeezed = "".join(text.split()) if squeezed is None else squeezed
+            if "".join(content.split()) not in squeezed:
+                missing.append(content)
+        return missing
+
+    def _in_parts(
+        self, messages: Sequence[Message], fields: Mapping[str, object], dates: Mapping[str, str] | None
+    ) -> str | None:
+        """Return what the template makes of contents in parts, which templates of models that see images expect."""
+        turns = [
+            {**turn_of(message), "content": [{"type": "text", "text": message.content}] if message.content else []}
+            for message in messages
+        ]
+        try:
+            return self.applied(turns, fields, dates)
+        except REFUSALS:
+            return None
+
+    def applied(
+        self,
+        turns: Sequence[Mapping[str, object]],
+        fields: Mapping[str, object],
+        dates: Mapping[str, str] | None = None,
+        *,
+        is_prompt: bool = True,
+    ) -> str:
+        """Return what the template makes of turns; raises what Jinja, the template and transformers raise."""
+        assert self.text is not None
+        if self.formats:
+            day = self.day or datetime.now(UTC).date()
+            text = pinned(self.text, {**printed(day, self.formats), **(dates or {})})
+        else:
+            text = self.text
+        return self.tokenizer.apply_chat_template(
+            list(turns),
+            chat_template=text,
+            tokenize=False,
+            add_generation_prompt=is_prompt,
+            **{**self.settings, **fields},
+        )
+
+
+def pin_date(config: Config, tokenizer: Any) -> None:
+    """Let a config hold the day that its chat template prints, where it prints today's and the config names none.
+
+    It is the day of the first plan, in UTC, and ``run.yaml`` keeps it: a run that goes on has the same tokens.
+    """
+    if config.prompt.date is None and ChatTemplate.of(config, tokenizer).prints_date:
+        set_pinned_date(config, datetime.now(UTC).date().isoformat())
+
+
+def set_pinned_date(config: Config, day: str) -> None:
+    """Give a config a day that its user did not name."""
+    config.prompt.date = day
+    config.prompt.model_fields_set.discard("date")
+
+
+def template_warnings(config: Config, template: ChatTemplate, num_rendered: int) -> list[str]:
+    """Return what a person should know of the chat template and its settings.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    template
+        Its chat template.
+    num_rendered
+        Samples whose prompt the template renders.
+    """
+    warnings = []
+    if num_rendered and template.prints_date and "date" not in config.prompt.model_fields_set:
+        warnings.append(
+            f"The chat template prints today's date; it is pinned to {config.prompt.date} in all {num_rendered} "
+            f"prompt(s) that it renders, and kept in run.yaml. Set prompt.date to the day on which the answers were "
+            f"generated."
+        )
+    unknown = template.unknown_settings()
+    if unknown:
+        warnings.append(
+            f"prompt.template_kwargs: the chat template never reads {', '.join(unknown)}, so that the prompts are the "
+            f"same without."
+        )
+    return warnings
+
+
+def template_variables(template: str) -> frozenset[str]:
+    """Return the names that a template reads and does not set."""
+    bare = re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", "", template)
+    try:
+        tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(bare)
+    except jinja2.TemplateSyntaxError:
+        return frozenset(re.findall(r"\w+", template))
+    return frozenset(meta.find_undeclared_variables(tree)) | frozenset(re.findall(r"\b(\w+) is (?:not )?defined", bare))
+
+
+def turn_of(message: Message) -> dict[str, object]:
+    """Return a message as chat templates take it."""
+    return {"role": message.role, "content": message.content, **message.fields}
+
+
+def _tool_names(tools: object) -> list[str]:
+    """Return the names of tools that a record offers."""
+    found = []
+    for tool in tools if isinstance(tools, list) else []:
+        inner = tool.get("function", tool) if isinstance(tool, Mapping) else {}
+        if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
+            found.append(inner["name"])
+    return found
+
+
+def _repeats_preamble(messages: Sequence[Message], text: str) -> bool:
+    """Whether a system part holds a line, or the name that begins one, which the template writes once more."""
+    said = "\n".join(message.content for message in messages)
+    parts = (message.content for message in messages if message.role == "system")
+    lines = (line.strip() for part in parts for line in part.splitlines())
+    begins = {line.partition(":")[0] + ":" if ":" in line else line for line in lines}
+    return any(text.count(begin) > said.count(begin) for begin in begins if len(begin) >= _PREAMBLE)
+
+
+def _refuse_unplaced_tools(messages: Sequence[Message], text: str) -> None:
+    """Turn a conversation away whose tool calls or tool results the template leaves out."""
+    for message in messages:
+        calls = message.fields.get("tool_calls")
+        names = _tool_names(calls)
+        if calls and (not names or any(name not in text for name in names)):
+            raise RowRejected(
+                "encode",
+                "not_replayed",
+                f"The tool calls of the assistant's message ({', '.join(names) or 'without a name'}) are not replayed: "
+                f"this chat template has no place for them. Give a template that prints tool_calls in "
+                f"prompt.chat_template.",
+            )
+        if message.role == "tool" and message.content.strip() and message.content.strip() not in text:
+            raise RowRejected(
+                "encode",
+                "not_replayed",
+                "The result of a tool is not replayed: this chat template has no place for messages of the role "
+                "'tool'. Give a template that has one in prompt.chat_template.",
+            )

@@ -1,0 +1,133 @@
+"""Key groups and query groups as token positions, always by character offsets, never by token text.
+
+Vocabulary terms are whole words and phrases: "up" is not in "group", and "net income" is found although no token
+holds it. A token belongs to a match when it shares at least one character with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from engine.config import Config, KeyGroup
+from engine.encoding.default_groups import default_key_groups
+from engine.encoding.group_checks import check_groups
+from engine.encoding.structure import positions_in_spans, span_key
+from engine.encoding.tokenized_text import TokenizedText
+from engine.encoding.vocabulary import load_vocabulary, term_pattern, union_name
+from engine.errors import ConfigError
+from engine.samples import EncodedSample, IntArray
+
+_NOWHERE = np.array([], dtype=np.int32)
+
+
+class TokenGroups:
+    """The run's key groups and query groups, applied to one text at a time.
+
+    Parameters
+    ----------
+    vocabulary
+        Terms per category.
+    key_groups
+        Definition per key group, in the order of the tables' columns.
+    query_groups
+        Names: built-in query groups or key groups used as rows.
+
+    Raises
+    ------
+    ConfigError
+        When a name is unknown or taken, or a regular expression is none.
+    """
+
+    def __init__(
+        self, vocabulary: Mapping[str, list[str]], key_groups: Mapping[str, KeyGroup], query_groups: Iterable[str]
+    ):
+        self.vocabulary = dict(vocabulary)
+        self.key_groups = dict(key_groups)
+        self.query_groups = tuple(query_groups)
+        check_groups(self.vocabulary, self.key_groups, self.query_groups)
+        patterns = {name: _pattern(name, group, self.vocabulary) for name, group in self.key_groups.items()}
+        self.patterns = {name: pattern for name, pattern in patterns.items() if pattern is not None}
+
+    @classmethod
+    def from_config(cls, config: Config) -> TokenGroups:
+        """Read the vocabulary and the groups of a config; the default key groups when it names none."""
+        vocabulary = load_vocabulary(config.vocabulary)
+        key_groups = config.key_groups
+        if key_groups is None:
+            key_groups = default_key_groups(vocabulary, union_name(config.vocabulary))
+        return cls(vocabulary, key_groups, config.statistics.query_groups)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the key groups in column order."""
+        return tuple(self.key_groups)
+
+    def key_positions(self, tokenized: TokenizedText) -> dict[str, IntArray]:
+        """Return the sorted token positions of every key group, those of random ones empty: they are drawn later."""
+        positions = {
+            name: self._own_positions(name, group, tokenized)
+            for name, group in self.key_groups.items()
+            if group.complement_of is None
+        }
+        return self._with_complements(positions, tokenized.num_tokens)
+
+    def _own_positions(self, name: str, group: KeyGroup, tokenized: TokenizedText) -> IntArray:
+        if name in self.patterns:
+            return tokenized.positions_of(match.span() for match in self.patterns[name].finditer(tokenized.text))
+        if group.spans is not None:
+            return tokenized.positions_of(tokenized.char_spans.get(span_key(group.spans), ()))
+        if group.segment is not None:
+            return tokenized.segment_positions(group.segment)
+        return _NOWHERE
+
+    def _with_complements(self, positions: Mapping[str, IntArray], num_tokens: int) -> dict[str, IntArray]:
+        """Return the positions of all groups in column order, complements from those of the groups they leave out."""
+        everything = np.arange(num_tokens, dtype=np.int32)
+        return {
+            name: positions[name]
+            if group.complement_of is None
+            else np.setdiff1d(everything, positions[group.complement_of], assume_unique=True)
+            for name, group in self.key_groups.items()
+        }
+
+    def with_drawn_groups(self, sample: EncodedSample, drawn: Iterable[str]) -> EncodedSample:
+        """Return an encoded sample with the positions of groups that were drawn after it was encoded."""
+        found = {
+            name: positions_in_spans(
+                (match.span() for match in self.patterns[name].finditer(sample.text)),
+                sample.char_starts,
+                sample.char_ends,
+            )
+            for name in drawn
+        }
+        keys = self._with_complements(sample.key_groups | found, sample.num_tokens)
+        return replace(sample, key_groups=keys, query_groups=self.query_positions(keys, sample))
+
+    def query_positions(
+        self, key_positions: Mapping[str, IntArray], text: TokenizedText | EncodedSample
+    ) -> dict[str, IntArray]:
+        """Return the sorted row positions of every query group, of a text whose key groups are known."""
+        prompt, decision, end = text.num_prompt_tokens, text.decision_position, text.num_tokens
+        built_in = {
+            "all": np.arange(end, dtype=np.int32),
+            "decision": np.array([decision], dtype=np.int32),
+            "response": np.arange(prompt, end, dtype=np.int32),
+            "reasoning": np.arange(prompt, decision + 1, dtype=np.int32),
+        }
+        return {name: built_in[name] if name in built_in else key_positions[name] for name in self.query_groups}
+
+
+def _pattern(name: str, group: KeyGroup, vocabulary: Mapping[str, list[str]]) -> re.Pattern[str] | None:
+    """Return what finds a key group's matches in a text; None for one that is defined otherwise."""
+    if group.vocabulary is not None:
+        return term_pattern([term for category in group.vocabulary for term in vocabulary[category]])
+    if group.regex is None:
+        return None
+    try:
+        return re.compile(group.regex, re.MULTILINE)
+    except re.error as error:
+        raise ConfigError(f"key_groups.{name}.regex: {group.regex!r} is not a regular expression: {error}.") from None

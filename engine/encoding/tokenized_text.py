@@ -1,0 +1,129 @@
+"""A text as tokens: what key groups, query groups and the encoded sample are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from engine.encoding.structure import CharSpans, Structure, positions_in_spans, segment_codes, statement_spans
+from engine.samples import SEGMENTS, IntArray, StatementSpan
+
+NUM_BEGINNING_TOKENS = 10
+"""Length of the built-in key group ``beginning``."""
+
+
+class Tokens(NamedTuple):
+    """Token ids of a text, and where each token's characters begin and end in it."""
+
+    ids: Sequence[int]
+    char_starts: Sequence[int]
+    char_ends: Sequence[int]
+
+    def followed_by(self, other: Tokens, num_chars: int) -> Tokens:
+        """Return these tokens and those of a text that follows the ``num_chars`` characters of this one."""
+        return Tokens(
+            [*self.ids, *other.ids],
+            [*self.char_starts, *(start + num_chars for start in other.char_starts)],
+            [*self.char_ends, *(end + num_chars for end in other.char_ends)],
+        )
+
+
+class Tokenizer(Protocol):
+    """What is asked of a fast tokenizer to find tokens and their characters."""
+
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool = False, verbose: bool = True
+    ) -> dict[str, list]:
+        """Return ids, and with ``return_offsets_mapping`` each token's first character and the one behind its last."""
+        ...
+
+
+def tokenize(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool = False) -> Tokens:
+    """Return the tokens of a text with their character offsets."""
+    coded = tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True, verbose=False)
+    offsets: list[tuple[int, int]] = coded["offset_mapping"]
+    return Tokens(list(coded["input_ids"]), [start for start, _ in offsets], [end for _, end in offsets])
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """A prompt and its answer as tokens, before any group is looked for.
+
+    Attributes
+    ----------
+    text
+        Rendered prompt followed by the answer; every character offset counts in it.
+    input_ids
+        Token ids, shape ``[T]``.
+    char_starts, char_ends
+        Character span of each token, shape ``[T]``; they never decrease.
+    segments
+        Code of each token's segment (index into ``SEGMENTS``), shape ``[T]``.
+    num_prompt_tokens
+        Tokens before the answer; all of them in a text without one.
+    decision_position
+        The row that predicts the distinguishing token; the last row of a text without an answer.
+    char_spans
+        Character spans of the statement's parts, by kind and by kind and name, as key groups ask for them.
+    spans
+        Line items and periods of the statement, in the order of the text.
+    """
+
+    text: str
+    input_ids: IntArray
+    char_starts: IntArray
+    char_ends: IntArray
+    segments: IntArray
+    num_prompt_tokens: int
+    decision_position: int
+    char_spans: CharSpans
+    spans: tuple[StatementSpan, ...]
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        tokens: Tokens,
+        structure: Structure,
+        *,
+        num_prompt_tokens: int,
+        decision_position: int,
+        thoughts: Sequence[tuple[int, int]] = (),
+    ) -> TokenizedText:
+        """Return a text with the parts that were found in it; ``thoughts`` are the characters of what is thought."""
+        starts, ends = np.array(tokens.char_starts, dtype=np.int32), np.array(tokens.char_ends, dtype=np.int32)
+        return cls(
+            text=text,
+            input_ids=np.array(tokens.ids, dtype=np.int32),
+            char_starts=starts,
+            char_ends=ends,
+            segments=segment_codes(structure, starts, ends, num_prompt_tokens, thoughts),
+            num_prompt_tokens=num_prompt_tokens,
+            decision_position=decision_position,
+            char_spans=structure.groups,
+            spans=statement_spans(structure, starts, ends),
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens of prompt and answer."""
+        return len(self.input_ids)
+
+    def positions_of(self, spans: Iterable[tuple[int, int]]) -> IntArray:
+        """Return the sorted positions of tokens that share a character with any of the character spans."""
+        return positions_in_spans(spans, self.char_starts, self.char_ends)
+
+    def segment_positions(self, segment: str) -> IntArray:
+        """Return the sorted positions of a chat segment, or of a part that is defined by position."""
+        if segment == "response":
+            return np.arange(self.num_prompt_tokens, self.num_tokens, dtype=np.int32)
+        if segment == "reasoning":
+            return np.arange(self.num_prompt_tokens, self.decision_position + 1, dtype=np.int32)
+        if segment == "beginning":
+            return np.arange(min(NUM_BEGINNING_TOKENS, self.num_tokens), dtype=np.int32)
+        if segment == "first_token":
+            return np.zeros(1, dtype=np.int32)
+        return np.flatnonzero(self.segments == SEGMENTS.index(segment)).astype(np.int32)

@@ -1,0 +1,1 @@
+"""Processes that an inline driver starts, and sees the end of."""

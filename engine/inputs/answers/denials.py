@@ -1,0 +1,334 @@
+"""Which label words of a text are denied: by a word before or behind, a contrast, or a comparison."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache, lru_cache
+from itertools import pairwise
+
+from engine.inputs.answers.languages import HANGUL, JOINED, LETTER, UNSPACED, languages, phrase, phrases, words_of
+from engine.inputs.answers.unstated.walls import CLOSED, DASHED, WRAP, walled
+from engine.inputs.answers.words import LabelWord
+
+_REACH_BEFORE, _REACH_AFTER = 80, 60
+_REACH_OF_DOUBT = 100
+"""Characters in which a denial is looked for."""
+_MARKS = r"(?-i:[^\S\n]|[_*\"'’‘“”`«»-])"
+_STOPS = rf".!?;:,，、。！？；：\n|()（）{CLOSED}{DASHED}"
+_SENTENCE_END = re.compile(rf"[{DASHED}\n;!?。！？；]|\.(?!\d)")
+_JOINED_REACH = 10
+_NEXT_CLAUSE = rf"(?-i:(?<=[{UNSPACED}])[ ](?=[{UNSPACED}]))"
+"""A blank in a script that puts none between words."""
+_PREFIX = re.compile(rf"[^\W\d_{UNSPACED}{HANGUL}]{{1,10}}\Z")
+_ENDING = "…"
+"""Marks a configured negation that stands behind the label."""
+
+
+_NOUNS_OF_ANSWERS = (
+    "answers",
+    "options",
+    "choices",
+    "letter",
+    "one",
+    "opción",
+    "opcion",
+    "opção",
+    "opzione",
+    "antworten",
+)
+_WRONG_ANSWERS = ("오답", "誤答", "distractor")
+_UNBELIEVED_REACH = 120
+_REFUSALS = ("no", "no way", "never", "hardly", "not at all", "nein", "kaum", "nie", "non", "não", "нет", "いいえ")
+"""Answers to a question, or to a row, that deny the label that it asks for ("Would it increase? Hardly.")."""
+_CROSS, _CHECK = r"(?:\[ ?\]|\( ?\)|[☐□○✗✘❌🚫👎])", r"(?:\[[xX✓]\]|\([xX✓]\)|[☑☒✅✓✔👍])"
+"""Signs at an option that deny it, among them an empty box, or choose it."""
+_SIGN_BEFORE = re.compile(rf"(?:(?P<cross>{_CROSS})|{_CHECK})[ \t*_\"'(]*\Z")
+_SIGN_BEHIND = re.compile(rf"[*_\"')]*[ \t:=|]*(?:(?P<cross>{_CROSS}|(?<=[:=] )[nN](?=[ \t]*(?:\Z|[\n,;|])))|{_CHECK})")
+_LINE_OF_SIGNS = re.compile(rf"[ \t>*•-]*(?:{_CROSS}|{_CHECK})")
+_NEGATED = re.compile(r"(?:≠|!=|¬|(?:\A|[\s(])!|\\neg\b\$?|(?<![\d.,])0(?:\.0+)?\s?%?(?=[ \t]))[ \t]*[*_\"'`]*\Z")
+"""Signs of negation before a label, and amounts of nothing ("0 % increase")."""
+_LESS_OF_FIRST = re.compile(
+    r"\b(?:less|worse|weaker|inferior|poorer|weniger|schlechter|schwächer|moins|pire|menos|peor|pior|meno|peggio\w*|хуже|менее)\b",
+    re.IGNORECASE,
+)
+"""Between two labels that are compared: the second is meant."""
+_STRUCK = re.compile(r"(?:(?:\A|[\s*_\"'(>])~~|<(?:s|del|strike)>)[*_\"']*\Z")
+_JOINED_GAP = 16
+_PLURAL = re.compile(r"[*_`\"')]*\s+(?:are|were|aren't|sind|sont|son|sono|são|seem|look)\b", re.IGNORECASE)
+"""Behind the last of several labels: what is said of all of them."""
+_ANOTHER_CLAUSE = re.compile(r"[ \t]+(?:it|they|he|she|this|that|das|es|sie|ce|c'est)\b", re.IGNORECASE)
+_YES_OR_NO = frozenset(("yes", "no", "ja", "nein", "oui", "non"))
+_LESS = re.compile(r"\b(?:less|weniger|moins|menos|meno)\s+\Z", re.IGNORECASE)
+_VERDICT_ENDS = r"(?=[*_\"'”]*(?:\s*\Z|[ \t]*[)）\n.,;!]|\s+(?:because|since|as|due|given|weil|da|car|porque)\b))"
+"""Behind a verdict in a bracket or behind a dash: nothing, so that "(unlikely to reverse)" is none on the label."""
+
+_SIGN_REACH = 60
+"""Characters of markup between a sign and its label, at most."""
+
+
+class Denials:
+    """The denials of some languages, or of a config.
+
+    Parameters
+    ----------
+    codes
+        Languages whose words count.
+    configured
+        Words that stand in place of the languages' own; those that begin with … stand behind the label.
+    spelled
+        Spellings of labels, which deny nothing.
+    """
+
+    def __init__(self, codes: tuple[str, ...], configured: Sequence[str] | None, spelled: Collection[str]):
+        before, after, judged = (words_of(codes, kind) for kind in ("before", "after", "judged"))
+        unbelieved, doubted = words_of(codes, "unbelieved"), words_of(codes, "doubted")
+        excused = words_of(codes, "not_denials")
+        if configured is not None:
+            before = [word for word in configured if not word.startswith(_ENDING)]
+            after = [word.lstrip(_ENDING + " ") for word in configured if word.startswith(_ENDING)]
+            judged, unbelieved, doubted = [], [], []
+        before, after, judged = (_without(words, spelled) for words in (before, after, judged))
+        breaks = words_of(codes, "breaks")
+        self._before = re.compile(_pattern_before(before, breaks), re.IGNORECASE)
+        self._contrast = re.compile(_pattern_before(words_of(codes, "contrasts"), breaks), re.IGNORECASE)
+        ends = [*breaks, *words_of(codes, "sides"), *words_of(codes, "relatives")]
+        verbs = words_of(codes, "verbs")
+        doubted = [*doubted, *words_of(codes, "wrong")] if doubted else []
+        self._after = re.compile(_pattern_after(after, ends, verbs), re.IGNORECASE)
+        self._doubted = re.compile(_pattern_doubted(doubted, ends, verbs, codes), re.IGNORECASE)
+        self._judged = re.compile(
+            rf"(?:[^\w\n.!?,(（{DASHED}\-–—]{{1,5}}{phrases(judged)}|[^\w\n.!?,]{{1,5}}{phrases(judged)}{_VERDICT_ENDS})",
+            re.IGNORECASE,
+        )
+        self._unbelieved = re.compile(phrases(unbelieved), re.IGNORECASE)
+        self._clause_end = re.compile(rf"[,;:.!?\n()（）。！？；，、{CLOSED}{DASHED}]|{phrases(breaks)}", re.IGNORECASE)
+        self._wrong = _wrong_answers() if configured is None else re.compile("(?!)")
+        answers = phrases(_without((*judged, *_REFUSALS), spelled) if judged else ())
+        self._refused = re.compile(
+            rf"[^\n.!?:;]{{0,40}}[?？:：{DASHED}][ \t*_]*{answers}(?=[*_\"'”)]*(?:\s*\Z|[ \t]*[\n.!,;]))", re.IGNORECASE
+        )
+        choices = phrases([*words_of(codes, "choices"), "and", "or"])
+        self._joint = re.compile(
+            rf"[\s*_\"'`()]*(?:[,;/&]|{choices})[\s*_\"'`()]*(?:{choices}[\s*_\"'`()]*)?", re.IGNORECASE
+        )
+        self._excused = re.compile(phrases(excused), re.IGNORECASE)
+        filler = rf"(?:{LETTER}+\W+){{0,3}}?"
+        self._than = re.compile(
+            rf"\W*(?:{LETTER}+\W+){{0,4}}?{phrases(words_of(codes, 'than'))}\W+{filler}", re.IGNORECASE
+        )
+        self._over = re.compile(rf"\W*{phrases(words_of(codes, 'over'))}\W+{filler}", re.IGNORECASE)
+        self._yields = re.compile(
+            rf"[^{_STOPS}]{{0,8}}?{phrases(words_of(codes, 'yields'))}[^.!?。]{{0,10}}", re.IGNORECASE
+        )
+
+    def of(self, text: str, words: Sequence[LabelWord]) -> list[bool]:
+        """Return whether each of a text's label words is denied."""
+        text = walled(text)
+        denied = [self._denial_before(text, _token_start(text, word.start)) is not None for word in words]
+        for index, word in enumerate(words):
+            following = words[index + 1] if index + 1 < len(words) else None
+            denied[index] = denied[index] or self._is_denied_after(text, word, following)
+        self._deny_clauses(text, words, denied)
+        self._deny_joined(text, words, denied)
+        for index, (word, following) in enumerate(pairwise(words)):
+            gap = text[word.end : following.start] if following.start - word.end <= _REACH_AFTER else "\n"
+            if word.label == following.label or _SENTENCE_END.search(gap):
+                continue
+            if self._than.fullmatch(gap) and _LESS.search(text, max(0, word.start - 12), word.start):
+                denied[index] = denied[index + 1] = True
+            elif self._than.fullmatch(gap) and _LESS_OF_FIRST.search(gap):
+                denied[index] = True
+            elif self._than.fullmatch(gap):
+                denied[index + 1] = not denied[index]
+            elif self._over.fullmatch(gap):
+                denied[index + 1] = denied[index + 1] or not denied[index]
+            elif self._yields.fullmatch(gap):
+                denied[index], denied[index + 1] = True, self._is_denied_after(text, following, None)
+        return denied
+
+    def _deny_clauses(self, text: str, words: Sequence[LabelWord], denied: list[bool]) -> None:
+        """Deny what stands in a clause that is not believed, is struck out, or is refused behind a question."""
+        starts = [word.start for word in words]
+        for match in self._unbelieved.finditer(_blanked(self._excused, text)) if words else ():
+            limit = min(len(text), match.end() + _UNBELIEVED_REACH)
+            end = self._clause_end.search(text, match.end(), limit)
+            for index in range(bisect_left(starts, match.end()), bisect_left(starts, end.start() if end else limit)):
+                denied[index] = True
+        line = 0
+        for index, word in enumerate(words):
+            before, last = text[max(0, word.start - 60) : word.start], words[index - 1].end if index else 0
+            line = max(line, text.rfind("\n", last, word.start) + 1)
+            is_negated = word.end - word.start > 1 and _NEGATED.search(before)
+            if is_negated or _STRUCK.search(before) or _is_crossed(text, word, line) or self._wrong.search(before):
+                denied[index] = True
+            elif not index or _SENTENCE_END.search(text, last, word.start):
+                refused = self._refused.match(text, word.end)
+                is_own = refused and not (index + 1 < len(words) and words[index + 1].start < refused.end())
+                denied[index] = denied[index] or bool(is_own)
+
+    def _deny_joined(self, text: str, words: Sequence[LabelWord], denied: list[bool]) -> None:
+        """Deny what is joined to a word that a denial stands behind ("A, B and C are wrong"), or to a wrong answer."""
+        is_plural = False
+        for index in range(len(words) - 1, 0, -1):
+            gap = text[words[index - 1].end : words[index].start] if denied[index] else "\n"
+            if len(gap) >= _JOINED_GAP or not self._joint.fullmatch(gap):
+                is_plural = False
+                continue
+            is_plural = is_plural or any(mark.isalnum() or mark == "/" for mark in gap)
+            is_plural = is_plural or bool(_PLURAL.match(text, words[index].end))
+            denied[index - 1] = denied[index - 1] or is_plural
+        for index, (word, following) in enumerate(pairwise(words)):
+            gap = text[word.end : following.start] if denied[index] else "\n"
+            if len(gap) < _JOINED_GAP and self._joint.fullmatch(gap):
+                is_wrong = self._wrong.search(text[max(0, word.start - 60) : word.start])
+                is_pair = "," not in gap and any(mark.isalpha() for mark in gap)
+                denied[index + 1] = denied[index + 1] or is_pair or bool(is_wrong)
+
+    def reaches(self, text: str, position: int) -> bool:
+        """Whether what stands before a position denies what begins there."""
+        return self._denial_before(walled(text), position) is not None
+
+    def _denial_before(self, text: str, position: int) -> int | None:
+        """Return where the denial before a position begins; None when there is none."""
+        low = max(0, position - _REACH_BEFORE)
+        window = _blanked(self._excused, text)[low:position]
+        match = self._before.search(window) or self._contrast.search(window)
+        return low + match.start() if match else None
+
+    def _is_denied_after(self, text: str, word: LabelWord, following: LabelWord | None) -> bool:
+        is_bracketed = text[word.start - 1 : word.start] + text[word.end : word.end + 1] in ("()", "[]")
+        start = word.end + is_bracketed
+        end = min(len(text), start + _REACH_OF_DOUBT)
+        whole = _blanked(self._excused, text)[start:end]
+        window = whole[:_REACH_AFTER]
+        if self._judged.match(window):
+            return True
+        if text[word.start : word.end].casefold() in _YES_OR_NO and _ANOTHER_CLAUSE.match(window):
+            return False
+        limit = following.start - start if following and following.start < end else len(whole)
+        match = self._after.match(window[:limit]) or self._doubted.match(whole[:limit])
+        if match is None:
+            return False
+        if following is not None:
+            other = self._denial_before(text, _token_start(text, following.start))
+            if other is not None and 0 <= other - start < match.end():
+                return False  # it denies the next label word
+        return True
+
+
+def _is_crossed(text: str, word: LabelWord, line: int) -> bool:
+    """Whether a sign at a label denies it: the one before it where the line begins with one, else the one behind.
+
+    ``line`` is where the label's line begins; searched for each label alone, a line of many labels would take hours.
+    """
+    before = _SIGN_BEFORE.search(text, max(line - 1, word.start - _SIGN_REACH, 0), word.start)
+    behind = _SIGN_BEHIND.match(text, word.end)
+    is_leading = bool(_LINE_OF_SIGNS.match(text, line))
+    sign = before if before and (is_leading or not behind) else behind
+    return bool(sign and sign["cross"])
+
+
+@cache
+def language_denials(codes: tuple[str, ...], configured: tuple[str, ...] | None, spelled: frozenset[str]) -> Denials:
+    """Return the denials of some languages, compiled once."""
+    return Denials(codes, configured, spelled)
+
+
+@lru_cache(maxsize=8)
+def _blanked(excused: re.Pattern[str], text: str) -> str:
+    """Return a text without the phrases that only look like a denial; others of the same length stand for them."""
+    return excused.sub(lambda match: "·" * len(match.group()), text)
+
+
+def _token_start(text: str, position: int) -> int:
+    """Return where the letters begin that stand right before a label word, such as an Arabic article."""
+    low = max(0, position - 10)
+    match = _PREFIX.search(text, low, position)
+    return match.start() if match else position
+
+
+def _without(words: Iterable[str], spelled: Collection[str]) -> list[str]:
+    return [word for word in words if word.casefold() not in spelled]
+
+
+def _pattern_before(words: list[str], breaks: list[str]) -> str:
+    """Return a pattern of a denial that reaches to the end of the searched text: at most three words lie between.
+
+    In a script without spaces a word of one sign reaches over one, a longer one over several.
+    """
+    spaced = [word for word in words if not JOINED.match(word)]
+    hangul = [word for word in words if re.match(f"[{HANGUL}]", word)]
+    runs = [word for word in words if JOINED.match(word) and word not in hangul]
+    stop = phrases([word for word in breaks if not JOINED.match(word)])
+    halt = phrases([word for word in breaks if JOINED.match(word)])
+    parts: list[str] = []
+    if spaced:
+        marks = rf"(?:{_MARKS}|{CLOSED}(?=[{CLOSED} \t]+(?-i:[^\W\d_A-ZÀ-ÞА-Я])))+"
+        between = rf"(?:{marks}\(?(?!{stop}){LETTER}+(?:['’]{LETTER}*)?\)?){{0,3}}{marks}[(\[]?"
+        parts.append(f"{phrases(spaced)}(?:{between}|(?:{_MARKS}|{CLOSED})+)")
+    if hangul:
+        parts.append(rf"(?-i:(?<![{HANGUL}])){phrases(hangul)}")
+    for some, reach in (([w for w in runs if len(w) == 1], 1), ([w for w in runs if len(w) > 1], 7)):
+        if some:
+            parts.append(rf"{phrases(some)}(?:(?!{halt})[^{_STOPS}]){{0,{reach}}}?")
+    return rf"(?:{'|'.join(parts)})\Z" if parts else "(?!)"
+
+
+def _pattern_after(words: list[str], breaks: list[str], verbs: list[str]) -> str:
+    """Return a pattern of a denial that begins right behind the label word: at most three words lie between.
+
+    Where a line was broken right behind the label, the denial begins the next one: what follows a label on a line of
+    its own is another sentence.
+    """
+    joined = [word for word in words if JOINED.match(word)]
+    endings = [word for word in words if word.startswith("*")]
+    spaced = [word for word in words if word not in joined and word not in endings]
+    stop = phrases([word for word in breaks if not JOINED.match(word)])
+    halt = phrases([word for word in breaks if JOINED.match(word)])
+    between = rf"(?:{_MARKS}+(?!{stop}){LETTER}+(?:['’]{LETTER}*)?){{0,3}}?"
+    parts: list[str] = []
+    if spaced:
+        parts.append(rf"(?:{CLOSED}+[ \t]+|{between}{_MARKS}+){phrases(spaced)}")
+    if endings:
+        parts.append(rf"{LETTER}*{between}(?:{_MARKS}+)?(?:{'|'.join(phrase(word) for word in endings)})")
+    if joined:
+        run = rf"(?![ ][{UNSPACED}])(?:(?!{halt})(?!{_NEXT_CLAUSE})[^{_STOPS}]){{0,{_JOINED_REACH}}}?"
+        parts.append(rf"(?:[ ]|{run}){phrases(joined)}")
+    new_line = _other_line([*words, *verbs])
+    return rf"{new_line}(?:{'|'.join(parts)})" if parts else "(?!)"
+
+
+def _other_line(words: Iterable[str]) -> str:
+    """Return what refuses the next line right behind a label, unless it goes on with one of some words."""
+    return rf"(?![ \t*_]*{WRAP}(?!\s*{phrases(words)}))"
+
+
+def _pattern_doubted(words: list[str], breaks: list[str], verbs: list[str], codes: tuple[str, ...]) -> str:
+    """Return a pattern of a doubt behind the label word ("an increase in EPS seems rather doubtful").
+
+    Up to nine words lie before the verb, and up to two, which are no function words, behind it.
+    """
+    if not words or not verbs:
+        return "(?!)"
+    stop = phrases([word for word in breaks if not JOINED.match(word) and word != "rather"])
+    inner = phrases([word for word in words_of(codes, "function_words") if word not in verbs])
+    any_word = rf"{LETTER}+(?:['’]{LETTER}*)?"
+    before = rf"(?:{_MARKS}+(?!{stop}){any_word}){{0,9}}?"
+    between = rf"(?:,[^,.\n]{{1,30}},)?(?:{_MARKS}+(?!{stop}|{inner}){any_word}){{0,2}}?"
+    article = r"(?:(?:the|an?|die|eine?|l[ae]|une?|una?|uma?|o|il)\s+)?"
+    return rf"{_other_line(verbs)}{before}{_MARKS}+{phrases(verbs)}{between}{_MARKS}+{article}{phrases(words)}"
+
+
+@cache
+def _wrong_answers() -> re.Pattern[str]:
+    """Return a pattern of what calls the answer that follows wrong or given up, in any language, to the label."""
+    wrong = phrases([*words_of(languages(), "wrong"), *words_of(languages(), "former")])
+    nouns = phrases([*words_of(languages(), "nouns"), *_NOUNS_OF_ANSWERS])
+    between = r"[\s*_\"'“”-]{0,4}"
+    which = r"(?:(?:que|qui|che|that|which|yang|die|das)\s+(?:es|est|è|é|is|ist)?\s*)?"
+    return re.compile(
+        rf"(?:{phrases(_WRONG_ANSWERS)}|{wrong}{between}(?:{LETTER}+[\s_]+)?{nouns}|{nouns}{between}{which}{wrong})[^,.!?;\n。，；！？]{{0,24}}\Z",
+        re.IGNORECASE,
+    )

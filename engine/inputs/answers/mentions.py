@@ -1,0 +1,319 @@
+"""The label words of an answer and what is said of each: denied, merely offered as a choice, said aside.
+
+``main_label`` is the one rule by which a stretch of text (a cue's value, a sentence) names one label or does not.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from engine.inputs.answers.denials import Denials
+from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.unstated.movements import is_beside, other_verdict, speaks_of_subject
+from engine.inputs.answers.unstated.shares import shares
+from engine.inputs.answers.words import LabelWord, LabelWords, folded
+
+_GAP = 40
+"""Characters between two labels of one choice at most."""
+_CHOICE = re.compile(r"[<>|/\[\]{}]")
+_BOUNDARY = re.compile(r"\s*[*_`\"'”’»)\]}$]*\s*(?:[,;:(（，；：—–\n]|-\s|[.!?。](?!\d))")
+
+
+_CLAUSE_END = re.compile(r"[,;，；、.!?。！？\n]")
+_SENTENCE_STOP = re.compile(r"[\n!?。！？]|\.(?!\d)")
+_SENTENCE_REACH = 300
+_WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
+_LIST_SIGN = re.compile(r"[*_`\"'”’»\]}$]*([.):：])(?=[ \t*_]*[^\s*_])")
+_SENTENCE_BEFORE = re.compile(r"[.;!][ \t]+[*_\"'`(]*\Z")
+_LIST_DRESS = re.compile(r"(?:[\s*_#>`\"'“(\[|•-]|[Oo]ption )*+")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A label word: whether it is denied, only one of a choice ("increase or decrease"), or only given a probability.
+
+    One that is only given a probability is offered, too.
+    """
+
+    word: LabelWord
+    is_denied: bool
+    is_offered: bool
+    is_share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """All label words of a text in order, with the languages whose words they were read by."""
+
+    text: str
+    codes: tuple[str, ...]
+    items: tuple[Mention, ...]
+    signs: Mapping[str, int] = field(default_factory=dict)
+    _starts: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, text: str, labels: LabelWords, denials: Denials, codes: tuple[str, ...], is_prose: bool = True
+    ) -> Mentions:
+        """Read every label word of a text."""
+        words = _outside_phrases(text, labels.find(text, is_prose), labels.spelled)
+        denied = denials.of(text, words)
+        offered = _offered(text, words, denied, codes)
+        _mark_listed(offered, text, words, denied, list(labels.labels))
+        given = shares(text, words, denied, codes)
+        offered = [is_offered or is_share for is_offered, is_share in zip(offered, given, strict=True)]
+        items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
+        return cls(text, codes, items, labels.signs, [word.start for word in words])
+
+    def within(self, start: int, end: int) -> Sequence[Mention]:
+        """Return those that begin in a stretch."""
+        return self.items[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The label word that a stretch of text names; None with the reason (a reject's) and the labels met.
+
+    ``is_conflict`` tells several statements that contradict each other from one that names several labels; ``is_aside``
+    that the label was only said aside, ``is_beside`` that it is said of something else, ``is_share`` that it is only
+    given a probability; ``value`` is a value that stands where a label should, ``since`` where the
+    part of the stretch begins that decides.
+    """
+
+    word: LabelWord | None
+    reason: str = ""
+    labels: tuple[str, ...] = ()
+    is_conflict: bool = False
+    is_aside: bool = False
+    is_beside: bool = False
+    is_share: bool = False
+    value: str = ""
+    since: int = 0
+
+
+def main_label(mentions: Mentions, start: int, end: int, is_first: bool = False, is_weighed: bool = True) -> Reading:
+    """Return the one label that a stretch names, once what is denied, offered or said aside is left out.
+
+    Parameters
+    ----------
+    mentions
+        Of the whole text.
+    start, end
+        The stretch.
+    is_first
+        Whether the first word of that label counts, not the last.
+    is_weighed
+        Whether other words of movement are heard, too (see ``weighed``).
+    """
+    named = mentions.within(start, end)
+    live = [mention.word for mention in named if not mention.is_denied]
+    if not live:
+        return Reading(None, "denied_label" if named else "no_label", _labels(m.word for m in named))
+    plain = [mention.word for mention in named if not mention.is_denied and not mention.is_offered]
+    if not plain:
+        is_share = any(mention.is_share for mention in named)
+        is_template = _CHOICE.search(mentions.text, start, end) and not is_share
+        return Reading(None, "template_echo" if is_template else "ambiguous_label", _labels(live), is_share=is_share)
+    said = [word for word in plain if not _is_aside(mentions, start, word)]
+    main = said or plain
+    if len(_labels(main)) > 1:
+        last = None
+        for last in pattern_of(mentions.codes, "connectors").finditer(mentions.text, start, end):  # noqa: B007
+            pass
+        behind = [word for word in main if last is not None and word.start >= last.end()]
+        if len(_labels(behind)) != 1:
+            return Reading(None, "ambiguous_label", _labels(main))
+        main, start = behind, last.end() if last else start
+    word = main[0] if is_first else main[-1]
+    reading = Reading(word, is_aside=not said, since=start)
+    return weighed(mentions, reading, end) if is_weighed else reading
+
+
+def weighed(mentions: Mentions, reading: Reading, end: int) -> Reading:
+    """Return a reading of a stretch that ends there, once words of movement that are no labels are heard, too."""
+    word = reading.word
+    if word is None or reading.is_aside or word.label not in mentions.signs:
+        return reading
+    if _is_said_otherwise(mentions, reading.since, end, word):
+        return Reading(None, "ambiguous_label", (word.label,))
+    return replace(reading, is_beside=_is_beside(mentions, reading.since, word))
+
+
+def head_label(mentions: Mentions, start: int, end: int) -> LabelWord | None:
+    """Return the label word that a stretch begins with, when the clause ends behind it."""
+    plain = [m.word for m in mentions.within(start, end) if not m.is_denied and not m.is_offered]
+    if not plain or not fillers().fullmatch(mentions.text, start, plain[0].start):
+        return None
+    return plain[0] if ends_clause(mentions, plain[0]) else None
+
+
+def ends_clause(mentions: Mentions, word: LabelWord) -> bool:
+    """Whether the clause ends behind a label word."""
+    return bool(_BOUNDARY.match(mentions.text, word.end))
+
+
+@cache
+def fillers() -> re.Pattern[str]:
+    """Return a pattern of what may stand between a cue and its label: markup, articles, hedges, in any language."""
+    words = phrases(words_of(languages(), "fillers"))
+    return re.compile(rf"(?>{words}|textbf|text|mathrm|boxed|[\W_])*+", re.IGNORECASE)
+
+
+def is_aside(mentions: Mentions, word: LabelWord) -> bool:
+    """Whether a label word is said aside in its sentence, or of something else than what is asked for."""
+    low = max(0, word.start - _SENTENCE_REACH)
+    start = low
+    for stop in _SENTENCE_STOP.finditer(mentions.text, low, word.start):
+        start = stop.end()
+    if ends_clause(mentions, word) and fillers().fullmatch(mentions.text, start, word.start):
+        return False
+    return _is_aside(mentions, start, word) or _is_beside(mentions, start, word)
+
+
+def _is_beside(mentions: Mentions, start: int, word: LabelWord) -> bool:
+    return word.label in mentions.signs and is_beside(mentions.text, mentions.codes, start, word)
+
+
+def _is_said_otherwise(mentions: Mentions, start: int, end: int, word: LabelWord) -> bool:
+    """Whether another verdict, in a word that is no label, stands before a label of movement, or behind "therefore"."""
+    sign = mentions.signs.get(word.label)
+    if sign is None or (ends_clause(mentions, word) and fillers().fullmatch(mentions.text, start, word.start)):
+        return False
+    text, codes = mentions.text, mentions.codes
+    labels = {(mention.word.start, mention.word.end) for mention in mentions.within(start, end)}
+    if not other_verdict(text, start, end, codes, sign, labels):
+        return False
+    clause = [start, *(mark.end() for mark in _CLAUSE_END.finditer(text, start, word.start))][-1]
+    of_own = speaks_of_subject(text, clause, min(end, word.end + _GAP // 2), codes)
+    if other_verdict(text, start, word.start, codes, sign, labels, is_of_subject=of_own):
+        return True
+    led = pattern_of(codes, "connectors").search(text, word.end, end)
+    if led and other_verdict(text, led.end(), end, codes, sign, labels):
+        return True
+    is_own = speaks_of_subject(text, start, word.start, codes)
+    return not is_own and other_verdict(text, word.end, end, codes, sign, labels, is_of_subject=True)
+
+
+def _outside_phrases(text: str, words: Sequence[LabelWord], spelled: Iterable[str]) -> list[LabelWord]:
+    """Return the words that are no part of a set phrase ("break it down")."""
+    if not words:
+        return []
+    spans = [match.span() for match in _set_phrases(tuple(sorted(spelled))).finditer(text)]
+    return [w for w in words if not any(start <= w.start and w.end <= end for start, end in spans)]
+
+
+@cache
+def _set_phrases(spelled: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of the set phrases that have one of some spellings in them."""
+    found = (
+        phrase for phrase in words_of(languages(), "set_phrases") if any(word in folded(phrase) for word in spelled)
+    )
+    return re.compile(phrases(found), re.IGNORECASE)
+
+
+def _labels(words: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.label for word in words))  # type: ignore[attr-defined]
+
+
+@cache
+def _links(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return patterns of what joins the labels of a choice: by a word or a stroke, and by a comma.
+
+    Words of one letter (o, e, y) count in their own language only; no link begins a sentence or a line.
+    """
+    mark = r"(?:[^\S\n]|[*_\"'`“”‘’()\[\]<>「」『』]|\.(?=[)\]]))"
+    words = [word for word in words_of(languages(), "choices") if len(word) > 1 or not word.isascii()]
+    words += words_of(codes, "choices")
+    spaced = phrases(word for word in words if word.isascii() or word.isalpha())
+    articles = "a|an|the|slight|moderate|strong|option|option:|ein|eine|einen|une|un|una|um|uma|der|die|das|la|le|el"
+    filler = rf"(?:(?:{articles}){mark}+){{0,2}}"
+    strong = rf"{mark}*,?{mark}*(?:[/|、]|{spaced}){mark}*\n?{mark}*{filler}"
+    weak = rf"{mark}*[,،，]{mark}*\n?{mark}*{filler}"
+    return re.compile(strong, re.IGNORECASE), re.compile(weak, re.IGNORECASE)
+
+
+_FEW = 8
+"""Words of a text that may be too short to tell its language, so that linking words of all languages count."""
+
+
+def _offered(text: str, words: Sequence[LabelWord], denied: Sequence[bool], codes: tuple[str, ...]) -> list[bool]:
+    """Return which words are labels of a choice: joined by "or", "and", a stroke, or three and more by commas."""
+    strong, weak = _links(codes if len(text) > 200 or len(text.split()) > _FEW else tuple(languages()))
+    offered = [False] * len(words)
+    live = [index for index, is_denied in enumerate(denied) if not is_denied]
+    group: list[int] = []
+    is_choice = False
+    for place, index in enumerate(live):
+        before = live[place - 1] if place else None
+        gap = text[words[before].end : words[index].start] if before is not None else "\n"
+        is_strong = len(gap) <= _GAP and bool(strong.fullmatch(gap))
+        if group and (is_strong or (len(gap) <= _GAP and weak.fullmatch(gap))):
+            group.append(index)
+            is_choice = is_choice or is_strong
+        else:
+            _mark(offered, words, group, is_choice)
+            group, is_choice = [index], False
+    _mark(offered, words, group, is_choice)
+    return offered
+
+
+def _mark(offered: list[bool], words: Sequence[LabelWord], group: Sequence[int], is_choice: bool) -> None:
+    labels = {words[index].label for index in group}
+    if len(labels) > 1 and (is_choice or len(group) > 2):
+        for index in group:
+            offered[index] = True
+
+
+def _mark_listed(
+    offered: list[bool], text: str, words: Sequence[LabelWord], denied: Sequence[bool], order: Sequence[str]
+) -> None:
+    """Mark labels that head the lines of a list: options in their order ("A) …"), or with words behind ("Up: …")."""
+    heads: dict[str, list[int]] = {}
+    for index, word in enumerate(words):
+        line = text.rfind("\n", max(0, word.start - 20), word.start) + 1
+        is_head = (line or word.start < 20) and _LIST_DRESS.fullmatch(text, line, word.start)
+        is_head = is_head or _SENTENCE_BEFORE.search(text[max(0, word.start - 8) : word.start])
+        sign = _LIST_SIGN.match(text, word.end) if is_head and not denied[index] else None
+        if sign:
+            heads.setdefault(sign.group(1), []).append(index)
+    for sign, group in heads.items():
+        labels = [words[index].label for index in group]
+        if sign in ":：" or labels == list(order)[: len(labels)]:
+            _mark(offered, words, group, is_choice=True)
+
+
+def _is_aside(mentions: Mentions, start: int, word: LabelWord) -> bool:
+    """Whether a word stands in parentheses with others, or in a clause that is granted, a reason or a condition."""
+    low = max(start, word.start - 200)
+    before = mentions.text[low : word.start]
+    opened = max(before.rfind("("), before.rfind("（"))
+    if opened >= 0 and opened > max(before.rfind(")"), before.rfind("）")):
+        closing = re.compile("[)）]").search(mentions.text, word.end, word.end + 200)
+        inside = mentions.text[low + opened + 1 : closing.start() if closing else word.end]
+        if inside.strip(" *_`\"'.") != mentions.text[word.start : word.end]:
+            return True
+    clauses = re.split(r"[,;，；、]", before)
+    side = pattern_of(mentions.codes, "sides").search(clauses[-1])
+    if side and not _speaks(mentions.codes, clauses[-1], side.start()):
+        return True
+    if len(clauses) == 1 and _granting(mentions.codes).match(before):
+        return True
+    end = _CLAUSE_END.search(mentions.text, word.end, word.end + _GAP)
+    return bool(pattern_of(mentions.codes, "conceded").search(mentions.text, word.end, end.end() if end else word.end))
+
+
+def _speaks(codes: tuple[str, ...], clause: str, start: int) -> bool:
+    """Whether the writer speaks in a clause, behind a reason without a comma ("given the sales I expect growth")."""
+    is_supposed = pattern_of(codes, "supposing").search(clause, start)
+    return not is_supposed and bool(_WRITER.search(clause, start))
+
+
+@cache
+def _granting(codes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of what begins a sentence with a clause that is only granted (while, whereas)."""
+    words = phrases(words_of(codes, "concessives"))
+    return re.compile(rf"[\W_]*(?:(?:and|but|so|und|y|et|e)\s+)?{words}", re.IGNORECASE)

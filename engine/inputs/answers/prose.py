@@ -1,0 +1,253 @@
+"""What an answer says without a cue: a bare label on its first or last line, or a conclusion in a sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.mentions import Mention, Mentions, Reading, fillers, main_label, weighed
+from engine.inputs.answers.unstated.keys import is_of_other_key
+from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
+from engine.inputs.answers.words import LabelWord
+
+_SENTENCE = re.compile(r"[^\n.!?。！？؟।]+(?:[.!?](?=\d)[^\n.!?。！？؟।]*)*[.!?。！？؟।]*")
+_MARKUP_WORDS = frozenset(("boxed", "text", "b", "strong", "textbf", "mathrm"))
+_PRONOUN = re.compile(
+    r"[\W_]*(?:(?:and|but|so|then|now|next|und|aber)\s+)?"
+    r"(?:my|our|mein|meine|mon|ma|mi|mio|mia|minha|meu|it|they|this|that|these|i|we|he|she|there|es|sie|er|ich|wir|il|elle|je|nous|yo|ella|io|noi|ele|ela|eu|он|она|я|мы)\b",
+    re.IGNORECASE,
+)
+_SENTENCE_CLOSERS = " \t\r\n.!*_`\"'”’»)]}$"
+_STOP = re.compile(r"[.!?。！？][*_\"'”)]*\s+")
+_INTERJECTION = re.compile(r"[*_\"'(]*[^\W\d_]+(?:\s[^\W\d_]+)?,\s*")
+_QUESTION = re.compile(r"[?？؟][\s*_\"'”)\]]*\Z")
+_BEHIND = re.compile(
+    r"[*_`\"'”’»)）\]}$」』]*"
+    r"(?:\s*\Z|[ \t]*\n|[.!。！](?!\d)|[,;:，；：、)](?!\d)|[ \t]+[-–—](?!>)|[ \t]*[(（—–]|[*_]+\s*[-–—:])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What the sentences say: the label's word, and every label that a concluding sentence names."""
+
+    reading: Reading
+    labels: frozenset[str]
+
+
+def bare_label(mentions: Mentions) -> Reading:
+    """Return the label that the first line begins with, or that is all the last line says; a conflict is ambiguous."""
+    leading = _leading(mentions)
+    trailing = _trailing(mentions) or (_closing(mentions) if leading else None)
+    words = [word for word in (leading, trailing) if word]
+    labels = tuple(dict.fromkeys(word.label for word in words))
+    if len(labels) > 1:
+        return Reading(None, "ambiguous_label", labels, is_conflict=True)
+    return Reading(words[0]) if words else Reading(None, "no_label")
+
+
+def _leading(mentions: Mentions) -> LabelWord | None:
+    text = mentions.text
+    first = _first(mentions.items)
+    if first is None or first.is_denied or first.is_offered:
+        return None
+    word = first.word
+    line = text.rfind("\n", 0, word.start) + 1
+    if text[:line].strip(" \t\r\n*_#>-") or not fillers().fullmatch(text, line, word.start):
+        return None
+    reason = pattern_of(tuple(languages()), "sides")
+    behind = _BEHIND.match(text, word.end) or _spaced(reason, text, word.end)
+    return word if behind else None
+
+
+def _trailing(mentions: Mentions) -> LabelWord | None:
+    """Return the label that is all that the last line says, where there are other lines before it."""
+    text = mentions.text.rstrip()
+    line = text.rfind("\n") + 1
+    last = [m for m in mentions.within(line, len(text)) if not m.is_denied and not m.is_offered]
+    if not line or len(last) != 1 or not fillers().fullmatch(text, line, last[0].word.start):
+        return None
+    word = last[0].word
+    return word if not re.search(r"[^\W_]|\?", text[word.end :]) else None
+
+
+def _closing(mentions: Mentions) -> LabelWord | None:
+    """Return the label that is all that the last sentence says, but for an interjection ("Hmm, B.")."""
+    text = mentions.text
+    start = max((match.end() for match in _STOP.finditer(text.rstrip(_SENTENCE_CLOSERS))), default=0)
+    last = [m for m in mentions.within(start, len(text)) if not m.is_denied and not m.is_offered]
+    if not start or len(last) != 1 or re.search(r"[^\W_]|\?", text[last[0].word.end :]):
+        return None
+    interjection = _INTERJECTION.match(text, start, last[0].word.start)
+    begin = interjection.end() if interjection else start
+    return last[0].word if fillers().fullmatch(text, begin, last[0].word.start) else None
+
+
+def _first(items: Sequence[Mention]) -> Mention | None:
+    return items[0] if items else None
+
+
+def _spaced(pattern: re.Pattern[str], text: str, position: int) -> bool:
+    blank = re.compile(r"[*_`\"'”’»)\]}$]*\s+").match(text, position)
+    return bool(blank and pattern.match(text, blank.end()))
+
+
+def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Conclusion:
+    """Return the label of an answer's conclusion in prose.
+
+    The last sentence that names a label and concludes (therefore, I predict, answer, …) or says nothing but the label;
+    conditional ones (if, would, …) count only where there is no other. Without any of these, all sentences that name a
+    label have to name the same, and not while another one speaks of the subject: what they are about is not understood.
+    Questions, lists of labels, labels aside and what follows ``Reason:`` state nothing.
+
+    Parameters
+    ----------
+    mentions
+        Of the whole text.
+    subject
+        What the label is asked of, where the config's field names it.
+    """
+    naming = [_Sentence.of(mentions, *match.span()) for match in _sentences(mentions)]
+    naming = [sentence for sentence in naming if sentence.labels]
+    telling = [s for s in naming if not s.is_question and not s.is_explanation]
+    telling = [s for s in telling if s.is_concluding or s.reading.word or not s.is_list] or telling
+    concluding = [s for s in telling if s.is_concluding]
+    certain = [s for s in concluding if not s.is_conditional]
+    chosen = certain or concluding or telling
+    heard = frozenset(label for s in concluding or telling[-1:] for label in s.labels)
+    if not chosen:
+        labels = tuple(dict.fromkeys(label for s in naming for label in s.labels))
+        is_denied = any(mention.is_denied for mention in mentions.items)
+        reason = "ambiguous_label" if naming else "denied_label" if is_denied else "no_label"
+        return Conclusion(Reading(None, reason, labels), frozenset())
+    chosen = [replace(s, reading=weighed(mentions, s.reading, s.end)) for s in chosen]
+    decided = [s for s in chosen if s.is_decided and not s.reading.is_beside]
+    last = (decided or chosen)[-1]
+    if _is_told_otherwise(mentions, last) or _answers_others(mentions, telling, last):
+        return Conclusion(Reading(None, "ambiguous_label", tuple(sorted({*heard, *last.labels}))), heard)
+    if decided:
+        return Conclusion(last.reading, heard)
+    labels = tuple(dict.fromkeys(label for s in chosen for label in s.labels))
+    is_beside = all(s.reading.is_beside for s in chosen) or chosen[-1].reading.is_beside
+    if is_beside or (len(labels) > 1 and chosen[-1].reading.word) or _is_of_another(mentions, chosen, subject):
+        return Conclusion(Reading(None, "ambiguous_label", labels), heard)
+    return Conclusion(chosen[-1].reading, heard)
+
+
+def _is_told_otherwise(mentions: Mentions, chosen: _Sentence) -> bool:
+    """Whether another sentence tells another movement of what is asked for, of which the chosen one does not speak."""
+    text, codes = mentions.text, mentions.codes
+    sign = mentions.signs.get(chosen.labels[0]) if chosen.reading.word else None
+    if sign is None or chosen.says_only or speaks_of_subject(text, chosen.start, chosen.end, codes):
+        return False
+    spans = {(mention.word.start, mention.word.end) for mention in mentions.items}
+    return any(
+        is_future(match.group()) and other_verdict(text, *match.span(), codes, sign, spans, is_of_subject=True)
+        for match in _SENTENCE.finditer(text)
+        if not _QUESTION.search(match.group())
+    )
+
+
+def _answers_others(mentions: Mentions, telling: Sequence[_Sentence], chosen: _Sentence) -> bool:
+    """Whether the chosen sentence answers the last of several questions that got different answers."""
+    answers = [s for s in telling if s.says_only and mentions.text[: s.start].rstrip(" \t*_\"'").endswith("?")]
+    return any(chosen.start == s.start for s in answers) and len({s.labels for s in answers}) > 1
+
+
+def _is_of_another(mentions: Mentions, chosen: Sequence[_Sentence], subject: re.Pattern[str] | None) -> bool:
+    """Whether an answer speaks of the subject, but in no sentence that names a label, nor by a pronoun there."""
+    if subject is None or not subject.search(mentions.text):
+        return False
+    texts = [mentions.text[s.start : s.end] for s in chosen]
+    return not any(subject.search(text) or _PRONOUN.match(text) for text in texts)
+
+
+def subject_of(field: str | None) -> re.Pattern[str] | None:
+    """Return a pattern of what the label is asked of, by the field's name (eps in direction_of_eps_change)."""
+    codes = tuple(languages())
+    general = {word for kind in ("nouns", "modifiers", "function_words") for word in words_of(codes, kind)}
+    words = [word for word in re.split(r"[\W_]+", field or "") if len(word) > 1 and word.casefold() not in general]
+    return re.compile(phrases(words), re.IGNORECASE) if words else None
+
+
+def _sentences(mentions: Mentions) -> list[re.Match[str]]:
+    """Return the sentences that name a label."""
+    return [m for m in _SENTENCE.finditer(mentions.text) if mentions.within(*m.span())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence that names labels, where it stands, and what kind of sentence it is.
+
+    One that is decided concludes by more than words that are said of any subject (expected, likely).
+    """
+
+    start: int
+    end: int
+    reading: Reading
+    labels: tuple[str, ...]
+    is_concluding: bool
+    is_decided: bool
+    is_conditional: bool
+    is_question: bool
+    is_explanation: bool
+    is_list: bool
+    says_only: bool
+
+    @classmethod
+    def of(cls, mentions: Mentions, start: int, end: int) -> _Sentence:
+        named = [
+            m for m in mentions.within(start, end) if not m.is_denied and not is_of_other_key(mentions.text, m.word)
+        ]
+        reading = main_label(mentions, start, end, is_weighed=False)
+        sentence = mentions.text[start:end]
+        codes = _with_english(mentions.codes)
+        concluding = [match.group() for match in pattern_of(codes, "concludes").finditer(sentence)]
+        is_led = bool(_led(codes).match(sentence))
+        tentative = pattern_of(codes, "tentative")
+        says_only = _says_only(mentions, start, end)
+        if reading.word and is_of_other_key(mentions.text, reading.word):
+            reading = Reading(None, "no_label")
+        labels = (reading.word.label,) if reading.word else tuple(dict.fromkeys(m.word.label for m in named))
+        return cls(
+            start=start,
+            end=end,
+            reading=reading,
+            labels=labels,
+            is_concluding=bool(concluding) or says_only or is_led,
+            is_decided=says_only or is_led or any(not tentative.fullmatch(word) for word in concluding),
+            is_conditional=bool(pattern_of(codes, "conditional").search(sentence)),
+            is_question=bool(_QUESTION.search(sentence)),
+            is_explanation=reading.is_aside or bool(_explaining().match(sentence)),
+            is_list=bool(named) and all(mention.is_offered for mention in named),
+            says_only=says_only,
+        )
+
+
+@cache
+def _led(codes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of a sentence's beginning that leads to its conclusion (so, therefore)."""
+    return re.compile(rf"[\W_]*(?:and\s+)?{phrases(words_of(codes, 'connectors'))}", re.IGNORECASE)
+
+
+def _says_only(mentions: Mentions, start: int, end: int) -> bool:
+    pieces: list[str] = []
+    place = start
+    for mention in mentions.within(start, end):
+        pieces.append(mentions.text[place : mention.word.start])
+        place = mention.word.end
+    pieces.append(mentions.text[place:end])
+    return all(word.lower() in _MARKUP_WORDS for piece in pieces for word in re.findall(r"[^\W_]+", piece))
+
+
+@cache
+def _explaining() -> re.Pattern[str]:
+    words = phrases(words_of(languages(), "explains"))
+    return re.compile(rf"[\W_]*(?:\w+\s+){{0,2}}{words}[^:：\n]{{0,30}}[:：]", re.IGNORECASE)
+
+
+def _with_english(codes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*codes, "en")))

@@ -1,0 +1,177 @@
+"""The ranking: of all that an answer says about labels, what it states.
+
+1. The answer's field, in JSON, in a tag, or as ``key: value`` (``fields``); the last value counts.
+2. A cue: ``Answer:``, ``the answer is``, a box, ``####``, the configured pattern (``cues``).
+3. A bare label at the beginning of the first line, or alone on the last (``prose.bare_label``).
+4. The conclusion in prose (``prose.conclusion``).
+
+The first rank that names a label decides, and what stands around it never overrules it, but for a correction behind a
+field, which counts. Where one rank states several labels, the one marked final counts; without any, the answer is
+ambiguous.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from engine.config import DecisionSection
+from engine.inputs.answers.cues import CueReader, field_words
+from engine.inputs.answers.denials import language_denials
+from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
+from engine.inputs.answers.languages import Heard, language_of
+from engine.inputs.answers.mentions import Mentions, Reading, is_aside
+from engine.inputs.answers.prose import Conclusion, bare_label, conclusion, subject_of
+from engine.inputs.answers.unstated.several import several_answers
+from engine.inputs.answers.values import ValueReader
+from engine.inputs.answers.words import LabelWord, LabelWords
+
+_UNREAD = (Reading(None, "no_label"), False, Conclusion(Reading(None, "no_label"), frozenset()))
+"""Of the text around a field, which decides nothing."""
+_FIRST_LINE = re.compile(r"\S[^\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class StatedAnswer:
+    """What an answer states.
+
+    Attributes
+    ----------
+    field
+        What the configured field says; None when the answer has no such field.
+    text
+        What cues, bare labels or prose state where there is no field; a reading without a word has the reason.
+    is_marked
+        Whether a cue or a bare label states it, not prose.
+    is_unanimous
+        Whether no concluding sentence names another label.
+    words
+        Every label word that is not denied, in order.
+    heard
+        The language of the answer.
+    mentions, start
+        The label words as they were read, in the part of the answer that begins there.
+    """
+
+    field: FieldAnswer | None
+    text: Reading
+    is_marked: bool
+    is_unanimous: bool
+    words: tuple[LabelWord, ...]
+    heard: Heard
+    mentions: Mentions
+    start: int
+
+    def is_aside(self, word: LabelWord) -> bool:
+        """Whether one of the words is said aside, or of something else than what is asked for."""
+        return is_aside(self.mentions, word.moved(-self.start))
+
+
+class AnswerReader:
+    """Reads what answers state, by the rules of a config."""
+
+    def __init__(self, decision: DecisionSection):
+        self.labels = LabelWords(decision.labels, decision.match)
+        self._field = decision.field
+        self._locate = decision.locate
+        self._subject = subject_of(decision.field)
+        self._negations = None if decision.negations is None else tuple(decision.negations)
+        self._spelled = frozenset(self.labels.spelled)
+        self._cues = CueReader(
+            self.labels, re.compile(decision.pattern) if decision.pattern else None, field_words(decision.field)
+        )
+
+    def values(self, text: str) -> ValueReader:
+        """Return the reader of values in a text, by the text's language."""
+        return self._value_reader(language_of(text))
+
+    def _value_reader(self, heard: Heard) -> ValueReader:
+        return ValueReader(self.labels, language_denials(heard.codes, self._negations, self._spelled), heard.codes)
+
+    def stated(self, answer: str, start: int = 0, end: int | None = None) -> StatedAnswer:
+        """Return what an answer states.
+
+        Parameters
+        ----------
+        answer
+            The whole answer.
+        start, end
+            The characters in which labels are looked for; positions are those of the whole answer.
+        """
+        part = answer[start:end]
+        heard = language_of(part)
+        values = self._value_reader(heard)
+        field = field_answer(part, self._field, values) if self._field else None
+        mentions = Mentions.of(part, self.labels, values.denials, heard.codes)
+        reading, is_marked, concluded = _UNREAD if field else self._in_text(mentions, values)
+        corrected = self._corrected(part, field, mentions, values)
+        if corrected and self._locate == "field":
+            assert field is not None and field.word is not None, "a correction stands behind a field's label"
+            field = FieldAnswer(None, field.source, field.text, "ambiguous_label")
+        elif corrected:
+            field, reading, is_marked = None, Reading(corrected), True
+        words = [mention.word for mention in mentions.items if not mention.is_denied]
+        return StatedAnswer(
+            field=_moved_field(field, start),
+            text=_moved(reading, start),
+            is_marked=is_marked,
+            is_unanimous=bool(reading.word and concluded.labels <= {reading.word.label}),
+            words=tuple(word.moved(start) for word in words),
+            heard=heard,
+            mentions=mentions,
+            start=start,
+        )
+
+    def _corrected(
+        self, part: str, field: FieldAnswer | None, mentions: Mentions, values: ValueReader
+    ) -> LabelWord | None:
+        """Return another label that a correction behind the field's object states, or a final answer there."""
+        if field is None or field.word is None:
+            return None
+        behind = end_of_object(part, field.word.end)
+        if not re.search(r"[^\W_]", part[behind:]):
+            return None
+        word = self._cues.correction(mentions, values.denials, behind)
+        return word if word and word.label != field.word.label else None
+
+    def _in_text(self, mentions: Mentions, values: ValueReader) -> tuple[Reading, bool, Conclusion]:
+        """Return what cues, a bare label or prose state, whether it is marked, and the conclusion in prose."""
+        concluded = conclusion(mentions, self._subject)
+        cued = self._cues.stated(mentions, values.denials)
+        if cued.word or cued.is_conflict:
+            return cued, True, concluded
+        bare = self._several(mentions) or bare_label(mentions)
+        if bare.word is None and bare.reason == "no_label":
+            bare = self._all_it_says(mentions)
+        if bare.word or bare.is_conflict:
+            return bare, True, concluded
+        if cued.value:
+            return cued, True, concluded
+        reading = concluded.reading
+        if reading.word is None and cued.reason not in ("", "no_label") and reading.reason == "no_label":
+            reading = cued
+        return reading, False, concluded
+
+    def _several(self, mentions: Mentions) -> Reading | None:
+        """Return the labels that the first line lists, or all of a short answer; None where there are no two."""
+        first = _FIRST_LINE.search(mentions.text)
+        return several_answers(mentions, self.labels, *first.span()) if first else None
+
+    def _all_it_says(self, mentions: Mentions) -> Reading:
+        """Return the label that an answer's first line is, in any case ("b", "b)")."""
+        first = _FIRST_LINE.search(mentions.text)
+        is_asked = first is not None and first.group().rstrip(" *_\"'`)").endswith(("?", "？", "؟"))
+        word = self._cues.exact_word(mentions.text, *first.span()) if first and not is_asked else None
+        if word and any(mention.is_denied for mention in mentions.within(word.start, word.end)):
+            word = None
+        return Reading(word, "" if word else "no_label")
+
+
+def _moved(reading: Reading, by: int) -> Reading:
+    return Reading(reading.word.moved(by)) if reading.word else reading
+
+
+def _moved_field(answered: FieldAnswer | None, by: int) -> FieldAnswer | None:
+    if answered is None or answered.word is None:
+        return answered
+    return FieldAnswer(answered.word.moved(by), answered.source, answered.text, answered.reason)

@@ -1,0 +1,330 @@
+"""One record → its conversation: what the model was given and what it wrote, as far as the record holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from engine.config import Config
+from engine.inputs.answers.recorded import answer_in_list, is_unwrapped, plain_text
+from engine.inputs.conversations.completions import Completion, answer_of, completion_in, is_cut
+from engine.inputs.conversations.conversation import Conversation
+from engine.inputs.conversations.markup import ChatMarkup, MarkedText
+from engine.inputs.conversations.message_parts import reasoning_in, refuse_media, refuse_refusal
+from engine.inputs.conversations.messages import is_message_list, messages_and_answer, parsed
+from engine.inputs.conversations.plain_layouts import plain_transcript
+from engine.inputs.conversations.rendered_prompts import flagged, verbatim, without_echo
+from engine.inputs.conversations.requests import system_beside, template_kwargs, with_system
+from engine.inputs.conversations.thoughts import thoughts_of
+from engine.inputs.conversations.token_ids.compared import decoded
+from engine.inputs.conversations.token_ids.recorded import recorded_ids, with_ids
+from engine.inputs.transcripts import TranscriptReader, is_certain, turns_of
+from engine.samples import Message, RowRejected
+
+
+class ConversationReader:
+    """Takes conversations out of records, by ``prompt.source`` and the names of the fields.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    transcripts
+        Splits transcripts; knows the tokenizer's chat markup.
+    """
+
+    def __init__(self, config: Config, transcripts: TranscriptReader):
+        self.config, self.transcripts = config, transcripts
+        self.fields = config.predictions.fields
+
+    @property
+    def markup(self) -> ChatMarkup:
+        """What is known of the tokenizer and its chat template."""
+        return self.transcripts.markup
+
+    def read(self, values: Mapping[str, object]) -> Conversation:
+        """Return the conversation of a record.
+
+        Raises
+        ------
+        RowRejected
+            When it has no prompt, or something of it cannot be replayed.
+        """
+        source = self.config.prompt.source
+        if source == "transcript":
+            read = self._transcript(values)
+        else:
+            completion = completion_in(values, self.fields.response)
+            read = self._messages(values, completion) if source == "messages" else self._fields(values, completion)
+            refuse_media(values, "The record", [message.content for message in read.messages])
+            read = without_echo(self.markup, read)
+            values = values if completion is None else {**completion.ids, **values}
+            if is_cut(values) or (completion is not None and completion.is_cut):
+                read = replace(read, flags=(*read.flags, "cut_answer"))
+        return with_ids(self.markup, self.fields, self._with_reasoning(self._with_system(read), values), values)
+
+    def _transcript(self, values: Mapping[str, object]) -> Conversation:
+        transcript = self._required_text(values, self.fields.transcript)
+        if "\r\n" in transcript and "\n" not in transcript.replace("\r\n", ""):
+            transcript = transcript.replace("\r\n", "\n")  # a file's line ends, not the model's
+        marked = self.markup.turns(transcript)
+        # Replayed word for word, own marks may be interrupted: only where the answer begins and ends must be certain.
+        is_own = marked is not None and self.markup.owns(marked.mark) and not marked.is_followed
+        is_own = is_own or (marked is not None and self.markup.begins_turn_behind(transcript, marked))
+        if marked is not None and (is_own or is_certain(marked)):
+            messages, response = turns_of(transcript, marked)
+            flags = ("chat_markup_inside",) if marked.is_interrupted else ()
+            asked = self.markup.generation_prompt.strip()
+            if is_own:
+                self._refuse_unread_turn(transcript, marked)
+            if asked and is_own and transcript.rstrip().endswith(asked):  # the prompt may open a thought
+                return Conversation(messages, "", None, transcript, "transcript", flags=flags)
+            prompt = transcript[: marked.answer_span(transcript)[0]]
+            if is_own and marked.answered < len(marked.turns):
+                return Conversation(messages, response, None, prompt, "transcript", flags=flags)
+            return Conversation(messages, response, prompt if response else None, flags=flags)
+        try:
+            messages, response, dates = self.transcripts.split_dated(transcript)
+        except RowRejected:
+            read = self._plain_transcript(transcript)
+            if read is None:
+                raise
+            return read
+        recorded = transcript[: transcript.rfind(response)] if response else None
+        if recorded is not None and self.markup.begins_with_own_token(recorded):
+            flags = () if marked is None else ("chat_markup_inside",)
+            return Conversation(messages, response, None, recorded, "transcript", flags=flags)
+        is_untold = self.markup.has_bare_system and all(message.role == "user" for message in messages)
+        flags = ("system_untold",) if is_untold else ()
+        return flagged(self.markup, Conversation(messages, response, recorded, dates=dates, flags=flags))
+
+    def _refuse_unread_turn(self, transcript: str, marked: MarkedText) -> None:
+        """Turn a transcript away whose answer stands behind half a mark, or whose thought nothing follows.
+
+        Raises
+        ------
+        RowRejected
+            Saying which.
+        """
+        rest = transcript[marked.turns[-1].end :]
+        said = " ".join(self.markup.special.sub(" ", rest).split())
+        asked = self.markup.generation_prompt.strip()
+        if said and not rest.rstrip().endswith(asked or "assistant") and marked.answered == len(marked.turns):
+            raise RowRejected(
+                "read",
+                "unread_turn",
+                f"Behind the last turn of the transcript stands {rest.strip()[:60]!r}, whose mark is not complete "
+                f"(such as <|start|>assistant without <|message|>): where the answer begins in it cannot be told.",
+            )
+        is_asked = bool(asked) and rest.rstrip().endswith(asked)
+        if is_asked and marked.answered < len(marked.turns) and not self.config.generation.enabled:
+            raise RowRejected(
+                "read",
+                "thought_without_answer",
+                f"The transcript ends with {asked[-30:]!r} behind a message of the assistant's: the answer itself was "
+                f"not recorded. generation.enabled would make one.",
+            )
+
+    def _plain_transcript(self, transcript: str) -> Conversation | None:
+        """Return the conversation of a transcript whose roles stand in plain text, to be replayed word for word."""
+        parts = plain_transcript(transcript)
+        if parts is None:
+            return None
+        system = (Message("system", parts.head.strip()),) if parts.head.strip() else ()
+        prompt, response = transcript[: parts.answer_start], transcript[parts.answer_start :]
+        flags = ("plain_roles",) if self.markup.template is not None else ()
+        return Conversation(
+            (*system, Message("user", parts.asked.strip())), response, None, prompt, "transcript", flags=flags
+        )
+
+    def _messages(self, values: Mapping[str, object], completion: Completion | None) -> Conversation:
+        name = self.fields.messages
+        messages, answer, around, flags = messages_and_answer(values.get(name), name)
+        said = answer_of(completion, self.fields.response)
+        if said is not None and answer is not None and said.content.strip() != answer.content.strip():
+            raise _several_answers(name, answer.content, "completion", said.content)
+        if said is None and answer is not None:
+            self._refuse_other_response(values, answer.content)
+        if not any(message.content.strip() for message in messages if message.role in ("user", "tool")):
+            raise RowRejected("read", "no_user_message", f"No message of the user's in {name!r} holds any text.")
+        places = (values, around)
+        if self.config.prompt.system is None and (beside := system_beside(places, self.fields.system)) is not None:
+            placed = with_system(messages, beside)
+            flags += ("system_placed",) if len(placed) > len(messages) and beside[1] != self.fields.system else ()
+            messages = placed
+        extra = {key: _listed(around.get(key, values.get(key)), key) for key in ("tools", "documents")}
+        functions = _listed(around.get("functions", values.get("functions")), "functions")
+        if functions and not extra["tools"]:
+            extra["tools"] = [{"type": "function", "function": function} for function in functions]
+        answer = said or answer
+        if answer is None:
+            response, more = self._response(values)
+            answer, flags = Message("assistant", response), flags + more
+        read = Conversation(
+            messages,
+            answer.content,
+            reasoning=reasoning_in(answer.fields),
+            template_fields={**self._template_kwargs(*places), **{key: item for key, item in extra.items() if item}},
+            flags=flags + _flags_of(answer, name),
+        )
+        return verbatim(self.markup, read)
+
+    def _response(self, values: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
+        """Return the text of the answer's field, empty where there is none, and flags.
+
+        Raises
+        ------
+        RowRejected
+            When the record holds a refusal in its place.
+        """
+        name = self.fields.response
+        recorded = values.get(name)
+        response = plain(answer_in_list(recorded, name), name) or ""
+        if not response.strip():
+            refuse_refusal(values)
+        return response, ("unwrapped_list",) if is_unwrapped(recorded, response) else ()
+
+    def _fields(self, values: Mapping[str, object], completion: Completion | None) -> Conversation:
+        prompt = plain(values.get(self.fields.prompt), self.fields.prompt)
+        if prompt is not None and is_message_list(prompt):
+            raise RowRejected(
+                "read",
+                "not_text",
+                f"The field {self.fields.prompt!r} holds chat messages as text, which the model saw rendered. "
+                f"Set prompt.source=messages and predictions.fields.messages={self.fields.prompt}.",
+            )
+        said = answer_of(completion, self.fields.response)
+        response, flags = self._response(values) if said is None else (said.content, _flags_of(said, "choices"))
+        if prompt is None and self.markup.decode is not None:
+            ids = recorded_ids(self.markup, self.fields, values, (), response).prompt
+            prompt = None if ids is None else decoded(self.markup, ids, str(self.fields.prompt_token_ids))
+        if prompt is None or not prompt.strip():
+            prompt = self._required_text(values, self.fields.prompt)
+        beside = system_beside((values,), self.fields.system) if self.config.prompt.system is None else None
+        if beside is not None and beside[1] != self.fields.system:
+            # The prompt may have been made of it.
+            beside, flags = (None, flags) if beside[0].strip() in prompt else (beside, (*flags, "system_placed"))
+        messages = ((Message("system", beside[0]),) if beside else ()) + (Message("user", prompt),)
+        if any("\r\n" in text for text in (response, *(message.content for message in messages))):
+            flags += ("windows_line_ends",)
+        return verbatim(
+            self.markup,
+            Conversation(
+                messages,
+                response,
+                reasoning=None if said is None else reasoning_in(said.fields),
+                template_fields=self._template_kwargs(values),
+                flags=flags,
+            ),
+        )
+
+    def _template_kwargs(self, *places: Mapping[str, object]) -> dict[str, object]:
+        return template_kwargs(places, self.config.prompt.template_kwargs, self.markup.template)
+
+    def _refuse_other_response(self, values: Mapping[str, object], answer: str) -> None:
+        """Turn a row away whose messages end with an answer that is not the one in the answer's field."""
+        name = self.fields.response
+        recorded = values.get(name)
+        response = (plain(answer_in_list(recorded, name), name) or "") if not isinstance(recorded, Mapping) else ""
+        if response.strip() and _bare(response) != _bare(answer):
+            raise _several_answers(self.fields.messages, answer, f"field {name!r}", response)
+
+    def _with_system(self, read: Conversation) -> Conversation:
+        """Return a conversation with the system part that the config puts in place of the record's."""
+        system = self.config.prompt.system
+        if system is None:
+            return read
+        if read.prompt is not None:
+            if system.strip() in read.prompt:
+                return read
+            if self.markup.template is None or self.markup.turns(read.prompt) is None:
+                return replace(read, flags=(*read.flags, "system_left_out"))
+            read = replace(read, prompt=None, source="template")  # another prompt than the recorded one is asked for
+        others = (message for message in read.messages if message.role != "system")
+        return replace(read, messages=(Message("system", system), *others), recorded_prompt=None)
+
+    def _with_reasoning(self, read: Conversation, values: Mapping[str, object]) -> Conversation:
+        """Return a conversation with the thought that the record keeps in a field of its own."""
+        thought = read.reasoning
+        if thought is None:
+            name = self.fields.reasoning
+            thought = reasoning_in(values) if name == "auto" else plain_text(values.get(name)) if name else None
+        if thought is None or not read.response.strip() or "".join(thought.split()) in "".join(read.response.split()):
+            return replace(read, reasoning=None)
+        return replace(read, reasoning=thought)
+
+    def _required_text(self, values: Mapping[str, object], name: str) -> str:
+        text = plain(values.get(name), name)
+        if text is None or not text.strip():
+            known = ", ".join(sorted(str(key) for key in values)[:20])
+            hint = ""
+            if self.config.prompt.source == "transcript" and self.fields.response in values:
+                hint = " For question and answer in fields of their own set prompt.source=fields."
+            elif self.config.prompt.source == "transcript" and self.fields.messages in values:
+                hint = " For chat messages set prompt.source=messages."
+            raise RowRejected(
+                "read", "missing_field", f"The row has no text in {name!r}; its fields are {known}.{hint}"
+            )
+        return text
+
+
+def _several_answers(name: str, answer: str, other: str, said: str) -> RowRejected:
+    return RowRejected(
+        "read",
+        "several_answers",
+        f"The messages in {name!r} end with an answer ({answer.strip()[:40]!r}), and the record's {other} is another "
+        f"one ({said.strip()[:40]!r}). Keep the one to measure.",
+    )
+
+
+def _bare(answer: str) -> str:
+    """Return an answer without the thought that may be recorded in one place only."""
+    thoughts = thoughts_of(answer)
+    return " ".join(answer[thoughts.start : thoughts.end].split())
+
+
+def _flags_of(answer: Message, name: str) -> tuple[str, ...]:
+    """Return flags for what an answer has beside its text.
+
+    Raises
+    ------
+    RowRejected
+        When it is a tool call alone.
+    """
+    if "tool_calls" not in answer.fields:
+        return ()
+    if not answer.content.strip():
+        raise RowRejected(
+            "read", "not_replayed", f"The answer in {name!r} is a tool call, in which no label can be read."
+        )
+    return ("tool_calls_left_out",)
+
+
+def _listed(value: object, name: str) -> Sequence[object] | None:
+    """Return tools or documents as a list; None where there are none."""
+    if isinstance(value, str) and value.strip():
+        value = parsed(value, name)
+    if isinstance(value, Mapping) and value:
+        return [value]
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def plain(value: object, name: str) -> str | None:
+    """Return a prompt or an answer as text.
+
+    Raises
+    ------
+    RowRejected
+        When it is a list or an object: its printed form is not what the model saw or said.
+    """
+    if isinstance(value, bytes):
+        raise RowRejected(
+            "read", "not_text", f"The field {name!r} holds bytes that are no UTF-8 text. Write it as text."
+        )
+    if isinstance(value, Mapping | list | tuple):
+        raise RowRejected(
+            "read",
+            "not_text",
+            f"The field {name!r} holds {type(value).__name__}, not text. For chat messages set prompt.source=messages.",
+        )
+    return plain_text(value)

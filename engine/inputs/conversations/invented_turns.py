@@ -1,0 +1,104 @@
+"""Where a model goes on to write the next turn by itself: the user's, or another example of its prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from engine.inputs.conversations.markup import FAMILIES
+from engine.inputs.conversations.thoughts import says_something
+
+_ENDS = re.compile(
+    r"<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|end_of_text\|>|<end_of_turn>|<turn\|>|<eos>|"
+    r"</s>|<[｜|]end▁of▁sentence[｜|]>|<\|END_OF_TURN_TOKEN\|>|<\|return\|>|<\|end\|>(?!\s*<\|start\|>\s*assistant)"
+)
+"""Tokens that end a turn: what stands behind them is another one."""
+_STARTS = re.compile(
+    r"<\|im_start\|>|<\|start_header_id\|>|<\|header_start\|>|<start_of_turn>|<\|turn>|<\|start_of_role\|>|"
+    r"<\|START_OF_TURN_TOKEN\|>"
+)
+"""Tokens that begin a turn, whatever follows them."""
+_NAMES = (
+    r"(?:Human|User|Question|Query|Customer|Student|Interviewer|Usuario|Utilisateur|Benutzer|Frage|Pregunta|Pergunta|"
+    r"Domanda|Soru|Вопрос|Пользователь|Q)"
+)
+_SPOKEN = re.compile(
+    rf"^[ \t]*(?:\*\*|__)?(?:{_NAMES}|USER|HUMAN|QUESTION)[ \t]*\d{{0,4}}(?:\*\*|__)?[ \t]*[:：](?:\*\*|__)?"
+    rf"|^[ \t]*(?:问题?|用户|質問|ユーザー|질문|사용자)[ \t]*[:：]"
+    rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt|System)s?[ \t]*\d{{0,4}}[ \t]*[:：]?[ \t]*$"
+    rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt)[ \t]*[:：]"
+    rf"|^[ \t]*(?:Instruction)[ \t]*[:：]",
+    re.MULTILINE,
+)
+"""Lines that begin with the name of whoever asks."""
+_GIVEN = (
+    r"(?:Input|Text|Prompt|Problem|Task|Context|Passage|Sentence|Statement|Premise|Review|Article|News|Headline|Tweet|"
+    r"Document|Case|Sample|Scenario|Company)"
+)
+_ASKED = (
+    r"(?:Output|Label|Completion|Solution|Response|Answer|Sentiment|Prediction|Class|Category|Direction|Hypothesis|"
+    r"Question|Result)"
+)
+_NAMED = r"^[ \t]*(?:#{{1,4}}[ \t]*)?(?:\*\*|__)?{names}[ \t]*\d{{0,4}}(?:\*\*|__)?[ \t]*[:：]"
+_PAIRS = (
+    (re.compile(_NAMED.format(names=_GIVEN), re.M | re.I), re.compile(_NAMED.format(names=_ASKED), re.M | re.I)),
+    (re.compile(r"^[ \t]*(?:user|human)[ \t]*\r?$", re.M), re.compile(r"^[ \t]*(?:assistant|model)[ \t]*\r?$", re.M)),
+    (re.compile(r"(?<=\S)user\r?\n\r?\n"), re.compile(r"(?<=\S)assistant\r?\n\r?\n")),  # Llama 3, stripped
+)
+"""Lines that begin another example or turn where a line of the second kind follows: ``Input: … Output: …``."""
+_NUMBERED = re.compile(
+    r"^[ \t]*(?:#{1,4}[ \t]*)?(?:\*\*|__)?Example[ \t]*#?\d{1,4}(?:\*\*|__)?[ \t]*(?:[:：.]|\r?$)", re.M | re.I
+)
+_LINE_NAME = re.compile(r"^[ \t]*(?:\*\*)?([^\W\d_][^:：\n]{0,30}?)(?:\*\*)?[ \t]*[:：]", re.MULTILINE)
+
+
+def invented_turns(
+    text: str, start: int, *, marks: Sequence[re.Pattern[str]] = (), prompt: str = "", end: int | None = None
+) -> list[int]:
+    """Return where a model's text could begin another turn, behind an answer that is not empty, in order.
+
+    Parameters
+    ----------
+    text
+        What the model wrote.
+    start, end
+        Where its answer stands, behind the thought.
+    marks
+        What the chat template writes between an answer and the next turn, with special tokens and without.
+    prompt
+        The user's text: names of lines that its examples begin with begin another example.
+    """
+    stop = len(text) if end is None else end
+    patterns = (_ENDS, _STARTS, *(family.start for family in FAMILIES), _SPOKEN, _NUMBERED, *marks, *_examples(prompt))
+    places = {match.start() for pattern in patterns for match in pattern.finditer(text, start, stop)}
+    places |= set(_paired(text, start, stop))
+    return [place for place in sorted(places) if says_something(text[start:place]) and _has_more(text, place, stop)]
+
+
+def _paired(text: str, start: int, stop: int) -> Iterable[int]:
+    """Yield where a line names what is given, and a later one what is asked for."""
+    for given, asked in _PAIRS:
+        last = max((match.start() for match in asked.finditer(text, start, stop)), default=-1)
+        yield from (match.start() for match in given.finditer(text, start, stop) if match.start() < last)
+
+
+def _has_more(text: str, place: int, stop: int) -> bool:
+    """Whether anything but the end of a turn stands behind a place."""
+    return bool(_ENDS.sub("", text[place:stop]).strip())
+
+
+def _examples(prompt: str) -> Iterable[re.Pattern[str]]:
+    """Return patterns of the lines that begin an example in a prompt that ends with the name of what it asks for.
+
+    ``Review: … Sentiment: positive … Review: … Sentiment:`` is gone on with by another ``Review:``.
+    """
+    names = [(match.group(1).strip(), match) for match in _LINE_NAME.finditer(prompt)]
+    if len(names) < 2 or prompt[names[-1][1].end() :].strip(" \t\r\n*"):
+        return []
+    asked = names[-1][0]
+    counts: dict[str, int] = {}
+    for name, _ in names:
+        counts[name] = counts.get(name, 0) + 1
+    begins = {name for name, match in names if not prompt[: match.start()].strip()}
+    wanted = [name for name, count in counts.items() if name != asked and (count > 1 or name in begins)]
+    return [re.compile(rf"^[ \t]*(?:\*\*)?{re.escape(name)}(?:\*\*)?[ \t]*[:：]", re.MULTILINE) for name in wanted]

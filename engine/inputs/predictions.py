@@ -1,0 +1,249 @@
+"""Predictions in any supported shape → samples, and a reject with its reason for every row that cannot be used.
+
+A row is never dropped silently: it becomes a ``Sample`` or a ``Reject``. Files are read twice, row by row, and never
+held: once to know which rows can be used and to choose among them, once more to encode those.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from engine.config import Config, FieldsSection
+from engine.errors import ConfigError, InputError
+from engine.inputs.advice import advice_on
+from engine.inputs.label_values import FieldValues, counted, mapping_line
+from engine.inputs.readers.record import Record
+from engine.inputs.records import read_records
+from engine.inputs.sample_reader import SampleReader
+from engine.inputs.selection import Selection
+from engine.samples import Reject, RowRejected, Sample
+
+_CELL_LIMITS = {32_767: "Excel", 50_000: "Google Sheets"}
+"""Characters that a cell holds at most: longer texts are cut without a word."""
+
+Progress = Callable[[int, int, int], None]
+"""Called with bytes, rows and rejects so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a first reading of the predictions found: which rows are used, and why the others are not.
+
+    Attributes
+    ----------
+    num_rows
+        Rows of all files.
+    chosen
+        Numbers of the rows that become samples.
+    rejects
+        One for every other row, in file order, those left out by ``max_samples`` last.
+    selection
+        How the samples were chosen, for ``plan.json``.
+    label_values
+        What the fields of the actual and the predicted label hold, by the field's name.
+    languages
+        Usable rows by the language of their answer.
+    cut_cells
+        Ids of usable rows with a text just as long as a spreadsheet's cell may be, by the program.
+    """
+
+    num_rows: int
+    chosen: frozenset[int]
+    rejects: list[Reject]
+    selection: dict[str, object]
+    label_values: dict[str, FieldValues]
+    languages: Counter[str]
+    cut_cells: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a predictions file holds: one sample or one reject for each of its rows."""
+
+    samples: list[Sample]
+    rejects: list[Reject]
+    num_rows: int
+
+
+def read_predictions(config: Config, reader: SampleReader | None = None) -> Predictions:
+    """Read all configured predictions at once; see ``scan_predictions`` and ``iter_samples`` for large files."""
+    reader = reader or SampleReader(config)
+    scan = scan_predictions(config, reader)
+    return Predictions(list(iter_samples(config, reader, scan)), scan.rejects, scan.num_rows)
+
+
+def scan_predictions(config: Config, reader: SampleReader, progress: Progress | None = None) -> Scan:
+    """Read every row once and keep none of them: which can be used, which are chosen, why the others are not.
+
+    Rows left out by ``filter`` and ``max_samples`` are rejects as well (reasons ``filtered`` and ``not_selected``).
+
+    Raises
+    ------
+    InputError
+        When a file is missing, broken or empty, ids repeat, or no row can be used.
+    """
+    settings = config.predictions
+    selection = Selection(settings, config.run.seed)
+    rejects: list[Reject] = []
+    usable: list[str] = []
+    filtered: list[tuple[int, int]] = []
+    ids = _Ids()
+    seen: set[str] = set()
+    label_values = {name: FieldValues() for name in (settings.fields.actual, settings.fields.predicted)}
+    languages: Counter[str] = Counter()
+    num_rows = num_bytes = 0
+    cut_cells: defaultdict[str, list[str]] = defaultdict(list)
+
+    def count_bytes(more: int) -> None:
+        nonlocal num_bytes
+        num_bytes += more
+
+    for record in read_records(settings.path, settings.format, on_bytes=count_bytes):
+        num_rows += 1
+        seen.update(map(str, record.values))
+        sample_id = reader.sample_id(record)
+        try:
+            sample = reader.sample(sample_id, record)
+            selection.add(record.number, sample)
+            usable.append(sample_id)
+            for program in _programs_that_cut(record):
+                cut_cells[program].append(sample_id)
+            languages[str(sample.language)] += 1
+        except RowRejected as rejected:
+            rejects.append(Reject(sample_id, rejected.stage, rejected.reason, str(rejected)))
+            if rejected.reason == "filtered":
+                filtered.append((len(rejects) - 1, record.number))
+                continue
+        ids.add(sample_id, record.number)
+        if not record.problem:
+            for name, value in reader.recorded_values(record).items():
+                label_values[name].add(value)
+        if progress:
+            progress(num_bytes, num_rows, len(rejects))
+    _refuse_unknown_fields(config, seen)
+    for place, number in filtered:
+        rejects[place] = replace(rejects[place], sample_id=ids.unlike(rejects[place].sample_id, number))
+    _refuse_unusable(config, num_rows, ids, len(usable), rejects, label_values)
+    chosen = selection.chosen()
+    detail = f"Not among the {settings.max_samples} samples drawn with seed {config.run.seed}."
+    rejects += [
+        Reject(sample_id, "read", "not_selected", detail)
+        for number, sample_id in zip(selection.numbers, usable, strict=True)
+        if number not in chosen
+    ]
+    return Scan(
+        num_rows, frozenset(chosen), rejects, selection.description(chosen), label_values, languages, dict(cut_cells)
+    )
+
+
+def _programs_that_cut(record: Record) -> set[str]:
+    """Return the programs whose cells hold as many characters as a text of a record has."""
+    texts = (value for value in record.values.values() if isinstance(value, str) and len(value) > 30_000)
+    sizes = {size for text in texts for size in (len(text), len(text.encode("utf-16-le", "surrogatepass")) // 2)}
+    return {_CELL_LIMITS[size] for size in sizes & _CELL_LIMITS.keys()}
+
+
+def iter_samples(config: Config, reader: SampleReader, scan: Scan) -> Iterator[Sample]:
+    """Read the predictions again and yield the chosen samples, in file order.
+
+    Raises
+    ------
+    InputError
+        When a file was changed in the meantime.
+    """
+    path = config.predictions.path
+    for record in read_records(path, config.predictions.format):
+        if record.number in scan.chosen:
+            try:
+                yield reader.sample(reader.sample_id(record), record)
+            except RowRejected as rejected:
+                raise InputError(f"{path}: was changed while it was read (row {record.number}: {rejected}).") from None
+
+
+class _Ids:
+    """Ids seen so far, and those that stand for several rows."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, int] = {}
+        self.repeated: dict[str, list[int]] = {}
+
+    def add(self, sample_id: str, number: int) -> None:
+        first = self._first.setdefault(sample_id, number)
+        if first != number:
+            self.repeated.setdefault(sample_id, [first]).append(number)
+
+    def unlike(self, sample_id: str, number: int) -> str:
+        """Return an id that no other row has: rows that a filter leaves out may repeat the ids of others."""
+        if sample_id in self._first:
+            sample_id = f"{sample_id} (row {number})"
+        self._first[sample_id] = number
+        return sample_id
+
+
+def _refuse_unknown_fields(config: Config, seen: set[str]) -> None:
+    """Refuse a field that the config renames to something no record has; defaults may be absent."""
+    for key, default in FieldsSection().model_dump().items():
+        name = getattr(config.predictions.fields, key)
+        if name and name != default and seen and name not in seen:
+            raise ConfigError(
+                f"predictions.fields.{key}: no record of {config.predictions.path} has a field {name!r}; the records "
+                f"have {', '.join(sorted(seen)[:20])}."
+            )
+    for name in config.predictions.keep:
+        if seen and name not in seen:
+            raise ConfigError(
+                f"predictions.keep: no record of {config.predictions.path} has a field {name!r}; the records have "
+                f"{', '.join(sorted(seen)[:20])}."
+            )
+
+
+def _refuse_unusable(
+    config: Config,
+    num_rows: int,
+    ids: _Ids,
+    num_samples: int,
+    rejects: list[Reject],
+    label_values: Mapping[str, FieldValues],
+) -> None:
+    path = config.predictions.path
+    if num_rows == 0:
+        raise InputError(f"{path}: holds no prediction (an empty list). Nothing was planned.")
+    if ids.repeated:
+        shown = "; ".join(
+            f"{sample_id!r} (rows {', '.join(map(str, rows[:5]))})"
+            for sample_id, rows in list(ids.repeated.items())[:5]
+        )
+        raise InputError(
+            f"{path}: {len(ids.repeated)} sample id(s) stand for several rows, such as {shown}. Ids are text, so that "
+            f"7, 7.0 and '7' are one, and are made of {_id_rule(config)}; name a field with unique values in "
+            f"predictions.fields.id, or remove repeated rows."
+        )
+    reasons = Counter(reject.reason for reject in rejects)
+    if not num_samples and "awaits_generation" not in reasons:
+        shown = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        usual = reasons.most_common(1)[0][0]
+        first = next(reject for reject in rejects if reject.reason == usual)
+        raise InputError(
+            f"{path}: none of {num_rows} row(s) has a decision that can be analysed ({shown}). First: "
+            f"{first.sample_id}: {first.detail} {advice_on(reasons)}"
+            f"{_unknown_predictions(config, label_values)}"
+        )
+
+
+def _unknown_predictions(config: Config, label_values: Mapping[str, FieldValues]) -> str:
+    """Return a sentence on recorded predictions that no label is spelled like, when there are any."""
+    name = config.predictions.fields.predicted
+    unknown = dict(label_values[name].unknown.most_common())
+    if not unknown:
+        return ""
+    return (
+        f" The field {name!r} holds values that no label is spelled like ({counted(unknown, 10)}); give each to its "
+        f"label with {mapping_line(config.decision.labels)}."
+    )
+
+
+def _id_rule(config: Config) -> str:
+    fields = config.predictions.fields
+    return f"the field {fields.id!r}" if fields.id else f"sample_id or id, or else {fields.cluster} and {fields.year}"

@@ -1,0 +1,262 @@
+"""One record → one sample: conversation, label, decision word, and the reason when it cannot be used.
+
+Labels are normalised, the raw value is kept, and ``label_source`` says where the label was read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from engine.config import Config
+from engine.inputs.answers.decided import DecidedLabel, LabelDecider
+from engine.inputs.answers.fields import answered_value
+from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
+from engine.inputs.conversations.conversation import Conversation
+from engine.inputs.conversations.conversation_reader import ConversationReader
+from engine.inputs.conversations.invented_turns import invented_turns
+from engine.inputs.conversations.recorded_thoughts import thoughts_in
+from engine.inputs.conversations.thoughts import Thoughts
+from engine.inputs.readers.record import Record
+from engine.inputs.selection import as_number, refuse_filtered
+from engine.inputs.transcripts import TranscriptReader, has_role_line
+from engine.samples import Answer, RowRejected, Sample
+
+_WHOLE = re.compile(r"[+-]?\d+\.0+")
+_MOST_CHARACTERS = 2**19
+"""Characters of an answer in which labels are looked for: more than any model writes at once."""
+_MOST_TURNS = 20
+"""Places at which a next turn could begin that are tried."""
+_ROLE_LINES = ("role_lines_inside",)
+_MAX_REMARK = 200
+"""Characters of a certainty or magnitude that is read from the answer."""
+
+
+class SampleReader:
+    """Turns one record into a sample, by the rules of a config.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    transcripts
+        Splits transcripts; by default only by the roles that they name.
+    answers
+        Generated answers by sample id, for rows that have none.
+    """
+
+    def __init__(
+        self, config: Config, transcripts: TranscriptReader | None = None, answers: Mapping[str, Answer] | None = None
+    ):
+        self.config = config
+        self.fields = config.predictions.fields
+        self.transcripts = transcripts or TranscriptReader()
+        self.conversations = ConversationReader(config, self.transcripts)
+        self.answers = answers or {}
+        self.decider = LabelDecider(config.decision)
+        self.recorded = RecordedLabels(self.decider.answers.labels)
+
+    def sample_id(self, record: Record) -> str:
+        """Return the configured id, or cluster and year, or the row's number."""
+        values = record.values
+        if self.fields.id:
+            value = _key(values.get(self.fields.id))
+            return value if value is not None else f"row-{record.number}"
+        for name in ("sample_id", "id"):
+            value = _key(values.get(name))
+            if value is not None:
+                return value
+        cluster, year = _key(values.get(self.fields.cluster)), _key(values.get(self.fields.year))
+        return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
+
+    def sample(self, sample_id: str, record: Record) -> Sample:
+        """Return the record as a sample.
+
+        Raises
+        ------
+        RowRejected
+            When it cannot be used; the reason says why.
+        """
+        conversation = self.conversation(record)
+        response, flags = conversation.response, conversation.flags
+        if not response.strip():
+            response, flags = self._generated(sample_id, conversation)
+        if len(response) > _MOST_CHARACTERS:
+            raise RowRejected(
+                "label",
+                "longer_than_context",
+                f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
+            )
+        values, decision = record.values, self.config.decision
+        response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
+        actual, predicted = self.recorded_labels(record)
+        decided, response, cut = self._decided_in_turn(predicted, response, thoughts, conversation)
+        said = _only(response, thoughts.start, min(thoughts.end, len(response)))
+        if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
+            cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
+        flags = (*flags, *more, *cut, *decided.flags)
+        if actual.text and actual.label is None:
+            flags = (*flags, "unknown_actual_label")
+        if record.repeated_keys:
+            flags = (*flags, "repeated_keys")
+        return Sample(
+            sample_id=sample_id,
+            cluster=_key(values.get(self.fields.cluster)),
+            year=_integer(values.get(self.fields.year)),
+            actual_label=actual.label,
+            predicted_label=decided.label,
+            raw_predicted_label=decided.recorded,
+            label_source=decided.source,
+            certainty=_remark(values.get(self.fields.certainty), said, decision.certainty_field),
+            magnitude=_remark(values.get(self.fields.magnitude), said, decision.magnitude_field),
+            messages=conversation.messages,
+            response=response,
+            label_start=decided.word.start,
+            label_end=decided.word.end,
+            label_spelling=decided.word.spelling,
+            answer_label=decided.word.label,
+            flags=flags,
+            kept=self._kept(values),
+            recorded_prompt=conversation.recorded_prompt,
+            prompt=conversation.prompt,
+            sequence_source=conversation.source,
+            prompt_ids=conversation.prompt_ids,
+            answer_ids=conversation.answer_ids,
+            thoughts=tuple(
+                (first, min(last, len(response))) for first, last in thoughts.spans if first < len(response)
+            ),
+            reasoning=conversation.reasoning,
+            language=decided.language,
+            template_fields=conversation.template_fields,
+            dates=conversation.dates,
+        )
+
+    def _decided_in_turn(
+        self, recorded: RecordedValue, response: str, thoughts: Thoughts, conversation: Conversation
+    ) -> tuple[DecidedLabel, str, tuple[str, ...]]:
+        """Return the label of the answer behind the thought, what the model wrote up to the next turn, and flags.
+
+        Where a model goes on to write the next turn, its own ends, if it said a label before; where it did not, what
+        looks like a turn may be part of the answer, and is flagged only.
+
+        Raises
+        ------
+        RowRejected
+            When there is no label.
+        """
+        users = [message.content for message in conversation.messages if message.role == "user"]
+        places = invented_turns(
+            response,
+            thoughts.start,
+            end=thoughts.end,
+            marks=self.transcripts.markup.turn_marks,
+            prompt=users[-1] if users else "",
+        )
+        for place in places[:_MOST_TURNS]:
+            try:
+                decided = self.decider.decided(recorded, response, thoughts.start, place)
+            except RowRejected:
+                continue
+            return decided, response[:place].rstrip(), ("cut_at_next_turn",)
+        decided = self.decider.decided(recorded, response, thoughts.start, thoughts.end)
+        return decided, response, _ROLE_LINES if places else ()
+
+    def recorded_labels(self, record: Record) -> tuple[RecordedValue, RecordedValue]:
+        """Return what the record's fields say of the actual and of the predicted label.
+
+        Raises
+        ------
+        RowRejected
+            When one of them holds several labels.
+        """
+        actual, predicted = self.fields.actual, self.fields.predicted
+        return (
+            self.recorded.read(record.values.get(actual), actual),
+            self.recorded.read(record.values.get(predicted), predicted),
+        )
+
+    def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
+        """Return what the record's label fields hold, by field, for counting; several values as their list's text."""
+        values: dict[str, RecordedValue] = {}
+        for name in (self.fields.actual, self.fields.predicted):
+            value = record.values.get(name)
+            try:
+                values[name] = self.recorded.read(value, name)
+            except RowRejected:
+                values[name] = RecordedValue(str(value), None)
+        return values
+
+    def conversation(self, record: Record) -> Conversation:
+        """Return a record's conversation; its answer is empty when it has none.
+
+        Raises
+        ------
+        RowRejected
+            When the record could not be read, is filtered out, or holds no prompt.
+        """
+        if record.problem:
+            raise RowRejected("read", record.reason, record.problem)
+        refuse_filtered(record.values, self.config.predictions.filter)
+        return self.conversations.read(record.values)
+
+    def _generated(self, sample_id: str, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
+        """Return the answer that was generated for a row without one, and its flags.
+
+        Raises
+        ------
+        RowRejected
+            When there is none.
+        """
+        if not self.config.generation.enabled:
+            roles = [message.role for message in conversation.messages]
+            if roles[-1:] == ["user"] and "assistant" in roles:
+                said = " ".join(conversation.messages[-1].content.split())
+                raise RowRejected(
+                    "read",
+                    "no_response",
+                    f"The last message is the user's ({said[:40]!r}), and no answer to it is recorded: end the "
+                    f"conversation with the answer to measure. generation.enabled would make one.",
+                )
+            raise RowRejected("read", "no_response", "The record holds no answer; generation.enabled would make one.")
+        answer = self.answers.get(sample_id)
+        if answer is None:
+            raise RowRejected("read", "awaits_generation", "The record holds no answer; collect generates one.")
+        if not answer.text.strip():
+            raise RowRejected("read", "no_response", "The model generated an empty answer.")
+        flags = ("generated_answer", "cut_answer") if answer.is_cut else ("generated_answer",)
+        return answer.text, (*conversation.flags, *flags)
+
+    def _kept(self, values: Mapping[str, object]) -> dict[str, str | float | None]:
+        """Return the fields of ``predictions.keep``."""
+        return {
+            name: as_number(values.get(name)) if kind == "number" else plain_text(values.get(name))
+            for name, kind in self.config.predictions.keep.items()
+        }
+
+
+def _only(text: str, start: int, end: int) -> str:
+    """Return a text in which all but a stretch is blank, so that places stay what they are."""
+    return " " * start + text[start:end] + " " * (len(text) - end)
+
+
+def _key(value: object) -> str | None:
+    """Return an id or a cluster as text; whole numbers alike, whether a table wrote them as 7, 7.0 or text."""
+    text = plain_text(value)
+    return text.partition(".")[0] if text is not None and _WHOLE.fullmatch(text) else text
+
+
+def _remark(recorded: object, response: str, field: str | None) -> str | None:
+    """Return a certainty or a magnitude: what the record has, or else the answer's own field.
+
+    Rows whose JSON could not be parsed were recorded with the word "Error", although the answer may well say.
+    """
+    text = plain_text(recorded)
+    if text and text.strip().casefold() != "error":
+        return text
+    value = answered_value(response, field) if field else None
+    return text if value is None or "/" in value else value[:_MAX_REMARK]
+
+
+def _integer(value: object) -> int | None:
+    number = as_number(value)
+    return int(number) if number is not None and abs(number) < 2**31 else None

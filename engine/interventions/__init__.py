@@ -1,0 +1,1 @@
+"""A model's run with something changed: heads edited, keys hidden, parts recomputed."""

@@ -1,0 +1,1 @@
+"""The computer underneath: files that appear whole, locks, memory, devices, nodes."""

@@ -1,0 +1,1 @@
+"""A packed batch of samples → statistics → Arrow tables."""

@@ -1,0 +1,195 @@
+"""Packed batches of samples → what a unit's tables are made of: forward passes and halving."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from engine.attention.layout import sequence_layout
+from engine.config import Config
+from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
+from engine.machine.devices import (
+    Watch,
+    fault_of,
+    free_memory,
+    ignore,
+    peak_memory_bytes,
+    reset_peak_memory,
+    wait_for_copies,
+)
+from engine.measuring.checking.checker import Checker
+from engine.measuring.measured import Measured
+from engine.measuring.probe import Probe
+from engine.measuring.tables import unit_tables
+from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
+from engine.model.placement import compute_devices, input_device
+from engine.samples import EncodedSample, Reject
+
+logger = logging.getLogger(__name__)
+
+
+class Measurer:
+    """Measures units with one model; one that fails on a batch measures its halves.
+
+    Parameters
+    ----------
+    model
+        In inference state.
+    config
+        The run's config.
+
+    Attributes
+    ----------
+    load_seconds
+        How long whoever loaded the model took, for the facts of units.
+    checker
+        Makes the check before measuring.
+
+    Raises
+    ------
+    ConfigError
+        When the model's attention is not covered, or its backend cannot run here.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: Config):
+        self.model, self.config = model, config
+        self.device, self.devices = input_device(model), compute_devices(model)
+        statistics = config.statistics
+        try:
+            self.probe = Probe(model, statistics.norm_weighted, statistics.rollout, config.model.attention)
+        except UnsupportedModelError as error:
+            raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
+        self.dtype = str(model.dtype).removeprefix("torch.")
+        self.load_seconds = 0.0
+        self.checker = Checker(model, self.probe, config.model.path)
+
+    def forward_passes(
+        self,
+        batches: Sequence[Sequence[EncodedSample]],
+        key_groups: Sequence[str],
+        watch: Watch = ignore,
+        isolated: Collection[str] = (),
+    ) -> Callable[[], UnitResult]:
+        """Do the part of measuring that needs the model, and return the rest.
+
+        Parameters
+        ----------
+        batches
+            The unit's packed batches.
+        key_groups
+            Names of the key groups, for the schema of empty tables.
+        watch
+            Told which samples are in flight.
+        isolated
+            Samples that are measured alone, and their neighbours in the batch too.
+
+        Returns
+        -------
+        callable
+            Checks what was found and builds the tables, from numbers that lie on the host: it may run beside the
+            next unit's forward passes.
+
+        Raises
+        ------
+        DeviceLost
+            When a sample left the device unusable for this process.
+        """
+        started = time.perf_counter()
+        reset_peak_memory(self.devices)
+        self.probe.backend.fallback_layers.clear()
+        progress = UnitProgress(watch)
+        self.checker.check([sample for batch in batches for sample in batch], isolated, progress)
+        rejected = {reject.sample_id for reject in progress.rejects}
+        for planned in batches:
+            batch = [sample for sample in planned if sample.sample_id not in rejected]
+            if len(batch) > 1 and any(sample.sample_id in isolated for sample in batch):
+                progress.divided += [sample.sample_id for sample in batch]
+                for sample in batch:
+                    self._measure_batch([sample], progress)
+            elif batch:
+                self._measure_batch(batch, progress)
+        watch([])
+        num_tokens = sum(sample.num_tokens for batch in batches for sample in batch)
+        facts = self._facts(progress, num_tokens, time.perf_counter() - started)
+        return functools.partial(self._unit_result, progress, key_groups, facts)
+
+    def _facts(self, progress: UnitProgress, num_tokens: int, seconds: float) -> dict[str, Any]:
+        return {
+            "device": device_name(self.devices),
+            "attention": self.probe.backend.method,
+            "dtype": self.dtype,
+            "measure_seconds": seconds,
+            "load_seconds": self.load_seconds,
+            "num_tokens": num_tokens,
+            "tokens_per_second": num_tokens / max(seconds, 1e-9),
+            "peak_memory_bytes": peak_memory_bytes(self.devices),
+            "divided_sample_ids": progress.divided,
+            "smallest_token_budget": progress.smallest_budget,
+            "logit_deviation": None if self.checker.found is None else self.checker.found.logit_deviation,
+            "is_packed": self.probe.is_packed,
+            "fallback_layers": {name: list(layers) for name, layers in self.probe.backend.fallback_layers.items()},
+            "num_layers": self.probe.geometry.num_layers,
+            "num_heads": self.probe.geometry.num_heads,
+        }
+
+    def _unit_result(self, progress: UnitProgress, key_groups: Sequence[str], facts: dict[str, Any]) -> UnitResult:
+        sound = progress.sound()
+        tables = unit_tables(sound, key_groups, self.config.statistics, self.config.predictions.keep)
+        facts |= {
+            "max_row_sum_error": max((sample.row_sum_error() for sample in sound), default=0.0),
+            "max_future_mass": max((sample.future_mass() for sample in sound), default=0.0),
+        }
+        return UnitResult(tables, progress.rejects, facts)
+
+    def _measure_batch(self, batch: Sequence[EncodedSample], progress: UnitProgress) -> None:
+        """Measure a batch; when it fails, measure its halves, down to the one sample that is at fault."""
+        progress.watch([sample.sample_id for sample in batch])
+        try:
+            measured = self._forward(batch)
+        except UnsupportedModelError as error:
+            raise RunFailedError(f"model.path: {self.config.model.path!r}: {error}.") from None
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever a sample does to the model is that sample's fault, not its neighbours'
+            fault = fault_of(error, "measurement_failed", f"sample(s) {', '.join(s.sample_id for s in batch[:3])}")
+        else:
+            progress.measured += measured
+            return
+        # Outside of the handler: the exception's frames hold the tensors of the forward that did not fit.
+        free_memory(self.device)
+        if len(batch) == 1:
+            progress.rejects.append(Reject(batch[0].sample_id, "measure", *fault))
+            return
+        logger.warning("a batch of %d samples failed (%s: %s), measuring its halves", len(batch), *fault)
+        halves = halves_of(batch)
+        progress.divide(batch, halves)
+        for half in halves:
+            self._measure_batch(half, progress)
+
+    def _forward(self, batch: Sequence[EncodedSample]) -> list[Measured]:
+        layouts, start = [], 0
+        for sample in batch:
+            layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
+            start += sample.num_tokens
+        input_ids = torch.cat([layout.token_ids for layout in layouts])
+        measurements = [measurement.on_host() for measurement in self.probe.measure(input_ids, layouts)]
+        wait_for_copies(self.devices)
+        return [Measured(sample, measurement) for sample, measurement in zip(batch, measurements, strict=True)]
+
+    def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
+        wanted = self.config.statistics.patterns
+        if wanted is None or sample_id not in wanted.samples:
+            return {}
+        return {layer: tuple(sorted(set(wanted.heads))) for layer in wanted.layers}
+
+
+def device_name(devices: Sequence[torch.device]) -> str:
+    """Return what the devices are, in words."""
+    names = [torch.cuda.get_device_name(device) if device.type == "cuda" else device.type for device in devices]
+    return " + ".join(names)

@@ -1,0 +1,251 @@
+"""The probe: arms a model's attention for one packed forward, collects statistics, always disarms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from engine.attention.backends.backend import LayerCall, PackedRow
+from engine.attention.backends.choice import BackendChoice
+from engine.attention.group_means import LayerStatistics
+from engine.attention.interface import AttentionCall, armed
+from engine.attention.layout import SequenceLayout
+from engine.attention.masking import Masking, Window
+from engine.attention.rollout import LayerScores, rollout
+from engine.errors import UnsupportedModelError
+from engine.measuring.forward import decision_logits
+from engine.measuring.gates import GateWitness
+from engine.model.geometry import Geometry
+from engine.model.placement import input_device
+from engine.model.projections import value_norms
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceMeasurement:
+    """What one forward found out about one sequence.
+
+    Attributes
+    ----------
+    logits
+        Decision row, float32 ``[vocabulary]``.
+    layers
+        Statistics by layer that has heads.
+    windows
+        How far back rows of each of these layers see.
+    layer_numbers
+        Their numbers in the model: layers without heads are not among them.
+    rollout
+        Rollout of the decision row, float32 ``[T]``, when asked for.
+    """
+
+    logits: torch.Tensor
+    layers: list[LayerStatistics]
+    windows: tuple[Window, ...]
+    layer_numbers: tuple[int, ...]
+    rollout: torch.Tensor | None = None
+
+    def on_host(self) -> SequenceMeasurement:
+        """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
+        return replace(
+            self,
+            logits=_to_host(self.logits),
+            layers=[
+                LayerStatistics(
+                    _to_host(layer.means),
+                    _to_host(layer.decision_pattern),
+                    _to_host(layer.is_finite) if isinstance(layer.is_finite, torch.Tensor) else layer.is_finite,
+                    {head: _to_host(pattern) for head, pattern in layer.patterns.items()},
+                    None if layer.null_mass is None else _to_host(layer.null_mass),
+                )
+                for layer in self.layers
+            ],
+            rollout=None if self.rollout is None else _to_host(self.rollout),
+        )
+
+
+def _to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """Copy to pinned memory without waiting, where the device can; return what lies on the host already."""
+    return tensor.to("cpu", non_blocking=tensor.device.type == "cuda")
+
+
+class Probe:
+    """Measures packed sequences on one model.
+
+    Parameters
+    ----------
+    model
+        A causal language model whose attention can be replaced (any transformers decoder with a registered
+        attention interface).
+    norm_weighted
+        Whether norm-weighted masses are measured too.
+    with_rollout
+        Whether the decision row's rollout is computed too; keeps queries and keys of all layers for a forward.
+    attention
+        A name of the backends' registry, or ``auto``.
+
+    Raises
+    ------
+    UnsupportedModelError
+        When the model's kind of attention is not covered.
+    ConfigError
+        When a backend is asked for that cannot run here.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, norm_weighted: bool = False, with_rollout: bool = False, attention: str = "auto"
+    ):
+        self.model = model
+        self.norm_weighted = norm_weighted
+        self.with_rollout = with_rollout
+        self.geometry = Geometry.of(model.config)
+        self.is_packed = self.geometry.is_packable
+        self._is_ungated = False
+        if with_rollout and len(self.geometry.softmax_layers) < self.geometry.num_layers:
+            raise UnsupportedModelError(
+                "statistics.rollout follows attention through every layer, and some layers of this model have no "
+                "heads (recurrent layers or convolutions); set statistics.rollout=false"
+            )
+        self.backend = BackendChoice(attention, input_device(model))
+
+    def measure(
+        self,
+        input_ids: torch.Tensor,
+        layouts: Sequence[SequenceLayout],
+        witness: Callable[[AttentionCall], None] | None = None,
+    ) -> list[SequenceMeasurement]:
+        """Run one packed forward, or, where samples may not share a row, one forward for each.
+
+        Parameters
+        ----------
+        input_ids
+            Token ids of all sequences one after the other, ``[T_total]``.
+        layouts
+            Where each sequence starts and what to reduce.
+        witness
+            Is shown every attention call and its answer.
+
+        Returns
+        -------
+        list of SequenceMeasurement
+            In the order of ``layouts``.
+        """
+        if not self.is_packed and (len(layouts) > 1 or layouts[0].start):
+            return [self.measure(layout.token_ids, [replace(layout, start=0)], witness)[0] for layout in layouts]
+        gates = GateWitness() if self.norm_weighted and not self._is_ungated else None
+        self.backend.prepare(layouts)
+        forward = _Forward(self, layouts)
+
+        def watch(call: AttentionCall) -> None:
+            for witnessing in (witness, gates):
+                if witnessing is not None:
+                    witnessing(call)
+
+        longest = max(layouts, key=lambda layout: layout.num_tokens)
+        with armed(
+            self.model,
+            forward.attend,
+            sequence=(longest.start, longest.num_tokens),
+            witness=watch if witness or gates else None,
+        ):
+            logits = decision_logits(self.model, input_ids, layouts, with_positions=self.is_packed)
+        if gates is not None:
+            gates.refuse()
+            self._is_ungated = True
+        return forward.measurements(logits)
+
+
+class _Forward:
+    """One packed forward on its way through the layers: what each measured of each sequence."""
+
+    def __init__(self, probe: Probe, layouts: Sequence[SequenceLayout]):
+        self.probe = probe
+        self.sequences = [_Sequence(probe, layout) for layout in layouts]
+        self.windows: dict[int, Window] = {}
+        # What layers need of the sequences, on each device that layers are computed on.
+        self._rows: dict[torch.device, PackedRow] = {}
+
+    def attend(
+        self,
+        module: nn.Module,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        masking: Masking,
+    ) -> torch.Tensor:
+        """Answer one layer's attention call and keep its statistics."""
+        if layer in self.windows:
+            raise UnsupportedModelError(f"layer {layer} calls attention twice in one forward, which is not covered")
+        if query.shape[0] != self.probe.geometry.num_heads:
+            raise UnsupportedModelError(
+                f"layer {layer} has {query.shape[0]} query heads and the config states "
+                f"{self.probe.geometry.num_heads}; layers that differ in heads are not covered"
+            )
+        norms = value_norms(module, value, query.shape[0]) if self.probe.norm_weighted else None
+        output = query.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
+        call = LayerCall(query, key, value, masking, layer, norms)
+        statistics = self.probe.backend.attend(call, self._row(query.device), output)
+        for sequence, of_sequence in zip(self.sequences, statistics, strict=True):
+            sequence.keep(call, of_sequence)
+        self.windows[layer] = masking.window
+        return output
+
+    def _row(self, device: torch.device) -> PackedRow:
+        if device not in self._rows:
+            self._rows[device] = PackedRow([sequence.layout.to(device) for sequence in self.sequences])
+        return self._rows[device]
+
+    def measurements(self, logits: torch.Tensor) -> list[SequenceMeasurement]:
+        """Return what was measured of each sequence, given its decision row's logits ``[sequence, vocabulary]``."""
+        numbers = self.probe.geometry.softmax_layers
+        if set(self.windows) != set(numbers):
+            raise UnsupportedModelError(
+                f"{len(set(self.windows) & set(numbers))} of {len(numbers)} layers with heads call the replaced "
+                f"attention; the others compute it in code of their own, which cannot be measured from outside"
+            )
+        windows = tuple(self.windows[layer] for layer in numbers)
+        return [
+            SequenceMeasurement(logits[index], sequence.in_order(), windows, numbers, sequence.rollout())
+            for index, sequence in enumerate(self.sequences)
+        ]
+
+
+class _Sequence:
+    """One sequence's statistics, and room for those of all layers.
+
+    The room is taken before the forward: small tensors that outlive a layer would otherwise be carved out of the large
+    blocks that its activations leave free, so that the next layer needs new ones.
+    """
+
+    def __init__(self, probe: Probe, layout: SequenceLayout):
+        self.layout, self.with_rollout = layout, probe.with_rollout
+        self._places = {layer: place for place, layer in enumerate(probe.geometry.softmax_layers)}
+        num_layers, num_heads = len(self._places), probe.geometry.num_heads
+        num_groups, num_statistics = layout.query_weights.shape[0], layout.num_statistics(probe.norm_weighted)
+        self._means = layout.indicators.new_empty((num_layers, num_heads, num_groups, num_statistics))
+        self._decisions = layout.indicators.new_empty((num_layers, num_heads, layout.num_tokens))
+        self._layers: dict[int, LayerStatistics] = {}
+        self._scores: list[LayerScores] = []
+
+    def keep(self, call: LayerCall, statistics: LayerStatistics) -> None:
+        """Copy a layer's statistics into the room; with rollout, keep what its scores are made of too."""
+        place = self._places.get(call.layer_idx)
+        if place is None:
+            raise UnsupportedModelError(f"layer {call.layer_idx} calls attention, and the config says it has none")
+        self._means[place], self._decisions[place] = statistics.means, statistics.decision_pattern
+        self._layers[place] = replace(statistics, means=self._means[place], decision_pattern=self._decisions[place])
+        if self.with_rollout:
+            part = call.of_sequence(self.layout)
+            self._scores.append(LayerScores(part.query, part.key, part.masking))
+
+    def in_order(self) -> list[LayerStatistics]:
+        """Return the statistics by layer."""
+        return [self._layers[layer] for layer in range(len(self._layers))]
+
+    def rollout(self) -> torch.Tensor | None:
+        """Return the decision row's rollout ``[T]``, when asked for."""
+        return rollout(self._scores, self.layout.decision) if self.with_rollout else None

@@ -1,0 +1,187 @@
+"""Measured numbers → the Arrow tables of a unit, in the schema's exact columns and types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from engine.config import StatisticsSection
+from engine.measuring.baselines import baseline_rows
+from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
+from engine.measuring.measured import Measured
+from engine.samples import SEGMENTS, EncodedSample
+from engine.schema import COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, table_schema
+
+
+def unit_tables(
+    measured: Sequence[Measured],
+    key_groups: Sequence[str],
+    settings: StatisticsSection,
+    kept: Mapping[str, str] | None = None,
+) -> dict[str, pa.Table]:
+    """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured.
+
+    Parameters
+    ----------
+    measured
+        The unit's samples.
+    key_groups
+        Names of the key groups.
+    settings
+        The config's section.
+    kept
+        Fields of ``predictions.keep`` and their kinds.
+    """
+
+    def schema_of(name: str) -> pa.Schema:
+        return table_schema(name, key_groups, settings.norm_weighted, kept)
+
+    parts: dict[str, list[pa.RecordBatch]] = {}
+    for sample in measured:
+        for name, columns in _sample_columns(sample, settings).items():
+            parts.setdefault(name, []).append(record_batch(columns, schema_of(name)))
+    return {
+        name: pa.Table.from_batches(parts.get(name, []), schema=schema_of(name))
+        for name in (*MEASURE_TABLES, *(name for name in OPTIONAL_TABLES if name in parts))
+    }
+
+
+def _sample_columns(sample: Measured, settings: StatisticsSection) -> dict[str, dict[str, object]]:
+    key_groups = list(sample.encoded.key_groups)
+    encoded, layers, numbers = sample.encoded, sample.layers, sample.layer_numbers
+    rows: dict[str, dict[str, object]] = {
+        "samples": _samples_row(sample),
+        "tokens": token_rows(sample.encoded),
+        "baselines": baseline_rows(sample),
+        "head_stats": head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
+        "decision_top_keys": top_key_rows(encoded, layers, numbers, settings.top_keys),
+    }
+    if encoded.spans:
+        rows["span_mass"] = span_rows(encoded, layers, numbers, sample.found.windows)
+    if any(layer.null_mass is not None for layer in layers):
+        rows["null_mass"] = null_mass_rows(sample)
+    if any(layer.patterns for layer in sample.layers):
+        rows["patterns"] = _pattern_rows(sample)
+    if settings.decision_rows or settings.rollout:
+        rows["decision_rows"] = decision_rows(encoded, layers, numbers, sample.found.rollout)
+    if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:
+        rows["decision_head_rows"] = decision_head_rows(encoded, layers, numbers)
+    return rows
+
+
+def record_batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:
+    """Return columns in a schema's order and types; NaN becomes null."""
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            arrays.append(pa.array(values.astype(np.float32), type=field.type, mask=np.isnan(values)))
+        else:
+            arrays.append(values if isinstance(values, pa.Array) else pa.array(values, type=field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _samples_row(sample: Measured) -> dict[str, object]:
+    encoded = sample.encoded
+    token = encoded.decision_position + 1
+    logits = sample.logits.cpu()  # in float64 now, which Apple's GPUs lack
+    first, second = (float(logits[i]) for i in encoded.contrast_token_ids)
+    has_contrast = len(set(encoded.contrast_token_ids)) == 2
+    surprisal = float(torch.logsumexp(logits.double(), 0) - logits[encoded.decision_token_id].double())
+    row: dict[str, object] = {
+        **encoded.metadata,
+        "sample_id": encoded.sample_id,
+        "num_tokens": encoded.num_tokens,
+        "num_prompt_tokens": encoded.num_prompt_tokens,
+        "sequence_source": encoded.sequence_source,
+        "decision_position": encoded.decision_position,
+        "decision_token": encoded.token_text(token),
+        "decision_char_start": int(encoded.char_starts[token]),
+        "decision_char_end": int(encoded.char_ends[token]),
+        "logit_difference": first - second if has_contrast else None,
+        "contrast_probability": 1 / (1 + math.exp(min(second - first, 700.0))) if has_contrast else None,
+        "label_surprisal": max(surprisal, 0.0),
+    }
+    for name, positions in encoded.key_groups.items():
+        row[COUNT_PREFIX + name] = len(positions)
+    return {name: [value] for name, value in row.items()}
+
+
+def token_rows(encoded: EncodedSample) -> dict[str, object]:
+    """Return a sample's columns of ``tokens``."""
+    return {
+        "sample_id": [encoded.sample_id] * encoded.num_tokens,
+        "position": np.arange(encoded.num_tokens, dtype=np.int32),
+        "token": encoded.token_texts(),
+        "char_start": encoded.char_starts,
+        "char_end": encoded.char_ends,
+        "segment": [SEGMENTS[code] for code in encoded.segments],
+    }
+
+
+def head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:
+    """Return a sample's columns of ``head_stats``."""
+    groups = list(sample.encoded.query_groups)
+    schema_names = schema.names[4:]
+    # [layer, head, query group, statistic] -> rows by query group, then layer, then head
+    means = torch.stack([layer.means for layer in sample.layers]).permute(2, 0, 1, 3).cpu().numpy()
+    num_groups, num_layers, num_heads, num_statistics = means.shape
+    assert num_statistics == len(schema_names) and num_groups == len(groups)
+    _clip_rounding(means, schema_names)
+    flat = means.reshape(-1, num_statistics)
+    layer, head = np.divmod(np.tile(np.arange(num_layers * num_heads, dtype=np.int32), num_groups), num_heads)
+    columns: dict[str, object] = {
+        "sample_id": [sample.encoded.sample_id] * len(flat),
+        "query_group": [name for name in groups for _ in range(num_layers * num_heads)],
+        "layer": np.asarray(sample.layer_numbers, dtype=np.int32)[layer],
+        "head": head,
+    }
+    columns.update({name: flat[:, index] for index, name in enumerate(schema_names)})
+    return columns
+
+
+def null_mass_rows(sample: Measured) -> dict[str, object]:
+    """Return a sample's columns of ``null_mass``: layers with sinks, query groups and the decision row."""
+    found = [
+        (number, layer.null_mass)
+        for number, layer in zip(sample.layer_numbers, sample.layers, strict=True)
+        if layer.null_mass is not None
+    ]
+    values = torch.stack([null for _, null in found]).cpu().numpy()  # [layer, head, query group]
+    groups = np.array([*sample.encoded.query_groups, "decision_row"])
+    layer, head, group = np.indices(values.shape).reshape(3, -1)
+    return {
+        "sample_id": [sample.encoded.sample_id] * values.size,
+        "query_group": groups[group].tolist(),
+        "layer": np.array([number for number, _ in found], dtype=np.int32)[layer],
+        "head": head.astype(np.int32),
+        "null_mass": values.reshape(-1),
+    }
+
+
+def _clip_rounding(means: np.ndarray, names: list[str]) -> None:
+    """Take the last-digit excess over 1 from shares; anything larger is a broken invariant."""
+    shares = [i for i, name in enumerate(names) if name not in ("entropy_nats", "mean_distance")]
+    part = means[..., shares]
+    assert not np.nanmax(part, initial=0) > 1 + 1e-4, "a share of attention exceeds 1"
+    assert not np.nanmin(part, initial=0) < -1e-4, "a share of attention is negative"
+    means[..., shares] = np.clip(part, 0, 1)
+
+
+def _pattern_rows(sample: Measured) -> dict[str, object]:
+    kept = [
+        (layer_idx, head, layer.patterns[head])
+        for layer_idx, layer in zip(sample.layer_numbers, sample.layers, strict=True)
+        for head in sorted(layer.patterns)
+    ]
+    return {
+        "sample_id": [sample.encoded.sample_id] * len(kept),
+        "layer": np.array([layer for layer, _, _ in kept], dtype=np.int32),
+        "head": np.array([head for _, head, _ in kept], dtype=np.int32),
+        "num_tokens": np.full(len(kept), sample.encoded.num_tokens, dtype=np.int32),
+        "pattern": [pattern.cpu().numpy() for _, _, pattern in kept],
+    }

@@ -1,0 +1,1 @@
+"""A model where it computes: what its config says, loading, placement, its parts."""

@@ -1,0 +1,1 @@
+"""Encoded samples → units of work, and what they will take."""

@@ -1,0 +1,215 @@
+"""What a person should know of a plan before the run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.config import Config
+from engine.encoding.random_vocabulary import mean_overlap
+from engine.inputs.answers.languages import SHORT, languages
+from engine.inputs.files import ignored_files
+from engine.inputs.label_values import counted, mapping_line
+from engine.inputs.predictions import Scan
+from engine.storage.records import Plan
+
+_OF_FLAGS = {
+    "prompt_differs": "the chat template makes another prompt of the recorded parts than the transcript says, such as "
+    "a system part of its own: the model did not see exactly this prompt",
+    "reasoning_left_out": "a thought was recorded in a field of its own and is left out, since the chat template has "
+    "no place for it: the model wrote its answer behind a thought that is not measured. Give a template that prints "
+    "reasoning_content, or the whole text that the model wrote as the answer",
+    "thought_layout_assumed": "a thought was recorded in a field of its own; the prompt opens it, and what stands "
+    "between thought and answer is assumed",
+    "thought_not_recorded": "the chat template begins answers with a thought, and the record has none: it was not "
+    "recorded, or the model was asked not to think (prompt.template_kwargs: {enable_thinking: false})",
+    "channels_restored": "the answer lost the special tokens of its channels; they stand where the chat template "
+    "writes them",
+    "channels_lost": "the answer lost the special tokens of its channels, and is measured without",
+    "prompt_in_answer": "the answer was recorded with its prompt in front, which is taken off",
+    "system_left_out": "the prompt was recorded as it was rendered, and does not hold the system part that the record "
+    "or prompt.system names",
+    "no_generation_prompt": "the prompt was recorded as it was rendered, as text or ids, and does not end where the "
+    "chat template begins an answer",
+    "prompt_end_restored": "the rendered prompt was recorded without the line end or blanks that the chat template "
+    "ends with, and the answer does not begin with them either: they are put back",
+    "beginning_repeated": "the prompt begins with the token that begins texts twice or more, as text or ids, and is "
+    "measured so. If the model saw it once, record the prompt without it",
+    "beginning_lacks": "the prompt's token ids lack the token that the tokenizer or the chat template puts in front",
+    "preamble_repeated": "the system part holds a line that the chat template writes itself, which stands there twice: "
+    "it was taken from a rendered prompt. Record the system part alone, or the whole rendered prompt",
+    "system_untold": "the transcript lost its special tokens, and this chat template writes nothing else between a "
+    "system part and the user's text: if there was one, it stands in the user's turn. Keep the special tokens",
+    "messages_joined": "several messages are joined without anything between them, since prompt.chat_template is none",
+    "chat_markup_inside": "a message holds special tokens or marks of turns of this chat template, which the model "
+    "reads as such",
+    "foreign_chat_markup": "the prompt begins with the marks of another model's chat template, which are plain text "
+    "to this tokenizer",
+    "repeated_keys": "an object of the row holds a key several times, and only the last value counts: whoever wrote "
+    "the file may have meant another one",
+    "plain_layout_inside": "the prompt has a layout of its own (### Instruction: … ### Response:, Human: … Assistant:, "
+    "Q: … A:) and stands inside the chat template's turn. If the model was given it as it stands, set "
+    "prompt.chat_template=none",
+    "plain_roles": "the transcript names its roles in plain text (Human: … Assistant: …) and is replayed word for "
+    "word, without the chat template; the answer is taken to begin behind the colon and the line ends there. If the "
+    "model was given the text through the template, record question and answer apart (prompt.source=fields or "
+    "messages)",
+    "tool_calls_left_out": "the answer has tool calls beside its text, which are left out",
+    "answers_joined": "the conversation ends with several messages of the assistant's: they are joined to one answer, "
+    "the beginning that the model was given with it",
+    "partial_token_ids": "only the prompt's or only the answer's token ids are recorded; the other part is tokenised",
+    "more_in_token_ids": "the recorded ids hold text that the record does not show, and that the chat template, as it "
+    "is set here, does not put around it: a system part, another template or other settings of it. The ids are "
+    "measured as they are",
+    "token_ids_not_compared": "the chat template, as it is set here, refuses the recorded messages, so that their text "
+    "cannot be compared with the prompt's token ids beyond what the ids hold of each message. The ids are measured as "
+    "they are",
+    "system_placed": "a system text in a field beside the messages or the prompt (system_prompt, instructions, "
+    "system_instruction and the like) is put in front as the system turn. If the model was not given it, leave the "
+    "field out, or set prompt.system",
+    "parts_joined": "a message's content comes in several texts, which are joined without anything between them; "
+    "servers differ in what they put there (vLLM: a line end). Write the content as the one text that the model saw",
+    "windows_line_ends": "a prompt or an answer holds Windows line ends (\\r\\n), which are measured as they stand. If "
+    "the file's writer made them, write the texts with \\n alone",
+    "template_kwargs_unread": "the record holds settings of a chat template that this one never reads, so that they "
+    "change nothing here: the model may have been given another template's prompt",
+    "padding_left_out": "the recorded token ids were padded; the padding is left out",
+    "answer_in_prompt": "the prompt's token ids were recorded with the answer behind them, which is measured once",
+    "content_left_out": "the chat template leaves out a message's text",
+    "tools_left_out": "the chat template leaves out the tools that the record names",
+    "cut_at_next_turn": "the model goes on to write the next turn; what stands from there on is left out of label and "
+    "measurement",
+    "period_without_figures": "a period heads a column of a statement in which no figure was read: its key group holds "
+    "the header alone. Print figures under their periods, a cell each",
+    "unread_figures": "a cell of a statement under a period holds digits and is no figure that is read, or a figure "
+    "has no header above it: it is missing from the key groups of periods. Print a number alone in each cell, under a "
+    "header",
+    "unordered_periods": "a table of a statement has figures under a header that may name a period and is not "
+    "understood (Actual, Forecast, a word of another language), so that it is not known which period is the newest: "
+    "the table is in no group of current, prior or earlier periods. Name periods by year or date",
+    "figures_without_sign": "a figure of a statement is marked CR or DR, which tells no sign without the account: it "
+    "counts by its size alone. Print a minus or brackets",
+    "unread_table": "the user's message holds figures that look like a table in CSV, JSON, LaTeX or lines of names and "
+    "values, which is not read: they are in no key group of statements. Print tables with pipes or tabs, or as HTML",
+}
+"""What a flag says of a sequence or of its statements."""
+_MAX_OVERLAP = 0.5
+"""Share of words that random vocabularies may have in common before the plan warns."""
+
+
+def plan_warnings(config: Config, plan: Plan, scan: Scan | None = None) -> list[str]:
+    """Return sentences about what the samples cannot show, though they can be measured.
+
+    Parameters
+    ----------
+    config, plan
+        The run's config, and what was planned.
+    scan
+        What was read of the predictions' files.
+    """
+    of_rows = list(_of_rows(scan)) if scan else []
+    if not plan.num_samples:
+        return [f"None of {plan.num_rows} rows can be measured yet.", *of_rows]
+    return [
+        *_of_labels(config, plan),
+        *_of_values(config, plan),
+        *_of_languages(config, plan),
+        *_of_texts(plan),
+        *_of_files(config),
+        *of_rows,
+    ]
+
+
+def _of_rows(scan: Scan) -> Iterator[str]:
+    """Yield what other programs did to the rows."""
+    for program, ids in scan.cut_cells.items():
+        yield (
+            f"{len(ids)} row(s), such as {', '.join(ids[:3])}, hold a text just as long as a cell of {program} may be: "
+            f"it was probably cut off there, prompt or answer with it. Write the rows from the program that made them "
+            f"as JSON Lines or Parquet."
+        )
+    misread = [reject.sample_id for reject in scan.rejects if " is not UTF-8 text: " in reject.detail]
+    if misread:
+        yield (
+            f"{len(misread)} row(s), such as {', '.join(misread[:3])}, are no UTF-8 text and were left out. If the "
+            f"file is in Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8, or save it as CSV UTF-8 in the "
+            f"spreadsheet."
+        )
+
+
+def _of_labels(config: Config, plan: Plan) -> Iterator[str]:
+    """Yield what cannot be compared for want of a second kind of sample."""
+    correct = set(plan.samples_by_is_correct) - {"None"}
+    if len(correct) == 1:
+        word = "right" if correct == {"True"} else "wrong"
+        yield f"All {plan.num_samples} predictions are {word}: correct and incorrect cannot be compared."
+    elif not correct:
+        yield "No row has a known actual label: correct and incorrect cannot be compared."
+    third = [label for label in config.decision.labels if label not in config.decision.contrast]
+    if third:
+        first, second = config.decision.contrast
+        yield (
+            f"decision.labels names {len(config.decision.labels)} labels: logit_difference and all causal numbers "
+            f"compare {first!r} with {second!r} alone, in samples that say {' or '.join(map(repr, third))} too. Choose "
+            f"the pair with decision.contrast."
+        )
+    for samples_by, verb in (
+        (plan.samples_by_predicted_label, "predict"),
+        (plan.samples_by_actual_label, "turned out"),
+    ):
+        labels = set(samples_by)
+        if len(labels) == 1 and "None" not in labels:
+            yield f"All {plan.num_samples} rows {verb} {labels.pop()!r}: this label cannot be told from correctness."
+
+
+def _of_values(config: Config, plan: Plan) -> Iterator[str]:
+    """Yield the values of label fields that no label is spelled like, and the line that would map them."""
+    fields = config.predictions.fields
+    effects = {
+        fields.actual: "there is_correct is null",
+        fields.predicted: "there the label is read from the value's words or from the answer",
+    }
+    for name, values in plan.label_values.items():
+        if values["unknown"]:
+            yield (
+                f"{values['num_unknown']:,} row(s) hold a {name} that no label is spelled like "
+                f"({counted(values['unknown'], 5)}): {effects[name]}. To map values, put each in its place in this "
+                f"line of the config: {mapping_line(config.decision.labels)}"
+            )
+
+
+def _of_languages(config: Config, plan: Plan) -> Iterator[str]:
+    """Yield how many answers are read without knowing how their language denies."""
+    if config.decision.negations is not None:
+        return
+    names = {language.name for language in languages().values()}
+    unread = {name: count for name, count in plan.answers_by_language.items() if name not in (*names, SHORT)}
+    if unread:
+        shown = ", ".join(f"{name} {count:,}" for name, count in unread.items())
+        yield (
+            f"{sum(unread.values()):,} answer(s) are in a language whose denials are not known, or cannot be told "
+            f"({shown}): a label that they deny in their own words is read as said. Name such words in "
+            f"decision.negations (docs/input.md, Languages)."
+        )
+
+
+def _of_texts(plan: Plan) -> Iterator[str]:
+    """Yield what key groups, random vocabularies and chat template make of the texts."""
+    if plan.empty_key_groups:
+        yield f"No sample has a token of the key group(s) {', '.join(plan.empty_key_groups)}."
+    shared = mean_overlap(list(plan.random_vocabularies.values()))
+    if shared > _MAX_OVERLAP:
+        yield (
+            f"The {len(plan.random_vocabularies)} random vocabularies share {shared:.0%} of their words: the "
+            f"texts hold too few other words, so that the null of head types has too little spread."
+        )
+    for flag, caveat in _OF_FLAGS.items():
+        number = plan.samples_by_flag.get(flag, 0)
+        if number:
+            yield f"In {number} sample(s) {caveat} (flag {flag})."
+
+
+def _of_files(config: Config) -> Iterator[str]:
+    ignored = ignored_files(config.predictions.path)
+    if ignored:
+        shown = ", ".join(file.name for file in ignored[:5])
+        yield f"{len(ignored)} file(s) of {config.predictions.path} have no known suffix and were not read: {shown}."

@@ -1,0 +1,124 @@
+"""What a replica does a second: as runs of this model have shown, or else by a stated assumption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.config import Config
+from engine.errors import UserError
+from engine.machine.nodes import ACCELERATORS, Node
+from engine.planning.estimate import Rate
+from engine.schema import layout
+from engine.storage.records import RunRecord
+from engine.storage.run_directory import RunDirectory
+
+_GPU_SHARE, _CPU_SHARE = 0.35, 0.7
+"""Shares of a GPU's peak, and of what a matrix product reaches on a CPU, that a measured forward is taken to reach."""
+_PAIR_SECONDS = 5e-9
+"""What ``tests.benchmarks.statistics_cost`` found on a CPU core: 0.32 x 11 s over a plain forward, of 705 million."""
+_NUM_RUNS = 20
+_MATRIX, _MATRIX_SECONDS = 1024, 0.2
+
+
+def rate_of_replica(config: Config, fingerprint: str, dtype: str, nodes: Sequence[Node]) -> Rate | None:
+    """Return what a replica does a second, measured where possible; None where there is nothing to go by.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    fingerprint
+        The model's.
+    dtype
+        What the model computes in.
+    nodes
+        What the cluster's nodes offer.
+    """
+    is_gpu = config.model.device == "cuda" or (config.model.device == "auto" and any(node.num_gpus for node in nodes))
+    measured = _measured(config, fingerprint, is_gpu)
+    if measured is not None or config.model.device == "mps":
+        return measured
+    return _assumed_gpu(config, dtype, nodes) if is_gpu else _assumed_cpu(config.cluster.cpus_per_replica)
+
+
+def _measured(config: Config, fingerprint: str, is_gpu: bool) -> Rate | None:
+    """Return the rate of the newest run of this output folder with the same model and settings."""
+    records = [path for path in Path(config.run.output).glob(f"*/{layout.RUN_YAML}") if path.is_file()]
+    for path in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)[:_NUM_RUNS]:
+        try:
+            rate = _rate_of_run(config, RunDirectory(path.parent), fingerprint, is_gpu)
+        except (UserError, KeyError, TypeError):  # another version's run, or a damaged one: no source of numbers
+            continue
+        if rate is not None:
+            return rate
+    return None
+
+
+def _rate_of_run(config: Config, run_dir: RunDirectory, fingerprint: str, is_gpu: bool) -> Rate | None:
+    """Return the rate of a run, or None where it says nothing of this config's replicas."""
+    record, plan = run_dir.read_run_yaml(), run_dir.plan.read()
+    if record is None or plan is None or plan.predicted_flop is None:
+        return None
+    if record["fingerprints"]["model"] != fingerprint or not _is_measured_alike(config, record, is_gpu):
+        return None
+    spent = [
+        (facts["num_tokens"], seconds, device)
+        for facts in (manifest["facts"] for manifest in run_dir.ledger.manifests(run_dir.plan.units()))
+        if (device := facts.get("device")) and (seconds := facts.get("measure_seconds"))
+        if (device in ("cpu", "mps")) != is_gpu
+    ]
+    if not spent:
+        return None
+    tokens, seconds = sum(tokens for tokens, _, _ in spent), sum(seconds for _, seconds, _ in spent)
+    # The seconds of the units hold those of the check before measuring.
+    flop = plan.predicted_flop.check + plan.predicted_flop.measure * tokens / plan.num_tokens
+    basis = f"measured: {tokens / seconds:,.0f} tokens/s of a replica on {spent[0][2]}, {len(spent)} shard(s) of"
+    return Rate(flop / seconds, f"{basis} {run_dir.root}")
+
+
+def _is_measured_alike(config: Config, record: RunRecord, is_gpu: bool) -> bool:
+    """Whether a run's replicas were like those of this config in all that their rate depends on."""
+    before = record["config"]
+    share = "gpus_per_replica" if is_gpu else "cpus_per_replica"
+    return before["cluster"][share] == getattr(config.cluster, share) and all(
+        before["model"][name] == getattr(config.model, name) for name in ("dtype", "attention")
+    )
+
+
+def _assumed_gpu(config: Config, dtype: str, nodes: Sequence[Node]) -> Rate | None:
+    kinds = [kind for node in nodes for kind in node.accelerators if kind in ACCELERATORS]
+    kind = config.cluster.accelerator_type or (kinds[0] if kinds else None)
+    if kind not in ACCELERATORS:
+        return None
+    data_sheet = ACCELERATORS[kind]
+    peak = data_sheet.float32_tflops if dtype == "float32" else data_sheet.half_tflops
+    share = config.cluster.gpus_per_replica if 0 < config.cluster.gpus_per_replica < 1 else 1.0
+    basis = f"assumed: {_GPU_SHARE:.0%} of the {peak:g} TFLOP/s that the data sheet of the {kind} gives for {dtype}"
+    return Rate(peak * 1e12 * _GPU_SHARE * share, f"{basis}, statistics included; not measured")
+
+
+def _assumed_cpu(num_threads: int) -> Rate:
+    """Return a share of what a matrix product reaches on this machine, which takes a fraction of a second to see."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        matrix = torch.rand(_MATRIX, _MATRIX)
+        torch.mm(matrix, matrix)
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < _MATRIX_SECONDS:
+            torch.mm(matrix, matrix)
+            count += 1
+        reached = 2.0 * _MATRIX**3 * count / (time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(before)
+    return Rate(
+        reached * _CPU_SHARE,
+        f"assumed: {_CPU_SHARE:.0%} of the {reached / 1e9:,.0f} GFLOP/s that a float32 matrix product reaches here "
+        f"with {num_threads} thread(s), and {_PAIR_SECONDS * 1e9:g} ns for the statistics of each weight; small models "
+        f"reach less",
+        _PAIR_SECONDS,
+    )

@@ -1,0 +1,191 @@
+"""What is counted while a plan is made: samples, rejects, tokens, label sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+from engine.config import Config
+from engine.inputs.predictions import Scan
+from engine.model.facts import ModelFacts
+from engine.model.limits import FORWARDS_OF_CHECK, regime
+from engine.planning.estimate import MemoryNeed, forward_flop
+from engine.planning.units import Unit
+from engine.samples import SEGMENTS, EncodedSample, Reject
+from engine.storage.records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
+
+
+class PlanTally:
+    """Counts what a plan wants to say of its samples, one unit at a time.
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    facts
+        What is known of the model.
+    named
+        Ids of samples whose lengths are remembered.
+    """
+
+    def __init__(self, config: Config, facts: ModelFacts, named: Collection[str] = ()):
+        self.config, self.facts, self.named = config, facts, frozenset(named)
+        self.units: list[PlannedUnit] = []
+        self.counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
+        self.lengths: dict[str, int] = {}
+        self.num_samples = self.num_tokens = self.num_batches = 0
+        self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
+        self.longest_of_regime: dict[tuple[int, ...], int] = {}
+        self.num_spans = self.num_with_statement = self.num_with_periods = self.num_with_thought = 0
+
+    def add(self, unit: Unit) -> None:
+        """Count a unit."""
+        self.units.append(PlannedUnit(unit.name, unit.sample_ids))
+        self.num_batches += len(unit.batches)
+        for batch in unit.batches:
+            self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch))
+            for sample in batch:
+                self._add_sample(sample)
+
+    def _add_sample(self, sample: EncodedSample) -> None:
+        self.num_samples += 1
+        self.num_tokens += sample.num_tokens
+        self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
+        self.num_pairs += _pairs(sample.num_tokens)
+        beyond = regime(sample.num_tokens, self.facts.limits)
+        self.longest_of_regime[beyond] = max(sample.num_tokens, self.longest_of_regime.get(beyond, 0))
+        if sample.sample_id in self.named:
+            self.lengths[sample.sample_id] = sample.num_tokens
+        for name in ("label_source", "predicted_label", "actual_label", "is_correct"):
+            self.counts[name][str(sample.metadata[name])] += 1
+        self.counts["sequence_source"][sample.sequence_source] += 1
+        self.num_with_thought += bool((sample.segments == _THINKING).any())
+        flags = sample.metadata.get("flags")
+        self.counts["flag"].update(map(str, flags if isinstance(flags, list) else []))
+        kinds = {span.kind for span in sample.spans}
+        self.num_spans += len(sample.spans)
+        self.num_with_statement += "line_item" in kinds
+        self.num_with_periods += "period" in kinds
+        self.counts["empty_key_group"].update(
+            name for name, positions in sample.key_groups.items() if not len(positions)
+        )
+
+    def plan(
+        self,
+        scan: Scan,
+        rejects: Sequence[Reject],
+        *,
+        files: Sequence[str],
+        key_groups: Sequence[str],
+        random_vocabularies: Mapping[str, list[str]],
+    ) -> Plan:
+        """Return the plan, but for its warnings and checksums.
+
+        Parameters
+        ----------
+        scan
+            What was read of the predictions.
+        rejects
+            All rows and samples that were turned away.
+        files
+            The predictions' files.
+        key_groups
+            Names of the key groups, random ones included.
+        random_vocabularies
+            Words of every key group that was drawn, by its name.
+        """
+        by = {name: dict(counter.most_common()) for name, counter in self.counts.items()}
+        facts, num_groups = self.facts, len(key_groups)
+        memory = MemoryNeed.of(facts, num_groups, self.config.model.device)
+        return Plan(
+            num_rows=scan.num_rows,
+            num_samples=self.num_samples,
+            num_rejects=len(rejects),
+            rejects_by_reason=dict(Counter(reject.reason for reject in rejects).most_common()),
+            samples_by_label_source=by["label_source"],
+            samples_by_predicted_label=by["predicted_label"],
+            samples_by_actual_label=by["actual_label"],
+            samples_by_is_correct=by["is_correct"],
+            samples_by_flag=by["flag"],
+            samples_by_sequence_source=by["sequence_source"],
+            num_samples_with_thought=self.num_with_thought,
+            num_decision_positions=self.num_samples,
+            num_samples_with_statement=self.num_with_statement,
+            num_samples_with_periods=self.num_with_periods,
+            empty_key_groups=[name for name in key_groups if by["empty_key_group"].get(name) == self.num_samples],
+            num_tokens=self.num_tokens,
+            max_sample_tokens=self.max_sample_tokens,
+            num_shards=len(self.units),
+            num_batches=self.num_batches,
+            max_batch_tokens=self.max_batch_tokens,
+            predicted_memory_bytes=memory.of_batch(self.max_batch_tokens) if memory else None,
+            predicted_weight_bytes=memory.weights if memory else None,
+            predicted_bytes_per_token=memory.per_token if memory else None,
+            predicted_flop=self._flop(num_groups),
+            predicted_disk_bytes=self._disk(num_groups),
+            model=PlannedModel(
+                facts.num_layers,
+                facts.num_heads,
+                facts.num_parameters,
+                facts.max_tokens,
+                facts.dtype,
+                facts.quantisation,
+                list(facts.headless_layers),
+            ),
+            files=list(files),
+            selection=cast(Selection, scan.selection),
+            examples_of_rejects=_examples(rejects),
+            key_groups=list(key_groups),
+            is_causal=self.config.causal.is_on,
+            random_vocabularies=dict(random_vocabularies),
+            label_values={name: cast(LabelValues, values.as_json()) for name, values in scan.label_values.items()},
+            answers_by_language=dict(scan.languages.most_common()),
+        )
+
+    def _flop(self, num_groups: int) -> PredictedFlop | None:
+        """Return the arithmetic of measuring all samples once and of explaining them, and the weights looked at."""
+        facts, causal = self.facts, self.config.causal
+        forward = forward_flop(facts, self.num_tokens, self.num_pairs)
+        if forward is None or facts.num_layers is None or facts.num_heads is None:
+            return None
+        share = min(1.0, (causal.max_samples or self.num_samples) / max(self.num_samples, 1))
+        forwards = causal.forwards(num_layers=facts.num_layers, num_heads=facts.num_heads, num_groups=num_groups)
+        pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * self.num_pairs)
+        check = sum(forward_flop(facts, length, _pairs(length)) or 0.0 for length in self.longest_of_regime.values())
+        return PredictedFlop(forward, forward * share * forwards, pairs, FORWARDS_OF_CHECK * check)
+
+    def _disk(self, num_groups: int) -> int | None:
+        """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
+        facts, settings = self.facts, self.config.statistics
+        if facts.num_layers is None or facts.num_heads is None:
+            return None
+        num_heads = (facts.num_layers_with_heads or 0) * facts.num_heads
+        statistics = num_heads * len(settings.query_groups) * (12 + num_groups) * 4
+        per_sample = statistics + num_heads * settings.top_keys * 9
+        return self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * 4
+
+
+def _pairs(num_tokens: int) -> int:
+    """Return the pairs of a row and a key up to it."""
+    return num_tokens * (num_tokens + 1) // 2
+
+
+_COUNTED = (
+    "label_source",
+    "predicted_label",
+    "actual_label",
+    "is_correct",
+    "flag",
+    "sequence_source",
+    "empty_key_group",
+)
+_THINKING = SEGMENTS.index("thinking")
+
+
+def _examples(rejects: Sequence[Reject]) -> dict[str, str]:
+    """Return id and detail of the first reject of each reason."""
+    examples: dict[str, str] = {}
+    for reject in rejects:
+        examples.setdefault(reject.reason, f"{reject.sample_id}: {reject.detail}")
+    return examples

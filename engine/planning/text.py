@@ -1,0 +1,261 @@
+"""A plan and its estimate as a person reads them: aligned lines, and sentences about what will not work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.config import Config
+from engine.inputs.label_values import counted
+from engine.machine.nodes import Node, misfit
+from engine.planning.estimate import Estimate
+from engine.storage.records import Plan, PlannedModel, Selection
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return the plan as an aligned table for a person."""
+    rows = [*_rows_of_samples(plan), *_rows_of_labels(plan), *_rows_of_rejects(plan), *_rows_of_sizes(plan)]
+    lines = [f"  {name:<32} {value}" for name, value in rows]
+    return ["Plan", *lines, *(f"Warning: {warning}" for warning in plan.warnings)]
+
+
+Rows = list[tuple[str, str]]
+"""Lines of a table for a person: name and value."""
+
+
+def _rows_of_samples(plan: Plan) -> Rows:
+    number, with_table = f"{plan.num_samples:,}", f"{plan.num_samples_with_statement:,}"
+    return [
+        ("files", _files(plan.files)),
+        ("rows", f"{plan.num_rows:,}"),
+        *_rows_of_selection(plan.selection),
+        ("samples to measure", number),
+        ("decision positions found", f"{plan.num_decision_positions:,}"),
+        ("labels read from", _counts(plan.samples_by_label_source)),
+        ("predicted labels", _counts(plan.samples_by_predicted_label)),
+        ("actual labels", _counts(plan.samples_by_actual_label)),
+        ("predictions", _correctness(plan.samples_by_is_correct)),
+        ("flags", _counts(plan.samples_by_flag)),
+        ("sequences from", _sources(plan)),
+        *_rows_of_thoughts(plan),
+        (
+            "statements",
+            f"{with_table} of {number} samples hold a table, {plan.num_samples_with_periods:,} with periods",
+        ),
+    ]
+
+
+_SOURCES = {
+    "token_ids": "token_ids (recorded)",
+    "rendered": "rendered (recorded prompts)",
+    "template": "template (messages rendered)",
+    "transcript": "transcript (word for word)",
+}
+
+
+def _sources(plan: Plan) -> str:
+    if plan.num_samples and not plan.samples_by_sequence_source:
+        return "not recorded (a plan of schema 1.0)"
+    return _counts({_SOURCES[name]: count for name, count in plan.samples_by_sequence_source.items()})
+
+
+def _rows_of_thoughts(plan: Plan) -> Rows:
+    number = plan.num_samples_with_thought
+    return [("thoughts", f"{number:,} of {plan.num_samples:,} samples hold one")] if number else []
+
+
+def _rows_of_labels(plan: Plan) -> Rows:
+    """Return what the records' label fields hold, and the languages of the answers."""
+    rows: Rows = []
+    for name, values in plan.label_values.items():
+        empty = f"{values['num_empty']:,} row(s) without a value" if values["num_empty"] else ""
+        known = counted(values["known"]) or "none that is a label"
+        rows.append((f"values of {_shortened(name, 22)}", "; ".join(part for part in (known, empty) if part)))
+        if values["unknown"]:
+            others = values["num_unknown"] - sum(values["unknown"].values())
+            rest = f", and {others:,} row(s) with others" if others else ""
+            rows.append(("  unknown", counted(values["unknown"]) + rest))
+    if plan.answers_by_language:
+        rows.append(("languages of answers", _counts(plan.answers_by_language)))
+    return rows
+
+
+def _rows_of_rejects(plan: Plan) -> Rows:
+    reasons = [
+        (f"  {reason}", f"{count:,}   such as {_shortened(plan.examples_of_rejects[reason])}")
+        for reason, count in plan.rejects_by_reason.items()
+    ]
+    return [("rejects", f"{plan.num_rejects:,}"), *reasons]
+
+
+def _rows_of_sizes(plan: Plan) -> Rows:
+    model = plan.model
+    return [
+        ("tokens", f"{plan.num_tokens:,} (longest sample {plan.max_sample_tokens:,})"),
+        ("shards", f"{plan.num_shards:,} ({plan.num_batches:,} packed batches)"),
+        ("model", _layers_and_heads(model)),
+        *([("weights", f"quantised ({model.quantisation})")] if model.quantisation else []),
+        ("predicted memory of a replica", _bytes(plan.predicted_memory_bytes)),
+        ("predicted size on disk", _bytes(plan.predicted_disk_bytes)),
+    ]
+
+
+def _layers_and_heads(model: PlannedModel) -> str:
+    if model.num_layers is None:
+        return "unknown"
+    text = f"{model.num_layers} layers x {model.num_heads} heads"
+    none = ", ".join(map(str, model.headless_layers))
+    return f"{text}, none in layer(s) {none}" if none else text
+
+
+def _files(files: list[str]) -> str:
+    return files[0] if len(files) == 1 else f"{len(files):,}, from {files[0]} to {files[-1]}"
+
+
+def _rows_of_selection(selection: Selection) -> Rows:
+    """Return how samples were chosen; nothing when all of them were."""
+    lines = [("filter", str(selection["filter"]))] if selection["filter"] else []
+    if selection["num_selected"] == selection["num_available"]:
+        return lines
+    balance = f", balanced over {' x '.join(selection['balance'])}" if selection["balance"] else ""
+    lines.append(
+        (
+            "chosen",
+            f"{selection['num_selected']:,} of {selection['num_available']:,}, drawn with seed "
+            f"{selection['seed']}{balance}",
+        )
+    )
+    if selection["balance"]:
+        lines += [
+            (
+                f"  {', '.join(f'{name} {value}' for name, value in part['stratum'].items())}",
+                f"{part['selected']:,} of {part['available']:,}",
+            )
+            for part in selection["strata"]
+        ]
+    return lines
+
+
+def _correctness(by: dict[str, int]) -> str:
+    words = {"True": "right", "False": "wrong", "None": "unknown"}
+    return _counts({words[name]: count for name, count in by.items()})
+
+
+def _shortened(text: str, length: int = 100) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _counts(by_name: dict[str, int]) -> str:
+    named = (("unknown" if name == "None" else name, count) for name, count in by_name.items())
+    return ", ".join(f"{name} {count:,}" for name, count in named) or "none"
+
+
+def _bytes(number: int | None) -> str:
+    return (
+        "unknown" if number is None else f"{number / 2**30:.2f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
+    )
+
+
+def estimate_lines(config: Config, needs: Estimate, where: str) -> list[str]:
+    """Return an estimate as an aligned table for a person."""
+    settings = config.cluster
+    kinds = f" ({', '.join(needs.accelerators)})" if needs.accelerators else ""
+    each = f"{settings.cpus_per_replica} CPU(s) and {settings.gpus_per_replica:g} GPU(s)"
+    rows = [
+        (where, f"{needs.num_nodes} node(s), {needs.num_cpus:g} CPUs, {needs.num_gpus:g} GPUs{kinds}"),
+        ("replicas at work", f"{needs.num_replicas} of {each}"),
+        ("time", _hours(needs)),
+        ("  based on", _basis(needs)),
+        ("memory of a replica", f"{_bytes(needs.memory_bytes)} of {_bytes(needs.memory_bytes_offered)}"),
+        ("disk", f"{_bytes(needs.disk_bytes)} of {_bytes(needs.disk_bytes_free)} free in {config.run.output}"),
+    ]
+    return ["Estimate", *(f"  {name:<32} {value}" for name, value in rows)]
+
+
+def _basis(needs: Estimate) -> str:
+    if needs.replica_hours is not None:
+        return str(needs.basis)
+    if needs.memory_bytes is None:
+        return "nothing: the model's config is not at hand"
+    return "nothing yet: measure a few samples first (--max-samples 20 run.name=first), whose rate is then taken"
+
+
+def _hours(needs: Estimate) -> str:
+    if needs.replica_hours is None:
+        return "unknown"
+    gpus = f", {_duration(needs.gpu_hours)} of GPU time" if needs.gpu_hours else ""
+    alone = f"{_duration(needs.replica_hours)} of one replica{gpus}"
+    return alone if needs.hours is None else f"{_duration(needs.hours)} on the clock; {alone}"
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"
+
+
+def estimate_warnings(
+    config: Config, plan: Plan, nodes: Sequence[Node], needs: Estimate, *, is_local: bool = False
+) -> list[str]:
+    """Return sentences about replicas that cannot be placed or idle, and batches and tables that do not fit.
+
+    Parameters
+    ----------
+    config, plan, nodes
+        The run's config, what was planned, and what the cluster's nodes offer.
+    needs
+        What the plan takes on them.
+    is_local
+        Whether units run in this very process: one replica at most, whatever the config asks for.
+    """
+    warnings = _warnings_of_replicas(config, plan, nodes, needs, is_local=is_local)
+    needed, offered = needs.memory_bytes, needs.memory_bytes_offered
+    if needed is not None and offered is not None and needed > offered and config.model.device_map is None:
+        warnings.append(_too_large(plan, needed, offered))
+    if needs.disk_bytes is not None and needs.disk_bytes > needs.disk_bytes_free:
+        warnings.append(
+            f"run.output: the tables take about {_bytes(needs.disk_bytes)}, and {_bytes(needs.disk_bytes_free)} "
+            f"are free in {config.run.output}."
+        )
+    return warnings
+
+
+def _warnings_of_replicas(
+    config: Config, plan: Plan, nodes: Sequence[Node], needs: Estimate, *, is_local: bool
+) -> list[str]:
+    """Return why replicas cannot be placed, idle, or leave GPUs without work."""
+    settings, shards = config.cluster, plan.num_shards
+    wanted, room = needs.num_replicas_wanted, needs.num_replicas_placeable
+    warnings: list[str] = []
+    if nodes and (not room or wanted > room):
+        warnings.append(f"cluster.replicas: {misfit(config, nodes, max(wanted, 1))}")
+    elif wanted > shards > 0:
+        warnings.append(
+            f"cluster.samples_per_shard: {shards} shard(s) keep {shards} of {wanted} replicas busy, the others idle. "
+            f"Lower it from {settings.samples_per_shard}."
+        )
+    share, gpus = settings.gpus_per_replica, needs.num_gpus
+    takes_all = settings.replicas is None and not is_local
+    if takes_all and room and share and (room + 1) * share <= gpus:
+        warnings.append(
+            f"cluster.cpus_per_replica: {room} replica(s) of {settings.cpus_per_replica} CPU(s) use "
+            f"{room * share:g} of {gpus:g} GPUs, since the nodes have no CPUs for more. Lower it."
+        )
+    return warnings
+
+
+def _too_large(plan: Plan, needed: int, offered: int) -> str:
+    """Return what of a replica does not fit into its memory, and what to set."""
+    weights, per_token = plan.predicted_weight_bytes, plan.predicted_bytes_per_token
+    assert weights is not None and per_token is not None, "a need is known of known models only"
+    tokens = (offered - (needed - per_token * plan.max_batch_tokens)) // per_token
+    problem = f"a replica needs about {_bytes(needed)} and has {_bytes(offered)}"
+    if tokens <= 0:
+        return (
+            f"cluster.gpus_per_replica: {problem}; the weights alone take {_bytes(weights)}. "
+            f"Give each replica more GPUs (or fewer replicas to a node), or set model.device_map=auto, which is slow."
+        )
+    longest = plan.max_sample_tokens
+    alone = f" The longest sample alone has {longest:,}, and may be rejected." if longest > tokens else ""
+    return (
+        f"cluster.tokens_per_batch: {problem} with a batch of {plan.max_batch_tokens:,} tokens; about {tokens:,} "
+        f"fit. Lower it, or batches are halved while the run goes.{alone}"
+    )

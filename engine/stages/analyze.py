@@ -1,0 +1,35 @@
+"""The analyze stage: tests, charts and the report of a finished measurement."""
+
+from __future__ import annotations
+
+from analyses.settings.analysis import SettingsError
+from engine.config import Config
+from engine.errors import ConfigError, InputError, RunFailedError
+from engine.storage.run_directory import RunDirectory
+
+
+def analyze_run(config: Config, run_dir: RunDirectory) -> None:
+    """Test, draw and report a finished measurement, with the analysis settings of this config."""
+    from analyses.reporting.terminal import print_summary
+    from analyses.reporting.write import analyze
+    from analyses.runs.units import DamagedRunError
+    from engine.storage.identity import adopt_analysis_settings
+
+    if not run_dir.is_published():
+        raise RunFailedError(
+            f"{run_dir.root}: holds no finished measurement (_SUCCESS is missing); run --stage collect."
+        )
+    adopt_analysis_settings(config, run_dir)
+    try:
+        result = analyze(run_dir.root)
+    except SettingsError as error:
+        raise ConfigError(f"{error}.") from None
+    except DamagedRunError as error:
+        raise InputError(f"{error}") from None
+    except Exception as error:
+        raise RunFailedError(
+            f"{run_dir.root}: the analysis failed: {' '.join(str(error).split()) or type(error).__name__} The "
+            f"measurement is complete and kept; mend this and run --stage analyze."
+        ) from error
+    print_summary(result.facts, result.headlines, result.report, partial=result.partial)
+    print(f"Report: {result.report}")

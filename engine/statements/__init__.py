@@ -1,0 +1,1 @@
+"""Financial statements inside a text: tables, line items, periods and printed numbers."""

@@ -1,0 +1,184 @@
+"""Verification: every input id in exactly one committed unit of each kind or in the rejects, every file whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import RunFailedError
+from engine.schema import CAUSAL_TABLES, REJECTS_SCHEMA, causal_schema, fits_schema, layout, table_schema
+from engine.storage.records import Manifest, Plan, PlannedUnit, RunCounts
+from engine.storage.run_directory import RunDirectory
+
+SchemaOf = Callable[[str], pa.Schema]
+"""Gives a table's schema by its name, for the run's config."""
+
+
+def verify(run_dir: RunDirectory) -> RunCounts:
+    """Check that every input id is in exactly one committed unit of each kind or in the rejects.
+
+    Checksums of all files are compared with the manifests, schemas with what the config asks for; of a published run
+    the merged rejects too.
+
+    Returns
+    -------
+    dict
+        Numbers of units, samples and rejects, and of causal units, samples and rejects where there are any.
+
+    Raises
+    ------
+    RunFailedError
+        Naming what is missing, damaged or held twice.
+    """
+    planned, plan = run_dir.plan.units(), run_dir.plan.read()
+    if not planned or plan is None:
+        raise RunFailedError(
+            f"{run_dir.root}: holds no plan, so there is nothing to verify; run --stage collect first."
+        )
+    causal = run_dir.plan.causal_units()
+    refuse_damaged_plan(run_dir)
+    _refuse_surplus(run_dir, [*planned, *causal])
+    if problems := _problems(run_dir, plan, [*planned, *causal]):
+        raise RunFailedError(
+            f"{run_dir.root}: {len(problems)} part(s) cannot be verified: {'; '.join(problems[:5])}. Start the run's "
+            f"command again: damaged units are set aside in {run_dir.ledger.quarantine.name}/ and done again."
+        )
+    manifests = list(run_dir.ledger.manifests(planned))
+    early = pq.read_table(run_dir.root / layout.PLAN_REJECTS)["sample_id"].to_pylist()
+    _check_ids(run_dir, plan.num_rows, early, manifests)
+    counts: RunCounts = {
+        "units": len(planned),
+        "samples": sum(len(manifest["sample_ids"]) for manifest in manifests),
+        "rejects": len(early) + sum(len(manifest["rejected_ids"]) for manifest in manifests),
+    }
+    if causal:
+        _add_causal(counts, run_dir, causal, manifests)
+    if run_dir.is_published() and (problem := damage_of_rejects(run_dir)):
+        raise RunFailedError(f"{run_dir.root}: {problem}. Start the run's command again: it is made anew.")
+    return counts
+
+
+def refuse_damaged_plan(run_dir: RunDirectory) -> None:
+    """Refuse a plan that no start would go on with.
+
+    Raises
+    ------
+    RunFailedError
+        Naming the files of it that are not what was planned.
+    """
+    if problems := run_dir.plan.damage():
+        raise RunFailedError(
+            f"{run_dir.root}: {'; '.join(problems)}. What was planned is no longer known for certain; bring the file "
+            f"back from a copy, or start anew with --fresh, which sets this run directory aside and deletes nothing."
+        )
+
+
+def _refuse_surplus(run_dir: RunDirectory, units: Sequence[PlannedUnit]) -> None:
+    """Refuse folders among the units that are none of this run's: no start makes them go away."""
+    known = {unit.name for unit in units}
+    surplus = [name for name in run_dir.ledger.unit_names() if name not in known]
+    if surplus:
+        more = f" and {len(surplus) - 5} more" if len(surplus) > 5 else ""
+        raise RunFailedError(
+            f"{run_dir.ledger.shards}: {', '.join(map(repr, surplus[:5]))}{more} is not in the plan: a copy, or of "
+            f"another run. Move it out of this folder; everything else is kept, and the same command goes on."
+        )
+
+
+def _problems(run_dir: RunDirectory, plan: Plan, units: Sequence[PlannedUnit]) -> list[str]:
+    """Return what is wrong with the committed units and their tables, and with what causal units share."""
+    schema_of = _expected_schemas(run_dir, plan.key_groups)
+    problems: list[str] = []
+    for unit in units:
+        problem = run_dir.ledger.damage(unit) or _damage_of_schemas(run_dir, unit, schema_of)
+        problems += [problem] if problem else []
+    return problems + damage_of_causal_plan(run_dir, is_needed=plan.is_causal)
+
+
+def damage_of_rejects(run_dir: RunDirectory) -> str:
+    """Return what is wrong with the merged rejects of a published run, or the empty string."""
+    path = run_dir.root / layout.REJECTS
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        return f"{path.name} is missing or damaged ({' '.join(str(error).split())[:100]})"
+    same = table.schema.equals(REJECTS_SCHEMA) and table.equals(run_dir.merged_rejects())
+    return "" if same else f"{path.name} does not hold the rejects of the plan and of the units"
+
+
+def damage_of_causal_plan(run_dir: RunDirectory, *, is_needed: bool) -> list[str]:
+    """Return what is wrong with what causal units share."""
+    try:
+        plan = run_dir.plan.read_causal()
+    except RunFailedError:
+        return [f"{layout.CAUSAL_PLAN}: is damaged"]
+    if plan is None:
+        return [f"{layout.CAUSAL_PLAN}: is missing"] if is_needed else []
+    return [
+        f"plan/{name}.parquet: is missing or damaged (its checksum differs)"
+        for name, digest in plan.fingerprints.items()
+        if run_dir.plan.table_digest(name) != digest
+    ]
+
+
+def _expected_schemas(run_dir: RunDirectory, key_groups: Sequence[str]) -> SchemaOf:
+    """Return what gives a table's schema by its name, for the run's config."""
+    record = run_dir.read_run_yaml()
+    config = {} if record is None else record["config"]
+    is_norm_weighted = bool(config.get("statistics", {}).get("norm_weighted"))
+    kept_fields = config.get("predictions", {}).get("keep")
+    has_gradients = (config.get("causal") or {}).get("attention_gradient") is not None
+
+    def schema_of(name: str) -> pa.Schema:
+        if name in CAUSAL_TABLES:
+            return causal_schema(name, key_groups if has_gradients else ())
+        return table_schema(name, key_groups, is_norm_weighted, kept_fields)
+
+    return schema_of
+
+
+def _damage_of_schemas(run_dir: RunDirectory, unit: PlannedUnit, schema_of: SchemaOf) -> str:
+    for name in next((manifest["files"] for manifest in run_dir.ledger.manifests([unit])), {}):
+        path = run_dir.ledger.shards / unit.name / name
+        try:
+            expected = schema_of(path.stem)
+        except KeyError:
+            return f"{unit.name}: {name} is no table of a run"
+        if not fits_schema(pq.read_schema(path), expected):
+            return f"{unit.name}: {name} has another schema than this run's config gives"
+    return ""
+
+
+def _check_ids(run_dir: RunDirectory, num_rows: int, early: Sequence[str], manifests: Sequence[Manifest]) -> None:
+    """Refuse a run whose ids are not as many as its input has rows, or where one is held twice."""
+    ids = Counter(early) + _held_ids(manifests)
+    twice = [sample_id for sample_id, count in ids.items() if count > 1]
+    if twice or len(ids) != num_rows:
+        raise RunFailedError(
+            f"{run_dir.root}: {num_rows} input rows, but {len(ids)} ids in units and rejects "
+            f"({len(twice)} of them held twice)."
+        )
+
+
+def _held_ids(manifests: Sequence[Manifest]) -> Counter[str]:
+    """Return how often each id is held by some units."""
+    return Counter(i for manifest in manifests for i in (*manifest["sample_ids"], *manifest["rejected_ids"]))
+
+
+def _add_causal(
+    counts: RunCounts, run_dir: RunDirectory, causal: Sequence[PlannedUnit], measured: Sequence[Manifest]
+) -> None:
+    """Count causal units after checking that each id is measured and in one of them only."""
+    manifests = list(run_dir.ledger.manifests(causal))
+    known = {sample_id for manifest in measured for sample_id in manifest["sample_ids"]}
+    wrong = [sample_id for sample_id, count in _held_ids(manifests).items() if count > 1 or sample_id not in known]
+    if wrong:
+        raise RunFailedError(
+            f"{run_dir.root}: {len(wrong)} id(s) are in two causal units or were not measured, such as {wrong[0]!r}."
+        )
+    counts["causal_units"] = len(causal)
+    counts["causal_samples"] = sum(len(manifest["sample_ids"]) for manifest in manifests)
+    counts["causal_rejects"] = sum(len(manifest["rejected_ids"]) for manifest in manifests)

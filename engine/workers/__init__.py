@@ -1,0 +1,1 @@
+"""A replica at work on units, and its journal."""

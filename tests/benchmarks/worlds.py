@@ -1,0 +1,195 @@
+"""Worlds in which the answer is known, written as run directories: null worlds, and the same with something planted.
+
+In a null world right and wrong answers have the same attention, and nothing goes with certainty or probability. What
+differs from world to world is what makes tests fail: cluster sizes, how few answers are wrong, the shape of the values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+LAYERS, HEADS = 4, 4
+CATEGORIES = ("revenue", "profit", "assets")
+KEY_GROUPS = ("financial", *CATEGORIES)
+STATISTICS = ("entropy_normalized", *(f"mass_{name}" for name in KEY_GROUPS))
+
+EVEN, FEW, VERY_FEW, ALONE = (5,) * 60, (20,) * 14, (30,) * 8, (1,) * 300
+ZIPF = tuple(max(1, 160 // rank) for rank in range(1, 61))
+GIANT = (150, *(3,) * 50)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a world looks like.
+
+    Attributes
+    ----------
+    sizes
+        Samples of each cluster.
+    wrong
+        Share of wrong answers.
+    shape
+        Of the values: ``normal``, ``lognormal``, ``t`` (2.2 degrees of freedom).
+    zeros
+        Share of exact zeros; independent from head to head, or with ``window`` the same samples for every other layer.
+    spread_with_length, label_is_correctness, drift, gaps
+        Values spread more in long texts, which are right more often; every right answer is "increase"; labels and
+        values drift with the year; some columns are constant, some have unknown values.
+    planted
+        Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, or ``order``, one kind of word that
+        gets more than the others.
+    """
+
+    sizes: tuple[int, ...] = EVEN
+    wrong: float = 0.4
+    shape: str = "normal"
+    zeros: float = 0.0
+    window: bool = False
+    spread_with_length: bool = False
+    label_is_correctness: bool = False
+    drift: bool = False
+    gaps: bool = False
+    planted: Mapping[str, float] = field(default_factory=dict)
+
+
+NULL_WORLDS = {
+    "60 clusters of 5": World(),
+    "14 clusters of 20": World(FEW),
+    "8 clusters of 30": World(VERY_FEW),
+    "300 alone": World(ALONE),
+    "Zipf": World(ZIPF),
+    "one giant": World(GIANT),
+    "3 % wrong, lognormal": World(ALONE, 0.03, "lognormal"),
+    "8 % wrong, lognormal": World(ALONE, 0.08, "lognormal"),
+    "t with 2.2 degrees of freedom": World(EVEN, 0.2, "t"),
+    "70 % zeros, 3 % wrong": World(ALONE, 0.03, "lognormal", 0.7),
+    "70 % zeros, 8 % wrong": World(ALONE, 0.08, "lognormal", 0.7),
+    "90 % zeros, 20 % wrong": World(EVEN, 0.2, "lognormal", 0.9),
+    "window, 70 % zeros, 8 % wrong": World(ALONE, 0.08, "normal", 0.7, window=True),
+    "spread with length": World(EVEN, 0.3, spread_with_length=True),
+    "label is correctness": World(EVEN, 0.3, label_is_correctness=True),
+    "drift with year": World(EVEN, 0.3, drift=True),
+    "constant and unknown columns": World(EVEN, 0.3, gaps=True),
+    "8 clusters, lognormal": World(VERY_FEW, 0.2, "lognormal"),
+}
+"""Nothing that a report may claim is true in them, but what every head does alike; rankings have no truth either."""
+
+PLANTED_WORLDS = {
+    **{f"one head, {size} sd": World(planted={"head": size}) for size in (0.6, 0.9, 1.5)},
+    "a layer, 0.5 sd": World(planted={"layer": 0.5}),
+    "interaction, 0.9 sd": World(ALONE, planted={"interaction": 0.9}),
+    "14 clusters, one head, 0.9 sd": World(FEW, planted={"head": 0.9}),
+    "lognormal, 20 % wrong, one head, 0.9 sd": World(EVEN, 0.2, "lognormal", planted={"head": 0.9}),
+}
+
+ANALYSIS = {"permutations": 499, "decodability": False, "strata": []}
+
+
+def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, object] | None = None) -> Path:
+    """Write a run directory of a world; the same seed gives the same run."""
+    rng = np.random.default_rng([seed, 11])
+    cluster = np.repeat(np.arange(len(world.sizes)), world.sizes)
+    n = len(cluster)
+    year = 2000 + rng.integers(0, 10, n)
+    slope = (year - year.mean()) / year.std() if world.drift else np.zeros(n)
+    length = rng.normal(size=n)
+    latent = 0.7 * rng.normal(size=len(world.sizes))[cluster] + rng.normal(size=n) + slope
+    latent = latent + (0.5 * length if world.spread_with_length else 0)
+    correct = latent > np.quantile(latent, world.wrong)
+    predicted = correct if world.label_is_correctness else rng.random(n) < 0.6
+    values = _values(world, rng, cluster, correct, predicted, slope, length)
+    ids = [f"s{slot}" for slot in range(n)]
+    tokens = np.exp(6.5 + 0.25 * length).astype(np.int32)
+    shard = folder / "shards" / "measure-00000"
+    shard.mkdir(parents=True)
+    labels = {True: "increase", False: "decrease"}
+    said = [labels[bool(one)] for one in predicted]
+    pl.DataFrame(
+        {
+            "sample_id": ids,
+            "cluster": [f"c{code}" for code in cluster],
+            "year": year.astype(np.int32),
+            "actual_label": [labels[bool(p) == bool(c)] for p, c in zip(predicted, correct, strict=True)],
+            "predicted_label": said,
+            "raw_predicted_label": said,
+            "label_source": ["json"] * n,
+            "is_correct": correct,
+            "certainty": rng.choice(["High", "Medium", "Low"], n),
+            "num_tokens": tokens,
+            "num_prompt_tokens": tokens - 20,
+            "decision_position": tokens - 5,
+            "decision_token": ["In"] * n,
+            "logit_difference": rng.normal(size=n).astype(np.float32),
+            "contrast_probability": rng.random(n).astype(np.float32),
+            "label_surprisal": rng.random(n).astype(np.float32),
+            **{f"count_{name}": np.full(n, 9, np.int32) for name in KEY_GROUPS},
+        }
+    ).write_parquet(shard / "samples.parquet")
+    places = LAYERS * HEADS
+    pl.DataFrame(
+        {
+            "sample_id": np.repeat(ids, places),
+            "query_group": ["decision"] * (n * places),
+            "layer": np.tile(np.repeat(np.arange(LAYERS, dtype=np.int32), HEADS), n),
+            "head": np.tile(np.arange(HEADS, dtype=np.int32), n * LAYERS),
+            **{name: values[:, slot].astype(np.float32).ravel() for slot, name in enumerate(STATISTICS)},
+        }
+    ).write_parquet(shard / "head_stats.parquet")
+    pl.DataFrame(
+        {
+            "sample_id": ids,
+            "query_group": ["decision"] * n,
+            "layer": pl.Series([None] * n, dtype=pl.Int32),
+            **{f"baseline_{name}": np.full(n, 0.1, np.float32) for name in KEY_GROUPS},
+        }
+    ).write_parquet(shard / "baselines.parquet")
+    pl.DataFrame(schema=dict.fromkeys(("sample_id", "stage", "reason", "detail"), pl.String)).write_parquet(
+        folder / "rejects.parquet"
+    )
+    config = {"run": {"seed": seed}, "analysis": {**ANALYSIS, **(analysis or {})}, "visualization": {"formats": []}}
+    (folder / "run.yaml").write_text(json.dumps({"seed": seed, "config": config}))
+    (folder / "_SUCCESS").write_text("")
+    return folder
+
+
+def _values(
+    world: World,
+    rng: np.random.Generator,
+    cluster: np.ndarray,
+    correct: np.ndarray,
+    predicted: np.ndarray,
+    slope: np.ndarray,
+    length: np.ndarray,
+) -> np.ndarray:
+    """Return ``[samples, statistics, layers, heads]``, between 0 and 1."""
+    n = len(cluster)
+    shape = (n, len(STATISTICS), LAYERS, HEADS)
+    own = 0.5 * rng.normal(size=(len(world.sizes), *shape[1:]))[cluster] + 0.5 * rng.normal(size=(n, 1, 1, 1))
+    noise = rng.standard_t(2.2, shape) if world.shape == "t" else rng.normal(size=shape)
+    scale = np.exp(0.7 * length)[:, None, None, None] if world.spread_with_length else 1.0
+    values = own + scale * noise + slope[:, None, None, None]
+    spread = float(np.sqrt(1.5))
+    if size := world.planted.get("head"):
+        values[:, 2, 1, 2] += size * spread * correct
+    if size := world.planted.get("layer"):
+        values[:, 2, 1] += size * spread * correct[:, None]
+    if size := world.planted.get("order"):
+        values[:, 2] += size * spread
+    if size := world.planted.get("interaction"):
+        values[:, 2, 1, 2] += size * spread * correct * np.where(predicted, 1, -1)
+    values = 0.05 * np.exp(0.8 * values) if world.shape == "lognormal" else 0.2 + 0.02 * values
+    if world.zeros:
+        if world.window:
+            values[:, :, ::2] *= (rng.random(n) > world.zeros)[:, None, None, None]
+        else:
+            values *= rng.random(shape) > world.zeros
+    if world.gaps:
+        values[:, 1, 0] = 0.25
+        values = np.where(rng.random((n, 1, LAYERS, HEADS)) < 0.1, np.nan, values)
+    return np.clip(values, 0, 1)

@@ -1,0 +1,194 @@
+"""What sentences claim as data: every kind of claim in a world where it is true and in one where it is not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from analyses.questions.causes.values import causal_blocks
+from analyses.questions.claims import PRIMARY, Claim, Sentence, claims_of, shared_levels
+from analyses.questions.decodability.answer import drawn_samples
+from analyses.reporting.analysis import answer_questions
+from analyses.reporting.findings import claims, findings, level_lines
+from analyses.reporting.write import analyze
+from analyses.runs.run import open_tables
+from analyses.settings.analysis import AnalysisSettings
+from analyses.settings.visualization import VisualizationSettings
+from tests.benchmarks.null_worlds import claims_in
+from tests.benchmarks.worlds import ALONE, EVEN, GIANT, VERY_FEW, World, write_world
+from tests.fixtures.synthetic_run import add_causes, add_metadata, edit_table, write_run
+
+CHOICES = {"targets": ["is_correct"], "statistics": ["mass_revenue"], "folds": 3, "repeats": 1, "permutations": 19}
+HELD_OUT = {"decodability": CHOICES}
+HYPOTHESIS = {"hypotheses": [{"name": "more", "key_group": "revenue", "group": "is_correct", "scale": "value"}]}
+QUIET = {"correlations": [], "hypotheses": []}
+DRIFT_ALONE = {"correlations": ["year"], "hypotheses": []}
+
+
+@pytest.mark.parametrize(
+    ("kind", "true", "false", "analysis"),
+    [
+        ("difference", World(planted={"head": 1.5}), World(), QUIET),
+        ("stretch", World(ALONE, planted={"layer": 0.9}), World(ALONE), QUIET),
+        ("interaction", World(ALONE, planted={"interaction": 1.5}), World(ALONE, planted={"head": 0.3}), QUIET),
+        ("correlation", World(drift=True), World(), DRIFT_ALONE),
+        ("hypothesis", World(ALONE, planted={"layer": 1.2}), World(ALONE), HYPOTHESIS | {"correlations": []}),
+        ("order", World(ALONE, planted={"order": 1.0}), World(ALONE), QUIET),
+        ("prediction", World(ALONE, planted={"head": 2.0}), World(ALONE), QUIET | HELD_OUT),
+    ],
+    ids=["difference", "stretch", "interaction", "correlation", "hypothesis", "order", "prediction"],
+)
+def test_a_claim_is_made_where_it_is_true_and_not_where_it_is_false(kind, true, false, analysis):
+    found = [claim for claim in claims_in(true, 3, analysis) if claim.kind == kind]
+    assert found and all(claim.pvalue <= claim.level for claim in found)
+    assert not [claim for claim in claims_in(false, 3, analysis) if claim.kind == kind]
+
+
+@pytest.mark.parametrize("kind", ["effect", "contrast"])
+def test_claims_on_causes(tmp_path, kind):
+    """Effects of pure noise are none; a head that carries the lead has one, and another where answers are wrong."""
+    answers = {}
+    for name in ("true", "false"):
+        run_dir = write_run(tmp_path / name, num_samples=90, num_layers=2, num_heads=2, seed=1)
+        add_causes(run_dir, 2, 2)
+        if name == "true":
+            right = open_tables(run_dir).samples.select("sample_id", "is_correct")
+            path = run_dir / "shards" / "causal-00000" / "interventions.parquet"
+            frame = pl.read_parquet(path).join(right, on="sample_id", maintain_order="left")
+            before = pl.col("logit_difference") - pl.col("change")
+            size = pl.when("is_correct").then(-1.5).otherwise(-0.5) if kind == "contrast" else pl.lit(-1.0)
+            here = (pl.col("layer") == 1) & (pl.col("head") == 0)
+            change = pl.when(here).then(size * before.sign()).otherwise(0) + pl.col("change")
+            frame = frame.with_columns(
+                change=change.cast(pl.Float32), logit_difference=(before + change).cast(pl.Float32)
+            )
+            frame.drop("is_correct").write_parquet(path)
+        settings = AnalysisSettings(permutations=999, decodability=False, strata=(), **QUIET)
+        told = findings(answer_questions(open_tables(run_dir), settings, VisualizationSettings()))
+        answers[name] = [claim for lines in told.values() for line in lines for claim in claims_of(line)]
+    found = {name: [one for one in made if one.kind == kind and one.is_finding] for name, made in answers.items()}
+    assert any("head 1.0" in claim.subject for claim in found["true"])
+    assert not found["false"] and any(claim.kind == "effect" for claim in answers["false"])
+
+
+def test_below_twelve_clusters_no_stretch_is_claimed_and_that_is_said(tmp_path):
+    run = open_tables(write_world(tmp_path / "run", World(VERY_FEW, planted={"layer": 2.0}), 0, QUIET))
+    settings = AnalysisSettings.from_mapping(run.config["analysis"])
+    told = " ".join(findings(answer_questions(run, settings, VisualizationSettings()))["difference_map"])
+    assert "stretches of layers could not be tested: 8 clusters: fewer than 12" in told
+
+
+def test_drift_is_claimed_by_nobody_where_the_year_is_held_fixed(tmp_path):
+    world = World(EVEN, 0.3, drift=True)
+    analysis = {"correlations": [], "hypotheses": HYPOTHESIS["hypotheses"]}
+    assert not claims_in(world, 0, analysis)
+    free = claims_in(world, 0, analysis | {"held_fixed": []})
+    assert {claim.kind for claim in free} >= {"difference", "hypothesis"}, "without it, drift looks like a finding"
+    run = open_tables(write_world(tmp_path / "run", world, 0, analysis))
+    answers = answer_questions(run, AnalysisSettings.from_mapping(run.config["analysis"]), VisualizationSettings())
+    row = answers["hypotheses"].row(0, named=True)
+    assert row["pvalue"] < 0.001 < row["pvalue_fixed"] and row["verdict"] == "not decided"
+    assert "with year held fixed" in " ".join(findings(answers)["hypotheses"])
+
+
+def test_families_share_a_level_by_holm():
+    levels = shared_levels({"a": 0.001, "b": 0.04, "c": 0.02, "d": float("nan")}, 0.06)
+    assert (
+        levels["a"] == pytest.approx(0.02) and levels["c"] == pytest.approx(0.03) and levels["b"] == pytest.approx(0.06)
+    )
+    stopped = shared_levels({"a": 0.03, "b": 0.04, "c": 0.001}, 0.05)
+    assert stopped["c"] == pytest.approx(0.05 / 3) and stopped["a"] == stopped["b"] == pytest.approx(0.025)
+    assert shared_levels({}, 0.05) == {}
+
+
+def test_a_sentence_is_text_that_keeps_its_claims():
+    claim = Claim("difference", PRIMARY, "is_correct", is_finding=True, pvalue=0.01, level=0.05)
+    line = Sentence("It differs.", claim)
+    assert line == "It differs." and json.dumps([line]) == '["It differs."]' and line.startswith("It")
+    assert claims_of(line.with_text("Other words.")) == (claim,) and claims_of("plain") == ()
+    (placed,) = claims_of(line.placed("heads", "difference_map"))
+    assert (placed.chapter, placed.part) == ("heads", "difference_map")
+    (listed,) = claims({"difference_map": [line, "plain"]})
+    assert listed["sentence"] == "It differs." and listed["pvalue"] == 0.01
+
+
+def test_the_report_states_both_levels_and_its_json_lists_the_claims(tmp_path):
+    run_dir = write_run(
+        tmp_path / "run", num_samples=90, num_layers=2, num_heads=2, planted={("decision", "mass_profit", 1, 1): 0.2}
+    )
+    add_metadata(
+        run_dir, {"analysis": {"permutations": 199, "decodability": False}, "visualization": {"formats": ["json"]}}
+    )
+    made = analyze(run_dir)
+    results = json.loads((made.directory / "comparison_analysis_results.json").read_text())
+    found = [one for one in results["claims"] if one["is_finding"] and one["family"] == PRIMARY]
+    assert found and all(one["sentence"] in results["findings"][one["part"]] for one in found)
+    assert results["levels"]["primary"] == 0.05 and max(results["levels"]["further"].values()) <= 0.05
+    text = " ".join(made.summary.read_text().split())
+    assert "What counts as a finding" in text and "are the primary family, at level 0.05: something was found" in text
+    assert "share a second level of 0.05" in made.report.read_text()
+    assert any("primary family" in line for line in made.headlines)
+    assert level_lines(
+        answer_questions(
+            open_tables(run_dir), AnalysisSettings(permutations=9, decodability=False), VisualizationSettings()
+        ),
+        {},
+    )[0].count("nothing was found")
+
+
+def test_a_head_of_noise_is_compared_without_itself(tmp_path):
+    """Its noise is in s, so taking it away lowers the lead on average; without it, it does nothing."""
+    run_dir = write_run(tmp_path / "run", num_samples=600, num_layers=2, num_heads=2)
+    add_causes(run_dir, 2, 2)
+    ids = open_tables(run_dir).samples["sample_id"]
+    own = np.random.default_rng(0).normal(size=(len(ids), 4))
+    s = own.sum(axis=1)
+    places = np.tile(np.arange(4), len(ids))
+    rows = pl.DataFrame({"sample_id": np.repeat(ids, 4), "s": np.repeat(s, 4), "own": own.ravel(), "place": places})
+    for name, changed in (("interventions", -pl.col("own")), ("attributions", pl.col("own"))):
+        path = run_dir / "shards" / "causal-00000" / f"{name}.parquet"
+        frame = pl.read_parquet(path).with_columns(place=2 * pl.col("layer") + pl.col("head"))
+        frame = frame.join(
+            rows.with_columns(place=pl.col("place").cast(frame.schema["place"])), on=["sample_id", "place"]
+        )
+        if name == "interventions":
+            new = {"change": changed.cast(pl.Float32), "logit_difference": (pl.col("s") + changed).cast(pl.Float32)}
+        else:
+            new = {"dla": changed.cast(pl.Float32), "head_gradient": changed.cast(pl.Float32)}
+        frame.with_columns(**new).drop("s", "own", "place").write_parquet(path)
+    samples = pl.DataFrame({"sample_id": ids, "logit_difference": s.astype(np.float32)})
+    edit_table(
+        run_dir,
+        "samples",
+        lambda f: f.drop("logit_difference").join(samples, on="sample_id", maintain_order="left"),
+    )
+    kinds = set()
+    for block in causal_blocks(open_tables(run_dir)):
+        kind = block.keys["kind"][0]
+        if kind in ("ablation", "dla", "head_gradient"):
+            kinds.add(kind)
+            assert (np.abs(np.nanmean(block.measures["lead"], axis=0)) > 0.25).all()
+            assert (np.abs(np.nanmean(block.without, axis=0)) < 0.13).all()
+    assert kinds == {"ablation", "dla", "head_gradient"}
+
+
+def test_one_giant_cluster_does_not_keep_all_others_out_of_the_draw():
+    """Whole clusters are drawn up to 4,000 samples; one that does not fit used to end the draw."""
+    sizes = np.r_[3000, np.full(1000, 3)]
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    for seed in range(20):
+        kept, note = drawn_samples(np.ones(len(cluster), dtype=bool), cluster, seed)
+        assert 3990 <= kept.sum() <= 4000 or (kept.sum() >= 3000 and not kept[cluster == 0].any())
+        assert "whole clusters" in note
+        assert all(kept[cluster == code].all() or not kept[cluster == code].any() for code in (0, 1, 500))
+
+
+@pytest.mark.parametrize(("sizes", "is_marked"), [(GIANT, True), (ALONE, False)], ids=["one giant", "alone"])
+def test_intervals_of_means_are_called_approximate_where_one_cluster_dominates(tmp_path, sizes, is_marked):
+    run = open_tables(write_world(tmp_path / "run", World(sizes, planted={"order": 1.0}), 0, QUIET))
+    settings = AnalysisSettings.from_mapping(run.config["analysis"] | {"permutations": 0})
+    answers = answer_questions(run, settings, VisualizationSettings())
+    assert answers.mean_interval == ("approximate 95 % interval" if is_marked else "95 % interval")

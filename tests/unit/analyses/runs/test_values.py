@@ -1,0 +1,233 @@
+"""Opening runs, refusing what is none, and the tidy frames."""
+
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from analyses.runs import clusters, layouts, lifts, run, units
+from analyses.runs import values as runs_values
+from analyses.runs.key_groups import declared_statistics
+from analyses.runs.vocabulary import find_vocabulary, kind_of
+from analyses.settings.analysis import SettingsError
+from tests.fixtures.synthetic_run import KEY_GROUPS, edit_table, seal, write_run
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "small", num_samples=24, num_layers=3, num_heads=2)
+
+
+@pytest.fixture
+def copied(run_dir, tmp_path):
+    return shutil.copytree(run_dir, tmp_path / "copied")
+
+
+def test_open_tables_knows_the_run(run_dir):
+    tables = run.open_tables(run_dir)
+    assert (tables.num_layers, tables.num_heads, len(tables.samples)) == (3, 2, 24)
+    assert tables.query_groups == ("all", "decision", "response")
+    assert tables.key_groups == KEY_GROUPS
+    assert not tables.is_partial and tables.config == {} and tables.seed == 0
+
+
+@pytest.mark.parametrize(
+    "problem", ["missing", "no_shards", "no_success", "no_tables", "not_parquet", "column", "version"]
+)
+def test_a_directory_that_is_no_run_is_refused_with_its_name_and_a_remedy(copied, problem):
+    path = copied
+    if problem == "missing":
+        path = copied / "nowhere"
+    elif problem == "no_shards":
+        shutil.rmtree(copied / "shards")
+    elif problem == "no_success":
+        (copied / "_SUCCESS").unlink()
+    elif problem == "no_tables":
+        shutil.rmtree(copied / "shards")
+        (copied / "shards" / "measure-00000").mkdir(parents=True)
+    elif problem == "not_parquet":
+        (copied / "shards" / "measure-00001" / "samples.parquet").write_text("oops")
+    elif problem == "column":
+        edit_table(copied, "head_stats", lambda frame: frame.drop("layer"))
+    elif problem == "version":
+        table = pl.read_parquet(copied / "shards" / "measure-00000" / "samples.parquet").to_arrow()
+        import pyarrow.parquet as pq
+
+        changed = table.replace_schema_metadata({"headledger_schema_version": "99"})
+        pq.write_table(changed, copied / "shards" / "measure-00000" / "samples.parquet")
+    with pytest.raises(units.RunError) as refused:
+        run.open_tables(path)
+    text = str(refused.value)
+    assert str(copied) in text and len(text) > 60 and "\n" not in text
+
+
+def test_partial_reads_an_unfinished_run_and_only_its_committed_shards(copied):
+    seal(copied)
+    (copied / "_SUCCESS").unlink()
+    (copied / "shards" / "measure-00001" / "manifest.json").unlink()
+    tables = run.open_tables(copied, partial=True)
+    assert tables.is_partial and len(tables.samples) == 16
+
+
+def test_dot_directories_and_causal_units_are_no_samples(copied):
+    shutil.copytree(copied / "shards" / "measure-00000", copied / "shards" / ".incoming")
+    (copied / "shards" / "causal-00000").mkdir()
+    pl.DataFrame({"sample_id": ["s00000"], "change": [0.5]}).write_parquet(
+        copied / "shards" / "causal-00000" / "interventions.parquet"
+    )
+    tables = run.open_tables(copied)
+    assert len(tables.samples) == 24
+    assert tables.head_stats.select(pl.len()).collect().item() == 24 * 3 * 6
+    assert tables.tables["interventions"].collect().height == 1
+
+
+def test_a_sample_in_two_shards_is_refused(copied):
+    shutil.copytree(copied / "shards" / "measure-00000", copied / "shards" / "measure-00009")
+    with pytest.raises(units.RunError, match="more than one shard"):
+        run.open_tables(copied)
+
+
+def test_shards_with_other_columns_are_refused(copied):
+    path = copied / "shards" / "measure-00001" / "head_stats.parquet"
+    pl.read_parquet(path).rename({"mass_profit": "mass_gain"}).write_parquet(path)
+    with pytest.raises(units.RunError, match="differ in their columns"):
+        run.open_tables(copied)
+
+
+def test_a_foreign_run_with_fewer_and_other_typed_columns_is_read(copied):
+    shutil.rmtree(copied / "shards" / "measure-00002")
+    edit_table(
+        copied,
+        "samples",
+        lambda frame: frame.select("sample_id", "is_correct", cluster=pl.col("cluster").str.slice(1).cast(pl.Int64)),
+    )
+    for unit in (copied / "shards").iterdir():
+        (unit / "baselines.parquet").unlink()
+    tables = run.open_tables(copied)
+    assert tables.samples["cluster"].dtype == pl.String and tables.samples["predicted_label"].is_null().all()
+    assert runs_values.baseline_values(tables, "all", "financial") is None
+
+
+def test_statistic_blocks_put_every_value_in_its_place(run_dir):
+    tables = run.open_tables(run_dir)
+    names = ("mass_profit", "entropy_nats", "first_token")
+    blocks = list(runs_values.statistic_blocks(tables, "decision", names, max_bytes=1))
+    assert [block[0] for block in blocks] == [(name,) for name in names]
+    rows = tables.head_stats.filter(pl.col("query_group") == "decision").collect()
+    order = {name: slot for slot, name in enumerate(tables.samples["sample_id"])}
+    for (name,), values in blocks:
+        assert values.shape == (24, 1, 6)
+        for row in rows.sample(40, seed=1).iter_rows(named=True):
+            assert values[order[row["sample_id"]], 0, row["layer"] * 2 + row["head"]] == np.float32(row[name])
+
+
+def test_blocks_hold_every_value_whatever_the_order_of_rows_and_the_size_of_pieces(copied, monkeypatch):
+    tables = run.open_tables(copied)
+    assert all(layout.is_regular for layout in tables.layouts)
+    whole = {(block.query_groups, block.statistics): block.values for block in runs_values.value_blocks(tables, NAMES)}
+    ((groups, names),) = whole
+    assert (groups, names) == (tables.query_groups, NAMES)
+    expected, means = whole[groups, names], runs_values.head_means(tables)
+    monkeypatch.setattr(layouts, "ROWS_AT_ONCE", 40)
+    edit_table(copied, "head_stats", lambda frame: frame)
+    small = run.open_tables(copied)
+    assert all(layout.is_regular for layout in small.layouts)
+    for block in runs_values.value_blocks(small, NAMES, max_bytes=1):
+        slot, place = groups.index(block.query_groups[0]), NAMES.index(block.statistics[0])
+        np.testing.assert_array_equal(block.values[:, 0, 0], expected[:, slot, place])
+    edit_table(copied, "head_stats", lambda frame: frame.sample(fraction=1.0, shuffle=True, seed=3))
+    mixed = run.open_tables(copied)
+    assert not any(layout.is_regular for layout in mixed.layouts)
+    (block,) = runs_values.value_blocks(mixed, NAMES)
+    np.testing.assert_array_equal(block.values, expected)
+    assert_frame_equal(runs_values.head_means(mixed), means)
+
+
+NAMES = ("mass_profit", "entropy_nats", "first_token")
+
+
+def test_null_statistics_become_nan_and_not_zero(copied):
+    edit_table(
+        copied,
+        "head_stats",
+        lambda frame: frame.with_columns(
+            pl.when(pl.col("sample_id") == "s00003").then(None).otherwise(pl.col("mass_profit")).alias("mass_profit")
+        ),
+    )
+    tables = run.open_tables(copied)
+    ((_, values),) = runs_values.statistic_blocks(tables, "all", ("mass_profit",))
+    missing = np.isnan(values[:, 0]).all(axis=1)
+    assert tables.samples["sample_id"].to_numpy()[missing].tolist() == ["s00003"] and missing.sum() == 1
+
+
+def test_baselines_per_layer_win_over_those_for_all_layers(copied):
+    edit_table(copied, "baselines", lambda frame: pl.concat([frame, layer_two(frame)]))
+    tables = run.open_tables(copied)
+    ((_, mass),) = runs_values.statistic_blocks(tables, "all", ("mass_profit",))
+    found = lifts.over_baseline(mass.reshape(24, 3, 2), runs_values.baseline_values(tables, "all", "profit"))
+    baseline = tables.tables["baselines"].filter((pl.col("query_group") == "all") & pl.col("layer").is_null())
+    joined = tables.samples.lazy().select("sample_id").join(baseline, on="sample_id", maintain_order="left").collect()
+    expected = mass.reshape(24, 3, 2) / joined["baseline_profit"].to_numpy()[:, None, None]
+    np.testing.assert_allclose(found[:, :2], expected[:, :2], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 2], mass.reshape(24, 3, 2)[:, 2] / 0.5, rtol=1e-5)
+
+
+def layer_two(frame):
+    names = [name for name in frame.columns if name.startswith("baseline_")]
+    halves = [pl.lit(0.5, dtype=pl.Float32).alias(name) for name in names]
+    return frame.with_columns(pl.lit(2, dtype=pl.Int32).alias("layer"), *halves)
+
+
+def test_head_means_are_plain_means(run_dir):
+    tables = run.open_tables(run_dir)
+    means = runs_values.head_means(tables)
+    rows = tables.head_stats.collect()
+    one = rows.filter((pl.col("query_group") == "all") & (pl.col("layer") == 1) & (pl.col("head") == 1))
+    found = means.filter((pl.col("query_group") == "all") & (pl.col("layer") == 1) & (pl.col("head") == 1))
+    assert found["mass_time"].item() == pytest.approx(one["mass_time"].mean(), rel=1e-6)
+    assert found["num_samples"].item() == 24 and len(means) == 18
+
+
+def test_key_groups_are_told_apart_by_config_and_by_name(run_dir):
+    config = {"key_groups": {"words": {"vocabulary": ["a", "b"]}, "a": {"vocabulary": ["a"]}, "x": {"regex": "x"}}}
+    assert [kind_of(name, config, None) for name in ("words", "a", "x")] == ["union", "category", "structure"]
+    names = ("moods", "profit", "number", "random_3", "not_profit")
+    kinds = ["union", "category", "structure", "random", "complement"]
+    assert [kind_of(name, {}, "moods") for name in names] == kinds
+
+
+def counts(**columns):
+    return pl.DataFrame({f"count_{name}": values for name, values in columns.items()})
+
+
+def test_the_vocabulary_is_found_from_the_config_the_random_groups_or_the_counts(run_dir):
+    groups, none = ("moods", "joy", "fear", "number"), counts()
+    assert find_vocabulary(groups, {"vocabulary": "config/vocabulary/moods.yaml", "key_groups": None}, none) == "moods"
+    inline = {"vocabulary": {"joy": ["glad"]}, "key_groups": None}
+    assert find_vocabulary(("vocabulary", "joy"), inline, none) == "vocabulary"
+    config = {"key_groups": {"joy": {"vocabulary": ["joy"]}, "moods": {"vocabulary": ["joy", "fear"]}}}
+    assert find_vocabulary(groups, config, none) == "moods"
+    assert find_vocabulary((*groups, "random_moods_1"), {}, none) == "moods"
+    counted = counts(moods=[5, 7], joy=[2, 3], fear=[3, 4], number=[9, 9])
+    assert find_vocabulary(groups, {}, counted) == "moods"
+    assert find_vocabulary(groups, {}, counts(moods=[5, 2], joy=[2, 3], fear=[3, 4])) is None
+    assert find_vocabulary((), {}, none) is None
+    assert run.open_tables(run_dir).vocabulary == "financial"
+
+
+def test_statistics_are_declared_without_what_says_nothing(run_dir):
+    assert "mass_first_token" not in declared_statistics(run.open_tables(run_dir))
+
+
+def test_samples_without_a_cluster_stand_alone(copied):
+    edit_table(copied, "samples", lambda frame: frame.with_columns(cluster=pl.lit(None, dtype=pl.String)))
+    assert len(set(clusters.cluster_codes(run.open_tables(copied), "cluster"))) == 24
+    with pytest.raises(SettingsError, match="cluster_by"):
+        clusters.cluster_codes(run.open_tables(copied), "company")
+
+
+def test_values_over_a_baseline_of_nothing_are_unknown():
+    found = lifts.over_baseline(np.array([[[0.2, 0.3]], [[0.1, 0.4]]]), np.array([[0.1], [0.0]]))
+    assert found[0, 0].tolist() == pytest.approx([2.0, 3.0]) and np.isnan(found[1]).all()

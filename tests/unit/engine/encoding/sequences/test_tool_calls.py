@@ -1,0 +1,37 @@
+"""Tool calls, their results and parts that are no text are rendered or named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.encoded_rows import ANSWER, USER, encode
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "lookup", "arguments": '{"firm": "A"}'}}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "assistant", "content": "", "function_call": CALL["function"]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "lookup", "input": {"firm": "A"}}]},
+    ],
+    ids=["tool_calls", "function_call", "tool_use"],
+)
+def test_tool_calls_and_results_are_rendered_or_named(tmp_path, folders, asked):
+    result = {"role": "tool", "tool_call_id": "c1", "content": "sales 10"}
+    rows = [{"messages": [{"role": "user", "content": USER}, asked, result, {"role": "assistant", "content": ANSWER}]}]
+    encoded, _ = encode(tmp_path, folders["chatml that thinks"], rows, "messages")
+    text = encoded["r0"].text
+    assert '<tool_call>\n{"name": "lookup", "arguments": {"firm": "A"}}\n</tool_call>' in text
+    assert "<tool_response>\nsales 10\n</tool_response>" in text and text.endswith(ANSWER)
+    encoded, rejects = encode(tmp_path, folders["chatml"], rows, "messages")
+    assert not encoded and "not_replayed: The tool calls" in rejects["r0"] and "lookup" in rejects["r0"]
+
+
+@pytest.mark.parametrize("kind", ["image_url", "image", "input_audio", "video", "file"])
+def test_parts_that_are_no_text_are_named(tmp_path, folders, kind):
+    parts = [{"type": "text", "text": USER}, {"type": kind, kind: {"url": "x"}}]
+    rows = [{"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": ANSWER}]}]
+    _, rejects = encode(tmp_path, folders["chatml"], rows, "messages")
+    assert "not_replayed" in rejects["all"] and repr(kind) in rejects["all"]
