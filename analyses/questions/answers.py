@@ -15,7 +15,7 @@ from analyses.runs.clusters import cluster_codes, noun_of_clusters
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
-from analyses.wording import interval_name
+from analyses.wording import interval_name, resampled_name
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class Asked:
     def intervals(self) -> str:
         """What intervals are called: "95 % intervals"."""
         return f"{interval_name(self.settings.alpha)}s"
+
+    @property
+    def resampled_intervals(self) -> str:
+        """What percentiles over redrawn clusters are called: "approximate 95 % intervals"."""
+        return f"{resampled_name(self.settings.alpha)}s"
 
     @cached_property
     def mean_interval(self) -> str:
