@@ -18,7 +18,7 @@ from typing import TextIO
 
 from engine.config import Config
 from engine.errors import RunFailedError, UserError
-from engine.executors.ray_cluster import CONNECT_SECONDS, alive_nodes, check_address
+from engine.executors.ray_cluster import CONNECT_SECONDS, alive_nodes, check_address, require_token
 from engine.executors.ray_folder import OWN_FOLDER
 from engine.executors.ray_messages import Event, JobMessage, Survey
 from engine.executors.ray_pool import ledger_rows, num_replicas, ray_session, room_for_replicas
@@ -96,6 +96,7 @@ def survey(address: str) -> None:
     """Print what the living nodes of a cluster offer, or why it cannot be asked, as JSON; the cluster is not joined."""
     try:
         check_address(address)
+        require_token()
         from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
 
         nodes = GcsClient(address=address).get_all_node_info(timeout=CONNECT_SECONDS).values()

@@ -3,22 +3,78 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import TypedDict
 
 from engine.config import Config
 from engine.errors import RunFailedError
+from engine.executors.ray_folder import AUTH_MODE
 from engine.machine.nodes import ACCELERATORS, Node
 
 OBJECT_STORE_BYTES = 256 * 2**20
 CONNECT_SECONDS = 5.0
+FIRST_WITH_TOKENS = (2, 52)
+"""The first Ray that asks for a token; pyproject.toml names it too."""
 
 
 def cluster_address(config: Config) -> str | None:
     """Return the address of the cluster to join, or None when one is started on this machine."""
     return (os.environ.get("RAY_ADDRESS") or None) if config.cluster.mode == "auto" else None
+
+
+def require_token() -> None:
+    """Make this process present a token to Ray, and a Ray that it starts ask for one, unless that is switched off.
+
+    A Ray without tokens runs the code of everybody who reaches it; older versions ignore the setting silently.
+
+    Raises
+    ------
+    RunFailedError
+        When this Ray knows no tokens.
+    """
+    os.environ.setdefault(AUTH_MODE, "token")
+    version = metadata.version("ray")
+    if _numbers(version) < FIRST_WITH_TOKENS:
+        least = ".".join(map(str, FIRST_WITH_TOKENS))
+        raise RunFailedError(
+            f"cluster.mode: Ray {version} knows no tokens, so that everybody who reaches its ports can run code as you. "
+            f"Install Ray {least} or newer here and on all nodes (pip install 'ray[data]>={least}'), or set "
+            f"cluster.mode=inline to run without."
+        )
+
+
+def is_token_switched_off() -> bool:
+    """Whether the user wants no token of the cluster that is joined."""
+    return os.environ.get(AUTH_MODE, "token").lower() != "token"
+
+
+def check_node_asks_for_token() -> None:
+    """Refuse to work on a node whose Ray takes orders from everybody; called there.
+
+    Raises
+    ------
+    RunFailedError
+        When its Ray was started without a token.
+    """
+    from ray._raylet import (  # pyright: ignore[reportAttributeAccessIssue]
+        AuthenticationMode,
+        get_authentication_mode,
+    )
+
+    if get_authentication_mode() == AuthenticationMode.DISABLED:
+        raise RunFailedError(
+            f"cluster.mode: Ray on {socket.gethostname()} was started without a token, so that everybody who reaches it "
+            f"can run code there. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md), or "
+            f"export {AUTH_MODE}=disabled to run on it as it is."
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", version)[:2])
 
 
 def stay_on_loopback() -> str:
@@ -91,9 +147,10 @@ def why_no_cluster(address: str | None, error: Exception, version: str) -> str:
         hint = f"Install the cluster's versions here, or Ray {version} and Python {sys.version.split()[0]} there."
     elif "auth" in words or "token" in words or "failed to connect" in words:  # Ray does not say which
         hint = (
-            "Something listens there, but does not take this process for its own. Export RAY_AUTH_MODE=token and "
-            "one RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) here and on every node before `ray start`, or "
-            "RAY_AUTH_MODE=disabled on all of them; a file ~/.ray/auth_token of another cluster counts too."
+            "Something listens there, but does not take this process for its own. Put one token into a file that only "
+            "you can read, on every node and here (`ray get-auth-token --generate` makes ~/.ray/auth_token; "
+            "RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN name another), and export RAY_AUTH_MODE=token before `ray start` "
+            "and this command."
         )
     else:
         hint = "Set RAY_ADDRESS to the host:port that `ray start --head` printed, or unset it to run on this machine."

@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
 from engine.executors.processes.children import environment_of_child
 from engine.executors.ray_cluster import cluster_address, node_of_resources
-from engine.executors.ray_folder import remove_folder, short_folder, variables_of
+from engine.executors.ray_folder import make_folder
 from engine.executors.ray_messages import Alive, Event, Failed, JobMessage, Plain, Started, Survey
 from engine.machine.nodes import Node
 from engine.storage.records import LedgerRow
@@ -96,13 +96,15 @@ class RayProcess:
         # Not in the run directory, which may be full or gone: this is what says so.
         self._noise: BinaryIO = tempfile.TemporaryFile()
         is_own = cluster_address(Config.model_validate(self.job["config"])) is None
-        self._folder = short_folder() if is_own else None
+        self._folder = make_folder() if is_own else None
+        lock = self._folder.lock if self._folder is not None else None
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from engine.executors.ray_child import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,
-            env=environment_of_child() | variables_of(self._folder),
+            env=environment_of_child() | (self._folder.variables() if self._folder is not None else {}),
+            pass_fds=[] if lock is None else [lock],  # the folder is in use while either of us lives
             start_new_session=True,  # Ctrl-C is for the driver, which lets the shards in flight be finished
         )
         assert self._process.stdin is not None
@@ -227,7 +229,8 @@ class RayProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)  # what a core that ended by itself left behind
         self._process.stdout.close()
         self._noise.close()
-        remove_folder(self._folder)
+        if self._folder is not None:
+            self._folder.remove()
 
 
 def _error_of(event: Failed) -> ConfigError | RunFailedError:

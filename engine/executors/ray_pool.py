@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 import traceback
 import uuid
@@ -20,8 +19,11 @@ from engine.executors.ray_cluster import (
     OBJECT_STORE_BYTES,
     alive_nodes,
     check_address,
+    check_node_asks_for_token,
     cluster_address,
     is_on_loopback_only,
+    is_token_switched_off,
+    require_token,
     stay_on_loopback,
     why_no_cluster,
 )
@@ -46,12 +48,9 @@ def ray_session(config: Config) -> Iterator[list[Node]]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     address = cluster_address(config)
-    if address is None:
-        # A token of this run's own: no other user of this machine and no other cluster's token file matters.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
-    else:
+    if address is not None:
         check_address(address)
+    require_token()
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
@@ -113,10 +112,12 @@ def num_replicas(config: Config, nodes: Sequence[Node], num_units: int, *, is_re
 class ReplicaActor:
     """One replica in an actor; errors come back as rows, so that Ray never restarts a replica for a user's mistake."""
 
-    def __init__(self, job: JobMessage, num_replicas: int):
+    def __init__(self, job: JobMessage, num_replicas: int, *, needs_token: bool = False):
         self._failure: LedgerRow | None = None
         config, incoming = Config.model_validate(job["config"]), Path(job["incoming"])
         try:
+            if needs_token:
+                check_node_asks_for_token()
             with _loading(incoming, num_replicas * (1 + config.cluster.max_retries)):
                 from engine.workers.journal import Witness
                 from engine.workers.worker import UnitWorker
@@ -186,6 +187,7 @@ def ledger_rows(job: JobMessage, size: int) -> Iterator[dict[str, Any]]:
         rows = shards.map_batches(
             ReplicaActor,
             fn_constructor_args=(job, size),
+            fn_constructor_kwargs={"needs_token": not is_token_switched_off()},
             # One unit has the model while the one before it is written, or the one after it waits: more would leave
             # a unit behind a slow replica while others are idle.
             compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2, enable_true_multi_threading=True),
