@@ -41,8 +41,8 @@ def require_token() -> None:
     if _numbers(version) < FIRST_WITH_TOKENS:
         least = ".".join(map(str, FIRST_WITH_TOKENS))
         raise RunFailedError(
-            f"cluster.mode: Ray {version} knows no tokens, so that everybody who reaches its ports can run code as you. "
-            f"Install Ray {least} or newer here and on all nodes (pip install 'ray[data]>={least}'), or set "
+            f"cluster.mode: Ray {version} knows no tokens, so that everybody who reaches its ports can run code as "
+            f"you. Install Ray {least} or newer here and on all nodes (pip install 'ray[data]>={least}'), or set "
             f"cluster.mode=inline to run without."
         )
 
@@ -67,8 +67,8 @@ def check_node_asks_for_token() -> None:
 
     if get_authentication_mode() == AuthenticationMode.DISABLED:
         raise RunFailedError(
-            f"cluster.mode: Ray on {socket.gethostname()} was started without a token, so that everybody who reaches it "
-            f"can run code there. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md), or "
+            f"cluster.mode: Ray on {socket.gethostname()} was started without a token, so that everybody who reaches "
+            f"it can run code there. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md), or "
             f"export {AUTH_MODE}=disabled to run on it as it is."
         )
 

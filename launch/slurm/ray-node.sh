@@ -17,8 +17,8 @@ options=(
   --dashboard-agent-grpc-port=$((BASE + 6)) --min-worker-port=0 --max-worker-port=0 --disable-usage-stats --block
 )
 if [ "$SLURM_NODEID" = 0 ]; then
-  # No dashboard and no client server: whoever works with this Ray does so on its nodes.
-  options+=(--head --port="$BASE" --temp-dir="$RAY_TMP" --include-dashboard=false --ray-client-server-port=0)
+  # No dashboard: whoever works with this Ray does so on its nodes.
+  options+=(--head --port="$BASE" --temp-dir="$RAY_TMP" --include-dashboard=false)
 else
   options+=(--address="$HEAD_IP:$BASE")     # the same folder: where it lies is the head's to say
 fi

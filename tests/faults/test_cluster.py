@@ -159,6 +159,20 @@ def test_a_cluster_of_another_ray_version_and_of_another_token(lab):
         made.stop()
 
 
+def test_a_cluster_that_asks_nobody_for_a_token_is_refused(lab):
+    """Fault 25: whoever reaches it can run code there; a token that it does not ask for is no lock."""
+    made = Cluster()
+    made.environment |= {"RAY_AUTH_MODE": "disabled"}
+    try:
+        made.start_head(1)
+        asks = made.environment | {"RAY_AUTH_MODE": "token", "RAY_ADDRESS": made.address}
+        code, errors = finished(lab.driver("open-cluster", "cluster.mode=auto", env=asks))
+        assert code == 1 and "was started without a token" in errors, errors
+        assert not lab.commits("open-cluster")
+    finally:
+        made.stop()
+
+
 def test_a_local_run_among_leftovers(lab, tmp_path):
     """Fault 15: a stale address file, a stale token and a wrong RAY_ADDRESS concern other clusters."""
     (tmp_path / "ray").mkdir()
