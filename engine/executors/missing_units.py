@@ -9,6 +9,7 @@ from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, RunStopped
 from engine.executors.executor import executor_of
 from engine.executors.job import Job
+from engine.executors.processes.apart import print_warning
 from engine.executors.progress import ProgressReport
 from engine.executors.stopping import stopping_at_shards
 from engine.storage.records import PlannedUnit
@@ -65,6 +66,8 @@ def run_missing(
             if row.state == "stopped":
                 has_stopped = True
             else:
+                for said in filter(None, row.detail.split("\n")):
+                    print_warning(said)
                 progress.add(row)
         if has_stopped or session.is_stop_requested():
             raise RunStopped(

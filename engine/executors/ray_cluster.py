@@ -52,27 +52,6 @@ def is_token_switched_off() -> bool:
     return os.environ.get(AUTH_MODE, "token").lower() != "token"
 
 
-def check_node_asks_for_token() -> None:
-    """Refuse to work on a node whose Ray takes orders from everybody; called there.
-
-    Raises
-    ------
-    RunFailedError
-        When its Ray was started without a token.
-    """
-    from ray._raylet import (  # pyright: ignore[reportAttributeAccessIssue]
-        AuthenticationMode,
-        get_authentication_mode,
-    )
-
-    if get_authentication_mode() == AuthenticationMode.DISABLED:
-        raise RunFailedError(
-            f"cluster.mode: Ray on {socket.gethostname()} was started without a token, so that everybody who reaches "
-            f"it can run code there. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md), or "
-            f"export {AUTH_MODE}=disabled to run on it as it is."
-        )
-
-
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d+", version)[:2])
 

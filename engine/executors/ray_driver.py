@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
 from engine.executors.processes.children import environment_of_child
 from engine.executors.ray_cluster import cluster_address, node_of_resources
-from engine.executors.ray_folder import make_folder
+from engine.executors.ray_folder import AUTH_MODE, make_folder
 from engine.executors.ray_messages import Alive, Event, Failed, JobMessage, Plain, Started, Survey
 from engine.machine.nodes import Node
 from engine.storage.records import LedgerRow
@@ -43,26 +43,44 @@ def cluster_nodes(address: str) -> list[Node]:
     RunFailedError
         When it cannot be asked.
     """
-    try:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import sys; from engine.executors.ray_child import survey; survey(sys.argv[1])",
-                address,
-            ],
-            capture_output=True,
-            text=True,
-            env=environment_of_child(),
-            timeout=SURVEY_SECONDS,
-            check=True,
-        )
-        survey: Survey = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError):
-        raise RunFailedError(f"RAY_ADDRESS={address}: the cluster there could not be asked what it offers.") from None
+    survey = _survey(address, environment_of_child())
     if "problem" in survey:
         raise RunFailedError(survey["problem"])
     return [node_of_resources(resources) for resources in survey.get("nodes", [])]
+
+
+def check_asks_for_token(address: str) -> None:
+    """Refuse a cluster that answers a stranger: it runs the code of everybody who reaches it.
+
+    Raises
+    ------
+    RunFailedError
+        When it was started without a token, and this run was not told that this is meant.
+    """
+    stranger = {name: value for name, value in environment_of_child().items() if not name.startswith("RAY_AUTH_")}
+    survey = _survey(address, stranger | {AUTH_MODE: "disabled"})
+    if "nodes" in survey:
+        raise RunFailedError(
+            f"RAY_ADDRESS={address}: the Ray cluster there was started without a token, so that everybody who reaches "
+            f"it can run code on it. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md, "
+            f"Tokens), or export {AUTH_MODE}=disabled to run on it as it is."
+        )
+
+
+def _survey(address: str, environment: dict[str, str]) -> Survey:
+    code = "import sys; from engine.executors.ray_child import survey; survey(sys.argv[1])"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, address],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=SURVEY_SECONDS,
+            check=True,
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        return {"problem": f"RAY_ADDRESS={address}: the cluster there could not be asked what it offers."}
 
 
 class RayProcess:

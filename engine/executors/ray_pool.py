@@ -15,21 +15,24 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import ConfigError, DeviceLost, RunFailedError, UserError
+from engine.executors.job import Job
+from engine.executors.processes.apart import done_apart, needs_witness
 from engine.executors.ray_cluster import (
     OBJECT_STORE_BYTES,
     alive_nodes,
     check_address,
-    check_node_asks_for_token,
     cluster_address,
     is_on_loopback_only,
-    is_token_switched_off,
     require_token,
     stay_on_loopback,
     why_no_cluster,
 )
 from engine.executors.ray_messages import JobMessage
+from engine.machine.deaths import say_last_words
 from engine.machine.nodes import Node, misfit
 from engine.storage.records import LedgerRow
+from engine.storage.run_directory import RunDirectory
+from engine.workers.journal import Witness
 
 
 @contextlib.contextmanager
@@ -112,17 +115,17 @@ def num_replicas(config: Config, nodes: Sequence[Node], num_units: int, *, is_re
 class ReplicaActor:
     """One replica in an actor; errors come back as rows, so that Ray never restarts a replica for a user's mistake."""
 
-    def __init__(self, job: JobMessage, num_replicas: int, *, needs_token: bool = False):
+    def __init__(self, job: JobMessage, num_replicas: int):
         self._failure: LedgerRow | None = None
         config, incoming = Config.model_validate(job["config"]), Path(job["incoming"])
+        run_dir = RunDirectory(Path(job["root"]), incoming)
+        self._job = Job(config, run_dir, job["units"], job["key_groups"])
         try:
-            if needs_token:
-                check_node_asks_for_token()
             with _loading(incoming, num_replicas * (1 + config.cluster.max_retries)):
-                from engine.workers.journal import Witness
                 from engine.workers.worker import UnitWorker
 
-                self._worker = UnitWorker(config, Path(job["root"]), job["key_groups"], incoming, Witness.DRIVER)
+                words = say_last_words(incoming / f"last-words-{uuid.uuid4().hex}")
+                self._worker = UnitWorker(config, run_dir.root, job["key_groups"], incoming, Witness.DRIVER, words)
         except Exception as error:
             self._failure = _failure_row("", error)
 
@@ -133,13 +136,22 @@ class ReplicaActor:
             row = replace(self._failure, unit=unit)
         else:
             try:
-                row = self._worker.run(unit)
+                row = (
+                    self._done_apart(unit) if needs_witness(self._job, unit, Witness.DRIVER) else self._worker.run(unit)
+                )
             except DeviceLost as error:
                 print(error, file=sys.stderr, flush=True)
                 os._exit(1)  # Ray starts this replica anew; the unit's journal knows the sample
             except Exception as error:
                 row = _failure_row(unit, error)
         return {name: [value] for name, value in row.to_json().items()}
+
+    def _done_apart(self, unit: str) -> LedgerRow:
+        """Do a unit in a fresh process, whose death is seen from here; what there is to say of it goes with the row."""
+        said: list[str] = []
+        with self._worker.without_model():
+            row = done_apart(self._job, unit, said.append)
+        return replace(row, detail=row.detail or "\n".join(said))
 
 
 @contextlib.contextmanager
@@ -187,7 +199,6 @@ def ledger_rows(job: JobMessage, size: int) -> Iterator[dict[str, Any]]:
         rows = shards.map_batches(
             ReplicaActor,
             fn_constructor_args=(job, size),
-            fn_constructor_kwargs={"needs_token": not is_token_switched_off()},
             # One unit has the model while the one before it is written, or the one after it waits: more would leave
             # a unit behind a slow replica while others are idle.
             compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2, enable_true_multi_threading=True),
