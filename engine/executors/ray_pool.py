@@ -151,7 +151,7 @@ class ReplicaActor:
         said: list[str] = []
         with self._worker.without_model():
             row = done_apart(self._job, unit, said.append)
-        return replace(row, detail=row.detail or "\n".join(said))
+        return row if row.state == "failed" else replace(row, detail="\n".join([*said, row.detail]))
 
 
 @contextlib.contextmanager

@@ -141,6 +141,11 @@ class UnitWorker:
             num_deaths=len(journal.attempts),
             peak_memory_bytes=int(facts.get("peak_memory_bytes") or 0),
             seconds=time.perf_counter() - started,
+            detail="\n".join(
+                f"{unit}: a replica that worked on it died of {attempt.cause}; it was done again."
+                for attempt in journal.deaths
+                if attempt.cause and attempt.witness == Witness.DRIVER
+            ),
         )
 
     def _measure(self, unit: str, journal: UnitJournal) -> Commit:
