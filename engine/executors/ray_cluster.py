@@ -17,13 +17,15 @@ from engine.machine.nodes import ACCELERATORS, Node
 
 OBJECT_STORE_BYTES = 256 * 2**20
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
 FIRST_WITH_TOKENS = (2, 52)
 """The first Ray that asks for a token; pyproject.toml names it too."""
 
 
 def cluster_address(config: Config) -> str | None:
     """Return the address of the cluster to join, or None when one is started on this machine."""
-    return (os.environ.get("RAY_ADDRESS") or None) if config.cluster.mode == "auto" else None
+    address = os.environ.get("RAY_ADDRESS", "") if config.cluster.mode == "auto" else ""
+    return None if address in ("", "local") else address
 
 
 def require_token() -> None:
@@ -95,7 +97,7 @@ def check_address(address: str) -> None:
         "Set RAY_ADDRESS to the host:port that `ray start --head` printed (port 6379 unless chosen), or unset it, or "
         "set cluster.mode=local, to run on this machine."
     )
-    if address in ("auto", "local"):
+    if address == "auto":
         return
     if "://" in address:
         raise RunFailedError(

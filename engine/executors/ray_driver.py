@@ -28,7 +28,7 @@ from engine.storage.run_directory import RunDirectory
 HEAD_SILENCE_SECONDS = 45.0
 """Without a sign of life of the cluster for so long, its head node is taken to be lost."""
 START_SECONDS = 300.0
-SURVEY_SECONDS = 60.0
+SURVEY_SECONDS = 120.0
 STALL_SECONDS = 60.0
 LOSS_SECONDS = 15.0
 _STALL_FACTOR = 10.0
@@ -55,7 +55,7 @@ def check_asks_for_token(address: str) -> None:
     Raises
     ------
     RunFailedError
-        When it was started without a token, and this run was not told that this is meant.
+        When it was started without a token, and this run was not told that this is meant; or does not answer.
     """
     stranger = {name: value for name, value in environment_of_child().items() if not name.startswith("RAY_AUTH_")}
     survey = _survey(address, stranger | {AUTH_MODE: "disabled"})
@@ -64,6 +64,10 @@ def check_asks_for_token(address: str) -> None:
             f"RAY_ADDRESS={address}: the Ray cluster there was started without a token, so that everybody who reaches "
             f"it can run code on it. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md, "
             f"Tokens), or export {AUTH_MODE}=disabled to run on it as it is."
+        )
+    if not survey.get("is_stranger"):
+        raise RunFailedError(
+            f"{survey.get('problem')} So it is not known whether it asks for a token; start the same command again."
         )
 
 
