@@ -69,7 +69,7 @@ def test_a_sample_that_kills_its_process_costs_itself(lab):
     unit, neighbour = victim_shard(lab)
     options = [f"model.path={lab.faulty('kill')}", "cluster.mode=local", "cluster.replicas=2"]
     driver = lab.driver("killer", *options)
-    code, errors = finished(driver)
+    code, errors = finished(driver, seconds=400)  # up to eight loads of the model, one after the other
     assert code == 0, errors
     assert lab.rejects("killer") == [(VICTIM, "measure", "killed_its_process")]
     lab.assert_whole("killer", without=(VICTIM, neighbour))
@@ -135,7 +135,13 @@ def test_a_replica_that_loads_lets_others_load(lab, tmp_path):
     import yaml
 
     config = yaml.safe_load(lab.config.read_text())
-    job = {"config": config, "root": str(tmp_path), "incoming": str(tmp_path / "incoming"), "key_groups": []}
+    job = {
+        "config": config,
+        "root": str(tmp_path),
+        "incoming": str(tmp_path / "incoming"),
+        "key_groups": [],
+        "units": [],
+    }
     for number in range(5):
         (tmp_path / "incoming" / f"loading-{number}").touch()
     actor = ReplicaActor(job, 2)
