@@ -1,6 +1,5 @@
 # Read by `.` on every machine of launch/ray/cluster.yaml before `ray start`: no Ray without a token, and its sockets in
 # a folder that nobody else can enter. Ends with an error where one of the two cannot be had.
-export RAY_AUTH_MODE=token
 ulimit -n 65536 2>/dev/null
 [ -z "$(find ~/.ray/auth_token -perm /077)" ] || chmod 600 ~/.ray/auth_token
 # An older Ray would ignore the token without a word; it does not know this command.
