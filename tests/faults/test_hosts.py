@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -72,13 +73,11 @@ def test_the_kernel_kills_one_replica_for_want_of_memory(lab, memory_group):
 
 def read_until(driver, words, seconds=150):
     """Read a driver's stderr until it holds some words; return what was read."""
-    os.set_blocking(driver.stderr.fileno(), False)
     said, deadline = "", time.monotonic() + seconds
     while words not in said:
         assert driver.poll() is None and time.monotonic() < deadline, said
-        said += driver.stderr.read() or ""
-        time.sleep(0.2)
-    os.set_blocking(driver.stderr.fileno(), True)
+        if select.select([driver.stderr], [], [], 1)[0]:
+            said += os.read(driver.stderr.fileno(), 65536).decode(errors="replace")
     return said
 
 
