@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,10 @@ from engine.schema import SCHEMA_VERSION, layout
 from engine.schema.manifests import is_manifest, manifest_digest
 from engine.storage.records import Manifest, PlannedUnit, UnitFacts
 from engine.storage.rejects import write_rejects
+
+VISIBLE_SECONDS = 90.0
+"""How long another host's commit may take to be seen: NFS asks again after 60 s unless it is mounted otherwise."""
+_LOOK_SECONDS = 0.2
 
 
 class Ledger:
@@ -156,6 +161,18 @@ class Ledger:
             if file.stat().st_size != facts["bytes"] or sha256(file) != facts["sha256"]:
                 return f"{unit.name}: {name} is damaged (its checksum differs)"
         return ""
+
+    def await_visible(self, units: Iterable[PlannedUnit]) -> None:
+        """Wait until this host sees units that replicas have committed, or long enough to say that it does not.
+
+        Network file systems show late what another host made, most of all names that were asked for before.
+        """
+        deadline = time.monotonic() + VISIBLE_SECONDS
+        for unit in units:
+            manifest = self.shards / unit.name / layout.MANIFEST
+            while not manifest.exists() and time.monotonic() < deadline:
+                time.sleep(_LOOK_SECONDS)
+                self.unit_names()  # a folder that is read is asked for anew
 
     def has_commits(self) -> bool:
         """Whether any unit is committed."""
