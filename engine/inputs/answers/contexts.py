@@ -18,7 +18,8 @@ _IS_RATING = re.compile(rf"{_OUT_OF.pattern}\s*(?:stars?|points?)?[*_\s]*(?:[.!,
 _SAID_NUMBER = re.compile(
     r"(?:^|[\n:=(\[{\"'“«*_`>|.!?;,—–]\s*|\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
     r"label\w*|class\w*|but|sondern|"
-    r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|assign\w*|give|output|ist|lautet|est|"
+    r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|"
+    r"assign\w*|give|output|ist|lautet|est|"
     r"es|è|é|ответ|это|adalah)\s+[\"'“*_`(\[$\\]*)\Z",
     re.IGNORECASE,
 )
