@@ -16,7 +16,8 @@ _NUMBER_AFTER = re.compile(
 _OUT_OF = re.compile(r"\s?(?:/|out of\b|of)\s?(\d+)\b", re.IGNORECASE)
 _IS_RATING = re.compile(rf"{_OUT_OF.pattern}\s*(?:stars?|points?)?[*_\s]*(?:[.!,;:)]|\Z|\n)", re.IGNORECASE)
 _SAID_NUMBER = re.compile(
-    r"(?:^|[\n:=(\[{\"'“«*_`>|.!?;,—–]\s*|\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
+    r"(?:^|[\n:=(\[{\"'“«*_`>|.!?;,—–]\s*|\[[ xX✓✗]\]\s*|(?:^|\n)[ \t]*[-+•·▪●➡→⇒✅☑✔👉]\uFE0F?[ \t]+|"
+    r"\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
     r"label\w*|class\w*|but|sondern|"
     r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|"
     r"assign\w*|give|output|ist|lautet|est|"
@@ -25,7 +26,7 @@ _SAID_NUMBER = re.compile(
 )
 _ENDS_NUMBER = re.compile(
     r"(?:\.0+(?![\d.,]))?[*_`\"'”»)\]}$]*"
-    r"(?:</|\s*\Z|\s*\n|[.!?;:,。，）](?!\d)|"
+    r"(?:</|\s*\Z|\s*\n|[ \t]*(?:\||<\||\[[a-z]|[\u2600-\u27bf\U0001f300-\U0001faff])|[.!?;:,。，）](?!\d)|"
     r"\s+(?:because|since|as|due|for|given|here|rather|instead|stars?|\(|[-–—]))"
 )
 _GLUED_BEFORE = re.compile(r"(?:[^\W_][&'’.+@-]|[&@#.°])\Z")
@@ -150,7 +151,7 @@ _LETTER_VERBS = (
     r"appears|fits|holds|follows|describes|states|says|matches|best|correctly|has|does|doesn|isn|can|cannot|may|might|"
     r"must|should|on|if|when|here|only|too|out|not|est|ist|es|è|é|y|et|und|o|ou|oder|sein|wäre|sería|seria|serait"
 )
-_IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘(]?[a-zà-öø-ÿ])")
+_IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘]?[a-zà-öø-ÿ]|\([^()\n]{{0,40}}\)[ \t]+[a-z])")
 _DENIES_NEXT = re.compile(
     r"[ \t]+(?!(?:y|et|und|e|ou|oder|pero|mais|ma|mas|aber|also|then|yes|sí|sì|sim|"
     r"it|they|he|she|we|i|this|that|these|those|there|because|since|as|and|but|the|if|so|eps|earnings|due|"
@@ -271,7 +272,7 @@ def _is_no_choice(text: str, start: int, end: int, is_prose: bool) -> bool:
         return True
     if is_prose and re.search(r"\b[Tt]he[ \t]+\Z", before) and re.match(r"[ \t]+(?:in|of)\b", after):
         return True
-    if text[start:end] in _ARTICLES and _IS_ARTICLE.match(after):
+    if text[start:end] in _ARTICLES and _IS_ARTICLE.match(text, end):
         return True
     if _UNIT_BEFORE.search(before):
         return True
