@@ -20,11 +20,16 @@ _STARTS = re.compile(
 """Tokens that begin a turn, whatever follows them."""
 _NAMES = (
     r"(?:Human|User|Question|Query|Customer|Student|Interviewer|Usuario|Utilisateur|Benutzer|Frage|Pregunta|Pergunta|"
-    r"Domanda|Soru|Вопрос|Пользователь|Q)"
+    r"Domanda|Soru|Вопрос|Пользователь|Pertanyaan|Pengguna|Utente|"
+    r"Usuário|Kullanıcı|Q)"
 )
+_NEXT = r"(?:next|new|another|second|third|further|additional|final|follow[ -]?up)[ \t]+"
 _SPOKEN = re.compile(
     rf"^[ \t]*(?:\*\*|__)?(?:{_NAMES}|USER|HUMAN|QUESTION)[ \t]*\d{{0,4}}(?:\*\*|__)?[ \t]*[:：](?:\*\*|__)?"
-    rf"|^[ \t]*(?:问题?|用户|質問|ユーザー|질문|사용자)[ \t]*[:：]"
+    rf"|^[ \t]*(?:\*\*|__)?(?i:{_NEXT}(?:question|query|task|problem)|follow[ -]?up)[ \t]*\d{{0,4}}(?:\*\*|__)?"
+    rf"[ \t]*[:：]"
+    rf"|^[ \t]*Q[2-9][.)][ \t]+(?=\S)"
+    rf"|^[ \t]*(?:问题?|問題?|用户|質問|ユーザー|질문|사용자|السؤال|سؤال|المستخدم|प्रश्न|सवाल|उपयोगकर्ता)[ \t]*[:：]"
     rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt|System)s?[ \t]*\d{{0,4}}[ \t]*[:：]?[ \t]*$"
     rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt)[ \t]*[:：]"
     rf"|^[ \t]*(?:Instruction)[ \t]*[:：]",
