@@ -22,7 +22,7 @@ from engine.interventions.edits import HeadEdit, edited_elements
 from engine.interventions.knockouts import Knockout, keys_of_knockouts
 from engine.interventions.recomputed_attention import HiddenKeys, recomputed
 from engine.interventions.unchanged_run import Trace, run_layer
-from engine.model.decoder import Decoder
+from engine.model.decoder import Decoder, adds_residual
 from engine.model.placement import forward_replaced
 
 _FEWEST = 12
@@ -200,8 +200,12 @@ class _Recomputation:
                 self.unchanged.add(element)
         projection, attention = self.decoder.projections[index], self.decoder.attentions[index]
 
-        def project(*_args: object, **_kwargs: object) -> tuple[torch.Tensor, None]:
-            return projection(outputs), None
+        def project(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
+            projected = projection(outputs)
+            if not adds_residual(attention):
+                return projected, None
+            residual = kwargs["residual"] if "residual" in kwargs else args[1]
+            return residual.to(projected.device) + projected, None
 
         with forward_replaced(attention, project):
             hidden = layer.entering[first_row:].expand(len(self.elements), -1, -1)

@@ -6,6 +6,8 @@ its own where there is one. Whether that is so is checked on every sample that i
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -85,7 +87,8 @@ class Decoder:
     def logit_scale(self) -> float:
         """What the output head's logits are multiplied with (Cohere, Granite, MiniCPM3)."""
         text = self.model.config.get_text_config()
-        scale = float(getattr(text, "logit_scale", None) or 1)
+        # MPT's config may state one (or its name), which transformers' MPT does not apply.
+        scale = 1.0 if text.model_type == "mpt" else float(getattr(text, "logit_scale", None) or 1)
         return scale / float(getattr(text, "logits_scaling", None) or 1)
 
     @property
@@ -131,7 +134,10 @@ class Decoder:
         return found[0]
 
     def _mlp(self, layer: nn.Module) -> nn.Module:
-        return _found(next((getattr(layer, name) for name in _MLP_NAMES if hasattr(layer, name)), None), layer)
+        mlp = _found(next((getattr(layer, name) for name in _MLP_NAMES if hasattr(layer, name)), None), layer)
+        if not adds_residual(mlp):
+            return mlp
+        return _found(next((getattr(mlp, name) for name in _MLP_PROJECTIONS if hasattr(mlp, name)), None), mlp)
 
     def layer_norms(self) -> list[nn.Module]:
         """Return the norms of all layers."""
@@ -139,10 +145,12 @@ class Decoder:
 
     def mlp_bias(self, layer: int) -> torch.Tensor | None:
         """Return the bias of the MLP's last projection ``[hidden]``, or None."""
-        for name, module in self.mlps[layer].named_modules():
+        mlp = self.mlps[layer]
+        for name, module in mlp.named_modules():
             with present(module):
                 bias = getattr(module, "bias", None)
-            if name.rpartition(".")[2] in _MLP_PROJECTIONS and isinstance(bias, torch.Tensor):
+            is_last = name.rpartition(".")[2] in _MLP_PROJECTIONS or (module is mlp and isinstance(mlp, nn.Linear))
+            if is_last and isinstance(bias, torch.Tensor):
                 return bias
         return None
 
@@ -184,6 +192,11 @@ def _found(part: nn.Module | None, owner: nn.Module) -> nn.Module:
     if part is None:
         raise UnsupportedModelError(f"{type(owner).__name__} has a part that is not known (output projection or MLP)")
     return part
+
+
+def adds_residual(part: nn.Module) -> bool:
+    """Whether an attention or MLP is handed the residual stream and adds it to its output itself (BLOOM, MPT)."""
+    return "residual" in inspect.signature(type(part).forward).parameters
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -7,7 +7,12 @@ from typing import Any
 
 from engine.errors import UnsupportedModelError
 
-_ALIBI = "ALiBi position biases inside its own attention code; models with rotary or learnt positions are covered"
+_ALIBI = (
+    "ALiBi position biases inside its own attention code; of those, transformers' BLOOM, MPT and Falcon are covered"
+)
+WITH_ALIBI = ("bloom", "mpt", "falcon")
+"""Models with ALiBi whose own code is known (``attention.own_code``)."""
+
 _NOT_COVERED = {
     "is_encoder_decoder": "an encoder-decoder model; models that only decode are covered",
     "alibi": _ALIBI,
@@ -16,7 +21,6 @@ _NOT_COVERED = {
 _OWN_CODE = "attention in code of its own, which cannot be measured from outside"
 _NO_SOFTMAX = "recurrent layers alone, in which no head attends to anything"
 _REFUSED_TYPES = {
-    **dict.fromkeys(("bloom", "mpt"), _ALIBI),
     **dict.fromkeys(("mamba", "mamba2", "rwkv", "falcon_mamba", "xlstm"), _NO_SOFTMAX),
     **dict.fromkeys(("xlnet", "reformer", "xlm", "prophetnet", "cpmant"), _OWN_CODE),
     "blt": "attention over patches of bytes, which are no tokens",
@@ -123,8 +127,13 @@ class Geometry:
                 f"where its config says is_decoder)"
             )
         for name, what in _NOT_COVERED.items():
-            if getattr(text, name, None):
+            if getattr(text, name, None) and not (what == _ALIBI and kind in WITH_ALIBI):
                 raise UnsupportedModelError(f"model type {kind!r} has or is {what}; this is not covered")
+        if kind == "bloom" and text.slow_but_exact and text.pretraining_tp > 1:
+            raise UnsupportedModelError(
+                f"model type {kind!r} with slow_but_exact adds up its projections in {text.pretraining_tp} parts and "
+                f"leaves out their biases; this is not covered (set slow_but_exact: false in its config.json)"
+            )
         layers, heads = stated(text, "num_hidden_layers"), stated(text, "num_attention_heads")
         if len(layers) != 1 or not heads:
             raise UnsupportedModelError(f"model type {kind!r} does not state its layers and heads")

@@ -56,7 +56,12 @@ class Attribution(CausalMethod[AttributionSection]):
         return {"attributions": heads, "sample_attributions": Rows(components)}
 
     def check_model(self, decoder: Decoder) -> None:
-        """Refuse norms that cannot be frozen."""
+        """Refuse norms that cannot be frozen, and residual streams that are not handed on."""
+        if getattr(decoder.model.config.get_text_config(), "apply_residual_connection_post_layernorm", False):
+            raise UnsupportedModelError(
+                f"{type(decoder.model).__name__} with apply_residual_connection_post_layernorm adds to what its norms "
+                f"give, not to the residual stream, so that there is no sum of parts, which causal.attribution needs"
+            )
         check_norms(decoder)
 
     def check_run(self, decoder: Decoder, unchanged: Trace) -> None:
