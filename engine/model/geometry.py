@@ -63,6 +63,24 @@ _ENCODERS = (
 )
 """Encoders unless their config says ``is_decoder``."""
 
+_GATED = (
+    "afmoe",
+    "axk2",
+    "bailing_hybrid",
+    "beam",
+    "bitnet",
+    "dots3_note_text",
+    "laguna",
+    "lfm3",
+    "qwen3_5_moe_text",
+    "qwen3_5_text",
+    "qwen3_next",
+)
+"""Models with a gate, or BitNet's norm, between heads' outputs and their projection; others are seen in a forward."""
+
+_PROJECTED_ELSEWHERE = (*_ENCODERS, "bert-generation")
+"""Models whose attention modules hand their heads' outputs to a projection of another module."""
+
 SOFTMAX_LAYERS = (
     "attention",
     "full_attention",
@@ -98,12 +116,15 @@ class Geometry:
         Layers that have heads, ascending; the others are recurrent, convolutions or MLPs alone.
     is_packable
         Whether samples may share a row, as far as the config tells; the check before measuring finds the rest.
+    is_gated
+        Whether a gate or a norm stands between heads' outputs and their projection, as far as it is known.
     """
 
     num_layers: int
     num_heads: int
     softmax_layers: tuple[int, ...] = ()
     is_packable: bool = True
+    is_gated: bool = False
 
     @classmethod
     def of(cls, model_config: Any) -> Geometry:
@@ -154,7 +175,30 @@ class Geometry:
         if not softmax:
             raise UnsupportedModelError(f"model type {kind!r} has or is {_NO_SOFTMAX}; this is not covered")
         is_packable = not {*_ACROSS_SAMPLES, *_BY_POSITION_IN_ROW} & set(kinds)
-        return cls(num_layers, heads[0], softmax, is_packable)
+        return cls(num_layers, heads[0], softmax, is_packable, kind in _GATED)
+
+
+def refuse_norm_weighted(geometry: Geometry, model_config: Any, is_decision_alone: bool) -> None:
+    """Refuse norm-weighted masses of a model in which they mean nothing, or whose projections are not found.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Saying what can be measured instead.
+    """
+    kind = _type(model_config.get_text_config())
+    if geometry.is_gated and not is_decision_alone:
+        raise UnsupportedModelError(
+            f"model type {kind!r} changes its heads' outputs before the output projection (a gate or a norm), so that "
+            f"a key's weight depends on the row that looks at it, and no mean over rows says what norm_mass_* says "
+            f"elsewhere. In decision rows alone it is exact: set statistics.query_groups=[decision], or "
+            f"statistics.norm_weighted=false"
+        )
+    if kind in _PROJECTED_ELSEWHERE:
+        raise UnsupportedModelError(
+            f"model type {kind!r} projects its heads' outputs outside of its attention, which is not covered; set "
+            f"statistics.norm_weighted=false"
+        )
 
 
 def stated(text_config: Any, name: str) -> list[int]:

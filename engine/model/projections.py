@@ -57,7 +57,9 @@ def _effective(projection: nn.Module) -> torch.Tensor | None:
         return None
 
 
-def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch.Tensor:
+def value_norms(
+    module: nn.Module, value: torch.Tensor, num_heads: int, gate: torch.Tensor | None = None
+) -> torch.Tensor:
     r"""Return ``||W_O^h v_j||`` per query head and position, float32 ``[H, T]``.
 
     Computed as ``sqrt(v^T (W_O^T W_O) v)`` (Kobayashi et al. 2020, eq. 4), with the value of the query head's KV group;
@@ -71,6 +73,8 @@ def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch
         ``[KV, T, head_dim]``.
     num_heads
         Number of query heads.
+    gate
+        What one row multiplies heads' outputs with before the projection, ``[H, head_dim]``, or None.
 
     Raises
     ------
@@ -86,4 +90,6 @@ def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch
     heads = columns.float().reshape(columns.shape[0], num_heads, head_dim).permute(1, 0, 2)
     gram = heads.mT @ heads
     repeated = value.float().repeat_interleave(num_heads // value.shape[0], dim=0)
+    if gate is not None:
+        repeated = repeated * gate[:, None]
     return ((repeated @ gram) * repeated).sum(dim=-1).clamp(min=0).sqrt()
