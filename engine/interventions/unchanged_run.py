@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.attention.interface import armed
 from engine.attention.masking import Masking
+from engine.attention.visible_keys import VisibleKeys
 from engine.errors import UnsupportedModelError
 from engine.interventions.recomputed_attention import recomputed
 from engine.model.decoder import Contrast, Decoder, is_norm
@@ -284,6 +285,9 @@ _WHOLE = ("alibi", "position_bias")
 
 def _rows_of(value: Any, num_tokens: int, rows: slice) -> Any:
     """Return a layer's arguments with everything that has one entry per token cut to some rows."""
+    if isinstance(value, VisibleKeys):
+        is_whole = value.ndim == 4 and value.shape[-2:] == (num_tokens, num_tokens)
+        return value[:, :, rows, rows] if is_whole else value
     if isinstance(value, torch.Tensor):
         for dim in range(min(2, value.ndim)):
             if value.shape[dim] == num_tokens:

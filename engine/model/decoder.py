@@ -38,6 +38,15 @@ class Decoder:
         Whether layers without heads (recurrent ones, convolutions) may be among its layers; whoever allows them asks
         ``has_heads`` before using a layer's parts.
 
+    Attributes
+    ----------
+    needs_all_rows
+        Whether layers run again need every row from the first on: state passes from row to row, or positions are
+        counted from the first row that is there (Llama 4). The check before measuring finds the latter.
+    applies_logit_scale
+        Whether the model applies the scale of logits that its config states; the check before measuring finds that
+        some do not (Aya Vision, around a text decoder that does).
+
     Raises
     ------
     UnsupportedModelError
@@ -50,8 +59,9 @@ class Decoder:
         if self.is_hybrid and not allows_headless:
             raise UnsupportedModelError(
                 f"{type(model).__name__} has layers without heads (recurrent layers or convolutions), which "
-                f"interventions do not cover; causal.attribution and causal.attention_gradient do"
+                f"this does not cover"
             )
+        self.needs_all_rows, self.applies_logit_scale = self.is_hybrid, True
         self.base, self.layers = self._stack()
         # Layers without heads have none of these, and nobody looks for them there.
         nothing = nn.Identity()
@@ -87,6 +97,8 @@ class Decoder:
     def logit_scale(self) -> float:
         """What the output head's logits are multiplied with (Cohere, Granite, MiniCPM3)."""
         text = self.model.config.get_text_config()
+        if not self.applies_logit_scale:
+            return 1.0
         # MPT's config may state one (or its name), which transformers' MPT does not apply.
         scale = 1.0 if text.model_type == "mpt" else float(getattr(text, "logit_scale", None) or 1)
         return scale / float(getattr(text, "logits_scaling", None) or 1)

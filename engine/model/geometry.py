@@ -70,11 +70,16 @@ _GATED = (
     "beam",
     "bitnet",
     "dots3_note_text",
+    "hy_v4",
+    "hy_v4_vl_text",
     "laguna",
     "lfm3",
+    "muse_glimmer_text",
+    "muse_spark_text",
     "qwen3_5_moe_text",
     "qwen3_5_text",
     "qwen3_next",
+    "step3p5",
 )
 """Models with a gate, or BitNet's norm, between heads' outputs and their projection; others are seen in a forward."""
 

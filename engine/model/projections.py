@@ -44,7 +44,10 @@ def _is_plain(weight: object) -> TypeGuard[torch.Tensor]:
 
 def _effective(projection: nn.Module) -> torch.Tensor | None:
     """Return what a projection makes of the unit vectors, ``[out, in]``; None where it cannot be asked."""
-    size = next((getattr(projection, name) for name in _IN_FEATURES if hasattr(projection, name)), None)
+    # Moshi's, for one, holds the projection that it is.
+    parts = [projection, *(part for part in projection.modules() if isinstance(part, nn.Linear))]
+    sizes = (getattr(part, name) for part in parts for name in _IN_FEATURES if hasattr(part, name))
+    size = next(sizes, None)
     parameter = next((part for part in projection.parameters() if part.dtype in _PLAIN), None)
     if size is None:
         return None

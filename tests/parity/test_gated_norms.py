@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ class ValueAlone:
 
     def __enter__(self):
         own, number, row, key, given = self.parts
-        homes = {sys.modules[type(module).__module__] for module in own.modules()}
+        homes: set[Any] = {sys.modules[type(module).__module__] for module in own.modules()}
         self.before = {home: home.eager_attention_forward for home in homes if hasattr(home, "eager_attention_forward")}
         self.hooks = []
 

@@ -22,7 +22,6 @@ class Attribution(CausalMethod[AttributionSection]):
     """Direct logit attribution, whose parts sum to s in every sample, and head gradients."""
 
     tables: ClassVar[tuple[str, ...]] = ("attributions", "sample_attributions")
-    covers_hybrids: ClassVar[bool] = True
 
     def explain(self, settings: AttributionSection, run: SampleRun) -> dict[str, TablePart]:
         """Return ``dla`` and ``head_gradient`` of every head, and what each other component adds.
