@@ -26,6 +26,7 @@ def config_of(folder, kind, **sections):
         ),
         ("gemma4_text", "model type 'gemma4_text' adds more .* which causal.attribution does not cover"),
         ("hy_v4", "model type 'hy_v4' mixes"),
+        ("paligemma", "model type 'paligemma' makes its logits in another way"),
         ("bart", "has 2 attentions"),
         ("opt", "has a part that is not known"),
     ],
