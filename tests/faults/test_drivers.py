@@ -64,7 +64,13 @@ def test_a_note_that_a_driver_left_behind_a_commit_goes_with_the_next_start(lab,
 
 @pytest.mark.parametrize(
     ("mode", "number"),
-    [("inline", signal.SIGTERM), ("inline", signal.SIGUSR1), ("inline", signal.SIGINT), ("local", signal.SIGINT)],
+    [
+        ("inline", signal.SIGTERM),
+        ("inline", signal.SIGUSR1),
+        ("inline", signal.SIGINT),
+        ("inline", signal.SIGHUP),
+        ("local", signal.SIGINT),
+    ],
 )
 def test_a_signal_stops_at_a_shard_boundary(lab, mode, number):
     """Fault 13: exit 75, nothing half-done, and the same command finishes."""
