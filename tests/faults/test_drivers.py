@@ -168,27 +168,31 @@ def test_only_one_of_many_takes_a_stale_lease(tmp_path):
     """Fault 12: processes that judge the same stale lease at the same time."""
     lease_of(tmp_path / "run", 2 * STALE_SECONDS, host="other-host", pid=1, started="1", machine="other/boot")
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom engine.errors import RunFailedError\n"
-        "from engine.machine.lease import RunLease\nsys.stdin.readline()\n"
-        "try:\n    with RunLease(Path(sys.argv[1])) as lease:\n        time.sleep(1)\n        lease.check()\n"
-        "        print('held')\nexcept RunFailedError:\n    print('refused')\n"
+        "import sys\nfrom pathlib import Path\nfrom engine.errors import RunFailedError\n"
+        "from engine.machine.lease import RunLease\n"
+        "def say(word):\n    print(word, flush=True)\n    sys.stdin.readline()\n"
+        "say('ready')\n"
+        "try:\n    with RunLease(Path(sys.argv[1])) as lease:\n        say('held')\n        lease.check()\n"
+        "except RunFailedError:\n    say('refused')\n"
     )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
     takers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "run")],
-            cwd=ROOT,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for _ in range(8)
+        subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(8)
     ]
-    time.sleep(1.5)
-    for taker in takers:
-        taker.stdin.write("go\n")
-        taker.stdin.flush()
-    said = [taker.communicate(timeout=60)[0].strip() for taker in takers]
-    assert sorted(said) == ["held", *["refused"] * 7]
+
+    def heard():
+        return sorted(taker.stdout.readline().strip() for taker in takers)
+
+    def answer():
+        for taker in takers:
+            taker.stdin.write("go on\n")
+            taker.stdin.flush()
+
+    assert heard() == ["ready"] * 8
+    answer()
+    assert heard() == ["held", *["refused"] * 7], "whoever holds it holds it still"
+    answer()
+    assert [taker.wait(timeout=60) for taker in takers] == [0] * 8
 
 
 def test_a_driver_that_lost_its_lease_stops_and_keeps_nothing_alive(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
 from engine.inputs.answers.mentions import Mentions, Reading, ends_clause, fillers, head_label, main_label
@@ -68,7 +69,7 @@ class CueReader:
     """
 
     labels: LabelWords
-    pattern: re.Pattern[str] | None = None
+    pattern: UserPattern | None = None
     names: tuple[str, ...] = ()
 
     def stated(self, mentions: Mentions, denials: Denials) -> Reading:
@@ -164,7 +165,7 @@ class CueReader:
                     yield Cue(start, behind.end(), end, True, _is_final(text, start, behind.end(), first))
 
     def _configured(self, text: str) -> Iterator[Cue]:
-        for match in self.pattern.finditer(text) if self.pattern else ():
+        for match in self.pattern.matches(text) if self.pattern else ():
             start, end = match.span(1) if match.re.groups else (match.end(), _line_end(text, match.end()))
             if start >= 0:
                 yield Cue(match.start(), start, end, False, True, is_configured=True)

@@ -42,9 +42,15 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "analyses.wording engine.schema",
         "polars scipy",
     ),
-    "analyses.report": ("analyses.comparing analyses.reporting analyses.settings analyses.runs engine.errors engine.interruptions", ""),
+    "analyses.report": (
+        "analyses.comparing analyses.reporting analyses.settings analyses.runs engine.errors engine.interruptions",
+        "",
+    ),
     "analyses.querying": ("", "sqlglot"),
-    "analyses.query": ("analyses.querying analyses.runs engine.schema engine.errors engine.interruptions", "polars pyarrow"),
+    "analyses.query": (
+        "analyses.querying analyses.runs engine.schema engine.errors engine.interruptions",
+        "polars pyarrow",
+    ),
     "engine.attention": ("engine.schema", "torch transformers triton"),
     "engine.config": ("engine.sections engine.attention analyses.settings", "pydantic yaml"),
     "engine.machine": ("engine.config", "pyarrow torch"),

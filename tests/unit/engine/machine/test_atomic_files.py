@@ -1,0 +1,98 @@
+"""What appears is whole and on disk: the order in which files are written, synced and renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from engine.errors import RunFailedError
+from engine.machine.atomic_files import replace_file, sync_folder, write_table
+from engine.storage.run_directory import RunDirectory
+
+TABLE = {"samples": pa.table({"sample_id": ["a"]})}
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What is synced and renamed, in order: ``("sync", inode)`` and ``("rename", inode, new name)``."""
+    seen: list[tuple] = []
+    real_sync, real_rename, real_replace = os.fsync, Path.rename, Path.replace
+
+    def sync(descriptor):
+        seen.append(("sync", os.fstat(descriptor).st_ino))
+        return real_sync(descriptor)
+
+    def renamed(real):
+        def call(self, target):
+            seen.append(("rename", self.stat().st_ino, Path(target).name))
+            return real(self, target)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "rename", renamed(real_rename))
+    monkeypatch.setattr(Path, "replace", renamed(real_replace))
+    return seen
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda path: write_table(path, TABLE["samples"]), lambda path: replace_file(path, b"x")],
+    ids=["table", "file"],
+)
+def test_a_file_is_on_disk_before_it_has_its_name(tmp_path, events, write):
+    path = tmp_path / "file"
+    write(path)
+    inode = path.stat().st_ino
+    assert events.index(("sync", inode)) < events.index(("rename", inode, "file"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_is_replaced_has_its_folder_synced_afterwards(tmp_path, events):
+    replace_file(tmp_path / "file", b"x")
+    folder = tmp_path.stat().st_ino
+    assert events[-1] == ("sync", folder)
+
+
+def test_a_commit_syncs_its_files_then_its_folder_then_renames_then_syncs_the_shards(tmp_path, events):
+    run_dir = RunDirectory(tmp_path / "run")
+    run_dir.start()
+    run_dir.ledger.commit("measure-00000", ["a"], TABLE, [], {"num_tokens": 1})
+    unit = run_dir.ledger.shards / "measure-00000"
+    rename = events.index(("rename", unit.stat().st_ino, "measure-00000"))
+    for file in unit.iterdir():
+        assert ("sync", file.stat().st_ino) in events[:rename], file.name
+    assert events[rename - 1] == ("sync", unit.stat().st_ino), "entries of the unit's folder"
+    assert events[rename + 1] == ("sync", run_dir.ledger.shards.stat().st_ino), "the entry that makes it visible"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO], ids=os.strerror)
+def test_a_failed_write_names_its_file(tmp_path, monkeypatch, code):
+    """The system names none where the disk is full, and whoever has to make room must know where."""
+
+    def fails(*_arguments, **_options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("engine.machine.atomic_files.pq.write_table", fails)
+    monkeypatch.setattr(os, "fsync", fails)
+    for write in (lambda path: write_table(path, TABLE["samples"]), lambda path: replace_file(path, b"x")):
+        with pytest.raises(OSError, match=os.strerror(code)) as failed:
+            write(tmp_path / "the-file")
+        assert failed.value.filename == str(tmp_path / "the-file")
+    assert not list(tmp_path.iterdir())
+    run_dir = RunDirectory(tmp_path / "run")
+    run_dir.start()
+    with pytest.raises(RunFailedError, match=rf"samples\.parquet: unit measure-00000 could not.*{os.strerror(code)}"):
+        run_dir.ledger.commit("measure-00000", ["a"], TABLE, [], {"num_tokens": 1})
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
+    def fails(_descriptor):
+        raise OSError(errno.EINVAL, "not here")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    sync_folder(tmp_path)
