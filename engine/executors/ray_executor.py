@@ -12,7 +12,11 @@ from engine.executors.ray_cluster import cluster_address
 from engine.executors.ray_driver import RayProcess, cluster_nodes
 from engine.executors.ray_messages import JobMessage
 from engine.machine.nodes import Node, this_machine
+from engine.machine.open_files import require_open_files
 from engine.storage.records import LedgerRow
+
+_OPEN_FILES = 1024
+"""Files that Ray's processes need open at least: with 64 they die or wait for each other without a word."""
 
 
 class RayExecutor:
@@ -47,6 +51,7 @@ class RayExecutor:
         RunFailedError
             When Ray gives up or its cluster is lost. What is committed stays.
         """
+        require_open_files(_OPEN_FILES, "cluster.mode")
         left = list(job.units)
         is_retry = False
         while left:

@@ -39,23 +39,25 @@ _MOST_TESTS = 40
 
 
 def main() -> int:
-    """Run the command line; exit 1 where a mutant survives that is not listed as equivalent."""
+    """Run the command line; exit 1 where too few mutants of a room are killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--rooms", default="storage", help=f"comma-separated, of {', '.join(ROOMS)}")
     parser.add_argument("--count", type=int, default=50, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60, help="for the tests of one mutant")
     parser.add_argument("--minutes", type=float, default=240, help="for all of them")
+    parser.add_argument("--least", type=float, default=95, help="per cent of a room's mutants that must be killed")
     options = parser.parse_args()
     deadline = time.monotonic() + options.minutes * 60
-    survivors: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="headledger-mutation-") as folder:
         copy = Path(folder) / "copy"
         for name in _COPIED:
             _copy(ROOT / name, copy / name)
-        for room in options.rooms.split(","):
-            survivors += _run_room(copy, room, options.count, options.seed, options.seconds, deadline)
-    return 1 if survivors else 0
+        shares = [
+            _run_room(copy, room, options.count, options.seed, options.seconds, deadline)
+            for room in options.rooms.split(",")
+        ]
+    return 1 if min(shares) < options.least else 0
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -66,13 +68,14 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _run_room(copy: Path, room: str, count: int, seed: int, seconds: float, deadline: float) -> list[Mutant]:
+def _run_room(copy: Path, room: str, count: int, seed: int, seconds: float, deadline: float) -> float:
+    """Try the mutants of a room, print those that survive, and return how many per cent were killed."""
     folders, tests = ROOMS[room]
     paths = [path for name in folders for path in _files(copy, name)]
     covered = _covered(copy, paths, tests)
     equivalent = _equivalent()
     results: Counter[str] = Counter()
-    survivors = []
+    num_survivors = 0
     for mutant in drawn(copy, paths, count, seed):
         if time.monotonic() > deadline:
             results["not tried: time is up"] += 1
@@ -83,15 +86,13 @@ def _run_room(copy: Path, room: str, count: int, seed: int, seconds: float, dead
             verdict = "equivalent"
         results[verdict] += 1
         if verdict in ("survived", "no test runs over it"):
-            survivors.append(mutant)
+            num_survivors += 1
             print(f"{verdict}: {mutant}", flush=True)
     tried = sum(results.values()) - results["not tried: time is up"] - results["equivalent"]
-    killed = tried - len(survivors)
-    print(
-        f"{room}: {killed} of {tried} mutants killed ({100 * killed / max(tried, 1):.1f} %); {dict(results)}",
-        flush=True,
-    )
-    return survivors
+    share = 100 * (tried - num_survivors) / max(tried, 1)
+    counted = ", ".join(f"{verdict} {count}" for verdict, count in sorted(results.items()))
+    print(f"{room}: {share:.1f} % of {tried} mutants killed ({counted})", flush=True)
+    return share
 
 
 def _files(copy: Path, name: str) -> list[str]:

@@ -63,30 +63,25 @@ _ARITHMETIC = {
 }
 
 
-def mutants_of(root: Path, path: str) -> list[Mutant]:
-    """Return all mutants of a file, in the order of its syntax."""
-    tree = ast.parse((root / path).read_text(encoding="utf-8"))
-    places = list(_places(tree))
-    found = []
-    for number, (kind, _) in enumerate(places):
-        changed = copy.deepcopy(tree)
-        node, change = list(_places(changed))[number][1]
-        statement = _statement_of(changed, node)
-        before, line = _head(statement), node.lineno
-        change()
-        after = _head(statement) if kind != "statement" else "pass"
-        found.append(Mutant(path, line, kind, before, after, f"{ast.unparse(ast.fix_missing_locations(changed))}\n"))
-    return found
-
-
 def drawn(root: Path, paths: Sequence[str], count: int, seed: int) -> list[Mutant]:
     """Return a seeded draw of the mutants of some files, in the files' order."""
-    every = [mutant for path in paths for mutant in mutants_of(root, path)]
+    trees = {path: ast.parse((root / path).read_text(encoding="utf-8")) for path in paths}
+    every = [(path, number) for path, tree in trees.items() for number in range(sum(1 for _ in _places(tree)))]
     chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
-    return [every[number] for number in sorted(chosen)]
+    return [_mutant(every[slot][0], trees[every[slot][0]], every[slot][1]) for slot in sorted(chosen)]
 
 
-def _places(tree: ast.Module) -> Iterator[tuple[str, tuple[ast.AST, Callable[[], None]]]]:
+def _mutant(path: str, tree: ast.Module, number: int) -> Mutant:
+    changed = copy.deepcopy(tree)
+    kind, (node, change) = list(_places(changed))[number]
+    statement = _statement_of(changed, node)
+    before, line = _head(statement), node.lineno
+    change()
+    after = _head(statement) if kind != "statement" else "pass"
+    return Mutant(path, line, kind, before, after, f"{ast.unparse(ast.fix_missing_locations(changed))}\n")
+
+
+def _places(tree: ast.Module) -> Iterator[tuple[str, tuple[ast.stmt | ast.expr, Callable[[], None]]]]:
     """Yield every change that can be made: its kind, the node, and what makes it."""
     ignored = _ignored(tree)
     for parent in ast.walk(tree):
