@@ -29,7 +29,7 @@ from engine.schema.layout import (
     SHARDS,
     SUCCESS,
 )
-from engine.schema.manifests import is_manifest, manifest_digest, units_of
+from engine.schema.manifests import is_manifest, is_merged_name, manifest_digest, units_of
 
 NOT_VERIFIED = "not verified: no plan"
 VERIFIED = "every planned shard is there and equals its manifest"
@@ -90,7 +90,8 @@ def check_integrity(run_dir: Path, folders: Sequence[Path], *, is_finished: bool
     for folder in folders:
         manifest = _manifest(folder)
         own = [folder.name] if manifest is None else list(_units(folder, manifest))
-        if not faults and not planned.keys() >= set(own):
+        is_damaged_merge = manifest is None and is_merged_name(folder.name)
+        if not faults and not is_damaged_merge and not planned.keys() >= set(own):
             problems[folder.name] = f"is not in the plan; {MOVE_AWAY}"
         elif manifest is None:
             what = "is damaged" if (folder / MANIFEST).exists() else "is missing"
@@ -154,8 +155,8 @@ def _manifest(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _units(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the manifest of every unit that a folder holds, by the unit's name."""
-    if "replaces" not in manifest:
+    """Return the manifest of every unit that a folder holds, by the unit's name; a copy of merged units holds none."""
+    if "replaces" not in manifest or manifest.get("unit") != folder.name:
         return {folder.name: manifest}
     return {unit["unit"]: unit for unit in units_of(manifest)}
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_MERGED = re.compile(r"[a-z]+-\d{5,}-\d{5,}")
+
+
+def is_merged_name(name: str) -> bool:
+    """Whether a folder has the name of merged units: ``measure-00000-00127``."""
+    return _MERGED.fullmatch(name) is not None
 
 
 def manifest_digest(manifest: Mapping[str, object]) -> str:

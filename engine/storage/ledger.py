@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
 import uuid
 from collections import Counter
@@ -24,12 +23,10 @@ from engine.errors import RunFailedError, reason_of
 from engine.machine.atomic_files import file_facts, replace_file, sha256, sync_folder, write_table
 from engine.samples import Reject
 from engine.schema import SCHEMA_VERSION, layout
-from engine.schema.manifests import is_manifest, manifest_digest, units_of
+from engine.schema.manifests import is_manifest, is_merged_name, manifest_digest, units_of
 from engine.storage.file_digests import Stamp
 from engine.storage.records import Manifest, PlannedUnit, UnitFacts
 from engine.storage.rejects import write_rejects
-
-_MERGED = re.compile(r"[a-z]+-\d{5,}-\d{5,}")
 
 
 class Committed(NamedTuple):
@@ -95,8 +92,8 @@ class Ledger:
                 "facts": facts,
             }
             manifest["digest"] = manifest_digest(manifest)
+            # The last of its files: with it, all entries of the folder are brought to disk.
             replace_file(folder / layout.MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-            sync_folder(folder)
             return self._make_visible(folder, manifest)
         except OSError as error:
             if not self.incoming.is_dir():
@@ -136,7 +133,7 @@ class Ledger:
         the merged one counts.
         """
         found: dict[str, Committed] = {}
-        for folder in sorted(self._folders(), key=is_merged):
+        for folder in sorted(self._folders(), key=lambda folder: is_merged_name(folder.name)):
             content = _read_manifest(folder)
             if content is not None and content["unit"] == folder.name:
                 for unit in units_of(content):
@@ -148,7 +145,7 @@ class Ledger:
         own = _read_manifest(self.shards / unit)
         if own is not None or (self.shards / unit).exists():
             return own
-        place = self.committed().get(unit) if any(map(is_merged, self._folders())) else None
+        place = self.committed().get(unit) if any(map(is_merged_name, self.folder_names())) else None
         return None if place is None else place.own
 
     def manifests(self, units: Iterable[PlannedUnit]) -> Iterator[Manifest]:
@@ -164,7 +161,9 @@ class Ledger:
         damages = self.damages(planned, committed)
         damaged = {committed[name].folder for name in damages if name in committed}
         damaged |= {self.shards / name for name in damages if (self.shards / name).exists()}
-        damaged |= {folder for folder in self._folders() if is_merged(folder) and _read_manifest(folder) is None}
+        damaged |= {
+            folder for folder in self._folders() if is_merged_name(folder.name) and _read_manifest(folder) is None
+        }
         for folder in sorted(damaged):
             self.quarantine.mkdir(exist_ok=True)
             folder.rename(self.quarantine / f"{folder.name}-{uuid.uuid4().hex}")
@@ -251,11 +250,6 @@ class Ledger:
             for row in pq.read_table(file).to_pylist():
                 return f"{row['sample_id']}: {row['reason']}: {row['detail']}"
         return "(no reject was recorded)"
-
-
-def is_merged(folder: Path) -> bool:
-    """Whether a folder has the name of merged units: ``measure-00000-00127``."""
-    return _MERGED.fullmatch(folder.name) is not None
 
 
 def _read_manifest(folder: Path) -> Manifest | None:

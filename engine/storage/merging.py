@@ -142,8 +142,7 @@ def _write(merging: Path, group: Sequence[Committed]) -> None:
         expected = sum(part["files"][file]["rows"] for part in own if file in part["files"])
         assert facts["rows"] == expected, f"{folder / file}: {facts['rows']} rows of {expected}"
     manifest["digest"] = manifest_digest(manifest)
-    replace_file(folder / layout.MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
-    sync_folder(folder)
+    replace_file(folder / layout.MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())  # syncs the folder too
 
 
 def _concatenate(target: Path, sources: Sequence[Path]) -> None:

@@ -10,12 +10,20 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy  # noqa: F401
+import polars  # noqa: F401
+import pyarrow.parquet  # noqa: F401
+import pytest
+import torch  # noqa: F401
+import transformers  # noqa: F401
 
 from tests.fixtures.places import ROOT
 from tests.mutation.mutants import Mutant, drawn
@@ -34,6 +42,8 @@ ROOMS = {
 }
 """Name → the files, and the tests that answer for them."""
 _COPIED = ("engine", "analyses", "tests", "config", "data", "pyproject.toml", "launch", "Makefile", "README.md", "docs")
+_PRELOADED = "ignore::pytest.PytestAssertRewriteWarning"
+"""Plugins that came with the libraries are loaded before pytest could rewrite them."""
 _MOST_TESTS = 40
 """Tests of one mutant; of more that run over its line, the first ones by name."""
 
@@ -106,8 +116,8 @@ def _covered(copy: Path, paths: list[str], tests: tuple[str, ...]) -> dict[str, 
     lines = copy.parent / "lines.json"
     environment = {"MUTATION_LINES": str(lines), "MUTATION_FILES": "\n".join(str(copy / path) for path in paths)}
     done = _pytest(copy, ["-p", "tests.mutation.covered", *tests], 3600, environment)
-    if done is None or done.returncode:
-        raise SystemExit(f"{', '.join(tests)}: fail without any mutant:\n{done.stdout[-3000:] if done else 'too slow'}")
+    if done is None or done.code:
+        raise SystemExit(f"{', '.join(tests)}: fail without any mutant:\n{done.said if done else 'too slow'}")
     return json.loads(lines.read_text(encoding="utf-8"))
 
 
@@ -121,21 +131,51 @@ def _verdict(copy: Path, mutant: Mutant, tests: list[str], seconds: float) -> st
         file.write_text(whole, encoding="utf-8")
     if done is None:
         return "killed by time"
-    return "survived" if done.returncode == 0 else "killed"
+    return "survived" if done.code == 0 else "killed"
 
 
-def _pytest(
-    copy: Path, arguments: list[str], seconds: float, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str] | None:
-    """Run tests in the copy; None where they take too long."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    every = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    try:
-        return subprocess.run(
-            command, cwd=copy, env=every, capture_output=True, text=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return None
+class _Outcome(NamedTuple):
+    """Exit code of a test run, and the end of what it printed."""
+
+    code: int
+    said: str
+
+
+def _pytest(copy: Path, arguments: list[str], seconds: float, environment: dict[str, str]) -> _Outcome | None:
+    """Run tests in the copy; None where they take too long.
+
+    They run in a fork of this process, in which the large libraries are loaded already: most tests of one mutant take
+    less time than loading these.
+    """
+    printed = copy.parent / "printed.txt"
+    child = os.fork()
+    if not child:
+        os.setsid()
+        os.chdir(copy)
+        os.environ.update({"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", **environment})
+        sys.dont_write_bytecode = True
+        sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("engine", "analyses", "tests")]:
+            del sys.modules[name]
+        descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        code = 3
+        try:
+            code = int(pytest.main(["-q", "-p", "no:cacheprovider", "-W", _PRELOADED, *arguments]))
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return _Outcome(os.waitstatus_to_exitcode(status), printed.read_text(errors="replace")[-3000:])
+        if time.monotonic() > deadline:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.05)
 
 
 def _key(mutant: Mutant) -> str:

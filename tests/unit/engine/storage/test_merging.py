@@ -14,8 +14,8 @@ import pytest
 
 from engine.run import main
 from engine.schema import MEASURE_TABLES
+from engine.schema.manifests import is_merged_name
 from engine.storage import merging
-from engine.storage.ledger import is_merged
 from engine.storage.run_directory import RunDirectory
 from engine.storage.verification import verify
 from tests.fixtures.places import ROOT
@@ -208,9 +208,5 @@ def test_a_merge_that_is_killed_at_any_step_loses_nothing(measured, monkeypatch,
 
 
 def test_names_of_merged_folders():
-    assert [
-        name for name in ("measure-00000-00127", "measure-00000", "causal-00000-00001", "x") if is_merged(Path(name))
-    ] == [
-        "measure-00000-00127",
-        "causal-00000-00001",
-    ]
+    names = ("measure-00000-00127", "measure-00000", "causal-00000-100001", "x", "measure-00000-00127 (copy)")
+    assert [name for name in names if is_merged_name(name)] == ["measure-00000-00127", "causal-00000-100001"]
