@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import RunFailedError
-from engine.machine.atomic_files import replace_file, sync_folder, write_table
+from engine.machine.atomic_files import file_facts, naming, replace_file, replacing, sync_folder, write_table
+from engine.storage.records import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
 TABLE = {"samples": pa.table({"sample_id": ["a"]})}
@@ -68,6 +70,44 @@ def test_a_commit_syncs_its_files_then_its_folder_then_renames_then_syncs_the_sh
         assert ("sync", file.stat().st_ino) in events[:rename], file.name
     assert events[rename - 1] == ("sync", unit.stat().st_ino), "entries of the unit's folder"
     assert events[rename + 1] == ("sync", run_dir.ledger.shards.stat().st_ino), "the entry that makes it visible"
+    assert run_dir.ledger.committed()["measure-00000"].folder == unit
+    assert not run_dir.ledger.damages([PlannedUnit("measure-00000", ["a"])])
+    assert not list(run_dir.incoming.iterdir())
+
+
+def test_facts_of_a_file_are_those_of_its_bytes(tmp_path):
+    path = tmp_path / "table.parquet"
+    write_table(path, pa.table({"x": [1, 2, 3]}))
+    content = path.read_bytes()
+    expected = {"rows": 3, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert file_facts(path) == expected
+
+
+def test_folders_of_a_file_are_made(tmp_path):
+    replace_file(tmp_path / "a" / "b" / "file", b"content")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"
+
+
+def test_a_write_that_is_given_up_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    replace_file(path, b"earlier")
+    with pytest.raises(RuntimeError), replacing(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"earlier" and [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    with replacing(path) as stream:
+        stream.write(b"new")
+        assert path.read_bytes() == b"earlier", "nothing is seen of it before it is whole"
+    assert path.read_bytes() == b"new"
+
+
+def test_an_error_that_is_none_of_the_disk_names_no_file(tmp_path):
+    with pytest.raises(OSError) as failed, naming(tmp_path / "file"):
+        raise OSError(errno.EPERM, "not this")
+    assert failed.value.filename is None
+    with pytest.raises(OSError, match="full") as failed, naming(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "full", "another")
+    assert failed.value.filename == "another", "an error that names its file is left alone"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO], ids=os.strerror)

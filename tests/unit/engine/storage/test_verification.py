@@ -114,3 +114,29 @@ def test_a_unit_that_is_gone_is_named(run_dir):
     with pytest.raises(RunFailedError, match=rf"1 part\(s\).*{unit.name}: is missing"):
         verify(run_dir)
     assert run_dir.missing_units(run_dir.plan.units()) == [unit]
+
+
+def test_a_resume_reads_each_manifest_and_each_file_once(run_dir, monkeypatch):
+    """And opens one file of each table: to open all of them takes longer than all the rest."""
+    read: dict[str, list] = {"manifests": [], "files": [], "schemas": []}
+
+    def counted(kind, real):
+        def call(path, *arguments):
+            read[kind].append(path)
+            return real(path, *arguments)
+
+        return call
+
+    from engine.storage import ledger, verification
+
+    monkeypatch.setattr(ledger, "_read_manifest", counted("manifests", ledger._read_manifest))
+    monkeypatch.setattr(ledger, "sha256", counted("files", ledger.sha256))
+    monkeypatch.setattr(verification.pq, "read_schema", counted("schemas", pq.read_schema))
+    run_dir = RunDirectory(run_dir.root)  # one that has read nothing yet
+    units = run_dir.plan.units()
+    files = [file for unit in units for file in (run_dir.ledger.shards / unit.name).glob("*.parquet")]
+    assert not run_dir.missing_units(units)
+    assert len(read["manifests"]) == len(units) and sorted(read["files"]) == sorted(files)
+    verify(run_dir)
+    assert len(read["manifests"]) == 2 * len(units) and len(read["files"]) == len(files)
+    assert len(read["schemas"]) == len({file.name for file in files}) == len(files) / 2
