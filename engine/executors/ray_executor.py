@@ -14,7 +14,11 @@ from engine.executors.ray_driver import RayProcess, check_asks_for_token, cluste
 from engine.executors.ray_folder import AUTH_MODE
 from engine.executors.ray_messages import JobMessage
 from engine.machine.nodes import Node, this_machine
+from engine.machine.open_files import require_open_files
 from engine.storage.records import LedgerRow
+
+_OPEN_FILES = 1024
+"""Files that Ray's processes need open at least: with 64 they die or wait for each other without a word."""
 
 
 class RayExecutor:
@@ -56,6 +60,7 @@ class RayExecutor:
             )
         elif self._address is not None:
             check_asks_for_token(self._address)
+        require_open_files(_OPEN_FILES, "cluster.mode")
         left = list(job.units)
         is_retry = False
         while left:

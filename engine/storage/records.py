@@ -336,6 +336,8 @@ class Manifest(TypedDict):
     rejected_ids: list[str]
     files: dict[str, FileFacts]
     facts: UnitFacts
+    replaces: NotRequired[list[Manifest]]
+    """Of merged units: their own manifests, in plan order."""
     digest: NotRequired[str]
     """Checksum of everything else in it; absent only while it is being made."""
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.corrections import corrections, waits
 from engine.inputs.answers.cue_patterns import VALUE, Cue, patterns, sentence_end
 from engine.inputs.answers.denials import Denials
@@ -40,7 +41,7 @@ class CueReader:
     """
 
     labels: LabelWords
-    pattern: re.Pattern[str] | None = None
+    pattern: UserPattern | None = None
     names: tuple[str, ...] = ()
 
     def stated(self, mentions: Mentions, denials: Denials) -> Reading:
@@ -139,7 +140,7 @@ class CueReader:
                     yield Cue(start, behind.end(), end, True, _is_final(text, start, behind.end(), first))
 
     def _configured(self, text: str) -> Iterator[Cue]:
-        for match in self.pattern.finditer(text) if self.pattern else ():
+        for match in self.pattern.matches(text) if self.pattern else ():
             start, end = match.span(1) if match.re.groups else (match.end(), _line_end(text, match.end()))
             if start >= 0:
                 yield Cue(match.start(), start, end, False, True, is_configured=True)

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 
 from engine.config import DecisionSection
+from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.cues import CueReader, field_words
 from engine.inputs.answers.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
@@ -78,9 +79,8 @@ class AnswerReader:
         self._subject = subject_of(self._asked)
         self._negations = None if decision.negations is None else tuple(decision.negations)
         self._spelled = frozenset(self.labels.spelled)
-        self._cues = CueReader(
-            self.labels, re.compile(decision.pattern) if decision.pattern else None, field_words(decision.field)
-        )
+        pattern = UserPattern("decision.pattern", decision.pattern) if decision.pattern else None
+        self._cues = CueReader(self.labels, pattern, field_words(decision.field))
 
     def values(self, text: str) -> ValueReader:
         """Return the reader of values in a text, by the text's language."""

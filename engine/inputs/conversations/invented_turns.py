@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from engine.inputs.conversations.markup import FAMILIES
-from engine.inputs.conversations.thoughts import says_something
+from engine.inputs.conversations.thoughts import first_said
 
 _ENDS = re.compile(
     r"<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|end_of_text\|>|<end_of_turn>|<turn\|>|<eos>|"
@@ -77,7 +77,8 @@ def invented_turns(
     patterns = (_ENDS, _STARTS, *(family.start for family in FAMILIES), _SPOKEN, _NUMBERED, *marks, *_examples(prompt))
     places = {match.start() for pattern in patterns for match in pattern.finditer(text, start, stop)}
     places |= set(_paired(text, start, stop))
-    return [place for place in sorted(places) if says_something(text[start:place]) and _has_more(text, place, stop)]
+    said, more = first_said(text, start, stop), _last_more(text, start, stop)
+    return [place for place in sorted(places) if said < place <= more]
 
 
 def _paired(text: str, start: int, stop: int) -> Iterable[int]:
@@ -87,9 +88,14 @@ def _paired(text: str, start: int, stop: int) -> Iterable[int]:
         yield from (match.start() for match in given.finditer(text, start, stop) if match.start() < last)
 
 
-def _has_more(text: str, place: int, stop: int) -> bool:
-    """Whether anything but the end of a turn stands behind a place."""
-    return bool(_ENDS.sub("", text[place:stop]).strip())
+def _last_more(text: str, start: int, stop: int) -> int:
+    """Return the last character that is more than the end of a turn; -1 where there is none."""
+    end = stop
+    for token in reversed(list(_ENDS.finditer(text, start, stop))):
+        if text[token.end() : end].strip():
+            break
+        end = token.start()
+    return start + len(text[start:end].rstrip()) - 1 if text[start:end].strip() else -1
 
 
 def _examples(prompt: str) -> Iterable[re.Pattern[str]]:
