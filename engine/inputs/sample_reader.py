@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from engine.config import Config
+from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
 from engine.inputs.answers.fields import answered_value
 from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
@@ -17,6 +17,7 @@ from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
+from engine.inputs.correctness import verdict_of
 from engine.inputs.readers.record import Record
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
@@ -28,6 +29,7 @@ _MOST_CHARACTERS = 2**19
 _MOST_TURNS = 20
 """Places at which a next turn could begin that are tried."""
 _ROLE_LINES = ("role_lines_inside",)
+_DEFAULTS = FieldsSection().model_dump()
 _MAX_REMARK = 200
 """Characters of a certainty or magnitude that is read from the answer."""
 
@@ -56,17 +58,22 @@ class SampleReader:
         self.decider = LabelDecider(config.decision)
         self.recorded = RecordedLabels(self.decider.answers.labels)
 
+    def fields_of(self, record: Record) -> FieldsSection:
+        """Return the names of a record's fields: the config's, and in place of defaults those that its format tells."""
+        told = {key: name for key, name in record.fields.items() if getattr(self.fields, key) == _DEFAULTS[key]}
+        return self.fields.model_copy(update=told) if told else self.fields
+
     def sample_id(self, record: Record) -> str:
         """Return the configured id, or cluster and year, or the row's number."""
-        values = record.values
-        if self.fields.id:
-            value = _key(values.get(self.fields.id))
+        values, fields = record.values, self.fields_of(record)
+        if fields.id:
+            value = _key(values.get(fields.id))
             return value if value is not None else f"row-{record.number}"
         for name in ("sample_id", "id"):
             value = _key(values.get(name))
             if value is not None:
                 return value
-        cluster, year = _key(values.get(self.fields.cluster)), _key(values.get(self.fields.year))
+        cluster, year = _key(values.get(fields.cluster)), _key(values.get(fields.year))
         return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
 
     def sample(self, sample_id: str, record: Record) -> Sample:
@@ -87,7 +94,7 @@ class SampleReader:
                 "longer_than_context",
                 f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
             )
-        values, decision = record.values, self.config.decision
+        values, decision, fields = record.values, self.config.decision, self.fields_of(record)
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
         actual, predicted = self.recorded_labels(record)
         decided, response, cut = self._decided_in_turn(predicted, response, thoughts, conversation)
@@ -99,16 +106,18 @@ class SampleReader:
             flags = (*flags, "unknown_actual_label")
         if record.repeated_keys:
             flags = (*flags, "repeated_keys")
+        is_correct, more = self._correctness(record, decided.label, actual.label)
+        flags = (*flags, *more)
         return Sample(
             sample_id=sample_id,
-            cluster=_key(values.get(self.fields.cluster)),
-            year=_integer(values.get(self.fields.year)),
+            cluster=_key(values.get(fields.cluster)),
+            year=_integer(values.get(fields.year)),
             actual_label=actual.label,
             predicted_label=decided.label,
             raw_predicted_label=decided.recorded,
             label_source=decided.source,
-            certainty=_remark(values.get(self.fields.certainty), said, decision.certainty_field),
-            magnitude=_remark(values.get(self.fields.magnitude), said, decision.magnitude_field),
+            certainty=_remark(values.get(fields.certainty), said, decision.certainty_field),
+            magnitude=_remark(values.get(fields.magnitude), said, decision.magnitude_field),
             messages=conversation.messages,
             response=response,
             label_start=decided.word.start,
@@ -129,7 +138,20 @@ class SampleReader:
             language=decided.language,
             template_fields=conversation.template_fields,
             dates=conversation.dates,
+            is_correct=is_correct,
         )
+
+    def _correctness(self, record: Record, predicted: str, actual: str | None) -> tuple[bool | None, tuple[str, ...]]:
+        """Return whether an answer is right, and flags: by the record's own word where it is asked, else by labels."""
+        by_labels = None if actual is None else predicted == actual
+        name = self.fields_of(record).correct
+        if name is None:
+            return by_labels, ()
+        verdict = verdict_of(record.values.get(name), self.config.decision.threshold)
+        if verdict.is_unread:
+            return None, ("unread_correctness",)
+        is_other = None not in (by_labels, verdict.is_correct) and by_labels != verdict.is_correct
+        return verdict.is_correct, ("correctness_disagrees",) if is_other else ()
 
     def _decided_in_turn(
         self, recorded: RecordedValue, response: str, thoughts: Thoughts, conversation: Conversation
@@ -169,7 +191,7 @@ class SampleReader:
         RowRejected
             When one of them holds several labels.
         """
-        actual, predicted = self.fields.actual, self.fields.predicted
+        actual, predicted = self.fields_of(record).actual, self.fields_of(record).predicted
         return (
             self.recorded.read(record.values.get(actual), actual),
             self.recorded.read(record.values.get(predicted), predicted),
@@ -178,10 +200,11 @@ class SampleReader:
     def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""
         values: dict[str, RecordedValue] = {}
-        for name in (self.fields.actual, self.fields.predicted):
-            value = record.values.get(name)
+        told = self.fields_of(record)
+        for name, field in ((self.fields.actual, told.actual), (self.fields.predicted, told.predicted)):
+            value = record.values.get(field)
             try:
-                values[name] = self.recorded.read(value, name)
+                values[name] = self.recorded.read(value, field)
             except RowRejected:
                 values[name] = RecordedValue(str(value), None)
         return values
