@@ -23,6 +23,7 @@ from engine.config.predictions import (
     GenerationSection,
     PredictionsSection,
     PromptSection,
+    SpanSection,
     as_date,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "PredictionsSection",
     "PromptSection",
     "RunSection",
+    "SpanSection",
     "StatisticsSection",
     "TopHeads",
     "VisualizationSection",
