@@ -92,6 +92,13 @@ class Sample:
         The record's own dates, as the chat template prints them, by format.
     language
         The language that the answer was read in, by name; a script's name where there are no words of it.
+    is_free
+        Whether the answer is free: the characters of the label are what it says, and no label of a list.
+    labels
+        The row's own labels with their spellings, where it has choices; None stands for the config's.
+    is_correct
+        Whether the answer is right: as the record says it where ``predictions.fields.correct`` is named, else whether
+        the predicted label is the actual one; None when that is unknown.
     """
 
     sample_id: str
@@ -121,11 +128,9 @@ class Sample:
     template_fields: dict[str, object] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)
     language: str | None = None
-
-    @property
-    def is_correct(self) -> bool | None:
-        """Whether the predicted label is the actual one; None when the actual one is unknown."""
-        return None if self.actual_label is None else self.predicted_label == self.actual_label
+    is_correct: bool | None = None
+    is_free: bool = False
+    labels: dict[str, list[str]] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,42 @@ class StatementSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelToken:
+    """The token at which the answer with another label in place of the said one parts from the recorded answer.
+
+    Attributes
+    ----------
+    label
+        The label; the said one is here too, with its own distinguishing token.
+    row
+        The row that predicts it.
+    token_id
+        The label's token there; the said label's stands at ``row + 1``.
+    """
+
+    label: str
+    row: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastRule:
+    """What the margin of a sample compares.
+
+    Attributes
+    ----------
+    name
+        ``pair``, or a name of ``engine.config.CONTRASTS``.
+    first, second
+        The two labels of a pair; the said label, and the actual one, of a rule.
+    """
+
+    name: str = "pair"
+    first: str = ""
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedSample:
     """A prediction as the model saw it.
 
@@ -191,7 +232,14 @@ class EncodedSample:
     decision_position
         The row that predicts the distinguishing token, so the token itself stands at ``decision_position + 1``.
     contrast_token_ids
-        Distinguishing token of ``decision.contrast[0]`` and of ``[1]`` in this very context.
+        Distinguishing tokens of a fixed pair of labels in this very context; the said label's twice where a rule
+        chooses the pair, which the logits then tell.
+    label_tokens
+        Where each label parts from the said one, in config order; labels that do not are not among them.
+    contrast
+        What the margin compares.
+    sentences
+        Number of each token's sentence, in the prompt's messages and in the thought, shape ``[T]``; -1 elsewhere.
     key_groups, query_groups
         Sorted token positions of each group, by name in config order.
     spans
@@ -214,6 +262,14 @@ class EncodedSample:
     query_groups: dict[str, IntArray] = field(default_factory=dict)
     spans: tuple[StatementSpan, ...] = ()
     sequence_source: str = "template"
+    label_tokens: tuple[LabelToken, ...] = ()
+    contrast: ContrastRule = ContrastRule()
+    sentences: IntArray | None = None
+
+    @property
+    def logit_rows(self) -> tuple[int, ...]:
+        """Rows whose logits are wanted, the decision row first."""
+        return tuple(dict.fromkeys((self.decision_position, *(token.row for token in self.label_tokens))))
 
     @property
     def num_tokens(self) -> int:

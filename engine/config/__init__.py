@@ -17,15 +17,18 @@ from engine.config.files import config_of_tree, load_config, translation_lines
 from engine.config.measuring import KeyGroup, PatternsSection, StatisticsSection
 from engine.config.model import AdapterSection, ModelSection
 from engine.config.predictions import (
+    CONTRASTS,
     DecisionSection,
     FieldsSection,
     GenerationSection,
     PredictionsSection,
     PromptSection,
+    SpanSection,
     as_date,
 )
 
 __all__ = [
+    "CONTRASTS",
     "AblationSection",
     "AdapterSection",
     "AmplificationSection",
@@ -46,6 +49,7 @@ __all__ = [
     "PredictionsSection",
     "PromptSection",
     "RunSection",
+    "SpanSection",
     "StatisticsSection",
     "TopHeads",
     "VisualizationSection",

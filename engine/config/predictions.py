@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
@@ -18,12 +19,18 @@ class FieldsSection(Section):
     ``reasoning`` is the field of a thought that was recorded apart from the answer; ``auto`` is ``reasoning_content``,
     ``reasoning`` or ``thinking``, whichever a record has. ``prompt_token_ids`` and ``token_ids`` are the ids of the
     prompt and of the answer, as vLLM returns them. Null: a field of that name means something else and is not read.
+    ``correct`` says whether the answer is right (true or false, C or I, 0 or 1, a number with ``decision.threshold``);
+    where it is named it alone decides, and no actual label is needed. ``choices`` are what a row offers to choose from,
+    in place of ``decision.labels``, and ``target`` is the right one, by index, name or text.
     """
 
     id: str | None = None
     cluster: str = "company_id"
     year: str = "year"
     actual: str = "actual_label"
+    correct: str | None = None
+    choices: str | None = None
+    target: str | None = None
     predicted: str = "predicted_direction"
     certainty: str = "certainty"
     magnitude: str = "magnitude"
@@ -173,21 +180,48 @@ class PromptSection(Section):
             raise ValueError(f"date is {value!r}; give a day such as 2024-07-26, or leave it out") from None
 
 
+CONTRASTS = ("said_vs_best_other", "said_vs_actual", "said_vs_runner_up")
+"""Rules for what the said label is compared with, beside a fixed pair of labels."""
+
+
+SPAN_KINDS = ("cue", "boxed", "last_number", "last_line", "regex", "offsets")
+"""How a free answer is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanSection:
+    """How a free answer is found: one of ``SPAN_KINDS``, with the cue, the pattern or the field that it needs."""
+
+    kind: str
+    value: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The setting as a config writes it."""
+        return self.kind if self.value is None else f"{self.kind}: {self.value}"
+
+
 class DecisionSection(Section):
     """The labels and where in the answer they stand.
 
+    ``contrast`` is what margins compare: two labels, or a rule. ``said_vs_best_other`` (of more than two labels the
+    default) compares the said label with the likeliest of the others, ``said_vs_actual`` a wrong answer with the actual
+    label, ``said_vs_runner_up`` with the likeliest other token of the vocabulary.
     ``negations`` are words that deny a label within the next three words ("not expected to increase"), or before it
     where they begin with …; null stands for the words of the answer's language. ``match`` is ``word``, or ``inside``
     where words are joined to others. ``pattern`` is a regular expression of a cue: its first group, or else what
     follows it on the line, is the answer. ``field`` is the answer's JSON field with the label; ``certainty_field`` and
-    ``magnitude_field`` are read from the answer where the record itself has none.
+    ``magnitude_field`` are read from the answer where the record itself has none. ``threshold`` is the least number of
+    ``predictions.fields.correct`` that is right. ``span`` finds a free answer in place of labels: ``cue`` (behind
+    ``Answer:``, ``####``; or ``{cue: text}``), ``boxed``, ``last_number``, ``last_line``, ``{regex: pattern}``, or
+    ``{offsets: field}`` of the record; its margin is against the runner-up.
     """
 
     labels: dict[str, list[str]] = {
         "increase": ["increase", "increases", "increased"],
         "decrease": ["decrease", "decreases", "decreased"],
     }
-    contrast: list[str] = []
+    contrast: list[str] | str = []
     field: str | None = "direction_of_eps_change"
     certainty_field: str | None = "certainty_of_assessment"
     magnitude_field: str | None = "magnitude_of_change"
@@ -195,6 +229,8 @@ class DecisionSection(Section):
     match: Literal["word", "inside"] = "word"
     pattern: str | None = None
     locate: Literal["auto", "field", "text"] = "auto"
+    threshold: float | None = None
+    span: str | dict[str, str | None] | None = None
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -220,19 +256,67 @@ class DecisionSection(Section):
             raise ValueError(f"pattern is {value!r}, which matches the empty text; name the words before the answer")
         return value
 
+    @property
+    def span_section(self) -> SpanSection | None:
+        """How a free answer is found; None where labels are."""
+        if self.span is None:
+            return None
+        return SpanSection(self.span) if isinstance(self.span, str) else SpanSection(*next(iter(self.span.items())))
+
     @model_validator(mode="after")
-    def _contrast_is_two_labels(self) -> DecisionSection:
+    def _span_is_known(self) -> DecisionSection:
+        if self.span is None:
+            return self
+        allowed = "cue, boxed, last_number, last_line, {cue: text}, {regex: pattern} or {offsets: field}"
+        if isinstance(self.span, dict) and len(self.span) != 1:
+            raise ValueError(f"span is {self.span}; give one of {allowed}")
+        span = self.span_section
+        assert span is not None
+        is_bare = span.value is None and span.kind in SPAN_KINDS[:4]
+        if not is_bare and not (span.value and span.kind in ("cue", "regex", "offsets")):
+            raise ValueError(f"span is {self.span!r}; give one of {allowed}")
+        if span.kind == "regex":
+            try:
+                re.compile(str(span.value))
+            except re.error as error:
+                raise ValueError(f"span is {self.span}, which is no regular expression: {error}") from None
+        if "contrast" in self.model_fields_set and self.contrast not in ([], CONTRASTS[2]):
+            raise ValueError(
+                f"contrast is {self.contrast}, which compares labels, and span asks for free answers, which have none: "
+                f"leave contrast out, or set it to {CONTRASTS[2]}"
+            )
+        self.contrast = CONTRASTS[2]
+        return self
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two labels of a fixed contrast; None where a rule chooses them."""
+        return None if isinstance(self.contrast, str) else (self.contrast[0], self.contrast[1])
+
+    @property
+    def choice_names(self) -> list[str]:
+        """Names of choices by position, where the config gives labels of its own."""
+        return [] if self.labels == type(self).model_fields["labels"].default else list(self.labels)
+
+    @model_validator(mode="after")
+    def _contrast_is_known(self) -> DecisionSection:
         if len(self.labels) < 2:
             raise ValueError(f"labels has {len(self.labels)} label(s), at least two are needed")
-        if not self.contrast:
-            self.contrast = list(self.labels)[:2]
+        if not self.contrast and self.span is None:
+            self.contrast = list(self.labels) if len(self.labels) == 2 else CONTRASTS[0]
         if self.locate == "field" and not self.field:
             raise ValueError("locate is 'field', which needs field, the name of the JSON field with the label")
-        if len(self.contrast) != 2 or len(set(self.contrast)) != 2:
-            raise ValueError(f"contrast is {self.contrast}, it must name two different labels")
-        for label in self.contrast:
-            if label not in self.labels:
-                raise ValueError(f"contrast names {label!r}, which is not in labels {sorted(self.labels)}")
+        if isinstance(self.contrast, str) or self.span is not None:
+            if isinstance(self.contrast, str) and self.contrast not in CONTRASTS:
+                raise ValueError(f"contrast is {self.contrast!r}; give two labels, or one of {', '.join(CONTRASTS)}")
+        elif len(self.contrast) != 2 or len(set(self.contrast)) != 2:
+            raise ValueError(
+                f"contrast is {self.contrast}, it must name two different labels, or be one of {', '.join(CONTRASTS)}"
+            )
+        else:
+            for label in self.contrast:
+                if label not in self.labels:
+                    raise ValueError(f"contrast names {label!r}, which is not in labels {sorted(self.labels)}")
         seen: dict[str, str] = {}
         for label, spellings in self.labels.items():
             for spelling in spellings:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from engine.config import Config
+from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
 from engine.inputs.answers.fields import answered_value
-from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
+from engine.inputs.answers.recorded import RecordedValue, plain_text
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
+from engine.inputs.correctness import correctness
+from engine.inputs.free_answers import FreeAnswers, free_actual
 from engine.inputs.readers.record import Record
+from engine.inputs.row_labels import LabelsOfRows, label_fields
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
 from engine.samples import Answer, RowRejected, Sample
@@ -28,6 +31,7 @@ _MOST_CHARACTERS = 2**19
 _MOST_TURNS = 20
 """Places at which a next turn could begin that are tried."""
 _ROLE_LINES = ("role_lines_inside",)
+_DEFAULTS = FieldsSection().model_dump()
 _MAX_REMARK = 200
 """Characters of a certainty or magnitude that is read from the answer."""
 
@@ -53,20 +57,25 @@ class SampleReader:
         self.transcripts = transcripts or TranscriptReader()
         self.conversations = ConversationReader(config, self.transcripts)
         self.answers = answers or {}
-        self.decider = LabelDecider(config.decision)
-        self.recorded = RecordedLabels(self.decider.answers.labels)
+        self.labels = LabelsOfRows(config.decision)
+        self.span = config.decision.span_section
+
+    def fields_of(self, record: Record) -> FieldsSection:
+        """Return the names of a record's fields: the config's, and in place of defaults those that its format tells."""
+        told = {key: name for key, name in record.fields.items() if getattr(self.fields, key) == _DEFAULTS[key]}
+        return self.fields.model_copy(update=told) if told else self.fields
 
     def sample_id(self, record: Record) -> str:
         """Return the configured id, or cluster and year, or the row's number."""
-        values = record.values
-        if self.fields.id:
-            value = _key(values.get(self.fields.id))
+        values, fields = record.values, self.fields_of(record)
+        if fields.id:
+            value = _key(values.get(fields.id))
             return value if value is not None else f"row-{record.number}"
         for name in ("sample_id", "id"):
             value = _key(values.get(name))
             if value is not None:
                 return value
-        cluster, year = _key(values.get(self.fields.cluster)), _key(values.get(self.fields.year))
+        cluster, year = _key(values.get(fields.cluster)), _key(values.get(fields.year))
         return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
 
     def sample(self, sample_id: str, record: Record) -> Sample:
@@ -87,28 +96,36 @@ class SampleReader:
                 "longer_than_context",
                 f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
             )
-        values, decision = record.values, self.config.decision
+        values, decision, fields = record.values, self.config.decision, self.fields_of(record)
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
-        actual, predicted = self.recorded_labels(record)
-        decided, response, cut = self._decided_in_turn(predicted, response, thoughts, conversation)
+        labels = self.labels.of(values, fields)
+        actual, predicted = labels.actual(values, fields), labels.value(values, fields.predicted)
+        decider = labels.decider if self.span is None else FreeAnswers(self.span, values)
+        decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
         if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
             cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
         flags = (*flags, *more, *cut, *decided.flags)
+        if self.span is not None:
+            actual = free_actual(values.get(fields.target or fields.actual), decided.label)
         if actual.text and actual.label is None:
             flags = (*flags, "unknown_actual_label")
         if record.repeated_keys:
             flags = (*flags, "repeated_keys")
+        is_correct, more = correctness(
+            values, fields.correct, decided.label, actual.label, threshold=decision.threshold
+        )
+        flags = (*flags, *more)
         return Sample(
             sample_id=sample_id,
-            cluster=_key(values.get(self.fields.cluster)),
-            year=_integer(values.get(self.fields.year)),
+            cluster=_key(values.get(fields.cluster)),
+            year=_integer(values.get(fields.year)),
             actual_label=actual.label,
             predicted_label=decided.label,
             raw_predicted_label=decided.recorded,
             label_source=decided.source,
-            certainty=_remark(values.get(self.fields.certainty), said, decision.certainty_field),
-            magnitude=_remark(values.get(self.fields.magnitude), said, decision.magnitude_field),
+            certainty=_remark(values.get(fields.certainty), said, decision.certainty_field),
+            magnitude=_remark(values.get(fields.magnitude), said, decision.magnitude_field),
             messages=conversation.messages,
             response=response,
             label_start=decided.word.start,
@@ -129,10 +146,18 @@ class SampleReader:
             language=decided.language,
             template_fields=conversation.template_fields,
             dates=conversation.dates,
+            is_correct=is_correct,
+            labels=None if self.span else labels.own,
+            is_free=self.span is not None,
         )
 
     def _decided_in_turn(
-        self, recorded: RecordedValue, response: str, thoughts: Thoughts, conversation: Conversation
+        self,
+        decider: LabelDecider | FreeAnswers,
+        recorded: RecordedValue,
+        response: str,
+        thoughts: Thoughts,
+        conversation: Conversation,
     ) -> tuple[DecidedLabel, str, tuple[str, ...]]:
         """Return the label of the answer behind the thought, what the model wrote up to the next turn, and flags.
 
@@ -154,36 +179,30 @@ class SampleReader:
         )
         for place in places[:_MOST_TURNS]:
             try:
-                decided = self.decider.decided(recorded, response, thoughts.start, place)
+                decided = decider.decided(recorded, response, thoughts.start, place)
             except RowRejected:
                 continue
             return decided, response[:place].rstrip(), ("cut_at_next_turn",)
-        decided = self.decider.decided(recorded, response, thoughts.start, thoughts.end)
+        decided = decider.decided(recorded, response, thoughts.start, thoughts.end)
         return decided, response, _ROLE_LINES if places else ()
-
-    def recorded_labels(self, record: Record) -> tuple[RecordedValue, RecordedValue]:
-        """Return what the record's fields say of the actual and of the predicted label.
-
-        Raises
-        ------
-        RowRejected
-            When one of them holds several labels.
-        """
-        actual, predicted = self.fields.actual, self.fields.predicted
-        return (
-            self.recorded.read(record.values.get(actual), actual),
-            self.recorded.read(record.values.get(predicted), predicted),
-        )
 
     def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""
         values: dict[str, RecordedValue] = {}
-        for name in (self.fields.actual, self.fields.predicted):
-            value = record.values.get(name)
+        told = self.fields_of(record)
+        if self.span is not None:
+            return values
+        try:
+            labels = self.labels.of(record.values, told)
+        except RowRejected:
+            return values
+        fields = (told.target or told.actual, told.predicted)
+        for name, field in zip(label_fields(self.fields), fields, strict=True):
             try:
-                values[name] = self.recorded.read(value, name)
+                read = labels.actual(record.values, told) if field == fields[0] else labels.value(record.values, field)
+                values[name] = read
             except RowRejected:
-                values[name] = RecordedValue(str(value), None)
+                values[name] = RecordedValue(str(record.values.get(field)), None)
         return values
 
     def conversation(self, record: Record) -> Conversation:

@@ -29,7 +29,7 @@ MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_
 """Tables that every measure unit writes."""
 
 
-OPTIONAL_TABLES = ("span_mass", "null_mass", "patterns", "decision_rows", "decision_head_rows")
+OPTIONAL_TABLES = ("label_logprobs", "span_mass", "null_mass", "patterns", "decision_rows", "decision_head_rows")
 """Tables that a measure unit writes when the config asks for them, when a prompt holds a statement (``span_mass``), or
 when the model has attention sinks (``null_mass``)."""
 
@@ -38,8 +38,9 @@ SPAN_NAMES = ("line_item", "period")
 """Kinds of spans in ``span_mass``."""
 
 
-LABEL_SOURCES = ("field", "json", "repaired_json", "response_text")
-"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, or the answer's prose."""
+LABEL_SOURCES = ("field", "json", "repaired_json", "response_text", "span")
+"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, the answer's prose, or by
+``decision.span``."""
 
 
 SEQUENCE_SOURCES = ("token_ids", "rendered", "template", "transcript")
@@ -76,7 +77,12 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
             column("predicted_label", pa.string(), "What the model said, normalised to the configured labels"),
             column("raw_predicted_label", pa.string(), "What the model said, as recorded"),
             column("label_source", pa.string(), "Where the label was read", span="|".join(LABEL_SOURCES)),
-            column("is_correct", pa.bool_(), "predicted_label equals actual_label; null when either is unknown"),
+            column(
+                "is_correct",
+                pa.bool_(),
+                "predicted_label equals actual_label, or what the record says where predictions.fields.correct is "
+                "named; null when unknown",
+            ),
             column("certainty", pa.string(), "The model's stated certainty, as recorded"),
             column("magnitude", pa.string(), "The model's stated magnitude, as recorded"),
             column("num_tokens", pa.int32(), "Prompt and answer tokens", unit="tokens", span="1.."),
@@ -99,15 +105,28 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
             column("decision_char_end", pa.int32(), "One past its last character in the text the model saw"),
             column("flags", list_of(pa.string()), "Remarks of the reader, such as hedged_label"),
             column(
+                "contrast",
+                pa.string(),
+                "The two sides that the margin compares, such as C|A: the pair of decision.contrast, or the said label "
+                "and the one that its rule found; null where they have one token",
+                since="1.2",
+            ),
+            column(
+                "contrast_position",
+                pa.int32(),
+                "Row at which they are compared: the decision row, or a later one where they share tokens",
+                since="1.2",
+            ),
+            column(
                 "logit_difference",
                 pa.float32(),
-                "logit(contrast[0]) - logit(contrast[1]) of the distinguishing tokens at the decision row",
+                "Margin: logit of the contrast's first side minus that of its second, of the tokens at which they part",
                 unit="nats",
             ),
             column(
                 "contrast_probability",
                 pa.float32(),
-                "Two-way softmax probability of contrast[0] at the decision row",
+                "Two-way softmax probability of the contrast's first side",
                 span="0..1",
             ),
             column(
@@ -215,6 +234,12 @@ TOKENS_SCHEMA = described_schema(
         column("char_start", pa.int32(), "First character in the text the model saw (plan/encoded)"),
         column("char_end", pa.int32(), "One past the last character"),
         column("segment", pa.string(), "Chat segment, or template for the tokens between segments"),
+        column(
+            "sentence",
+            pa.int32(),
+            "Number of its sentence, from 0 in the prompt's messages and in the thought; null elsewhere",
+            since="1.2",
+        ),
     ],
 )
 
@@ -266,6 +291,18 @@ SPAN_MASS_SCHEMA = described_schema(
         column("num_tokens", pa.int32(), "Tokens of the span: a line item's label and values, a period's cells"),
         column("mass", pa.float32(), "Summed weight that the decision row puts on the span", span="0..1"),
         column("baseline", pa.float32(), "What uniform attention of the decision row would put there", span="0..1"),
+    ],
+)
+
+
+LABEL_LOGPROBS_SCHEMA = described_schema(
+    "label_logprobs",
+    "one row per sample and label; of a free answer, its first token and the runner-up",
+    [
+        SAMPLE_ID,
+        column("label", pa.string(), "Label, the said one among them"),
+        column("position", pa.int32(), "Row that predicts the first token at which it parts from the said label"),
+        column("logprob", pa.float32(), "ln p of that token over the vocabulary", unit="nats", span="..0"),
     ],
 )
 
@@ -358,6 +395,7 @@ def table_schema(
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
         "span_mass": SPAN_MASS_SCHEMA,
         "null_mass": NULL_MASS_SCHEMA,
+        "label_logprobs": LABEL_LOGPROBS_SCHEMA,
         "patterns": PATTERNS_SCHEMA,
         "decision_rows": DECISION_ROWS_SCHEMA,
         "decision_head_rows": DECISION_HEAD_ROWS_SCHEMA,

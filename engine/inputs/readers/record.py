@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from engine.errors import InputError
 
@@ -45,6 +46,10 @@ class Record:
         The name of its file.
     repeated_keys
         Keys that an object of it holds several times: the last value counts, and the others are gone.
+    fields
+        Names of fields whose meaning the format tells, by their key of ``predictions.fields`` (``{"correct":
+        "is_match"}``); what a config names itself comes first. Prompt, messages and answer stand under the default
+        names.
     """
 
     values: dict[str, object]
@@ -53,6 +58,7 @@ class Record:
     number: int = 0
     source: str = ""
     repeated_keys: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def too_large(name: str, size: int, limit: int) -> Record:
