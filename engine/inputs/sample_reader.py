@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
-from engine.config import Config
+from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
 from engine.inputs.answers.fields import answered_value
 from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
@@ -28,6 +29,7 @@ _MOST_CHARACTERS = 2**19
 _MOST_TURNS = 20
 """Places at which a next turn could begin that are tried."""
 _ROLE_LINES = ("role_lines_inside",)
+_DEFAULTS = FieldsSection().model_dump()
 _MAX_REMARK = 200
 """Characters of a certainty or magnitude that is read from the answer."""
 
@@ -56,17 +58,26 @@ class SampleReader:
         self.decider = LabelDecider(config.decision)
         self.recorded = RecordedLabels(self.decider.answers.labels)
 
+    def fields_of(self, record: Record) -> FieldsSection:
+        """Return the names of a record's fields: the config's, and in place of defaults those that its format tells."""
+        told = {
+            key: name
+            for key, name in record.fields.items()
+            if key in _DEFAULTS and getattr(self.fields, key) == _DEFAULTS[key]
+        }
+        return self.fields.model_copy(update=told) if told else self.fields
+
     def sample_id(self, record: Record) -> str:
         """Return the configured id, or cluster and year, or the row's number."""
-        values = record.values
-        if self.fields.id:
-            value = _key(values.get(self.fields.id))
+        values, fields = record.values, self.fields_of(record)
+        if fields.id:
+            value = _key(values.get(fields.id))
             return value if value is not None else f"row-{record.number}"
         for name in ("sample_id", "id"):
             value = _key(values.get(name))
             if value is not None:
                 return value
-        cluster, year = _key(values.get(self.fields.cluster)), _key(values.get(self.fields.year))
+        cluster, year = _key(values.get(fields.cluster)), _key(values.get(fields.year))
         return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
 
     def sample(self, sample_id: str, record: Record) -> Sample:
@@ -87,7 +98,7 @@ class SampleReader:
                 "longer_than_context",
                 f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
             )
-        values, decision = record.values, self.config.decision
+        values, decision, fields = record.values, self.config.decision, self.fields_of(record)
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
         actual, predicted = self.recorded_labels(record)
         decided, response, cut = self._decided_in_turn(predicted, response, thoughts, conversation)
@@ -101,14 +112,14 @@ class SampleReader:
             flags = (*flags, "repeated_keys")
         return Sample(
             sample_id=sample_id,
-            cluster=_key(values.get(self.fields.cluster)),
-            year=_integer(values.get(self.fields.year)),
+            cluster=_key(values.get(fields.cluster)),
+            year=_integer(values.get(fields.year)),
             actual_label=actual.label,
             predicted_label=decided.label,
             raw_predicted_label=decided.recorded,
             label_source=decided.source,
-            certainty=_remark(values.get(self.fields.certainty), said, decision.certainty_field),
-            magnitude=_remark(values.get(self.fields.magnitude), said, decision.magnitude_field),
+            certainty=_remark(values.get(fields.certainty), said, decision.certainty_field),
+            magnitude=_remark(values.get(fields.magnitude), said, decision.magnitude_field),
             messages=conversation.messages,
             response=response,
             label_start=decided.word.start,
@@ -169,7 +180,7 @@ class SampleReader:
         RowRejected
             When one of them holds several labels.
         """
-        actual, predicted = self.fields.actual, self.fields.predicted
+        actual, predicted = self.fields_of(record).actual, self.fields_of(record).predicted
         return (
             self.recorded.read(record.values.get(actual), actual),
             self.recorded.read(record.values.get(predicted), predicted),
@@ -178,10 +189,11 @@ class SampleReader:
     def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""
         values: dict[str, RecordedValue] = {}
-        for name in (self.fields.actual, self.fields.predicted):
-            value = record.values.get(name)
+        told = self.fields_of(record)
+        for name, field in ((self.fields.actual, told.actual), (self.fields.predicted, told.predicted)):
+            value = record.values.get(field)
             try:
-                values[name] = self.recorded.read(value, name)
+                values[name] = self.recorded.read(value, field)
             except RowRejected:
                 values[name] = RecordedValue(str(value), None)
         return values
@@ -197,7 +209,9 @@ class SampleReader:
         if record.problem:
             raise RowRejected("read", record.reason, record.problem)
         refuse_filtered(record.values, self.config.predictions.filter)
-        return self.conversations.read(record.values)
+        told = record.told
+        read = self.conversations.read(record.values, "" if told is None else told.source)
+        return read if told is None or not told.flags else replace(read, flags=(*read.flags, *told.flags))
 
     def _generated(self, sample_id: str, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
         """Return the answer that was generated for a row without one, and its flags.
