@@ -92,6 +92,9 @@ class Sample:
         The record's own dates, as the chat template prints them, by format.
     language
         The language that the answer was read in, by name; a script's name where there are no words of it.
+    is_correct
+        Whether the answer is right: as the record says it where ``predictions.fields.correct`` is named, else whether
+        the predicted label is the actual one; None when that is unknown.
     """
 
     sample_id: str
@@ -121,11 +124,7 @@ class Sample:
     template_fields: dict[str, object] = field(default_factory=dict)
     dates: dict[str, str] = field(default_factory=dict)
     language: str | None = None
-
-    @property
-    def is_correct(self) -> bool | None:
-        """Whether the predicted label is the actual one; None when the actual one is unknown."""
-        return None if self.actual_label is None else self.predicted_label == self.actual_label
+    is_correct: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,15 @@ class FieldsSection(Section):
     ``reasoning`` is the field of a thought that was recorded apart from the answer; ``auto`` is ``reasoning_content``,
     ``reasoning`` or ``thinking``, whichever a record has. ``prompt_token_ids`` and ``token_ids`` are the ids of the
     prompt and of the answer, as vLLM returns them. Null: a field of that name means something else and is not read.
+    ``correct`` says whether the answer is right (true or false, C or I, 0 or 1, a number with ``decision.threshold``);
+    where it is named it alone decides, and no actual label is needed.
     """
 
     id: str | None = None
     cluster: str = "company_id"
     year: str = "year"
     actual: str = "actual_label"
+    correct: str | None = None
     predicted: str = "predicted_direction"
     certainty: str = "certainty"
     magnitude: str = "magnitude"
@@ -210,7 +213,8 @@ class DecisionSection(Section):
     where they begin with …; null stands for the words of the answer's language. ``match`` is ``word``, or ``inside``
     where words are joined to others. ``pattern`` is a regular expression of a cue: its first group, or else what
     follows it on the line, is the answer. ``field`` is the answer's JSON field with the label; ``certainty_field`` and
-    ``magnitude_field`` are read from the answer where the record itself has none.
+    ``magnitude_field`` are read from the answer where the record itself has none. ``threshold`` is the least number of
+    ``predictions.fields.correct`` that is right.
     """
 
     labels: dict[str, list[str]] = {
@@ -225,6 +229,7 @@ class DecisionSection(Section):
     match: Literal["word", "inside"] = "word"
     pattern: str | None = None
     locate: Literal["auto", "field", "text"] = "auto"
+    threshold: float | None = None
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -8,16 +8,16 @@ from pathlib import Path
 from engine.errors import ConfigError, InputError
 from engine.inputs.readers.arrow import ArrowReader
 from engine.inputs.readers.delimited import CsvReader
+from engine.inputs.readers.evaluations.batch import BatchReader
+from engine.inputs.readers.evaluations.every_eval import EveryEvalReader
+from engine.inputs.readers.evaluations.helm import HelmReader
+from engine.inputs.readers.evaluations.inspect_log import InspectReader
+from engine.inputs.readers.evaluations.langfuse import LangfuseReader
+from engine.inputs.readers.evaluations.lighteval import LightEvalReader
+from engine.inputs.readers.evaluations.lm_eval import LmEvalReader
+from engine.inputs.readers.evaluations.promptfoo import PromptfooReader
 from engine.inputs.readers.json_document import JsonReader
 from engine.inputs.readers.json_lines import JsonLinesReader
-from engine.inputs.readers.logs.batch import BatchReader
-from engine.inputs.readers.logs.every_eval import EveryEvalReader
-from engine.inputs.readers.logs.helm import HelmReader
-from engine.inputs.readers.logs.inspect_log import InspectReader
-from engine.inputs.readers.logs.langfuse import LangfuseReader
-from engine.inputs.readers.logs.lighteval import LightEvalReader
-from engine.inputs.readers.logs.lm_eval import LmEvalReader
-from engine.inputs.readers.logs.promptfoo import PromptfooReader
 from engine.inputs.readers.parquet import ParquetReader
 from engine.inputs.readers.reader import FileHead, Reader, bare_suffix
 from engine.inputs.readers.record import Limits

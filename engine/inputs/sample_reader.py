@@ -18,6 +18,7 @@ from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
+from engine.inputs.correctness import verdict_of
 from engine.inputs.readers.record import Record
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
@@ -110,6 +111,8 @@ class SampleReader:
             flags = (*flags, "unknown_actual_label")
         if record.repeated_keys:
             flags = (*flags, "repeated_keys")
+        is_correct, more = self._correctness(record, decided.label, actual.label)
+        flags = (*flags, *more)
         return Sample(
             sample_id=sample_id,
             cluster=_key(values.get(fields.cluster)),
@@ -140,7 +143,20 @@ class SampleReader:
             language=decided.language,
             template_fields=conversation.template_fields,
             dates=conversation.dates,
+            is_correct=is_correct,
         )
+
+    def _correctness(self, record: Record, predicted: str, actual: str | None) -> tuple[bool | None, tuple[str, ...]]:
+        """Return whether an answer is right, and flags: by the record's own word where it is asked, else by labels."""
+        by_labels = None if actual is None else predicted == actual
+        name = self.fields_of(record).correct
+        if name is None:
+            return by_labels, ()
+        verdict = verdict_of(record.values.get(name), self.config.decision.threshold)
+        if verdict.is_unread:
+            return None, ("unread_correctness",)
+        is_other = None not in (by_labels, verdict.is_correct) and by_labels != verdict.is_correct
+        return verdict.is_correct, ("correctness_disagrees",) if is_other else ()
 
     def _decided_in_turn(
         self, recorded: RecordedValue, response: str, thoughts: Thoughts, conversation: Conversation

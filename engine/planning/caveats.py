@@ -44,6 +44,10 @@ _OF_FLAGS = {
     "reads as such",
     "foreign_chat_markup": "the prompt begins with the marks of another model's chat template, which are plain text "
     "to this tokenizer",
+    "correctness_disagrees": "what the record says of the answer (predictions.fields.correct) is not what its labels "
+    "say: is_correct is the record's word",
+    "unread_correctness": "what the record says of the answer (predictions.fields.correct) is neither true nor false, "
+    "C nor I, 0 nor 1: is_correct is null. Where it is a number, set decision.threshold to the least one that is right",
     "repeated_keys": "an object of the row holds a key several times, and only the last value counts: whoever wrote "
     "the file may have meant another one",
     "plain_layout_inside": "the prompt has a layout of its own (### Instruction: … ### Response:, Human: … Assistant:, "
@@ -142,8 +146,11 @@ def _of_labels(config: Config, plan: Plan) -> Iterator[str]:
     if len(correct) == 1:
         word = "right" if correct == {"True"} else "wrong"
         yield f"All {plan.num_samples} predictions are {word}: correct and incorrect cannot be compared."
-    elif not correct:
+    elif not correct and config.predictions.fields.correct is None:
         yield "No row has a known actual label: correct and incorrect cannot be compared."
+    elif not correct:
+        name = config.predictions.fields.correct
+        yield f"No row says in {name!r} whether it is right: correct and incorrect cannot be compared."
     third = [label for label in config.decision.labels if label not in config.decision.contrast]
     if third:
         first, second = config.decision.contrast
@@ -165,7 +172,7 @@ def _of_values(config: Config, plan: Plan) -> Iterator[str]:
     """Yield the values of label fields that no label is spelled like, and the line that would map them."""
     fields = config.predictions.fields
     effects = {
-        fields.actual: "there is_correct is null",
+        fields.actual: "there is_correct is null" if fields.correct is None else "there actual_label is null",
         fields.predicted: "there the label is read from the value's words or from the answer",
     }
     for name, values in plan.label_values.items():

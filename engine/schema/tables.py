@@ -76,7 +76,12 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
             column("predicted_label", pa.string(), "What the model said, normalised to the configured labels"),
             column("raw_predicted_label", pa.string(), "What the model said, as recorded"),
             column("label_source", pa.string(), "Where the label was read", span="|".join(LABEL_SOURCES)),
-            column("is_correct", pa.bool_(), "predicted_label equals actual_label; null when either is unknown"),
+            column(
+                "is_correct",
+                pa.bool_(),
+                "predicted_label equals actual_label, or what the record says where predictions.fields.correct is "
+                "named; null when unknown",
+            ),
             column("certainty", pa.string(), "The model's stated certainty, as recorded"),
             column("magnitude", pa.string(), "The model's stated magnitude, as recorded"),
             column("num_tokens", pa.int32(), "Prompt and answer tokens", unit="tokens", span="1.."),

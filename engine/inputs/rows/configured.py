@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from engine.config import Config, FieldsSection, PredictionsSection
-from engine.inputs.readers.logs.log_records import FIRST_OF_SCORES
+from engine.inputs.readers.evaluations.log_records import FIRST_OF_SCORES
 from engine.inputs.readers.reader import OnBytes
 from engine.inputs.readers.record import OneOf, Record
 from engine.inputs.records import read_records
