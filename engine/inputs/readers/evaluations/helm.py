@@ -108,7 +108,10 @@ def _record(record: Record, method: str, scores: _Scores, run: str) -> Record:
     if score is not None:
         row.fields["correct"] = f"scores.{score}"
     if raw.get("reference_index") is not None or method.startswith("multiple_choice_separate"):
-        problem = "The request scores one reference of several (HELM's method multiple_choice_separate): no answer of the model's is recorded."
+        problem = (
+            "The request scores one reference of several (HELM's method multiple_choice_separate): no answer of the "
+            "model's is recorded."
+        )
         return row.record(record, problem, "no_response")
     if inner(raw, "result", "success") is False or not isinstance(raw.get("result"), Mapping):
         said = inner(raw, "result", "error") or "no result"

@@ -1,9 +1,9 @@
 """LightEval: the details of a task, a Parquet table with a row per document.
 
 Source: ``lighteval/logging/info_loggers.py``, ``tasks/requests.py`` (``Doc``), ``models/model_output.py``
-(``ModelResponse``): columns ``doc``, ``metric`` and ``model_response``, which some versions write with underscores around
-them. Before 0.10 the columns were ``full_prompt``, ``predictions``, ``gold``, ``choices``, ``gold_index``, ``metrics``,
-with lists and objects written as text.
+(``ModelResponse``): columns ``doc``, ``metric`` and ``model_response``, which some versions write with underscores
+around them. Before 0.10 the columns were ``full_prompt``, ``predictions``, ``gold``, ``choices``, ``gold_index`` and
+``metrics``, with lists and objects written as text.
 """
 
 from __future__ import annotations

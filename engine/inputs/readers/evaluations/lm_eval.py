@@ -1,6 +1,6 @@
 """lm-evaluation-harness, ``--log_samples``: one row per document and filter.
 
-Source: ``lm_eval/evaluator.py``, ``lm_eval/loggers/evaluation_tracker.py`` and ``lm_eval/utils.py`` (``sanitize_list``).
+Source: ``lm_eval/evaluator.py``, ``loggers/evaluation_tracker.py`` and ``utils.py`` (``sanitize_list``).
 Generation has one request per document, with keyword arguments behind the prompt; tasks that score answers have one per
 answer, with the answer behind the prompt and ``[log-likelihood, is_greedy]`` for its response.
 """

@@ -1,4 +1,4 @@
-"""promptfoo: the results of an evaluation, as ``--output`` writes them (JSON, JSON Lines) and ``promptfoo export`` does.
+"""promptfoo: the results of an evaluation, as ``eval --output`` (JSON, JSON Lines) and ``export`` write them.
 
 Source: ``src/types/index.ts`` (``OutputFile``, ``EvaluateSummaryV3``, ``EvaluateResult``, ``GradingResult``).
 """
@@ -68,7 +68,10 @@ def _record(record: Record) -> Record:
     output = inner(raw, "response", "output")
     if not isinstance(output, str):
         kind = type(output).__name__
-        problem = f"The response's output is {kind}, not text: promptfoo parsed what the model wrote, which is not in the log."
+        problem = (
+            f"The response's output is {kind}, not text: promptfoo parsed what the model wrote, which is not in the "
+            f"log."
+        )
         return row.record(record, problem, "not_text" if output is not None else "no_response")
     row.given["response"] = output
     reason = inner(raw, "response", "finishReason")
