@@ -92,6 +92,8 @@ class Sample:
         The record's own dates, as the chat template prints them, by format.
     language
         The language that the answer was read in, by name; a script's name where there are no words of it.
+    labels
+        The row's own labels with their spellings, where it has choices; None stands for the config's.
     is_correct
         Whether the answer is right: as the record says it where ``predictions.fields.correct`` is named, else whether
         the predicted label is the actual one; None when that is unknown.
@@ -125,6 +127,7 @@ class Sample:
     dates: dict[str, str] = field(default_factory=dict)
     language: str | None = None
     is_correct: bool | None = None
+    labels: dict[str, list[str]] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,42 @@ class StatementSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelToken:
+    """The token at which the answer with another label in place of the said one parts from the recorded answer.
+
+    Attributes
+    ----------
+    label
+        The label; the said one is here too, with its own distinguishing token.
+    row
+        The row that predicts it.
+    token_id
+        The label's token there; the said label's stands at ``row + 1``.
+    """
+
+    label: str
+    row: int
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastRule:
+    """What the margin of a sample compares.
+
+    Attributes
+    ----------
+    name
+        ``pair``, or a name of ``engine.config.CONTRASTS``.
+    first, second
+        The two labels of a pair; the said label, and the actual one, of a rule.
+    """
+
+    name: str = "pair"
+    first: str = ""
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedSample:
     """A prediction as the model saw it.
 
@@ -190,7 +229,12 @@ class EncodedSample:
     decision_position
         The row that predicts the distinguishing token, so the token itself stands at ``decision_position + 1``.
     contrast_token_ids
-        Distinguishing token of ``decision.contrast[0]`` and of ``[1]`` in this very context.
+        Distinguishing tokens of a fixed pair of labels in this very context; the said label's twice where a rule
+        chooses the pair, which the logits then tell.
+    label_tokens
+        Where each label parts from the said one, in config order; labels that do not are not among them.
+    contrast
+        What the margin compares.
     key_groups, query_groups
         Sorted token positions of each group, by name in config order.
     spans
@@ -213,6 +257,13 @@ class EncodedSample:
     query_groups: dict[str, IntArray] = field(default_factory=dict)
     spans: tuple[StatementSpan, ...] = ()
     sequence_source: str = "template"
+    label_tokens: tuple[LabelToken, ...] = ()
+    contrast: ContrastRule = ContrastRule()
+
+    @property
+    def logit_rows(self) -> tuple[int, ...]:
+        """Rows whose logits are wanted, the decision row first."""
+        return tuple(dict.fromkeys((self.decision_position, *(token.row for token in self.label_tokens))))
 
     @property
     def num_tokens(self) -> int:

@@ -45,7 +45,8 @@ def with_derived(samples: pl.DataFrame, run: Mapping[str, object]) -> pl.DataFra
     samples
         With every column of the contract.
     run
-        Content of ``run.yaml``: ``config.decision.contrast`` says whose probability ``contrast_probability`` is.
+        Content of ``run.yaml``: ``config.decision.contrast`` says whose probability ``contrast_probability`` is in runs
+        whose samples do not say so themselves.
     """
     added = {
         "label_probability": _label_probability(samples, _contrast(run)),
@@ -57,10 +58,14 @@ def with_derived(samples: pl.DataFrame, run: Mapping[str, object]) -> pl.DataFra
 
 
 def _label_probability(samples: pl.DataFrame, contrast: Sequence[str]) -> pl.Series:
-    """Return the probability of the recorded label: of two where the contrast is known, else of its first token."""
+    """Return the probability of the said label: of two where the contrast is known, else of its first token."""
     of_first = pl.col("contrast_probability").cast(pl.Float64)
-    if len(contrast) == 2:
-        label = pl.col("predicted_label")
+    label = pl.col("predicted_label")
+    if "contrast" in samples.columns:
+        sides = pl.col("contrast")
+        is_first = sides.str.starts_with(label + "|")
+        chosen = pl.when(is_first).then(of_first).when(sides.str.ends_with(pl.lit("|") + label)).then(1 - of_first)
+    elif len(contrast) == 2:
         chosen = pl.when(label == contrast[0]).then(of_first).when(label == contrast[1]).then(1 - of_first)
     else:
         chosen = (-pl.col("label_surprisal").cast(pl.Float64)).exp()

@@ -33,6 +33,8 @@ class SequenceLayout:
         The decision row.
     pattern_heads
         Heads of which the whole pattern is kept, by layer.
+    more_logits
+        Rows beside the decision row whose logits are kept.
     pattern_dtype
         What whole patterns are kept in: float16 in tables, float32 in a notebook.
     matches
@@ -46,6 +48,7 @@ class SequenceLayout:
     decision: int
     pattern_heads: dict[int, tuple[int, ...]] = field(default_factory=dict)
     pattern_dtype: torch.dtype = torch.float16
+    more_logits: tuple[int, ...] = ()
     matches: TokenMatches = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -88,4 +91,5 @@ def sequence_layout(
         query_weights=torch.from_numpy(weights).to(device),
         decision=encoded.decision_position,
         pattern_heads=pattern_heads or {},
+        more_logits=encoded.logit_rows[1:],
     )

@@ -18,7 +18,8 @@ from engine.errors import UnsupportedModelError
 from engine.interventions.knockouts import Knockout
 from engine.interventions.sweeps import Intervention, Sweep
 from engine.interventions.unchanged_run import Trace, trace
-from engine.measuring.forward import decision_logits
+from engine.measuring.contrasts import contrast_of, pinned
+from engine.measuring.forward import decision_logits, logits_by_row
 from engine.model.decoder import Decoder
 from engine.samples import EncodedSample, RowRejected
 from engine.tolerances import tolerance
@@ -71,8 +72,7 @@ class Explainer:
         UnsupportedModelError
             When the first sample shows that the model works in another way than is known.
         """
-        if len(set(sample.contrast_token_ids)) < 2:
-            raise RowRejected("causal", "no_contrast", "The two labels have the same token at the decision row.")
+        sample = self.pinned(sample)
         layout = sequence_layout(sample, 0, self.decoder.device)
         unchanged = trace(self.decoder, layout.token_ids, sample.decision_position, sample.contrast_token_ids)
         if not np.isfinite(unchanged.logit_difference):
@@ -80,6 +80,23 @@ class Explainer:
         if not self.is_checked:
             self._check(unchanged, layout)
         return unchanged
+
+    def pinned(self, sample: EncodedSample) -> EncodedSample:
+        """Return a sample whose margin compares the pair that its rule finds in the unchanged run.
+
+        Raises
+        ------
+        RowRejected
+            When there is none.
+        """
+        logits = {}
+        if sample.contrast.name != "pair":
+            layout = sequence_layout(sample, 0, self.decoder.device)
+            (logits,) = logits_by_row(self.decoder.model, layout.token_ids, [layout], with_positions=False)
+        contrast = contrast_of(sample, logits)
+        if contrast is None:
+            raise RowRejected("causal", "no_contrast", "The two labels have the same token at the decision row.")
+        return pinned(sample, contrast)
 
     def check_model(self) -> None:
         """Check the methods on a few tokens, before anything is measured.
@@ -117,6 +134,7 @@ class Explainer:
         RowRejected
             When the sample cannot be explained.
         """
+        sample = self.pinned(sample)
         run = SampleRun(
             self.decoder,
             self.settings,

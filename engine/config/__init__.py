@@ -17,6 +17,7 @@ from engine.config.files import config_of_tree, load_config, translation_lines
 from engine.config.measuring import KeyGroup, PatternsSection, StatisticsSection
 from engine.config.model import AdapterSection, ModelSection
 from engine.config.predictions import (
+    CONTRASTS,
     DecisionSection,
     FieldsSection,
     GenerationSection,
@@ -27,6 +28,7 @@ from engine.config.predictions import (
 )
 
 __all__ = [
+    "CONTRASTS",
     "AblationSection",
     "AdapterSection",
     "AmplificationSection",

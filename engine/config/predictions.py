@@ -18,7 +18,8 @@ class FieldsSection(Section):
     ``reasoning`` or ``thinking``, whichever a record has. ``prompt_token_ids`` and ``token_ids`` are the ids of the
     prompt and of the answer, as vLLM returns them. Null: a field of that name means something else and is not read.
     ``correct`` says whether the answer is right (true or false, C or I, 0 or 1, a number with ``decision.threshold``);
-    where it is named it alone decides, and no actual label is needed.
+    where it is named it alone decides, and no actual label is needed. ``choices`` are what a row offers to choose from,
+    in place of ``decision.labels``, and ``target`` is the right one, by index, name or text.
     """
 
     id: str | None = None
@@ -26,6 +27,8 @@ class FieldsSection(Section):
     year: str = "year"
     actual: str = "actual_label"
     correct: str | None = None
+    choices: str | None = None
+    target: str | None = None
     predicted: str = "predicted_direction"
     certainty: str = "certainty"
     magnitude: str = "magnitude"
@@ -206,9 +209,16 @@ class PromptSection(Section):
             raise ValueError(f"date is {value!r}; give a day such as 2024-07-26, or leave it out") from None
 
 
+CONTRASTS = ("said_vs_best_other", "said_vs_actual", "said_vs_runner_up")
+"""Rules for what the said label is compared with, beside a fixed pair of labels."""
+
+
 class DecisionSection(Section):
     """The labels and where in the answer they stand.
 
+    ``contrast`` is what margins compare: two labels, or a rule. ``said_vs_best_other`` (of more than two labels the
+    default) compares the said label with the likeliest of the others, ``said_vs_actual`` a wrong answer with the actual
+    label, ``said_vs_runner_up`` with the likeliest other token of the vocabulary.
     ``negations`` are words that deny a label within the next three words ("not expected to increase"), or before it
     where they begin with …; null stands for the words of the answer's language. ``match`` is ``word``, or ``inside``
     where words are joined to others. ``pattern`` is a regular expression of a cue: its first group, or else what
@@ -221,7 +231,7 @@ class DecisionSection(Section):
         "increase": ["increase", "increases", "increased"],
         "decrease": ["decrease", "decreases", "decreased"],
     }
-    contrast: list[str] = []
+    contrast: list[str] | str = []
     field: str | None = "direction_of_eps_change"
     certainty_field: str | None = "certainty_of_assessment"
     magnitude_field: str | None = "magnitude_of_change"
@@ -255,19 +265,35 @@ class DecisionSection(Section):
             raise ValueError(f"pattern is {value!r}, which matches the empty text; name the words before the answer")
         return value
 
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two labels of a fixed contrast; None where a rule chooses them."""
+        return None if isinstance(self.contrast, str) else (self.contrast[0], self.contrast[1])
+
+    @property
+    def choice_names(self) -> list[str]:
+        """Names of choices by position, where the config gives labels of its own."""
+        return [] if self.labels == type(self).model_fields["labels"].default else list(self.labels)
+
     @model_validator(mode="after")
-    def _contrast_is_two_labels(self) -> DecisionSection:
+    def _contrast_is_known(self) -> DecisionSection:
         if len(self.labels) < 2:
             raise ValueError(f"labels has {len(self.labels)} label(s), at least two are needed")
         if not self.contrast:
-            self.contrast = list(self.labels)[:2]
+            self.contrast = list(self.labels) if len(self.labels) == 2 else CONTRASTS[0]
         if self.locate == "field" and not self.field:
             raise ValueError("locate is 'field', which needs field, the name of the JSON field with the label")
-        if len(self.contrast) != 2 or len(set(self.contrast)) != 2:
-            raise ValueError(f"contrast is {self.contrast}, it must name two different labels")
-        for label in self.contrast:
-            if label not in self.labels:
-                raise ValueError(f"contrast names {label!r}, which is not in labels {sorted(self.labels)}")
+        if isinstance(self.contrast, str):
+            if self.contrast not in CONTRASTS:
+                raise ValueError(f"contrast is {self.contrast!r}; give two labels, or one of {', '.join(CONTRASTS)}")
+        elif len(self.contrast) != 2 or len(set(self.contrast)) != 2:
+            raise ValueError(
+                f"contrast is {self.contrast}, it must name two different labels, or be one of {', '.join(CONTRASTS)}"
+            )
+        else:
+            for label in self.contrast:
+                if label not in self.labels:
+                    raise ValueError(f"contrast names {label!r}, which is not in labels {sorted(self.labels)}")
         seen: dict[str, str] = {}
         for label, spellings in self.labels.items():
             for spelling in spellings:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.samples import EncodedSample, Prompt, StatementSpan
+from engine.samples import ContrastRule, EncodedSample, LabelToken, Prompt, StatementSpan
 
 _POSITIONS = pa.list_(pa.int32())
 _SCHEMA = pa.schema(
@@ -30,6 +30,10 @@ _SCHEMA = pa.schema(
         pa.field("query_groups", pa.map_(pa.string(), _POSITIONS)),
         pa.field("spans", pa.list_(pa.struct({"kind": pa.string(), "name": pa.string(), "positions": _POSITIONS}))),
         pa.field("sequence_source", pa.string()),
+        pa.field(
+            "label_tokens", pa.list_(pa.struct({"label": pa.string(), "row": pa.int32(), "token_id": pa.int32()}))
+        ),
+        pa.field("contrast", pa.list_(pa.string())),
     ]
 )
 _PLAIN = (
@@ -55,6 +59,8 @@ def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> Non
             "contrast_token_ids": list(sample.contrast_token_ids),
             "key_groups": list(sample.key_groups.items()),
             "query_groups": list(sample.query_groups.items()),
+            "label_tokens": [{"label": t.label, "row": t.row, "token_id": t.token_id} for t in sample.label_tokens],
+            "contrast": [sample.contrast.name, sample.contrast.first, sample.contrast.second],
             "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
         }
         for number, batch in enumerate(batches)
@@ -100,7 +106,9 @@ def _sample(row: dict) -> EncodedSample:
         key_groups={name: _array(positions) for name, positions in row["key_groups"]},
         query_groups={name: _array(positions) for name, positions in row["query_groups"]},
         spans=tuple(StatementSpan(s["kind"], s["name"], _array(s["positions"])) for s in row["spans"]),
-        sequence_source=row.get("sequence_source", "template"),  # plans of schema 1.0 have none
+        sequence_source=row.get("sequence_source", "template"),  # plans of schema 1.0 have none …
+        label_tokens=tuple(LabelToken(**token) for token in row.get("label_tokens") or ()),  # … nor of 1.1 these
+        contrast=ContrastRule(*row.get("contrast") or ()),
     )
 
 

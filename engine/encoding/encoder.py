@@ -27,7 +27,7 @@ from engine.encoding.structure import (
 from engine.encoding.token_groups import TokenGroups
 from engine.encoding.tokenized_text import TokenizedText, Tokens, tokenize
 from engine.inputs.conversations.markup import ChatMarkup
-from engine.samples import EncodedSample, Message, RowRejected, Sample
+from engine.samples import EncodedSample, LabelToken, Message, RowRejected, Sample
 from engine.schema import KEPT_PREFIX
 
 _LONG = 16
@@ -100,7 +100,7 @@ class Encoder:
             decision_position=len(asked.ids) + decision.position - 1,
             thoughts=[(len(prompt) + first, len(prompt) + last) for first, last in sample.thoughts],
         )
-        flags = [*sample.flags, *placed, *flags, *self._beginning_flags(sample, asked)]
+        flags = [*sample.flags, *placed, *flags, *self._beginning_flags(sample, asked), *decision.flags]
         if answer.char_ends[decision.position] <= sample.label_start:
             # The tokenizer joins the sign before the other label's word to it, and not this one's.
             flags.append("decision_beside_word")
@@ -117,7 +117,10 @@ class Encoder:
         if has_unread_table(sample.messages):
             flags.append("unread_table")
         encoded = self._encoded(sample.sample_id, tokenized, decision.contrast, _metadata(sample, flags))
-        return replace(encoded, sequence_source=sample.sequence_source)
+        tokens = [LabelToken(t.label, len(asked.ids) + t.position - 1, t.token_id) for t in decision.labels]
+        return replace(
+            encoded, sequence_source=sample.sequence_source, label_tokens=tuple(tokens), contrast=decision.rule
+        )
 
     def _prompt(self, sample: Sample) -> tuple[str, Tokens, list[str]]:
         """Return the prompt's text, tokens and flags: recorded ids, recorded text, or what the template makes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.inputs.answers.recorded import one_or_more_texts
@@ -45,3 +46,29 @@ def verdict_of(value: object, threshold: float | None) -> Verdict:
     if number is None or (threshold is None and number not in (0, 1)):
         return Verdict(None, is_unread=True)
     return Verdict(number == 1 if threshold is None else number >= threshold)
+
+
+def correctness(
+    values: Mapping[str, object], name: str | None, predicted: str, actual: str | None, *, threshold: float | None
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Return whether an answer is right, and flags.
+
+    Parameters
+    ----------
+    values
+        The record.
+    name
+        The field that says so, which alone decides; None: labels do.
+    predicted, actual
+        Its labels.
+    threshold
+        As for ``verdict_of``.
+    """
+    by_labels = None if actual is None else predicted == actual
+    if name is None:
+        return by_labels, ()
+    verdict = verdict_of(values.get(name), threshold)
+    if verdict.is_unread:
+        return None, ("unread_correctness",)
+    is_other = None not in (by_labels, verdict.is_correct) and by_labels != verdict.is_correct
+    return verdict.is_correct, ("correctness_disagrees",) if is_other else ()

@@ -15,6 +15,7 @@ from engine.errors import ConfigError, InputError
 from engine.inputs.advice import advice_on
 from engine.inputs.label_values import FieldValues, counted, mapping_line
 from engine.inputs.readers.record import Record
+from engine.inputs.row_labels import label_fields
 from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import Selection
@@ -91,7 +92,7 @@ def scan_predictions(config: Config, reader: SampleReader, progress: Progress | 
     filtered: list[tuple[int, int]] = []
     ids = _Ids()
     seen: set[str] = set()
-    label_values = {name: FieldValues() for name in (settings.fields.actual, settings.fields.predicted)}
+    label_values = {name: FieldValues() for name in label_fields(settings.fields)}
     languages: Counter[str] = Counter()
     num_rows = num_bytes = 0
     cut_cells: defaultdict[str, list[str]] = defaultdict(list)

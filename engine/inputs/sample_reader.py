@@ -12,14 +12,15 @@ from dataclasses import replace
 from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
 from engine.inputs.answers.fields import answered_value
-from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
+from engine.inputs.answers.recorded import RecordedValue, plain_text
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
-from engine.inputs.correctness import verdict_of
+from engine.inputs.correctness import correctness
 from engine.inputs.readers.record import Record
+from engine.inputs.row_labels import LabelsOfRows, label_fields
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
 from engine.samples import Answer, RowRejected, Sample
@@ -56,8 +57,7 @@ class SampleReader:
         self.transcripts = transcripts or TranscriptReader()
         self.conversations = ConversationReader(config, self.transcripts)
         self.answers = answers or {}
-        self.decider = LabelDecider(config.decision)
-        self.recorded = RecordedLabels(self.decider.answers.labels)
+        self.labels = LabelsOfRows(config.decision)
 
     def fields_of(self, record: Record) -> FieldsSection:
         """Return the names of a record's fields: the config's, and in place of defaults those that its format tells."""
@@ -101,8 +101,9 @@ class SampleReader:
             )
         values, decision, fields = record.values, self.config.decision, self.fields_of(record)
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
-        actual, predicted = self.recorded_labels(record)
-        decided, response, cut = self._decided_in_turn(predicted, response, thoughts, conversation)
+        labels = self.labels.of(values, fields)
+        actual, predicted = labels.actual(values, fields), labels.value(values, fields.predicted)
+        decided, response, cut = self._decided_in_turn(labels.decider, predicted, response, thoughts, conversation)
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
         if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
             cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
@@ -111,7 +112,9 @@ class SampleReader:
             flags = (*flags, "unknown_actual_label")
         if record.repeated_keys:
             flags = (*flags, "repeated_keys")
-        is_correct, more = self._correctness(record, decided.label, actual.label)
+        is_correct, more = correctness(
+            values, fields.correct, decided.label, actual.label, threshold=decision.threshold
+        )
         flags = (*flags, *more)
         return Sample(
             sample_id=sample_id,
@@ -144,22 +147,16 @@ class SampleReader:
             template_fields=conversation.template_fields,
             dates=conversation.dates,
             is_correct=is_correct,
+            labels=labels.own,
         )
 
-    def _correctness(self, record: Record, predicted: str, actual: str | None) -> tuple[bool | None, tuple[str, ...]]:
-        """Return whether an answer is right, and flags: by the record's own word where it is asked, else by labels."""
-        by_labels = None if actual is None else predicted == actual
-        name = self.fields_of(record).correct
-        if name is None:
-            return by_labels, ()
-        verdict = verdict_of(record.values.get(name), self.config.decision.threshold)
-        if verdict.is_unread:
-            return None, ("unread_correctness",)
-        is_other = None not in (by_labels, verdict.is_correct) and by_labels != verdict.is_correct
-        return verdict.is_correct, ("correctness_disagrees",) if is_other else ()
-
     def _decided_in_turn(
-        self, recorded: RecordedValue, response: str, thoughts: Thoughts, conversation: Conversation
+        self,
+        decider: LabelDecider,
+        recorded: RecordedValue,
+        response: str,
+        thoughts: Thoughts,
+        conversation: Conversation,
     ) -> tuple[DecidedLabel, str, tuple[str, ...]]:
         """Return the label of the answer behind the thought, what the model wrote up to the next turn, and flags.
 
@@ -181,37 +178,28 @@ class SampleReader:
         )
         for place in places[:_MOST_TURNS]:
             try:
-                decided = self.decider.decided(recorded, response, thoughts.start, place)
+                decided = decider.decided(recorded, response, thoughts.start, place)
             except RowRejected:
                 continue
             return decided, response[:place].rstrip(), ("cut_at_next_turn",)
-        decided = self.decider.decided(recorded, response, thoughts.start, thoughts.end)
+        decided = decider.decided(recorded, response, thoughts.start, thoughts.end)
         return decided, response, _ROLE_LINES if places else ()
-
-    def recorded_labels(self, record: Record) -> tuple[RecordedValue, RecordedValue]:
-        """Return what the record's fields say of the actual and of the predicted label.
-
-        Raises
-        ------
-        RowRejected
-            When one of them holds several labels.
-        """
-        actual, predicted = self.fields_of(record).actual, self.fields_of(record).predicted
-        return (
-            self.recorded.read(record.values.get(actual), actual),
-            self.recorded.read(record.values.get(predicted), predicted),
-        )
 
     def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""
         values: dict[str, RecordedValue] = {}
         told = self.fields_of(record)
-        for name, field in ((self.fields.actual, told.actual), (self.fields.predicted, told.predicted)):
-            value = record.values.get(field)
+        try:
+            labels = self.labels.of(record.values, told)
+        except RowRejected:
+            return values
+        fields = (told.target or told.actual, told.predicted)
+        for name, field in zip(label_fields(self.fields), fields, strict=True):
             try:
-                values[name] = self.recorded.read(value, field)
+                read = labels.actual(record.values, told) if field == fields[0] else labels.value(record.values, field)
+                values[name] = read
             except RowRejected:
-                values[name] = RecordedValue(str(value), None)
+                values[name] = RecordedValue(str(record.values.get(field)), None)
         return values
 
     def conversation(self, record: Record) -> Conversation:

@@ -20,7 +20,15 @@ _VOCABULARY_CHUNK = 16384
 def decision_logits(
     model: PreTrainedModel, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout], with_positions: bool = True
 ) -> torch.Tensor:
-    """Return float32 logits of each sequence's decision row, ``[sequence, vocabulary]``, by one packed forward.
+    """Return float32 logits of each sequence's decision row, ``[sequence, vocabulary]``; see ``logits_by_row``."""
+    found = logits_by_row(model, input_ids, layouts, with_positions)
+    return torch.stack([logits[layout.decision] for logits, layout in zip(found, layouts, strict=True)])
+
+
+def logits_by_row(
+    model: PreTrainedModel, input_ids: torch.Tensor, layouts: Sequence[SequenceLayout], with_positions: bool = True
+) -> list[dict[int, torch.Tensor]]:
+    """Return float32 logits ``[vocabulary]`` of each sequence's decision row and further rows, by one packed forward.
 
     Parameters
     ----------
@@ -35,7 +43,9 @@ def decision_logits(
         is then what ``model(input_ids)`` makes of it, whatever the model counts positions from.
     """
     positions = torch.cat([torch.arange(layout.num_tokens) for layout in layouts]).to(input_ids.device)
-    rows = torch.tensor([layout.start + layout.decision for layout in layouts], device=input_ids.device)
+    wanted = [(layout.decision, *layout.more_logits) for layout in layouts]
+    places = [layout.start + row for layout, asked in zip(layouts, wanted, strict=True) for row in asked]
+    rows = torch.tensor(places, device=input_ids.device)
     forget_longer_inputs(model)
     told = {"position_ids": positions[None]} if with_positions else {}
     with torch.inference_mode(), _exact_head(model):
@@ -48,7 +58,8 @@ def decision_logits(
                 f"{input_ids.shape[0]} are asked for"
             )
         logits = logits[rows.to(logits.device)]  # it returns all rows, whichever are asked for
-    return logits.float()
+    parts = iter(logits.float())
+    return [{row: next(parts) for row in asked} for asked in wanted]
 
 
 def plain_logits(model: PreTrainedModel, layout: SequenceLayout) -> torch.Tensor:

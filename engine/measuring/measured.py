@@ -26,6 +26,11 @@ class Measured:
         return self.found.logits
 
     @property
+    def logits_by_row(self) -> dict[int, torch.Tensor]:
+        """The same of every row that the sample asks for, by row."""
+        return {self.encoded.decision_position: self.logits, **self.found.more_logits}
+
+    @property
     def layers(self) -> Sequence[LayerStatistics]:
         """Statistics by layer that has heads."""
         return self.found.layers
@@ -41,7 +46,7 @@ class Measured:
 
     def is_finite(self) -> bool:
         """Whether logits, decision rows and the sums behind every mean hold neither NaN nor infinity."""
-        parts = [self.logits, *(layer.decision_pattern for layer in self.layers)]
+        parts = [*self.logits_by_row.values(), *(layer.decision_pattern for layer in self.layers)]
         return all(bool(torch.isfinite(part).all()) for part in parts) and all(layer.is_finite for layer in self.layers)
 
     def row_sum_error(self) -> float:

@@ -24,6 +24,7 @@ from engine.machine.devices import (
     wait_for_copies,
 )
 from engine.measuring.checking.checker import Checker
+from engine.measuring.contrasts import Decode
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
 from engine.measuring.tables import unit_tables
@@ -43,6 +44,8 @@ class Measurer:
         In inference state.
     config
         The run's config.
+    decode
+        Names tokens that are no label's.
 
     Attributes
     ----------
@@ -57,8 +60,8 @@ class Measurer:
         When the model's attention is not covered, or its backend cannot run here.
     """
 
-    def __init__(self, model: PreTrainedModel, config: Config):
-        self.model, self.config = model, config
+    def __init__(self, model: PreTrainedModel, config: Config, decode: Decode | None = None):
+        self.model, self.config, self.decode = model, config, decode
         self.device, self.devices = input_device(model), compute_devices(model)
         statistics = config.statistics
         try:
@@ -140,7 +143,7 @@ class Measurer:
 
     def _unit_result(self, progress: UnitProgress, key_groups: Sequence[str], facts: dict[str, Any]) -> UnitResult:
         sound = progress.sound()
-        tables = unit_tables(sound, key_groups, self.config.statistics, self.config.predictions.keep)
+        tables = unit_tables(sound, key_groups, self.config.statistics, self.config.predictions.keep, self.decode)
         facts |= {
             "max_row_sum_error": max((sample.row_sum_error() for sample in sound), default=0.0),
             "max_future_mass": max((sample.future_mass() for sample in sound), default=0.0),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Masking, Window
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
-from engine.measuring.forward import decision_logits
+from engine.measuring.forward import logits_by_row
 from engine.measuring.gates import GateWitness
 from engine.model.geometry import Geometry
 from engine.model.placement import input_device
@@ -40,6 +40,8 @@ class SequenceMeasurement:
         Their numbers in the model: layers without heads are not among them.
     rollout
         Rollout of the decision row, float32 ``[T]``, when asked for.
+    more_logits
+        Further rows at which labels part, by row, float32 ``[vocabulary]``.
     """
 
     logits: torch.Tensor
@@ -47,6 +49,7 @@ class SequenceMeasurement:
     windows: tuple[Window, ...]
     layer_numbers: tuple[int, ...]
     rollout: torch.Tensor | None = None
+    more_logits: Mapping[int, torch.Tensor] = field(default_factory=dict)
 
     def on_host(self) -> SequenceMeasurement:
         """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
@@ -64,6 +67,7 @@ class SequenceMeasurement:
                 for layer in self.layers
             ],
             rollout=None if self.rollout is None else _to_host(self.rollout),
+            more_logits={row: _to_host(logits) for row, logits in self.more_logits.items()},
         )
 
 
@@ -151,7 +155,7 @@ class Probe:
             sequence=(longest.start, longest.num_tokens),
             witness=watch if witness or gates else None,
         ):
-            logits = decision_logits(self.model, input_ids, layouts, with_positions=self.is_packed)
+            logits = logits_by_row(self.model, input_ids, layouts, with_positions=self.is_packed)
         if gates is not None:
             gates.refuse()
             self._is_ungated = True
@@ -199,8 +203,8 @@ class _Forward:
             self._rows[device] = PackedRow([sequence.layout.to(device) for sequence in self.sequences])
         return self._rows[device]
 
-    def measurements(self, logits: torch.Tensor) -> list[SequenceMeasurement]:
-        """Return what was measured of each sequence, given its decision row's logits ``[sequence, vocabulary]``."""
+    def measurements(self, logits: Sequence[Mapping[int, torch.Tensor]]) -> list[SequenceMeasurement]:
+        """Return what was measured of each sequence, given its logits ``[vocabulary]`` by row."""
         numbers = self.probe.geometry.softmax_layers
         if set(self.windows) != set(numbers):
             raise UnsupportedModelError(
@@ -209,8 +213,15 @@ class _Forward:
             )
         windows = tuple(self.windows[layer] for layer in numbers)
         return [
-            SequenceMeasurement(logits[index], sequence.in_order(), windows, numbers, sequence.rollout())
-            for index, sequence in enumerate(self.sequences)
+            SequenceMeasurement(
+                by_row[sequence.layout.decision],
+                sequence.in_order(),
+                windows,
+                numbers,
+                sequence.rollout(),
+                {row: by_row[row] for row in sequence.layout.more_logits},
+            )
+            for sequence, by_row in zip(self.sequences, logits, strict=True)
         ]
 
 

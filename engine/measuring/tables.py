@@ -11,6 +11,7 @@ import torch
 
 from engine.config import StatisticsSection
 from engine.measuring.baselines import baseline_rows
+from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.measuring.measured import Measured
 from engine.samples import SEGMENTS, EncodedSample
@@ -22,6 +23,7 @@ def unit_tables(
     key_groups: Sequence[str],
     settings: StatisticsSection,
     kept: Mapping[str, str] | None = None,
+    decode: Decode | None = None,
 ) -> dict[str, pa.Table]:
     """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured.
 
@@ -35,6 +37,8 @@ def unit_tables(
         The config's section.
     kept
         Fields of ``predictions.keep`` and their kinds.
+    decode
+        Names tokens that are no label's (``said_vs_runner_up``).
     """
 
     def schema_of(name: str) -> pa.Schema:
@@ -42,7 +46,7 @@ def unit_tables(
 
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:
-        for name, columns in _sample_columns(sample, settings).items():
+        for name, columns in _sample_columns(sample, settings, decode).items():
             parts.setdefault(name, []).append(record_batch(columns, schema_of(name)))
     return {
         name: pa.Table.from_batches(parts.get(name, []), schema=schema_of(name))
@@ -50,16 +54,22 @@ def unit_tables(
     }
 
 
-def _sample_columns(sample: Measured, settings: StatisticsSection) -> dict[str, dict[str, object]]:
+def _sample_columns(
+    sample: Measured, settings: StatisticsSection, decode: Decode | None
+) -> dict[str, dict[str, object]]:
     key_groups = list(sample.encoded.key_groups)
     encoded, layers, numbers = sample.encoded, sample.layers, sample.layer_numbers
+    logits = {row: values.cpu() for row, values in sample.logits_by_row.items()}  # in float64 soon, which MPS lacks
+    contrast = contrast_of(encoded, logits, decode)
     rows: dict[str, dict[str, object]] = {
-        "samples": _samples_row(sample),
+        "samples": _samples_row(sample, contrast, logits),
         "tokens": token_rows(sample.encoded),
         "baselines": baseline_rows(sample),
         "head_stats": head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
         "decision_top_keys": top_key_rows(encoded, layers, numbers, settings.top_keys),
     }
+    if encoded.label_tokens or contrast is not None:
+        rows["label_logprobs"] = dict(label_logprob_rows(encoded, logits, contrast))
     if encoded.spans:
         rows["span_mass"] = span_rows(encoded, layers, numbers, sample.found.windows)
     if any(layer.null_mass is not None for layer in layers):
@@ -85,12 +95,11 @@ def record_batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _samples_row(sample: Measured) -> dict[str, object]:
+def _samples_row(sample: Measured, contrast: Contrast | None, by_row: Logits) -> dict[str, object]:
     encoded = sample.encoded
     token = encoded.decision_position + 1
-    logits = sample.logits.cpu()  # in float64 now, which Apple's GPUs lack
-    first, second = (float(logits[i]) for i in encoded.contrast_token_ids)
-    has_contrast = len(set(encoded.contrast_token_ids)) == 2
+    logits = by_row[encoded.decision_position]
+    margin = None if contrast is None else contrast.margin(by_row)
     surprisal = float(torch.logsumexp(logits.double(), 0) - logits[encoded.decision_token_id].double())
     row: dict[str, object] = {
         **encoded.metadata,
@@ -102,8 +111,10 @@ def _samples_row(sample: Measured) -> dict[str, object]:
         "decision_token": encoded.token_text(token),
         "decision_char_start": int(encoded.char_starts[token]),
         "decision_char_end": int(encoded.char_ends[token]),
-        "logit_difference": first - second if has_contrast else None,
-        "contrast_probability": 1 / (1 + math.exp(min(second - first, 700.0))) if has_contrast else None,
+        "contrast": None if contrast is None else contrast.name,
+        "contrast_position": None if contrast is None else contrast.row,
+        "logit_difference": margin,
+        "contrast_probability": None if margin is None else 1 / (1 + math.exp(min(-margin, 700.0))),
         "label_surprisal": max(surprisal, 0.0),
     }
     for name, positions in encoded.key_groups.items():

@@ -121,7 +121,8 @@ class ComparativeAnalyzer:
         UserError
             When a list is empty, a sample cannot be used, or its record predicts another label than its list's.
         """
-        labels = self.bench.config.decision.contrast
+        decision = self.bench.config.decision
+        labels = decision.pair or tuple(decision.labels)[:2]
         encoded = [
             sample
             for label, name, given in zip(

@@ -48,6 +48,10 @@ _OF_FLAGS = {
     "say: is_correct is the record's word",
     "unread_correctness": "what the record says of the answer (predictions.fields.correct) is neither true nor false, "
     "C nor I, 0 nor 1: is_correct is null. Where it is a number, set decision.threshold to the least one that is right",
+    "labels_share_token": "labels begin with the same token as the said one or as each other: each is compared with "
+    "the said label at the token where the two part (label_logprobs), at a row behind the decision row where that "
+    "comes later",
+    "label_not_parted": "a label's tokens cannot be told from those of the said one: it is compared with nothing",
     "repeated_keys": "an object of the row holds a key several times, and only the last value counts: whoever wrote "
     "the file may have meant another one",
     "plain_layout_inside": "the prompt has a layout of its own (### Instruction: … ### Response:, Human: … Assistant:, "
@@ -161,13 +165,20 @@ def _of_labels(config: Config, plan: Plan) -> Iterator[str]:
     elif not correct:
         name = config.predictions.fields.correct
         yield f"No row says in {name!r} whether it is right: correct and incorrect cannot be compared."
-    third = [label for label in config.decision.labels if label not in config.decision.contrast]
-    if third:
-        first, second = config.decision.contrast
+    pair = config.decision.pair
+    third = [label for label in config.decision.labels if pair and label not in pair]
+    if pair and third and config.predictions.fields.choices is None:
+        first, second = pair
         yield (
             f"decision.labels names {len(config.decision.labels)} labels: logit_difference and all causal numbers "
             f"compare {first!r} with {second!r} alone, in samples that say {' or '.join(map(repr, third))} too. Choose "
-            f"the pair with decision.contrast."
+            f"the pair with decision.contrast, or set it to said_vs_best_other."
+        )
+    unknown = plan.samples_by_actual_label.get("None", 0)
+    if config.decision.contrast == "said_vs_actual" and unknown:
+        yield (
+            f"decision.contrast is said_vs_actual, and the actual label of {unknown} sample(s) is not known: they are "
+            f"compared with the likeliest other label, as right answers are."
         )
     for samples_by, verb in (
         (plan.samples_by_predicted_label, "predict"),
@@ -182,7 +193,9 @@ def _of_values(config: Config, plan: Plan) -> Iterator[str]:
     """Yield the values of label fields that no label is spelled like, and the line that would map them."""
     fields = config.predictions.fields
     effects = {
-        fields.actual: "there is_correct is null" if fields.correct is None else "there actual_label is null",
+        fields.target or fields.actual: "there is_correct is null"
+        if fields.correct is None
+        else "there actual_label is null",
         fields.predicted: "there the label is read from the value's words or from the answer",
     }
     for name, values in plan.label_values.items():

@@ -29,7 +29,7 @@ MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_
 """Tables that every measure unit writes."""
 
 
-OPTIONAL_TABLES = ("span_mass", "null_mass", "patterns", "decision_rows", "decision_head_rows")
+OPTIONAL_TABLES = ("label_logprobs", "span_mass", "null_mass", "patterns", "decision_rows", "decision_head_rows")
 """Tables that a measure unit writes when the config asks for them, when a prompt holds a statement (``span_mass``), or
 when the model has attention sinks (``null_mass``)."""
 
@@ -104,15 +104,28 @@ def samples_schema(key_groups: Sequence[str], kept: Mapping[str, str] | None = N
             column("decision_char_end", pa.int32(), "One past its last character in the text the model saw"),
             column("flags", list_of(pa.string()), "Remarks of the reader, such as hedged_label"),
             column(
+                "contrast",
+                pa.string(),
+                "The two sides that the margin compares, such as C|A: the pair of decision.contrast, or the said label "
+                "and the one that its rule found; null where they have one token",
+                since="1.2",
+            ),
+            column(
+                "contrast_position",
+                pa.int32(),
+                "Row at which they are compared: the decision row, or a later one where they share tokens",
+                since="1.2",
+            ),
+            column(
                 "logit_difference",
                 pa.float32(),
-                "logit(contrast[0]) - logit(contrast[1]) of the distinguishing tokens at the decision row",
+                "Margin: logit of the contrast's first side minus that of its second, of the tokens at which they part",
                 unit="nats",
             ),
             column(
                 "contrast_probability",
                 pa.float32(),
-                "Two-way softmax probability of contrast[0] at the decision row",
+                "Two-way softmax probability of the contrast's first side",
                 span="0..1",
             ),
             column(
@@ -275,6 +288,18 @@ SPAN_MASS_SCHEMA = described_schema(
 )
 
 
+LABEL_LOGPROBS_SCHEMA = described_schema(
+    "label_logprobs",
+    "one row per sample and label; of a free answer, its first token and the runner-up",
+    [
+        SAMPLE_ID,
+        column("label", pa.string(), "Label, the said one among them"),
+        column("position", pa.int32(), "Row that predicts the first token at which it parts from the said label"),
+        column("logprob", pa.float32(), "ln p of that token over the vocabulary", unit="nats", span="..0"),
+    ],
+)
+
+
 PATTERNS_SCHEMA = described_schema(
     "patterns",
     "one row per sample, layer and head named in the config",
@@ -363,6 +388,7 @@ def table_schema(
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
         "span_mass": SPAN_MASS_SCHEMA,
         "null_mass": NULL_MASS_SCHEMA,
+        "label_logprobs": LABEL_LOGPROBS_SCHEMA,
         "patterns": PATTERNS_SCHEMA,
         "decision_rows": DECISION_ROWS_SCHEMA,
         "decision_head_rows": DECISION_HEAD_ROWS_SCHEMA,

@@ -48,7 +48,7 @@ class Replica:
         self.config = config
         started = time.perf_counter()
         self.model = load_model(config, select_device(config.model.device))
-        self.measurer = Measurer(self.model, config)
+        self.measurer = Measurer(self.model, config, self._token_text)
         self._explainer = self._made_explainer() if config.causal.is_on else None
         self.measurer.load_seconds = time.perf_counter() - started
 
@@ -86,6 +86,9 @@ class Replica:
     @cached_property
     def _tokenizer(self) -> Any:
         return load_tokenizer(self.config)
+
+    def _token_text(self, token_id: int) -> str:
+        return self._tokenizer.decode([token_id])
 
     @property
     def _adds_beginning(self) -> bool:

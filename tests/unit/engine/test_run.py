@@ -80,7 +80,10 @@ def test_a_plan_without_a_reachable_model_says_so(config_file, tiny_model_dir, c
 
 
 def test_the_plan_says_which_of_three_labels_are_contrasted(config_file, capsys):
-    assert main([str(config_file), "decision.labels=[increase,decrease,unchanged]", "--stage", "plan"]) == 0
+    labels = "decision.labels=[increase,decrease,unchanged]"
+    assert main([str(config_file), labels, "--stage", "plan"]) == 0
+    assert "alone" not in capsys.readouterr().out, "each is compared with the likeliest other"
+    assert main([str(config_file), labels, "decision.contrast=[increase,decrease]", "--stage", "plan", "--fresh"]) == 0
     assert "compare 'increase' with 'decrease' alone" in " ".join(capsys.readouterr().out.split())
 
 

@@ -15,6 +15,7 @@ from engine.inputs.readers.evaluations.log_records import (
     LogRow,
     inner,
     items_of,
+    named_choices,
     raw_records,
     texts_of,
 )
@@ -53,7 +54,8 @@ def _record(record: Record) -> Record:
         row.fields["actual"] = "input.reference[0]"
     choices = texts_of(inner(raw, "input", "choices"))
     if choices:
-        row.fields |= {"choices": "input.choices", "target": "input.reference[0]"}
+        row.given["choices"] = named_choices(choices)
+        row.fields |= {"choices": "choices", "target": "input.reference[0]"}
     if isinstance(raw.get("error"), str) and str(raw["error"]).strip():
         return row.record(record, f"The row holds an error: {str(raw['error'])[:200]!r}.", "sample_error")
     if raw.get("interaction_type") != "single_turn":

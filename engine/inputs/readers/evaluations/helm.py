@@ -149,8 +149,7 @@ def _add_answers(row: LogRow) -> None:
     mapping = row.raw.get("output_mapping")
     if isinstance(mapping, Mapping) and mapping:
         letters = [str(letter) for letter, text in mapping.items() if text in right]
-        row.given["choices"] = [str(letter) for letter in mapping]
-        row.fields["choices"] = "choices"
+        row.fields["choices"] = "output_mapping"
         right = letters
     if len(right) == 1:
         row.given["target_choice"] = right[0]

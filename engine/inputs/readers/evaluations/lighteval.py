@@ -24,6 +24,7 @@ from engine.inputs.readers.evaluations.log_records import (
     chat_messages,
     inner,
     items_of,
+    named_choices,
     number_of,
     texts_of,
     written_list,
@@ -150,7 +151,7 @@ def _answered(
         numbers = [rank / max(len(choice.strip()), 1) for rank, choice in zip(numbers, choices, strict=True)]
     said = max(range(len(numbers)), key=numbers.__getitem__)
     row.flags.append(SCORED_CHOICE)
-    row.given |= {"response": choices[said], "said_choice": choices[said].strip(), "choices": list(choices)}
+    row.given |= {"response": choices[said], "said_choice": choices[said].strip(), "choices": named_choices(choices)}
     row.fields |= {"predicted": "said_choice", "choices": "choices"}
     if len(gold) == 1:
         row.given["target_index"] = gold[0]

@@ -29,6 +29,9 @@ TEMPLATE_UNRECORDED = "template_unrecorded"
 UNFINISHED_LOG = "unfinished_log"
 """Flag of a row of an evaluation that did not end as it should."""
 
+_LONGEST_NAME = 20
+"""Characters of a choice that is its own name."""
+
 
 @dataclass(slots=True)
 class LogRow:
@@ -126,6 +129,13 @@ def chat_messages(value: object) -> list[object] | None:
     if not isinstance(value, list) or not value:
         return None
     return value if all(isinstance(item, Mapping) and ("role" in item or "from" in item) for item in value) else None
+
+
+def named_choices(texts: Sequence[str]) -> object:
+    """Return choices by their names: each its own where all are words, else a list, whose names are letters."""
+    names = [text.strip() for text in texts]
+    are_words = all(name and len(name) <= _LONGEST_NAME and len(name.split()) == 1 for name in names)
+    return dict(zip(names, texts, strict=True)) if are_words and len(set(names)) == len(names) else list(texts)
 
 
 def number_of(value: object) -> float | None:

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from engine.config import load_config
+from engine.config import DecisionSection, load_config
 from engine.config.yaml_text import read_yaml_text
 from engine.errors import ConfigError
 from tests.fixtures.places import ROOT
@@ -55,12 +55,12 @@ def test_errors_name_file_path_value_and_remedy(tmp_path, sections, words):
         assert word in message
 
 
-def test_yes_and_no_are_words_and_the_first_two_labels_are_contrasted(tmp_path):
+def test_yes_and_no_are_words(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("predictions: {path: p}\nmodel: {path: m}\ndecision: {labels: {yes: [yes], no: [no], maybe: []}}\n")
     config, _ = load_config(path)
     assert config.decision.labels == {"yes": ["yes"], "no": ["no"], "maybe": ["maybe"]}
-    assert config.decision.contrast == ["yes", "no"]
+    assert config.decision.contrast == "said_vs_best_other"
 
 
 def test_overrides_are_yaml_and_win(tmp_path):
@@ -130,3 +130,12 @@ def test_what_a_merge_overrides_does_not_stand_twice():
         "b": {"x": 3, "y": 2},
         "c": {"x": "yes", "y": 2},
     }
+
+
+def test_two_labels_are_a_pair_and_more_are_compared_with_the_likeliest_other():
+    pair, more = DecisionSection(labels=["a", "b"]), DecisionSection(labels=["a", "b", "c"])
+    assert (pair.contrast, pair.pair) == (["a", "b"], ("a", "b"))
+    assert (more.contrast, more.pair) == ("said_vs_best_other", None)
+    assert DecisionSection(labels=["a", "b", "c"], contrast=["c", "a"]).pair == ("c", "a")
+    with pytest.raises(ValueError, match="'best'; give two labels, or one of said_vs_best_other"):
+        DecisionSection(contrast="best")

@@ -94,7 +94,8 @@ def test_labels_spelled_with_capitals_are_contrasted_as_the_answer_writes_them(t
 
 
 def test_a_third_label_keeps_its_row_where_the_labels_first_differ(tmp_path, tokenizer_dir):
-    decision = {"labels": {"move up": [], "move down": [], "stay": []}, "field": None}
+    labels = {"move up": [], "move down": [], "stay": []}
+    decision = {"labels": labels, "contrast": ["move up", "move down"], "field": None}
     rows = [answered("It will stay", "stay"), answered("It will move down", "move down", index=2)]
     stay, down = encode(write(tmp_path, rows), tokenizer_dir, decision=decision)
     assert stay.text[stay.char_starts[stay.decision_position + 1] :].strip().startswith("stay")

@@ -1,0 +1,93 @@
+"""Choices of a row: which shapes are read, what names one, and how answers say them."""
+
+import pytest
+
+from engine.errors import InputError
+from engine.inputs.choices import choices_of
+from engine.inputs.predictions import read_predictions
+from engine.samples import RowRejected
+from tests.fixtures.prediction_files import config, write
+
+CITIES = ["Paris", "Rome", "New York", "2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "known", "names", "texts"),
+    [
+        (CITIES, (), "ABCD", CITIES),
+        ("['x', 'y']", (), "AB", ["x", "y"]),
+        ({"label": ["1", "2"], "text": ["x", "y"]}, (), "12", ["x", "y"]),
+        ({"text": ["x", "y"]}, (), "AB", ["x", "y"]),
+        ({"A": "x", "B": "y"}, (), "AB", ["x", "y"]),
+        ([{"label": "P", "text": "x"}, {"label": "Q", "text": "y"}], (), "PQ", ["x", "y"]),
+        (["x", "y"], ["1", "2", "3"], "12", ["x", "y"]),
+    ],
+)
+def test_shapes(value, known, names, texts):
+    found = choices_of(value, "choices", known)
+    assert (found.names, found.texts) == (tuple(names), tuple(texts))
+
+
+@pytest.mark.parametrize("value", [["x"], "x", [{"label": "A"}, {"label": "B"}], ["x"] * 27, {"A": "x", "a": "y"}])
+def test_what_offers_no_choice_is_refused(value):
+    with pytest.raises(RowRejected, match=r"'choices' holds"):
+        choices_of(value, "choices")
+
+
+@pytest.mark.parametrize(
+    ("value", "index"),
+    [(0, 0), (3, 3), (4, None), ("C", 2), ("c)", 2), ("(B)", 1), ("rome", 1), ("2", 3), (2, 2), ("1", 1), (2.0, 2),
+     ("Berlin", None), (None, None), (True, None)],
+)  # fmt: skip
+def test_a_target_is_a_text_a_name_or_a_number_from_0(value, index):
+    assert choices_of(CITIES, "choices").index_of(value) == index
+
+
+def test_names_that_are_numbers_come_before_places():
+    assert choices_of({"label": ["1", "2", "3"], "text": ["x", "y", "z"]}, "choices").index_of(1) == 0
+
+
+def test_a_text_that_two_choices_have_stands_for_neither():
+    assert choices_of(["x", "x", "A", "b"], "choices").labels() == {"A": ["A"], "B": ["B"], "C": ["C"], "D": ["D"]}
+
+
+def rows(*answers):
+    given = {"prompt": "Which city?", "options": CITIES, "gold": 2}
+    return [{"id": number, "response": answer, **given} for number, answer in enumerate(answers)]
+
+
+def test_answers_say_a_letter_or_a_text(tmp_path):
+    fields = {"choices": "options", "target": "gold"}
+    said = ["Answer: C", "The answer is New York.", "B) Rome", "Paris"]
+    settings = {"prompt": {"source": "fields"}, "decision": {"field": None}}
+    found = read_predictions(config(write(tmp_path, rows(*said)), predictions={"fields": fields}, **settings)).samples
+    assert [sample.predicted_label for sample in found] == ["C", "C", "B", "A"]
+    assert [sample.is_correct for sample in found] == [True, True, False, False]
+    assert {sample.actual_label for sample in found} == {"C"} and found[0].labels["C"] == ["C", "New York"]
+    assert [sample.label_spelling for sample in found] == [0, 1, 0, 1]
+
+
+def test_rows_without_choices_need_labels_of_the_config(tmp_path):
+    given = [{**rows("Answer: yes")[0], "options": None, "gold": "no"}, {**rows("Answer: C")[0], "id": 1}]
+    settings = {"prompt": {"source": "fields"}, "predictions": {"fields": {"choices": "options", "target": "gold"}}}
+    path = write(tmp_path, given)
+    decision = {"field": None, "labels": {"yes": [], "no": []}}
+    with pytest.raises(InputError, match="names no labels|without a name"):
+        read_predictions(config(write(tmp_path, given[:1], "q.json"), decision={"field": None}, **settings))
+    first = read_predictions(config(path, decision=decision, **settings))
+    assert [sample.predicted_label for sample in first.samples] == ["yes", "C"]
+    assert [sample.actual_label for sample in first.samples] == ["no", "C"]
+
+
+def test_a_target_may_be_the_place_of_a_configured_label(tmp_path):
+    given = [{"id": i, "prompt": "?", "response": "Answer: neutral", "gold": gold} for i, gold in enumerate([1, "1"])]
+    decision = {"field": None, "labels": {"entailment": [], "neutral": [], "contradiction": []}}
+    found = read_predictions(
+        config(
+            write(tmp_path, given),
+            decision=decision,
+            predictions={"fields": {"target": "gold"}},
+            prompt={"source": "fields"},
+        )
+    )
+    assert [sample.is_correct for sample in found.samples] == [True, True]
