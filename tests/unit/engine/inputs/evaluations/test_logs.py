@@ -2,10 +2,10 @@
 
 import json
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from analyses.query import run_query
 from engine.inputs.predictions import read_predictions
 from engine.run import main
 from tests.fixtures.evaluation_logs import CASES, LOGS, write_log
@@ -45,13 +45,11 @@ def test_a_log_becomes_a_report(config_file, tmp_path, name):
     path, more = write_log(name, tmp_path)
     tree = yaml.safe_load(config_file.read_text())
     tree |= {"predictions": {"path": str(path), **more}, "prompt": {"source": "fields"} if name == "arrow" else {}}
-    tree |= {"vocabulary": {"words": ["sales"]}, "statistics": {"random_groups": 0}}
+    tree |= {"vocabulary": {"words": ["sales"]}, "statistics": {"random_groups": 0}, "visualization": {"formats": []}}
     config_file.write_text(yaml.safe_dump(tree))
     assert main([str(config_file)]) == 0
     run = tmp_path / "runs" / "test"
-    rows = pq.read_table(run / "samples").to_pylist() if (run / "samples").is_dir() else []
-    assert sorted((row["sample_id"], row["is_correct"]) for row in rows) == sorted(
-        (IDS.get(name, "{}").format(case.number), case.is_right) for case in CASES
-    )
+    rows = run_query(run, "SELECT sample_id, is_correct FROM samples ORDER BY sample_id").rows()
+    assert rows == [(IDS.get(name, "{}").format(case.number), case.is_right) for case in CASES]
     assert json.loads((run / "plan.json").read_text())["num_samples"] == len(CASES)
-    assert list(run.glob("**/*.html"))
+    assert (run / "analysis" / "report.html").is_file()
