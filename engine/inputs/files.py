@@ -16,6 +16,7 @@ from engine.inputs.formats import (
     known_suffixes,
     remedy_of,
 )
+from engine.inputs.readers.evaluations.helm import STATE, STATS
 
 
 def input_files(path: str, file_format: str = AUTO) -> list[Path]:
@@ -62,6 +63,12 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
     for file in files:
         check_file(file, file_format)
     return files
+
+
+def beside(files: Iterable[Path]) -> list[Path]:
+    """Return the files that are read with others because they lie beside them: the scores of a run of HELM."""
+    scores = (file.with_name(STATS) for file in files if file.name == STATE)
+    return [file for file in scores if file.is_file()]
 
 
 def ignored_files(path: str) -> list[Path]:

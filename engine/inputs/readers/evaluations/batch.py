@@ -43,6 +43,8 @@ def _record(record: Record) -> Record:
         problem = _failed_response(raw)
     if problem or not isinstance(body, Mapping):
         return row.record(record, problem or "The response holds no body.", "failed_request")
+    if body.get("choices") == []:
+        return row.record(record, "The response holds no choice: the server returned no answer.", "no_response")
     model = body.get("model")
     if isinstance(model, str) and model:
         row.given["model"] = model

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from engine.inputs.readers.evaluations.json_member import MemberList
 from engine.inputs.readers.evaluations.log_records import (
     SCORE_OF_SEVERAL,
     TEMPLATE_UNRECORDED,
@@ -20,7 +21,6 @@ from engine.inputs.readers.evaluations.log_records import (
     texts_of,
 )
 from engine.inputs.readers.json_list import ListRecords
-from engine.inputs.readers.json_member import MemberList
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
 from engine.inputs.readers.text_source import TextSource

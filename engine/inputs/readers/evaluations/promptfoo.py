@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from engine.inputs.readers.evaluations.json_member import MemberList
 from engine.inputs.readers.evaluations.log_records import LogRow, chat_messages, inner, items_of, raw_records
-from engine.inputs.readers.json_member import MemberList
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
 from engine.inputs.readers.text_source import TextSource
