@@ -33,6 +33,10 @@ _QUERY_GROUPS = {
     "decision": "decision token",
     "response": "answer tokens",
     "reasoning": "reasoning tokens",
+    "prompt": "prompt tokens",
+    "thinking": "thought tokens",
+    "answer": "answer tokens without the thought",
+    "span": "tokens of the decision",
 }
 
 
@@ -49,6 +53,9 @@ def key_group_label(name: str) -> str:
         "system": "the system message",
         "response": "the answer",
         "reasoning": "the reasoning",
+        "prompt": "the prompt",
+        "thinking": "its own thoughts",
+        "answer": "the answer without the thought",
         "line_item": "line items",
         "current_period": "the current period",
         "prior_period": "the prior period",

@@ -92,6 +92,8 @@ class Sample:
         The record's own dates, as the chat template prints them, by format.
     language
         The language that the answer was read in, by name; a script's name where there are no words of it.
+    is_free
+        Whether the answer is free: the characters of the label are what it says, and no label of a list.
     labels
         The row's own labels with their spellings, where it has choices; None stands for the config's.
     is_correct
@@ -127,6 +129,7 @@ class Sample:
     dates: dict[str, str] = field(default_factory=dict)
     language: str | None = None
     is_correct: bool | None = None
+    is_free: bool = False
     labels: dict[str, list[str]] | None = field(default=None, hash=False)
 
 
@@ -235,6 +238,8 @@ class EncodedSample:
         Where each label parts from the said one, in config order; labels that do not are not among them.
     contrast
         What the margin compares.
+    sentences
+        Number of each token's sentence, in the prompt's messages and in the thought, shape ``[T]``; -1 elsewhere.
     key_groups, query_groups
         Sorted token positions of each group, by name in config order.
     spans
@@ -259,6 +264,7 @@ class EncodedSample:
     sequence_source: str = "template"
     label_tokens: tuple[LabelToken, ...] = ()
     contrast: ContrastRule = ContrastRule()
+    sentences: IntArray | None = None
 
     @property
     def logit_rows(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import polars as pl
 from analyses.inference.clustered_means import DOMINANT
 from analyses.questions.comparisons import Comparison
 from analyses.runs.clusters import cluster_codes, noun_of_clusters
+from analyses.runs.contrasts import contrast_text
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
@@ -72,6 +73,11 @@ class Asked:
     def cluster_noun(self) -> str:
         """What one cluster is, in the words of the run: the field of the predictions that names it."""
         return noun_of_clusters(self.run, self.settings)
+
+    @cached_property
+    def contrast(self) -> str:
+        """What margins compare, in words: "increase against decrease"."""
+        return contrast_text(self.run)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ import polars as pl
 from analyses.inference.adjusted.design import ModelSamples
 from analyses.runs.clusters import cluster_codes
 from analyses.runs.derived_columns import ordered_levels
+from analyses.runs.labels import labels_of
 from analyses.runs.numbers import numbers_of
 from analyses.runs.run import Run
 from analyses.settings.analysis import LOG_PREFIX, AnalysisSettings
@@ -163,7 +164,7 @@ def comparisons_of(run: Run, settings: AnalysisSettings) -> list[Comparison]:
 def model_samples(run: Run, settings: AnalysisSettings, comparison: Comparison) -> ModelSamples:
     """Return what the adjusted model knows of the samples in either group, in the order of ``run.samples``."""
     member = comparison.is_member
-    labels = run.samples["predicted_label"].fill_null("unknown").to_numpy()[member]
+    labels = labels_of(run, "predicted_label").to_numpy()[member]
     covariates = {name: _covariate(run, name)[member] for name in settings.covariates}
     cluster = np.unique(cluster_codes(run, settings.cluster_by)[member], return_inverse=True)[1]
     names = comparison.label_a, comparison.label_b

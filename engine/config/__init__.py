@@ -24,6 +24,7 @@ from engine.config.predictions import (
     JoinSection,
     PredictionsSection,
     PromptSection,
+    SpanSection,
     as_date,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "PredictionsSection",
     "PromptSection",
     "RunSection",
+    "SpanSection",
     "StatisticsSection",
     "TopHeads",
     "VisualizationSection",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
@@ -213,6 +214,23 @@ CONTRASTS = ("said_vs_best_other", "said_vs_actual", "said_vs_runner_up")
 """Rules for what the said label is compared with, beside a fixed pair of labels."""
 
 
+SPAN_KINDS = ("cue", "boxed", "last_number", "last_line", "regex", "offsets")
+"""How a free answer is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanSection:
+    """How a free answer is found: one of ``SPAN_KINDS``, with the cue, the pattern or the field that it needs."""
+
+    kind: str
+    value: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The setting as a config writes it."""
+        return self.kind if self.value is None else f"{self.kind}: {self.value}"
+
+
 class DecisionSection(Section):
     """The labels and where in the answer they stand.
 
@@ -224,7 +242,9 @@ class DecisionSection(Section):
     where words are joined to others. ``pattern`` is a regular expression of a cue: its first group, or else what
     follows it on the line, is the answer. ``field`` is the answer's JSON field with the label; ``certainty_field`` and
     ``magnitude_field`` are read from the answer where the record itself has none. ``threshold`` is the least number of
-    ``predictions.fields.correct`` that is right.
+    ``predictions.fields.correct`` that is right. ``span`` finds a free answer in place of labels: ``cue`` (behind
+    ``Answer:``, ``####``; or ``{cue: text}``), ``boxed``, ``last_number``, ``last_line``, ``{regex: pattern}``, or
+    ``{offsets: field}`` of the record; its margin is against the runner-up.
     """
 
     labels: dict[str, list[str]] = {
@@ -240,6 +260,7 @@ class DecisionSection(Section):
     pattern: str | None = None
     locate: Literal["auto", "field", "text"] = "auto"
     threshold: float | None = None
+    span: str | dict[str, str | None] | None = None
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -266,6 +287,38 @@ class DecisionSection(Section):
         return value
 
     @property
+    def span_section(self) -> SpanSection | None:
+        """How a free answer is found; None where labels are."""
+        if self.span is None:
+            return None
+        return SpanSection(self.span) if isinstance(self.span, str) else SpanSection(*next(iter(self.span.items())))
+
+    @model_validator(mode="after")
+    def _span_is_known(self) -> DecisionSection:
+        if self.span is None:
+            return self
+        allowed = "cue, boxed, last_number, last_line, {cue: text}, {regex: pattern} or {offsets: field}"
+        if isinstance(self.span, dict) and len(self.span) != 1:
+            raise ValueError(f"span is {self.span}; give one of {allowed}")
+        span = self.span_section
+        assert span is not None
+        is_bare = span.value is None and span.kind in SPAN_KINDS[:4]
+        if not is_bare and not (span.value and span.kind in ("cue", "regex", "offsets")):
+            raise ValueError(f"span is {self.span!r}; give one of {allowed}")
+        if span.kind == "regex":
+            try:
+                re.compile(str(span.value))
+            except re.error as error:
+                raise ValueError(f"span is {self.span}, which is no regular expression: {error}") from None
+        if "contrast" in self.model_fields_set and self.contrast not in ([], CONTRASTS[2]):
+            raise ValueError(
+                f"contrast is {self.contrast}, which compares labels, and span asks for free answers, which have none: "
+                f"leave contrast out, or set it to {CONTRASTS[2]}"
+            )
+        self.contrast = CONTRASTS[2]
+        return self
+
+    @property
     def pair(self) -> tuple[str, str] | None:
         """The two labels of a fixed contrast; None where a rule chooses them."""
         return None if isinstance(self.contrast, str) else (self.contrast[0], self.contrast[1])
@@ -279,12 +332,12 @@ class DecisionSection(Section):
     def _contrast_is_known(self) -> DecisionSection:
         if len(self.labels) < 2:
             raise ValueError(f"labels has {len(self.labels)} label(s), at least two are needed")
-        if not self.contrast:
+        if not self.contrast and self.span is None:
             self.contrast = list(self.labels) if len(self.labels) == 2 else CONTRASTS[0]
         if self.locate == "field" and not self.field:
             raise ValueError("locate is 'field', which needs field, the name of the JSON field with the label")
-        if isinstance(self.contrast, str):
-            if self.contrast not in CONTRASTS:
+        if isinstance(self.contrast, str) or self.span is not None:
+            if isinstance(self.contrast, str) and self.contrast not in CONTRASTS:
                 raise ValueError(f"contrast is {self.contrast!r}; give two labels, or one of {', '.join(CONTRASTS)}")
         elif len(self.contrast) != 2 or len(set(self.contrast)) != 2:
             raise ValueError(

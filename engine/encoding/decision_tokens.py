@@ -57,6 +57,10 @@ def decision_tokens(tokenizer: Tokenizer, decision: DecisionSection, sample: Sam
     RowRejected
         When the labels' tokens are the same throughout.
     """
+    if sample.is_free:
+        position = next((p for p, end in enumerate(answer.char_ends) if end > sample.label_start), len(answer.ids) - 1)
+        rule = ContrastRule("said_vs_runner_up", sample.answer_label)
+        return DecisionTokens(position, (answer.ids[position], answer.ids[position]), rule, (), ())
     variants = _variants(tokenizer, sample.labels or decision.labels, sample, answer)
     said, parting = sample.answer_label, _parting_tokens(variants, answer.ids)
     rule = contrast_rule(decision, sample)

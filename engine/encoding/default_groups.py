@@ -16,8 +16,13 @@ _PATTERNS = {
 }
 """The default key groups that are found by a regular expression."""
 
-KNOWN_SEGMENTS = (*(name for name in SEGMENTS if name not in ("template", "response")), *POSITION_GROUPS)
-"""What ``segment`` may name."""
+KNOWN_SEGMENTS = (
+    "prompt",
+    "answer",
+    *(name for name in SEGMENTS if name not in ("template", "response")),
+    *POSITION_GROUPS,
+)
+"""What ``segment`` may name; a sentence of it by its number (``thinking: 0``, ``thinking: -1``)."""
 
 NAMED_SPANS = ("line_item", "period")
 """Kinds of ``spans`` that may name one of them: ``line_item: Net Income``."""

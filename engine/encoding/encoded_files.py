@@ -34,6 +34,7 @@ _SCHEMA = pa.schema(
             "label_tokens", pa.list_(pa.struct({"label": pa.string(), "row": pa.int32(), "token_id": pa.int32()}))
         ),
         pa.field("contrast", pa.list_(pa.string())),
+        pa.field("sentences", _POSITIONS),
     ]
 )
 _PLAIN = (
@@ -60,6 +61,7 @@ def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> Non
             "key_groups": list(sample.key_groups.items()),
             "query_groups": list(sample.query_groups.items()),
             "label_tokens": [{"label": t.label, "row": t.row, "token_id": t.token_id} for t in sample.label_tokens],
+            "sentences": sample.sentences,
             "contrast": [sample.contrast.name, sample.contrast.first, sample.contrast.second],
             "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
         }
@@ -108,6 +110,7 @@ def _sample(row: dict) -> EncodedSample:
         spans=tuple(StatementSpan(s["kind"], s["name"], _array(s["positions"])) for s in row["spans"]),
         sequence_source=row.get("sequence_source", "template"),  # plans of schema 1.0 have none …
         label_tokens=tuple(LabelToken(**token) for token in row.get("label_tokens") or ()),  # … nor of 1.1 these
+        sentences=None if row.get("sentences") is None else _array(row["sentences"]),
         contrast=ContrastRule(*row.get("contrast") or ()),
     )
 

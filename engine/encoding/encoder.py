@@ -99,6 +99,7 @@ class Encoder:
             num_prompt_tokens=len(asked.ids),
             decision_position=len(asked.ids) + decision.position - 1,
             thoughts=[(len(prompt) + first, len(prompt) + last) for first, last in sample.thoughts],
+            label=(len(prompt) + sample.label_start, len(prompt) + sample.label_end),
         )
         flags = [*sample.flags, *placed, *flags, *self._beginning_flags(sample, asked), *decision.flags]
         if answer.char_ends[decision.position] <= sample.label_start:
@@ -209,6 +210,7 @@ class Encoder:
             key_groups=keys,
             query_groups=self.groups.query_positions(keys, tokenized),
             spans=tokenized.spans,
+            sentences=tokenized.sentences,
         )
 
     def _prompt_differs(self, prompt: str, recorded: str | None) -> bool:

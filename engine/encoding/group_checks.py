@@ -63,8 +63,15 @@ def _check_vocabulary(where: str, group: KeyGroup, vocabulary: Mapping[str, list
 
 
 def _check_segment(where: str, group: KeyGroup) -> None:
-    if group.segment is not None and group.segment not in KNOWN_SEGMENTS:
-        raise ConfigError(f"{where}.segment: {group.segment!r} is unknown; known are {', '.join(KNOWN_SEGMENTS)}.")
+    if group.segment is None:
+        return
+    segment, _, sentence = (part.strip() for part in group.segment.partition(":"))
+    if segment not in KNOWN_SEGMENTS or (":" in group.segment and not re.fullmatch(r"-?\d+", sentence)):
+        raise ConfigError(
+            f"{where}.segment: {group.segment!r} is unknown; known are {', '.join(KNOWN_SEGMENTS)}, and sentences of "
+            "the "
+            f"prompt's parts and of the thought by number, such as 'thinking: 0' or 'thinking: -1' (the last)."
+        )
 
 
 def _check_spans(where: str, group: KeyGroup) -> None:

@@ -7,7 +7,7 @@ holds it. A token belongs to a match when it shares at least one character with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from engine.encoding.tokenized_text import TokenizedText
 from engine.encoding.vocabulary import load_vocabulary, term_pattern, union_name
 from engine.errors import ConfigError
 from engine.samples import EncodedSample, IntArray
+from engine.schema import QUERY_GROUPS_BUILT_IN
 
 _NOWHERE = np.array([], dtype=np.int32)
 
@@ -105,20 +106,30 @@ class TokenGroups:
             for name in drawn
         }
         keys = self._with_complements(sample.key_groups | found, sample.num_tokens)
-        return replace(sample, key_groups=keys, query_groups=self.query_positions(keys, sample))
-
-    def query_positions(
-        self, key_positions: Mapping[str, IntArray], text: TokenizedText | EncodedSample
-    ) -> dict[str, IntArray]:
-        """Return the sorted row positions of every query group, of a text whose key groups are known."""
-        prompt, decision, end = text.num_prompt_tokens, text.decision_position, text.num_tokens
-        built_in = {
-            "all": np.arange(end, dtype=np.int32),
-            "decision": np.array([decision], dtype=np.int32),
-            "response": np.arange(prompt, end, dtype=np.int32),
-            "reasoning": np.arange(prompt, decision + 1, dtype=np.int32),
+        rows = {
+            name: keys[name] if self._is_key_group(name) else sample.query_groups[name] for name in self.query_groups
         }
-        return {name: built_in[name] if name in built_in else key_positions[name] for name in self.query_groups}
+        return replace(sample, key_groups=keys, query_groups=rows)
+
+    def _is_key_group(self, name: str) -> bool:
+        """Whether a query group's rows are the positions of a key group; four names stand for themselves."""
+        return name in self.key_groups and name not in QUERY_GROUPS_BUILT_IN[:4]
+
+    def query_positions(self, key_positions: Mapping[str, IntArray], text: TokenizedText) -> dict[str, IntArray]:
+        """Return the sorted row positions of every query group, of a text whose key groups are known."""
+        built_in: dict[str, Callable[[], IntArray]] = {
+            "all": lambda: np.arange(text.num_tokens, dtype=np.int32),
+            "decision": lambda: np.array([text.decision_position], dtype=np.int32),
+            "span": text.label_rows,
+        }
+        return {
+            name: key_positions[name]
+            if self._is_key_group(name)
+            else built_in[name]()
+            if name in built_in
+            else text.segment_positions(name)
+            for name in self.query_groups
+        }
 
 
 def _pattern(name: str, group: KeyGroup, vocabulary: Mapping[str, list[str]]) -> re.Pattern[str] | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from engine.encoding.sentences import sentence_numbers
 from engine.encoding.structure import CharSpans, Structure, positions_in_spans, segment_codes, statement_spans
 from engine.samples import SEGMENTS, IntArray, StatementSpan
 
@@ -70,6 +71,10 @@ class TokenizedText:
         Character spans of the statement's parts, by kind and by kind and name, as key groups ask for them.
     spans
         Line items and periods of the statement, in the order of the text.
+    sentences
+        Number of each token's sentence, in the prompt's messages and in the thought, shape ``[T]``; -1 elsewhere.
+    label
+        Characters of the label's word, or of the free answer.
     """
 
     text: str
@@ -81,6 +86,8 @@ class TokenizedText:
     decision_position: int
     char_spans: CharSpans
     spans: tuple[StatementSpan, ...]
+    sentences: IntArray
+    label: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(
@@ -92,8 +99,11 @@ class TokenizedText:
         num_prompt_tokens: int,
         decision_position: int,
         thoughts: Sequence[tuple[int, int]] = (),
+        label: tuple[int, int] = (0, 0),
     ) -> TokenizedText:
         """Return a text with the parts that were found in it; ``thoughts`` are the characters of what is thought."""
+        # A statement lies inside of its message: sentences are the message's.
+        asked = [span for segment, span in structure.segments if segment != "statement"]
         starts, ends = np.array(tokens.char_starts, dtype=np.int32), np.array(tokens.char_ends, dtype=np.int32)
         return cls(
             text=text,
@@ -105,6 +115,8 @@ class TokenizedText:
             decision_position=decision_position,
             char_spans=structure.groups,
             spans=statement_spans(structure, starts, ends),
+            sentences=sentence_numbers(text, (asked, thoughts), starts, ends),
+            label=label,
         )
 
     @property
@@ -118,12 +130,33 @@ class TokenizedText:
 
     def segment_positions(self, segment: str) -> IntArray:
         """Return the sorted positions of a chat segment, or of a part that is defined by position."""
+        segment, _, number = (part.strip() for part in segment.partition(":"))
+        if number:
+            return self._sentence_positions(self.segment_positions(segment), int(number))
+        if segment == "prompt":
+            return np.arange(self.num_prompt_tokens, dtype=np.int32)
         if segment == "response":
             return np.arange(self.num_prompt_tokens, self.num_tokens, dtype=np.int32)
+        if segment == "answer":
+            return np.setdiff1d(self.segment_positions("response"), self.segment_positions("thinking"))
         if segment == "reasoning":
-            return np.arange(self.num_prompt_tokens, self.decision_position + 1, dtype=np.int32)
+            answer = self.segment_positions("answer")
+            return answer[answer <= self.decision_position]
         if segment == "beginning":
             return np.arange(min(NUM_BEGINNING_TOKENS, self.num_tokens), dtype=np.int32)
         if segment == "first_token":
             return np.zeros(1, dtype=np.int32)
         return np.flatnonzero(self.segments == SEGMENTS.index(segment)).astype(np.int32)
+
+    def label_rows(self) -> IntArray:
+        """Return the rows that predict the tokens of the label's word, or of the free answer."""
+        rows = self.positions_of([self.label]) - 1
+        return rows[rows >= self.num_prompt_tokens - 1].astype(np.int32)
+
+    def _sentence_positions(self, positions: IntArray, number: int) -> IntArray:
+        """Return those of a segment's positions that lie in its sentence of that number; -1 is the last one."""
+        found = self.sentences[positions]
+        known = np.unique(found[found >= 0])
+        if not -len(known) <= number < len(known):
+            return positions[:0]
+        return positions[found == known[number]]

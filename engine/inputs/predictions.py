@@ -92,7 +92,8 @@ def scan_predictions(config: Config, reader: SampleReader, progress: Progress | 
     filtered: list[tuple[int, int]] = []
     ids = _Ids()
     seen: set[str] = set()
-    label_values = {name: FieldValues() for name in label_fields(settings.fields)}
+    names = label_fields(settings.fields) if config.decision.span is None else ()  # free answers are no labels
+    label_values = {name: FieldValues() for name in names}
     languages: Counter[str] = Counter()
     num_rows = num_bytes = 0
     cut_cells: defaultdict[str, list[str]] = defaultdict(list)
@@ -236,7 +237,7 @@ def _refuse_unusable(
 def _unknown_predictions(config: Config, label_values: Mapping[str, FieldValues]) -> str:
     """Return a sentence on recorded predictions that no label is spelled like, when there are any."""
     name = config.predictions.fields.predicted
-    unknown = dict(label_values[name].unknown.most_common())
+    unknown = dict(label_values[name].unknown.most_common()) if name in label_values else {}
     if not unknown:
         return ""
     return (

@@ -19,6 +19,7 @@ from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
 from engine.inputs.correctness import correctness
+from engine.inputs.free_answers import FreeAnswers, free_actual
 from engine.inputs.readers.record import Record
 from engine.inputs.row_labels import LabelsOfRows, label_fields
 from engine.inputs.selection import as_number, refuse_filtered
@@ -58,6 +59,7 @@ class SampleReader:
         self.conversations = ConversationReader(config, self.transcripts)
         self.answers = answers or {}
         self.labels = LabelsOfRows(config.decision)
+        self.span = config.decision.span_section
 
     def fields_of(self, record: Record) -> FieldsSection:
         """Return the names of a record's fields: the config's, and in place of defaults those that its format tells."""
@@ -103,11 +105,14 @@ class SampleReader:
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
         labels = self.labels.of(values, fields)
         actual, predicted = labels.actual(values, fields), labels.value(values, fields.predicted)
-        decided, response, cut = self._decided_in_turn(labels.decider, predicted, response, thoughts, conversation)
+        decider = labels.decider if self.span is None else FreeAnswers(self.span, values)
+        decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
         if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
             cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
         flags = (*flags, *more, *cut, *decided.flags)
+        if self.span is not None:
+            actual = free_actual(values.get(fields.target or fields.actual), decided.label)
         if actual.text and actual.label is None:
             flags = (*flags, "unknown_actual_label")
         if record.repeated_keys:
@@ -147,12 +152,13 @@ class SampleReader:
             template_fields=conversation.template_fields,
             dates=conversation.dates,
             is_correct=is_correct,
-            labels=labels.own,
+            labels=None if self.span else labels.own,
+            is_free=self.span is not None,
         )
 
     def _decided_in_turn(
         self,
-        decider: LabelDecider,
+        decider: LabelDecider | FreeAnswers,
         recorded: RecordedValue,
         response: str,
         thoughts: Thoughts,
@@ -189,6 +195,8 @@ class SampleReader:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""
         values: dict[str, RecordedValue] = {}
         told = self.fields_of(record)
+        if self.span is not None:
+            return values
         try:
             labels = self.labels.of(record.values, told)
         except RowRejected:

@@ -131,7 +131,13 @@ def token_rows(encoded: EncodedSample) -> dict[str, object]:
         "char_start": encoded.char_starts,
         "char_end": encoded.char_ends,
         "segment": [SEGMENTS[code] for code in encoded.segments],
+        "sentence": _sentences(encoded),
     }
+
+
+def _sentences(encoded: EncodedSample) -> pa.Array:
+    numbers = np.full(encoded.num_tokens, -1, dtype=np.int32) if encoded.sentences is None else encoded.sentences
+    return pa.array(numbers, type=pa.int32(), mask=numbers < 0)
 
 
 def head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:

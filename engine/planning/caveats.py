@@ -10,6 +10,7 @@ from engine.inputs.answers.languages import SHORT, languages
 from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan
+from engine.planning.tally import FREE
 from engine.storage.records import Plan
 
 _OF_FLAGS = {
@@ -184,7 +185,7 @@ def _of_labels(config: Config, plan: Plan) -> Iterator[str]:
         (plan.samples_by_predicted_label, "predict"),
         (plan.samples_by_actual_label, "turned out"),
     ):
-        labels = set(samples_by)
+        labels = set(samples_by) - {FREE}
         if len(labels) == 1 and "None" not in labels:
             yield f"All {plan.num_samples} rows {verb} {labels.pop()!r}: this label cannot be told from correctness."
 

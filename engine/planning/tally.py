@@ -58,7 +58,9 @@ class PlanTally:
         if sample.sample_id in self.named:
             self.lengths[sample.sample_id] = sample.num_tokens
         for name in ("label_source", "predicted_label", "actual_label", "is_correct"):
-            self.counts[name][str(sample.metadata[name])] += 1
+            is_free = name in ("predicted_label", "actual_label") and not sample.label_tokens
+            value = sample.metadata[name]
+            self.counts[name][FREE if is_free and value is not None else str(value)] += 1
         self.counts["sequence_source"][sample.sequence_source] += 1
         self.num_with_thought += bool((sample.segments == _THINKING).any())
         flags = sample.metadata.get("flags")
@@ -180,6 +182,8 @@ _COUNTED = (
     "sequence_source",
     "empty_key_group",
 )
+FREE = "free answer"
+"""What stands for answers that are no label of a list."""
 _THINKING = SEGMENTS.index("thinking")
 
 

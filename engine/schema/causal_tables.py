@@ -1,7 +1,8 @@
 """Arrow schemas of the tables that causal units write.
 
-``logit_difference`` and everything measured against it is s: the logit of ``decision.contrast[0]``'s token minus that
-of ``[1]``'s at the decision row, before a final soft-capping where the model has one (soft-capping keeps its sign).
+``logit_difference`` and everything measured against it is s: the margin of the sample's contrast
+(``samples.contrast``), the logit of its first side's token minus that of its second's at
+``samples.contrast_position``, before a final soft-capping where the model has one (soft-capping keeps its sign).
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ SPAN_NAMES = ("line_item", "period")
 """Kinds of spans in ``span_mass``."""
 
 
-LABEL_SOURCES = ("field", "json", "repaired_json", "response_text")
-"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, or the answer's prose."""
+LABEL_SOURCES = ("field", "json", "repaired_json", "response_text", "span")
+"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, the answer's prose, or by
+``decision.span``."""
 
 
 SEQUENCE_SOURCES = ("token_ids", "rendered", "template", "transcript")
@@ -233,6 +234,12 @@ TOKENS_SCHEMA = described_schema(
         column("char_start", pa.int32(), "First character in the text the model saw (plan/encoded)"),
         column("char_end", pa.int32(), "One past the last character"),
         column("segment", pa.string(), "Chat segment, or template for the tokens between segments"),
+        column(
+            "sentence",
+            pa.int32(),
+            "Number of its sentence, from 0 in the prompt's messages and in the thought; null elsewhere",
+            since="1.2",
+        ),
     ],
 )
 

@@ -178,3 +178,21 @@ def test_causes_are_those_of_the_same_margin(tmp_path, tiny_model_dir, model, sh
         )
         effect = parts["interventions"].rows[0]
         assert effect["logit_difference"] == pytest.approx(row["logit_difference"] + effect["change"], abs=1e-4)
+
+
+def test_a_free_answer_is_compared_with_the_runner_up(tmp_path, tiny_model_dir, model):
+    rows = [{"id": n, "prompt": "How much?", "response": f"It is {n}50."} for n in (1, 7)]
+    config, tokenizer, samples = planned(tmp_path, tiny_model_dir, rows, {"span": "last_number"}, {})
+    found = (
+        Measurer(model, config, lambda token: tokenizer.decode([token]))
+        .forward_passes([samples], ["response"])()
+        .tables
+    )
+    for sample, row in zip(samples, found["samples"].to_pylist(), strict=True):
+        logprobs = plain(model, sample)
+        name, margin, place = expected_margin("said_vs_runner_up", sample, logprobs, tokenizer)
+        assert (row["contrast"], row["contrast_position"], row["label_source"]) == (name, place, "span")
+        assert row["logit_difference"] == pytest.approx(margin, abs=2e-5)
+        pair = [e for e in found["label_logprobs"].to_pylist() if e["sample_id"] == row["sample_id"]]
+        assert [entry["label"] for entry in pair] == name.split("|")
+        assert pair[0]["logprob"] - pair[1]["logprob"] == pytest.approx(margin, abs=2e-5)

@@ -18,7 +18,6 @@ from analyses.questions.figure import Absent, Figure, rounded
 NUM_RANKED = 20
 """Effects drawn in the ranking: those with the largest mean of the kind that intervenes."""
 
-_LEAD = "The lead is the logit of the label that the model favours minus that of the other one, at the decision."
 _PAIRS = (("mass", "ablation"), ("head_gradient", "ablation"), ("mass", "head_gradient"), ("norm_mass", "ablation"))
 _CHOSEN = {"top": "chosen by attribution", "random": "random, same layers", "all": "other ablated heads"}
 
@@ -47,6 +46,14 @@ def _with_flips(answers: Answers, lead: pl.DataFrame) -> pl.DataFrame:
         .select(*KEYS, flips=pl.col("mean"), flips_low=pl.col("ci_low"), flips_high=pl.col("ci_high"))
     )
     return lead.join(flips, on=list(KEYS), how="left", nulls_equal=True, maintain_order="left")
+
+
+def _lead_text(answers: Answers) -> str:
+    return (
+        f"The lead is that of the side which the model favours in the contrast, {answers.contrast}: its logit minus "
+        "the "
+        f"other side's, at the decision."
+    )
 
 
 def _lead(answers: Answers) -> pl.DataFrame:
@@ -81,10 +88,14 @@ def _map_figure(answers: Answers) -> Figure | Absent:
         answers.style,
         causes={name: f"{name[0].upper()}{name[1:]}" for name in causes},
         start=causes[0],
-        subtitle=[f"mean change of the answer's lead; {_size_line(heads)}", "● significant by every check"],
+        subtitle=[
+            f"mean change of the answer's lead; {answers.contrast}; {_size_line(heads)}",
+            "● significant by every check",
+        ],
     )
     guide = (
-        f"{_LEAD} Blue or orange says what the chosen cause does to it: of an intervention, a negative change means "
+        f"{_lead_text(answers)} Blue or orange says what the chosen cause does to it: of an intervention, a negative "
+        "change means "
         "that the head supports the model's answers; of an attribution, a positive one does. Colours are shares of the "
         "cause's largest effect; hover for nats, intervals and the answers that turn."
     )
@@ -123,10 +134,11 @@ def _ranking_figure(answers: Answers) -> Figure | Absent:
         rounded(frame),
         answers.style,
         groups=groups,
-        subtitle=f"{cause}{answers.intervals}, {_size_line(ranked)}",
+        subtitle=f"{cause}{answers.contrast}; {answers.intervals}, {_size_line(ranked)}",
     )
     guide = (
-        f"{_LEAD} The {len(ranked)} largest effects of interventions, with the interval over samples, and beside them "
+        f"{_lead_text(answers)} The {len(ranked)} largest effects of interventions, with the interval over samples, "
+        "and beside them "
         "the means in right and in wrong predictions. Largest of many is a selection: read the adjusted p in the table."
     )
     return Figure(
@@ -166,10 +178,14 @@ def _knockout_figure(answers: Answers) -> Figure | Absent:
         rounded(frame.select(columns).sort("middle")),
         answers.style,
         groups=list(named.values()),
-        subtitle=f"{row['rows']} rows, windows of {wording.count_text(width, 'layer')}; {_size_line(lead)}",
+        subtitle=(
+            f"{row['rows']} rows, windows of {wording.count_text(width, 'layer')}; {answers.contrast}; "
+            f"{_size_line(lead)}"
+        ),
     )
     guide = (
-        f"{_LEAD} In a window of layers the {row['rows']} rows cannot see the tokens of a group; the curve is what "
+        f"{_lead_text(answers)} In a window of layers the {row['rows']} rows cannot see the tokens of a group; the "
+        "curve is what "
         "that does to the lead, the lower panel how many answers turn. Where it leaves 0 the model reads these tokens "
         "in those layers; where it stays at 0 it does not need to, or has the information elsewhere."
     )
@@ -226,10 +242,15 @@ def _screening_figure(answers: Answers) -> Figure | Absent:
     reach = float(drawn.select(pl.max_horizontal(ends)).item())
     cause = frame["cause"][0]
     chart = scatter.screening(
-        rounded(drawn), answers.style, groups=groups, reach=reach or 1.0, subtitle=f"{cause}; {_size_line(ablated)}"
+        rounded(drawn),
+        answers.style,
+        groups=groups,
+        reach=reach or 1.0,
+        subtitle=f"{cause}; {answers.contrast}; {_size_line(ablated)}",
     )
     guide = (
-        "The head gradient foretells, to first order, what removing a head does to the lead. On the dashed line it is "
+        f"The lead is of {answers.contrast}. The head gradient foretells, to first order, what removing a head does "
+        "to the lead. On the dashed line it is "
         "right. Far from it the model compensates or the effect is not linear: then only the ablation counts."
     )
     title = "Does the gradient foretell the ablation?"

@@ -68,15 +68,17 @@ def _kind(answers: Answers, kind: str) -> list[str]:
     if certain.is_empty():
         least = p_text(tested.sort("pvalue_adjusted")["pvalue_adjusted"][0])
         text = (
-            f"{what}: none of {count_text(len(tested), 'effect')} on the lead of the answer is significant by every "
-            f"check (smallest adjusted {least}). That is no evidence that none matters, only that this many samples "
+            f"{what}: none of {count_text(len(tested), 'effect')} on the lead of the answer, {answers.contrast}, is "
+            f"significant by every check (smallest adjusted {least}). That is no evidence that none matters, only "
+            "that this many samples "
             f"do not show it.{constant}"
         )
         return [Sentence(text, claim)]
     verb = "is" if len(certain) == 1 else "are"
     text = (
-        f"{what}: {len(certain):,} of {count_text(len(tested), 'effect')} on the lead of the answer {verb} significant "
-        f"after adjustment, on ranks too, and by max-T where it was computed. Below, the largest.{constant}"
+        f"{what}: {len(certain):,} of {count_text(len(tested), 'effect')} on the lead of the answer, "
+        f"{answers.contrast}, {verb} "
+        f"significant after adjustment, on ranks too, and by max-T where it was computed. Below, the largest.{constant}"
     )
     lines: list[str] = [Sentence(text, claim)]
     largest = certain.sort(pl.col("mean").abs(), descending=True).head(NUM_STRONGEST)
@@ -96,7 +98,7 @@ def _sentence(answers: Answers, row: dict[str, Any]) -> str:
     name = interval_name(answers.settings.alpha)
     interval = f"{name} {nats_text(row['ci_low'])} to {nats_text(row['ci_high'])}"
     max_t = "" if row["pvalue_max_t"] is None else f", max-T {p_text(row['pvalue_max_t'])}"
-    size = f"n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}"
+    size = f"{answers.contrast}; n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}"
     start = part_label(row)
     if row["kind"] in MEASURED:
         said = f"changes the lead of the label that the model favours by {nats_text(row['mean'])}"
@@ -204,7 +206,8 @@ def _screening(answers: Answers) -> list[str]:
         )
         lines.append(
             f"{row['num_heads']} {names[row['heads']]}: ablating one changes the lead by {row['mean_size']:.3g} nats "
-            f"on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation {rho}."
+            f"on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation {rho} "
+            f"(lead: {answers.contrast})."
         )
     return lines
 
@@ -229,7 +232,8 @@ def cause_text(answers: Answers, layer: int, head: int) -> str:
     ends = "" if row["ci_low"] is None else f" ({nats_text(row['ci_low'])} to {nats_text(row['ci_high'])})"
     verb = "moves the answer's lead by" if row["kind"] == "ablation" else "foretells, without ablation,"
     return (
-        f" Causal effect: {cause_label(row)} {verb} {nats_text(row['mean'])}{ends}.{_layer_agreement(answers, layer)}"
+        f" Causal effect: {cause_label(row)} {verb} {nats_text(row['mean'])}{ends}, {answers.contrast}."
+        f"{_layer_agreement(answers, layer)}"
     )
 
 

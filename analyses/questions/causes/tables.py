@@ -35,7 +35,8 @@ SCREENING_METHOD = f"least squares and {AGREEMENT_METHOD}"
 
 def _effects_method(asked: Asked) -> str:
     return (
-        f"mean over samples with CR2 errors by {asked.cluster_noun}, Satterthwaite's degrees of freedom; also on "
+        f"of the margin of {asked.contrast}; mean over samples with CR2 errors by {asked.cluster_noun}, "
+        "Satterthwaite's degrees of freedom; also on "
         f"signed normal scores; assumes that {independence(asked)}; adjusted within each kind and measure by "
         f"{correction_text(asked)}; max-T turns whole clusters round, which takes effects as alike about 0 if there is "
         "none; rates have no p; an intervention leaves the distribution of activations that the model was trained on"
@@ -43,7 +44,10 @@ def _effects_method(asked: Asked) -> str:
 
 
 def _differences_method(asked: Asked) -> str:
-    return f"{adjusted_model(asked)}; adjusted within each kind and measure by {correction_text(asked)}"
+    return (
+        f"of the margin of {asked.contrast}; {adjusted_model(asked)}; adjusted within each kind and measure by "
+        f"{correction_text(asked)}"
+    )
 
 
 def _agreement_method(asked: Asked) -> str:
@@ -89,8 +93,8 @@ CAUSAL_EFFECTS = AnswerTable(
         Column(
             "measure",
             pl.String,
-            "lead, change (nats), flip (share): of the label that the model favours, of contrast[0] over "
-            "contrast[1], of the answers",
+            "lead, change (nats), flip (share): of the side of the contrast that the model favours, of its first side "
+            "over its second, of the answers",
         ),
         Column("mean", pl.Float64, "Mean over samples: nats, or the share of the answers that turn"),
         CI_LOW,

@@ -1,9 +1,10 @@
 """What causal units measured, as numbers per sample: one block per kind of cause and layer, so that memory stays small.
 
-Everything is a change of s, the logit of ``decision.contrast[0]``'s token minus that of ``[1]``'s. Heads that support
-whatever the model says push s up in some samples and down in others, so each number comes in two forms: ``change``
-is that of s itself; ``lead`` is change x sign(s), the change of the lead of the label that the model favours. A head
-whose removal has a negative ``lead`` supports the model's answers; one with a ``change`` favours a label.
+Everything is a change of s, the margin of the sample's contrast: its first side's logit minus its second's. Heads
+that support whatever the model says push s up in some samples and down in others, so each number comes in two forms:
+``change`` is that of s itself; ``lead`` is change x sign(s), the change of the lead of the label that the model
+favours. A head whose removal has a negative ``lead`` supports the model's answers; one with a ``change`` favours a
+label.
 
 s holds the part in question, so the ``lead`` of a head of pure noise is negative too: its noise decides close calls.
 Where effects are compared with attention, ``CausalBlock.without`` takes the sign of s without the part instead: after

@@ -6,6 +6,7 @@ import numpy as np
 
 from analyses.questions.comparisons import Comparison
 from analyses.runs.key_groups import of_kind
+from analyses.runs.labels import labels_of
 from analyses.runs.numbers import numbers_of
 from analyses.runs.run import Run
 from analyses.settings.analysis import LOG_PREFIX, AnalysisSettings
@@ -26,7 +27,7 @@ def baselines(run: Run, settings: AnalysisSettings, comparison: Comparison) -> d
     """
     samples = run.samples
     difference = numbers_of(samples["logit_difference"])
-    labels = samples["predicted_label"]
+    labels = labels_of(run, "predicted_label")
     sets = {
         "length": [np.log(np.maximum(numbers_of(samples["num_tokens"]), 1))],
         "answer": [

@@ -13,6 +13,7 @@ from analyses.questions.claims import PRIMARY, Claim, Sentence, direction_of
 from analyses.questions.comparisons import Comparison
 from analyses.questions.families import claim_pvalue, is_certain
 from analyses.questions.figure import NUM_STRONGEST
+from analyses.runs.labels import labels_of
 from analyses.wording import (
     count_text,
     difference_text,
@@ -151,7 +152,7 @@ def _size_warning(answers: Answers, comparison: Comparison) -> list[str]:
 
 def _cells(answers: Answers, comparison: Comparison) -> list[Cell]:
     member = comparison.is_member
-    labels = answers.run.samples["predicted_label"].fill_null("unknown").to_numpy()[member]
+    labels = labels_of(answers.run, "predicted_label").to_numpy()[member]
     names = comparison.label_a, comparison.label_b
     return cells(ModelSamples(comparison.is_a[member], np.zeros(len(labels), np.int64), labels, {}, names))
 

@@ -9,6 +9,7 @@ from analyses.inference.clustered_means import ClusteredMean, clustered_mean, cl
 from analyses.inference.columns import FLOAT_NOISE
 from analyses.questions.overview.tables import ACCURACY, CONFUSION, REJECT_COUNTS
 from analyses.runs.clusters import cluster_codes
+from analyses.runs.labels import FREE, labels_of
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 
@@ -16,7 +17,7 @@ from analyses.settings.analysis import AnalysisSettings
 def label_tables(run: Run, settings: AnalysisSettings) -> dict[str, pl.DataFrame]:
     """Return ``confusion`` and ``decision_tokens``: which labels were said, by true label and by decision token."""
     labels = ["actual_label", "predicted_label"]
-    counted = run.samples.with_columns(pl.col(labels).fill_null("unknown"))
+    counted = run.samples.with_columns(labels_of(run, name).alias(name) for name in labels)
     tokens = counted.drop_nulls("decision_token").group_by("decision_token", "predicted_label")
     return {
         "confusion": _confusion(run, settings, counted),
@@ -35,10 +36,10 @@ def accuracy(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
     samples = run.samples
     is_known = samples["is_correct"].is_not_null().to_numpy()
     is_correct = samples["is_correct"].fill_null(False).to_numpy()
-    actual = samples["actual_label"].fill_null("unknown").to_numpy()
+    actual = labels_of(run, "actual_label").to_numpy()
     confidence = 1 - settings.alpha
     rows = [_proportion("accuracy", is_correct[is_known], cluster[is_known], confidence)]
-    levels = sorted({label for label in actual[is_known] if label != "unknown"})
+    levels = sorted({label for label in actual[is_known] if label not in ("unknown", FREE)})
     if levels:
         chosen = [is_known & (actual == label) for label in levels]
         largest = int(np.argmax([rows_of.sum() for rows_of in chosen]))

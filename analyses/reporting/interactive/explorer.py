@@ -100,7 +100,8 @@ def _facts(answers: Answers, sample_id: str) -> list[list[str]]:
     if row["is_correct"] is not None:
         facts.insert(0, ["Answer", "right" if row["is_correct"] else "wrong"])
     if row["logit_difference"] is not None:
-        facts.append(["Logit difference", f"{row['logit_difference']:+.2f} nats"])
+        sides = (row.get("contrast") or "").replace("|", " against ") or answers.contrast
+        facts.append(["Logit difference", f"{row['logit_difference']:+.2f} nats ({sides})"])
     if row["label_probability"] is not None:
         facts.append(["Probability of its answer", wording.percent_text(row["label_probability"])])
     return [*facts, ["Tokens", f"{row['num_tokens']:,}" if row["num_tokens"] is not None else "unknown"]]
