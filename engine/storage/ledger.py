@@ -222,7 +222,7 @@ class Ledger:
             manifest = self.shards / unit.name / layout.MANIFEST
             while not manifest.exists() and time.monotonic() < deadline:
                 time.sleep(_LOOK_SECONDS)
-                self.unit_names()  # a folder that is read is asked for anew
+                self._folders()  # a folder that is read is asked for anew
 
     def _digest(self, file: Path, size: int) -> str:
         """Return a file's checksum, empty where its size is another; computed once for as long as the file stays."""
