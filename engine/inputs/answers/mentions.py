@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from engine.inputs.answers.choices import mark_listed, offered_words
-from engine.inputs.answers.denials import Denials
+from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
 from engine.inputs.answers.unstated.movements import (
     Topic,

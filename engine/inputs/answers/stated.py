@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from engine.config import DecisionSection
 from engine.config.user_patterns import UserPattern
-from engine.inputs.answers.cues import CueReader, field_words
-from engine.inputs.answers.denials import language_denials
+from engine.inputs.answers.cued.cues import CueReader, field_words
+from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
 from engine.inputs.answers.heard import Heard, language_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_aside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.inputs.answers.denials import Denials
+from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.words import LabelWords

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from engine.inputs.answers.cue_patterns import VALUE, Cue, sentence_end
+from engine.inputs.answers.cued.cue_patterns import VALUE, Cue, sentence_end
 from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.mentions import Mentions, ends_clause, fillers
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 
-from engine.inputs.answers.denial_patterns import (
+from engine.inputs.answers.denied.denial_patterns import (
     STOPS,
     answers_of_others,
     pattern_after,

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from engine.config.user_patterns import UserPattern
-from engine.inputs.answers.corrections import corrections, waits
-from engine.inputs.answers.cue_patterns import VALUE, Cue, patterns, sentence_end
-from engine.inputs.answers.denials import Denials
+from engine.inputs.answers.cued.corrections import corrections, waits
+from engine.inputs.answers.cued.cue_patterns import VALUE, Cue, patterns, sentence_end
+from engine.inputs.answers.cued.unlabelled import unlabelled
+from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of
 from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
-from engine.inputs.answers.unlabelled import unlabelled
 from engine.inputs.answers.unstated.keys import noun_rank
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.words import LabelWord, LabelWords
