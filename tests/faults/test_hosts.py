@@ -115,7 +115,7 @@ print("ready", file=sys.stderr, flush=True)
 sys.stdin.readline()
 sys.exit(main(sys.argv[1:]))
 """
-"""A driver that has loaded what it needs and begins when a line comes: it meets the other however slow the machine is."""
+"""A driver that has loaded what it needs and begins when a line comes, so that two meet on slow machines too."""
 
 
 def test_two_drivers_on_two_hosts_with_one_run_directory(lab):
