@@ -70,7 +70,7 @@ def test_what_other_hosts_made_becomes_visible_late(lab):
     """Fault 28: the driver sees its replicas' commits, and they its files, 3 s after they were made; equal."""
     environment = shimmed(lab.folder / "runs", lab.folder, delay_ms=3000)
     options = ["cluster.mode=local", "cluster.replicas=2"]
-    code, errors = finished(lab.driver("late", *options, env=environment))
+    code, errors = finished(lab.driver("late", *options, env=environment), seconds=400)
     assert code == 0, errors
     lab.assert_whole("late")
     assert len(lab.commits("late")) == NUM_SHARDS

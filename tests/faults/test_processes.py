@@ -9,14 +9,11 @@ import polars as pl
 import psutil
 import pytest
 
-from engine.config import ClusterSection
 from engine.executors import ray_driver
 from engine.executors.ray_pool import ReplicaActor
 from engine.storage.run_directory import RunDirectory
 from engine.workers.journal import UnitJournal, most_deaths
 from tests.fixtures.laboratory import NUM_SHARDS, VICTIM, finished, replicas_of, wait_for
-
-MAX_RETRIES = ClusterSection().max_retries
 
 
 def victim_shard(lab):
@@ -118,16 +115,16 @@ def test_a_model_that_cannot_be_loaded_fails_fast(lab, fault, on_all, code, word
 
 def test_a_process_that_dies_while_it_loads_is_not_started_for_ever_and_blames_nobody(lab):
     """Fault 9, inline: what is noted of a unit is another process's, and stays so."""
-    assert lab.here("load-apart", f"model.path={lab.faulty('load_kill')}", stage="plan") == 0
+    options = [f"model.path={lab.faulty('load_kill')}", "cluster.max_retries=0"]
+    assert lab.here("load-apart", *options, stage="plan") == 0
     run_dir = RunDirectory(lab.run("load-apart"))
     run_dir.journals.mkdir()
-    for _ in range(MAX_RETRIES + 1):
-        journal = UnitJournal(run_dir.journals, "measure-00000", MAX_RETRIES)
-        journal.__enter__()
-        journal.at_work_on(["a"])
-    code, errors = finished(lab.driver("load-apart", f"model.path={lab.faulty('load_kill')}"))
-    assert code == 1 and f"died {MAX_RETRIES + 1} times while it loaded the model (SIGKILL" in errors, errors
-    assert not UnitJournal(run_dir.journals, "measure-00000", MAX_RETRIES).__enter__().deaths
+    journal = UnitJournal(run_dir.journals, "measure-00000", 0)
+    journal.__enter__()
+    journal.at_work_on(["a"])
+    code, errors = finished(lab.driver("load-apart", *options), seconds=400)
+    assert code == 1 and "died 1 time(s) while it loaded the model (SIGKILL" in errors, errors
+    assert not UnitJournal(run_dir.journals, "measure-00000", 0).__enter__().deaths
 
 
 def test_a_replica_that_loads_lets_others_load(lab, tmp_path):

@@ -98,7 +98,7 @@ def done_apart(job: Job, unit: str, warn: Callable[[str], None] = print_warning)
 def _check_loading(job: Job, unit: str, num_deaths: int, cause: str) -> None:
     if num_deaths > job.config.cluster.max_retries:
         raise RunFailedError(
-            f"model.path: the process for {unit} died {num_deaths} times while it loaded the model ({cause}), most "
+            f"model.path: the process for {unit} died {num_deaths} time(s) while it loaded the model ({cause}), most "
             f"often for want of memory (dmesg). No sample is blamed and committed units are kept; start the same "
             f"command again on a machine that holds the model."
         )
