@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ def _run_room(copy: Path, room: str, count: int, seed: int, seconds: float, dead
         if time.monotonic() > deadline:
             results["not tried: time is up"] += 1
             continue
-        known = covered.get(f"{copy / mutant.path}:{mutant.line}", [])
+        known = _tests_over(covered, copy / mutant.path, mutant.line)
         verdict = _verdict(copy, mutant, known[:_MOST_TESTS], seconds) if known else "no test runs over it"
         if verdict in ("survived", "no test runs over it") and _key(mutant) in equivalent:
             verdict = "equivalent"
@@ -119,6 +120,12 @@ def _covered(copy: Path, paths: list[str], tests: tuple[str, ...]) -> dict[str, 
     if done is None or done.code:
         raise SystemExit(f"{', '.join(tests)}: fail without any mutant:\n{done.said if done else 'too slow'}")
     return json.loads(lines.read_text(encoding="utf-8"))
+
+
+def _tests_over(covered: Mapping[str, list[str]], file: Path, line: int) -> list[str]:
+    """Return the tests that run over a line; of one that runs when the file is loaded, all that run over the file."""
+    whole = {test for place, tests in covered.items() if place.rpartition(":")[0] == str(file) for test in tests}
+    return covered.get(f"{file}:{line}") or sorted(whole)
 
 
 def _verdict(copy: Path, mutant: Mutant, tests: list[str], seconds: float) -> str:

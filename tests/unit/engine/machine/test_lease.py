@@ -50,6 +50,15 @@ def test_a_silent_lease_is_taken_over_as_was_said(tmp_path):
     path = lease_file(root, "other", STALE_SECONDS - 30)
     with pytest.raises(RunFailedError, match=f"taken over after {STALE_SECONDS:.0f} s of silence"), RunLease(root):
         pass
-    os.utime(path, (time.time() - STALE_SECONDS - 5,) * 2)
+    then = time.time() - STALE_SECONDS - 5
+    os.utime(path, (then, then))
     with RunLease(root) as lease:
         lease.check()
+
+
+def test_a_lease_that_was_given_back_beats_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.machine.lease.HEARTBEAT_SECONDS", 0.01)
+    with RunLease(tmp_path / "run") as lease:
+        assert lease._thread.is_alive()
+    lease._thread.join(timeout=30)
+    assert not lease._thread.is_alive() and not list(tmp_path.iterdir())
