@@ -85,12 +85,14 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "engine.encoding engine.inputs engine.model engine.storage engine.machine engine.config engine.schema",
         "rich torch",
     ),
+    "engine.drafting": ("engine.inputs engine.config", "yaml"),
     "engine.stages": (
         "engine.planning engine.executors engine.causal engine.encoding engine.inputs "
         "engine.model engine.storage engine.machine engine.config engine.schema analyses.settings analyses.runs "
         "analyses.reporting",
         "pyarrow",
     ),
+    "engine.init": ("engine.drafting engine.inputs", ""),
     "engine.run": ("engine.stages engine.executors engine.config", ""),
     "engine.notebook": (
         "engine.stages engine.causal engine.generation engine.measuring engine.interventions "
