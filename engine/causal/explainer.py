@@ -15,7 +15,7 @@ from engine.causal.methods import METHODS
 from engine.causal.tables import TablePart, joined
 from engine.config import CausalSection
 from engine.errors import UnsupportedModelError
-from engine.interventions.edits import HeadEdit
+from engine.interventions.edits import HeadEdit, heads_edited
 from engine.interventions.knockouts import Knockout
 from engine.interventions.sweeps import Intervention, Sweep
 from engine.interventions.unchanged_run import Trace, trace
@@ -123,7 +123,7 @@ class Explainer:
     def _check(self, unchanged: Trace, layout: SequenceLayout) -> None:
         _check_logits(self.decoder, unchanged, layout)
         if any(table in ("interventions", "knockouts") for table in self.tables):
-            _check_recomputation(self.decoder, unchanged, self.tokens_per_batch)
+            _check_recomputation(self.decoder, unchanged, layout, self.tokens_per_batch)
         for method, _ in self.methods:
             method.check_run(self.decoder, unchanged)
         self.is_checked = True
@@ -204,7 +204,7 @@ def _check_logits(decoder: Decoder, unchanged: Trace, layout: SequenceLayout) ->
         )
 
 
-def _check_recomputation(decoder: Decoder, unchanged: Trace, tokens_per_batch: int) -> None:
+def _check_recomputation(decoder: Decoder, unchanged: Trace, layout: SequenceLayout, tokens_per_batch: int) -> None:
     """Refuse a model whose layers, run on some rows beside kept keys and values, give something else.
 
     Raises
@@ -213,10 +213,10 @@ def _check_recomputation(decoder: Decoder, unchanged: Trace, tokens_per_batch: i
         Saying by how much.
     """
     try:
-        fault = _recomputation_fault(decoder, unchanged, tokens_per_batch)
+        fault = _recomputation_fault(decoder, unchanged, layout, tokens_per_batch)
         if fault and not decoder.needs_all_rows:
             decoder.needs_all_rows = True
-            fault = _recomputation_fault(decoder, unchanged, tokens_per_batch)
+            fault = _recomputation_fault(decoder, unchanged, layout, tokens_per_batch)
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
@@ -225,7 +225,7 @@ def _check_recomputation(decoder: Decoder, unchanged: Trace, tokens_per_batch: i
         raise UnsupportedModelError(fault)
 
 
-def _recomputation_fault(decoder: Decoder, unchanged: Trace, tokens_per_batch: int) -> str:
+def _recomputation_fault(decoder: Decoder, unchanged: Trace, layout: SequenceLayout, tokens_per_batch: int) -> str:
     """Return what differs when layers are run again with nothing changed, from both ends of a text and of the model."""
     allowed = tolerance("logits", dtype_name(decoder))
     bound = 4 * allowed.atol + 2 * allowed.rtol * abs(unchanged.logit_difference)
@@ -242,4 +242,15 @@ def _recomputation_fault(decoder: Decoder, unchanged: Trace, tokens_per_batch: i
                     f"{effect.reference:.4g} instead of {unchanged.logit_difference:.4g}: they depend on more than "
                     f"their rows, keys and values, which interventions do not cover"
                 )
+    # What layers hand on beside the residual stream (Zaya) shows only where something changes.
+    edit = HeadEdit(first_layer, (0,))
+    (effect,) = sweep.run([Intervention(0, (edit,))])
+    with heads_edited(decoder, [edit]):
+        whole = trace(decoder, layout.token_ids, layout.decision, unchanged.contrast).logit_difference
+    if not abs(effect.logit_difference - whole) <= bound:
+        return (
+            f"without a head of layer {first_layer} its layers, run again, give a logit difference of "
+            f"{effect.logit_difference:.4g}, a whole forward {whole:.4g}: they hand on more than the residual stream, "
+            f"which interventions do not cover"
+        )
     return ""

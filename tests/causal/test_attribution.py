@@ -215,6 +215,7 @@ def test_layers_without_heads_are_one_part_each_and_gradients_pass_them(kind):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        ("zaya", "they hand on more than the residual stream|is not the sum"),
         ("gemma3n_text", "does not hand what its last layer leaves to its final norm"),
     ],
 )
