@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from analyses.charts.files import javascript_bundle, vegalite_version, write_chart
 
@@ -64,7 +63,7 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
         return Exported()
     with tempfile.TemporaryDirectory(prefix="headledger-charts-") as folder:
         bundle = Path(folder) / "bundle.js"
-        tasks: list[dict[str, Any]] = [
+        tasks: list[dict[str, object]] = [
             {"bundle": str(bundle), "version": vegalite_version(charts[0].specification), "name": ""},
             *(_task(chart) for chart in charts),
         ]
@@ -76,15 +75,15 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
             if not tasks:
                 break
             num_deaths, reason = num_deaths + 1, _death(code)
-            undrawn.append(tasks.pop(0)["name"])
-        undrawn += [task["name"] for task in tasks]
+            undrawn.append(str(tasks.pop(0)["name"]))
+        undrawn += [str(task["name"]) for task in tasks]
         text = bundle.read_text(encoding="utf-8") if bundle.exists() else ""
     if not reason:
         return Exported(text)
     return Exported(text, tuple(filter(None, undrawn)), _problem(reason, undrawn, len(charts)))
 
 
-def _task(chart: ChartFiles) -> dict[str, Any]:
+def _task(chart: ChartFiles) -> dict[str, object]:
     return {
         "name": chart.stem.name,
         "stem": str(chart.stem.absolute()),
@@ -94,7 +93,7 @@ def _task(chart: ChartFiles) -> dict[str, Any]:
     }
 
 
-def _run(tasks: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def _run(tasks: Sequence[Mapping[str, object]]) -> tuple[int, int]:
     """Let a process do tasks in order; return how many it did, and its exit code."""
     done = subprocess.run(
         [sys.executable, "-c", "from analyses.charts.export import serve; serve()"],

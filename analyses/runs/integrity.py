@@ -35,6 +35,9 @@ NOT_VERIFIED = "not verified: no plan"
 VERIFIED = "every planned shard is there and equals its manifest"
 IN_PART = "only what was analysed: other parts are missing or damaged"
 
+Manifest = Mapping[str, Any]
+"""What a ``manifest.json`` or ``plan.json`` holds."""
+
 MOVE_AWAY = "move this folder out of shards/"
 
 
@@ -84,7 +87,7 @@ def check_integrity(run_dir: Path, folders: Sequence[Path], *, is_finished: bool
     plan, faults = _plan(run_dir, checksums)
     planned, more = _planned(run_dir, is_known=not faults, is_causal=bool(plan.get("is_causal")) and is_finished)
     faults += more
-    manifests: dict[str, Mapping[str, Any]] = {}
+    manifests: dict[str, Manifest] = {}
     problems: dict[str, str] = {}
     there: set[str] = set()
     for folder in folders:
@@ -114,7 +117,7 @@ def check_integrity(run_dir: Path, folders: Sequence[Path], *, is_finished: bool
     return Integrity(problems, tuple(faults), counts, IN_PART if problems or faults else VERIFIED)
 
 
-def _plan(run_dir: Path, checksums: Checksums) -> tuple[Mapping[str, Any], list[str]]:
+def _plan(run_dir: Path, checksums: Checksums) -> tuple[Manifest, list[str]]:
     """Return ``plan.json``, and what is wrong with it and the files that it vouches for."""
     plan = _json(run_dir / PLAN)
     named = plan.get("checksums") if isinstance(plan, dict) else None
@@ -148,24 +151,24 @@ def _planned(run_dir: Path, *, is_known: bool, is_causal: bool) -> tuple[dict[st
         return {}, [f"{PLANNED_UNITS} or {CAUSAL_PLAN}: has another shape than a plan's"]
 
 
-def _manifest(folder: Path) -> Mapping[str, Any] | None:
+def _manifest(folder: Path) -> Manifest | None:
     """Return a unit's manifest; None where there is none, or it is damaged."""
     content = _json(folder / MANIFEST)
     return content if is_manifest(content) else None
 
 
-def _units(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _units(folder: Path, manifest: Manifest) -> dict[str, Manifest]:
     """Return the manifest of every unit that a folder holds, by the unit's name; a copy of merged units holds none."""
     if "replaces" not in manifest or manifest.get("unit") != folder.name:
         return {folder.name: manifest}
     return {unit["unit"]: unit for unit in units_of(manifest)}
 
 
-def _ids(manifest: Mapping[str, Any]) -> list[str]:
+def _ids(manifest: Manifest) -> list[str]:
     return list(map(str, (*manifest["sample_ids"], *manifest["rejected_ids"])))
 
 
-def _problem(folder: Path, manifest: Mapping[str, Any], planned: Mapping[str, Sequence[str]]) -> str:
+def _problem(folder: Path, manifest: Manifest, planned: Mapping[str, Sequence[str]]) -> str:
     """Return what is wrong with a folder by ids, sizes and rows, or the empty string."""
     for name, unit in _units(folder, manifest).items():
         if name in planned and Counter(_ids(unit)) != Counter(planned[name]):
@@ -188,7 +191,7 @@ def _problem(folder: Path, manifest: Mapping[str, Any], planned: Mapping[str, Se
     return ""
 
 
-def _changed(run_dir: Path, manifests: Mapping[str, Mapping[str, Any]], checksums: Checksums) -> dict[str, str]:
+def _changed(run_dir: Path, manifests: Mapping[str, Manifest], checksums: Checksums) -> dict[str, str]:
     """Return the units of which a file has another checksum than its manifest says."""
     expected = {
         run_dir / SHARDS / unit / name: facts.get("sha256")
@@ -204,7 +207,7 @@ def _changed(run_dir: Path, manifests: Mapping[str, Mapping[str, Any]], checksum
 
 
 def _damage_of_rejects(
-    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Mapping[str, Any]]
+    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Manifest]
 ) -> Iterator[str]:
     """Yield what is wrong with the merged rejects of a published run; shards without any are not opened."""
     place = {name: number for number, name in enumerate(planned)}
@@ -221,7 +224,7 @@ def _damage_of_rejects(
 
 
 def _damage_of_success(
-    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Mapping[str, Any]]
+    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Manifest]
 ) -> Iterator[str]:
     """Yield what is wrong with ``_SUCCESS``, which says how much was verified when the run was published."""
     counts = _json(run_dir / SUCCESS)

@@ -62,3 +62,10 @@ def test_a_lease_that_was_given_back_beats_no_more(tmp_path, monkeypatch):
         assert lease._thread.is_alive()
     lease._thread.join(timeout=30)
     assert not lease._thread.is_alive() and not list(tmp_path.iterdir())
+
+
+def test_a_lease_that_is_gone_is_nobodys(tmp_path):
+    with RunLease(tmp_path / "run") as lease:
+        lease.path.unlink()
+        with pytest.raises(RunFailedError, match="took this run directory over"):
+            lease.check()
