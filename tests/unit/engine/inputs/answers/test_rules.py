@@ -111,7 +111,7 @@ def test_rule(rule):
 
 def test_every_line_of_the_table_has_a_test():
     page = (ROOT / "docs" / "input.md").read_text("utf-8")
-    table = page.partition("### Rules of labels")[2].partition("\n## ")[0]
+    table = page.partition("### Rules of labels")[2].partition("\n##")[0]
     lines = re.findall(r"^\| `([\w ]+)` \|", table, re.MULTILINE)
     assert lines == list(RULES)
 
