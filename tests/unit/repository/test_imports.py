@@ -44,6 +44,8 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "analyses.report": ("analyses.comparing analyses.reporting analyses.settings analyses.runs engine.errors", ""),
     "analyses.querying": ("", "sqlglot"),
     "analyses.query": ("analyses.querying analyses.runs engine.schema engine.errors", "polars pyarrow"),
+    "analyses.exporting": ("analyses.runs", "polars"),
+    "analyses.export": ("analyses.exporting analyses.runs engine.errors", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),
     "engine.config": ("engine.sections engine.attention analyses.settings", "pydantic yaml"),
     "engine.machine": ("engine.config", "pyarrow torch"),
