@@ -1,7 +1,7 @@
 """Results back to the log: ``python -m analyses.export RUN_DIR --format inspect|every-eval-ever|jsonl [--output F]``.
 
-One line of JSON per sample, with its margin and surprisal, statistics of chosen heads, or why it was rejected, under the
-id that the log has, so that it joins in the tool that the log came from.
+One line of JSON per sample, with its margin and surprisal, statistics of chosen heads, or why it was rejected, under
+the id that the log has, so that it joins in the tool that the log came from.
 """
 
 from __future__ import annotations
