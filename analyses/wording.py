@@ -37,6 +37,7 @@ _QUERY_GROUPS = {
     "thinking": "thought tokens",
     "answer": "answer tokens without the thought",
     "span": "tokens of the decision",
+    "answer_target": "tokens of the right choice",
 }
 
 

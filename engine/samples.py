@@ -94,6 +94,10 @@ class Sample:
         The language that the answer was read in, by name; a script's name where there are no words of it.
     is_free
         Whether the answer is free: the characters of the label are what it says, and no label of a list.
+    is_ranked
+        Whether choices were scored as continuations of the prompt, of which ``response`` is the said one.
+    target_response
+        The right continuation, where choices were scored and it is known.
     labels
         The row's own labels with their spellings, where it has choices; None stands for the config's.
     is_correct
@@ -130,6 +134,8 @@ class Sample:
     language: str | None = None
     is_correct: bool | None = None
     is_free: bool = False
+    is_ranked: bool = False
+    target_response: str | None = None
     labels: dict[str, list[str]] | None = field(default=None, hash=False)
 
 
@@ -238,6 +244,9 @@ class EncodedSample:
         Where each label parts from the said one, in config order; labels that do not are not among them.
     contrast
         What the margin compares.
+    companion
+        The prompt with the right continuation, where choices were scored and another one is said; its rows are the
+        query group ``answer_target``.
     sentences
         Number of each token's sentence, in the prompt's messages and in the thought, shape ``[T]``; -1 elsewhere.
     key_groups, query_groups
@@ -265,6 +274,7 @@ class EncodedSample:
     label_tokens: tuple[LabelToken, ...] = ()
     contrast: ContrastRule = ContrastRule()
     sentences: IntArray | None = None
+    companion: EncodedSample | None = None
 
     @property
     def logit_rows(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyses.inference.multiplicity import ASSUMPTIONS
 from analyses.questions.answers import Asked
+from analyses.runs.clusters import noun_of_samples
 from analyses.settings.analysis import WILD_BOOTSTRAP, AnalysisSettings
 from analyses.wording import plural
 
@@ -28,6 +29,8 @@ def errors_behind(settings: AnalysisSettings) -> str:
 
 def independence(asked: Asked) -> str:
     """Return what clustered errors assume."""
+    if asked.cluster_noun == noun_of_samples(asked.settings):
+        return "samples are independent"
     return (
         f"samples of different {plural(asked.cluster_noun)} are independent, those of one may be correlated in any way"
     )

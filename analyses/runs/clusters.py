@@ -26,7 +26,19 @@ def cluster_codes(run: Run, column: str) -> np.ndarray:
 
 
 def noun_of_clusters(run: Run, settings: AnalysisSettings) -> str:
-    """Return what one cluster is, from the field of the predictions that names it: "company"; else "cluster"."""
+    """Return what one cluster is: by ``analysis.nouns``, or from the field that names it ("company"); else "cluster".
+
+    Where no sample has a cluster, each is one of its own: "sample".
+    """
+    if settings.cluster_by in run.samples.columns and run.samples[settings.cluster_by].null_count() == len(run.samples):
+        return noun_of_samples(settings)
+    if "cluster" in settings.nouns:
+        return settings.nouns["cluster"]
     fields = run.section("predictions").get("fields")
     named = fields.get(settings.cluster_by) if isinstance(fields, Mapping) else None
     return cluster_noun(named or settings.cluster_by)
+
+
+def noun_of_samples(settings: AnalysisSettings) -> str:
+    """Return what one sample is called."""
+    return settings.nouns.get("sample", "sample")

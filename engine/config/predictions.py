@@ -20,7 +20,9 @@ class FieldsSection(Section):
     prompt and of the answer, as vLLM returns them. Null: a field of that name means something else and is not read.
     ``correct`` says whether the answer is right (true or false, C or I, 0 or 1, a number with ``decision.threshold``);
     where it is named it alone decides, and no actual label is needed. ``choices`` are what a row offers to choose from,
-    in place of ``decision.labels``, and ``target`` is the right one, by index, name or text.
+    in place of ``decision.labels``, and ``target`` is the right one, by index, name or text. ``choice_scores`` are the
+    log-likelihoods of choices that were scored one by one as continuations of the prompt (``continuations``; without
+    it a blank and the choice's text).
     """
 
     id: str | None = None
@@ -30,6 +32,8 @@ class FieldsSection(Section):
     correct: str | None = None
     choices: str | None = None
     target: str | None = None
+    choice_scores: str | None = None
+    continuations: str | None = None
     predicted: str = "predicted_direction"
     certainty: str = "certainty"
     magnitude: str = "magnitude"

@@ -69,7 +69,8 @@ def decision_tokens(tokenizer: Tokenizer, decision: DecisionSection, sample: Sam
     else:
         if not parting:
             raise _indistinct(variants, sample)
-        position = min(token.position for token in parting)
+        # Scored choices are decided between where the prompt ends, wherever two of them part.
+        position = 0 if sample.is_ranked else min(token.position for token in parting)
         contrast = (answer.ids[position], answer.ids[position])
     own = PartingToken(said, position, answer.ids[position])
     order = {label: place for place, label in enumerate(variants)}

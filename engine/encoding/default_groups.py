@@ -31,6 +31,8 @@ NAMED_SPANS = ("line_item", "period")
 def default_key_groups(vocabulary: Mapping[str, list[str]], union: str = "vocabulary") -> dict[str, KeyGroup]:
     """Return the key groups of a config that names none.
 
+    Parts of financial statements are left out where there is a vocabulary and it is of something else.
+
     The union of the vocabulary (named after its file) and one group per category; numbers, percentages and years; the
     statement's line items, current and prior period, large and small amounts; the chat segments, the answer and its
     reasoning, the first ten tokens and the first.
@@ -47,6 +49,40 @@ def default_key_groups(vocabulary: Mapping[str, list[str]], union: str = "vocabu
             f"category, or define the run's key_groups yourself."
         )
     groups.update({name: KeyGroup(regex=_PATTERNS[name]) for name in PATTERN_GROUPS})
-    groups.update({name: KeyGroup(spans=name) for name in STATEMENT_GROUPS})
-    groups.update({name: KeyGroup(segment=name) for name in SEGMENT_GROUPS})
+    is_finance = not vocabulary or is_financial(vocabulary)
+    if is_finance:
+        groups.update({name: KeyGroup(spans=name) for name in STATEMENT_GROUPS})
+    groups.update({name: KeyGroup(segment=name) for name in SEGMENT_GROUPS if is_finance or name != "statement"})
     return groups
+
+
+_FINANCE = frozenset(
+    (
+        "assets",
+        "balance sheet",
+        "cash flow",
+        "costs",
+        "debt",
+        "dividend",
+        "earnings",
+        "ebitda",
+        "eps",
+        "equity",
+        "income",
+        "liabilities",
+        "margin",
+        "net income",
+        "profit",
+        "revenue",
+        "sales",
+        "turnover",
+    )
+)
+"""Terms or categories by which a vocabulary is one of finance, in whatever words its others are."""
+
+
+def is_financial(vocabulary: Mapping[str, list[str]]) -> bool:
+    """Whether a vocabulary is of finance: one of its categories or terms says so."""
+    said = {name.casefold().replace("_", " ") for name in vocabulary}
+    said |= {term.casefold() for terms in vocabulary.values() for term in terms}
+    return bool(_FINANCE & said) or "financial" in said

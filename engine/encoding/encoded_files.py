@@ -35,6 +35,7 @@ _SCHEMA = pa.schema(
         ),
         pa.field("contrast", pa.list_(pa.string())),
         pa.field("sentences", _POSITIONS),
+        pa.field("companion", pa.string()),
     ]
 )
 _PLAIN = (
@@ -52,22 +53,7 @@ _PLAIN = (
 
 def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> None:
     """Write a unit's packed batches."""
-    rows = [
-        {
-            **{name: getattr(sample, name) for name in _PLAIN},
-            "batch": number,
-            "metadata": json.dumps(sample.metadata),
-            "contrast_token_ids": list(sample.contrast_token_ids),
-            "key_groups": list(sample.key_groups.items()),
-            "query_groups": list(sample.query_groups.items()),
-            "label_tokens": [{"label": t.label, "row": t.row, "token_id": t.token_id} for t in sample.label_tokens],
-            "sentences": sample.sentences,
-            "contrast": [sample.contrast.name, sample.contrast.first, sample.contrast.second],
-            "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
-        }
-        for number, batch in enumerate(batches)
-        for sample in batch
-    ]
+    rows = [{**_row(sample), "batch": number} for number, batch in enumerate(batches) for sample in batch]
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path, compression="zstd")
 
 
@@ -79,6 +65,27 @@ def read_batches(path: Path) -> list[list[EncodedSample]]:
             batches.append([])
         batches[row["batch"]].append(_sample(row))
     return batches
+
+
+def _row(sample: EncodedSample) -> dict[str, object]:
+    companion = None if sample.companion is None else json.dumps(_row(sample.companion), default=_listed)
+    return {
+        **{name: getattr(sample, name) for name in _PLAIN},
+        "metadata": json.dumps(sample.metadata),
+        "contrast_token_ids": list(sample.contrast_token_ids),
+        "key_groups": list(sample.key_groups.items()),
+        "query_groups": list(sample.query_groups.items()),
+        "label_tokens": [{"label": t.label, "row": t.row, "token_id": t.token_id} for t in sample.label_tokens],
+        "sentences": sample.sentences,
+        "contrast": [sample.contrast.name, sample.contrast.first, sample.contrast.second],
+        "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
+        "companion": companion,
+    }
+
+
+def _listed(values: object) -> object:
+    assert isinstance(values, np.ndarray), "positions alone are arrays"
+    return values.tolist()
 
 
 def write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
@@ -111,6 +118,7 @@ def _sample(row: dict) -> EncodedSample:
         sequence_source=row.get("sequence_source", "template"),  # plans of schema 1.0 have none …
         label_tokens=tuple(LabelToken(**token) for token in row.get("label_tokens") or ()),  # … nor of 1.1 these
         sentences=None if row.get("sentences") is None else _array(row["sentences"]),
+        companion=None if row.get("companion") is None else _sample(json.loads(row["companion"])),
         contrast=ContrastRule(*row.get("contrast") or ()),
     )
 

@@ -100,6 +100,7 @@ class Encoder:
             decision_position=len(asked.ids) + decision.position - 1,
             thoughts=[(len(prompt) + first, len(prompt) + last) for first, last in sample.thoughts],
             label=(len(prompt) + sample.label_start, len(prompt) + sample.label_end),
+            is_target=sample.target_response == sample.response,
         )
         flags = [*sample.flags, *placed, *flags, *self._beginning_flags(sample, asked), *decision.flags]
         if answer.char_ends[decision.position] <= sample.label_start:
@@ -120,8 +121,30 @@ class Encoder:
         encoded = self._encoded(sample.sample_id, tokenized, decision.contrast, _metadata(sample, flags))
         tokens = [LabelToken(t.label, len(asked.ids) + t.position - 1, t.token_id) for t in decision.labels]
         return replace(
-            encoded, sequence_source=sample.sequence_source, label_tokens=tuple(tokens), contrast=decision.rule
+            encoded,
+            sequence_source=sample.sequence_source,
+            label_tokens=tuple(tokens),
+            contrast=decision.rule,
+            companion=self._companion(sample, prompt, asked),
         )
+
+    def _companion(self, sample: Sample, prompt: str, asked: Tokens) -> EncodedSample | None:
+        """Return the prompt with the right one of several scored choices, where another one is said."""
+        text = sample.target_response
+        if text is None or text == sample.response:
+            return None
+        answer = tokenize(self.tokenizer, text)
+        self._refuse_longer(len(asked.ids), len(answer.ids))
+        tokenized = TokenizedText.of(
+            prompt + text,
+            asked.followed_by(answer, len(prompt)),
+            structure_of(prompt, sample.messages),
+            num_prompt_tokens=len(asked.ids),
+            decision_position=len(asked.ids) - 1,
+            label=(len(prompt), len(prompt) + len(text)),
+            is_target=True,
+        )
+        return self._encoded(sample.sample_id, tokenized, (0, 0), {})
 
     def _prompt(self, sample: Sample) -> tuple[str, Tokens, list[str]]:
         """Return the prompt's text, tokens and flags: recorded ids, recorded text, or what the template makes."""

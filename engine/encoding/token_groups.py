@@ -109,7 +109,8 @@ class TokenGroups:
         rows = {
             name: keys[name] if self._is_key_group(name) else sample.query_groups[name] for name in self.query_groups
         }
-        return replace(sample, key_groups=keys, query_groups=rows)
+        companion = None if sample.companion is None else self.with_drawn_groups(sample.companion, drawn)
+        return replace(sample, key_groups=keys, query_groups=rows, companion=companion)
 
     def _is_key_group(self, name: str) -> bool:
         """Whether a query group's rows are the positions of a key group; four names stand for themselves."""
@@ -121,6 +122,7 @@ class TokenGroups:
             "all": lambda: np.arange(text.num_tokens, dtype=np.int32),
             "decision": lambda: np.array([text.decision_position], dtype=np.int32),
             "span": text.label_rows,
+            "answer_target": text.target_rows,
         }
         return {
             name: key_positions[name]

@@ -75,6 +75,8 @@ class TokenizedText:
         Number of each token's sentence, in the prompt's messages and in the thought, shape ``[T]``; -1 elsewhere.
     label
         Characters of the label's word, or of the free answer.
+    is_target
+        Whether what follows the prompt is the right one of several scored choices.
     """
 
     text: str
@@ -88,6 +90,7 @@ class TokenizedText:
     spans: tuple[StatementSpan, ...]
     sentences: IntArray
     label: tuple[int, int] = (0, 0)
+    is_target: bool = False
 
     @classmethod
     def of(
@@ -100,6 +103,7 @@ class TokenizedText:
         decision_position: int,
         thoughts: Sequence[tuple[int, int]] = (),
         label: tuple[int, int] = (0, 0),
+        is_target: bool = False,
     ) -> TokenizedText:
         """Return a text with the parts that were found in it; ``thoughts`` are the characters of what is thought."""
         # A statement lies inside of its message: sentences are the message's.
@@ -117,6 +121,7 @@ class TokenizedText:
             spans=statement_spans(structure, starts, ends),
             sentences=sentence_numbers(text, (asked, thoughts), starts, ends),
             label=label,
+            is_target=is_target,
         )
 
     @property
@@ -147,6 +152,10 @@ class TokenizedText:
         if segment == "first_token":
             return np.zeros(1, dtype=np.int32)
         return np.flatnonzero(self.segments == SEGMENTS.index(segment)).astype(np.int32)
+
+    def target_rows(self) -> IntArray:
+        """Return the rows of the right choice, where it is what follows the prompt."""
+        return self.segment_positions("response")[: None if self.is_target else 0]
 
     def label_rows(self) -> IntArray:
         """Return the rows that predict the tokens of the label's word, or of the free answer."""

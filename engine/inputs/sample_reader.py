@@ -20,6 +20,7 @@ from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
 from engine.inputs.correctness import correctness
 from engine.inputs.free_answers import FreeAnswers, free_actual
+from engine.inputs.ranked import RankedAnswers, ranked_answers
 from engine.inputs.readers.record import Record
 from engine.inputs.row_labels import LabelsOfRows, label_fields
 from engine.inputs.selection import as_number, refuse_filtered
@@ -93,7 +94,12 @@ class SampleReader:
         """
         conversation = self.conversation(record)
         response, flags = conversation.response, conversation.flags
-        if not response.strip():
+        values, decision, fields = record.values, self.config.decision, self.fields_of(record)
+        labels = self.labels.of(values, fields)
+        ranked = ranked_answers(values, fields, labels.choices)
+        if ranked is not None:
+            response = ranked.response
+        elif not response.strip():
             response, flags = self._generated(sample_id, conversation)
         if len(response) > _MOST_CHARACTERS:
             raise RowRejected(
@@ -101,17 +107,15 @@ class SampleReader:
                 "longer_than_context",
                 f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
             )
-        values, decision, fields = record.values, self.config.decision, self.fields_of(record)
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
-        labels = self.labels.of(values, fields)
         actual, predicted = labels.actual(values, fields), labels.value(values, fields.predicted)
-        decider = labels.decider if self.span is None else FreeAnswers(self.span, values)
+        decider = ranked or (labels.decider if self.span is None else FreeAnswers(self.span, values))
         decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
         if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
             cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
         flags = (*flags, *more, *cut, *decided.flags)
-        if self.span is not None:
+        if self.span is not None and ranked is None:
             actual = free_actual(values.get(fields.target or fields.actual), decided.label)
         if actual.text and actual.label is None:
             flags = (*flags, "unknown_actual_label")
@@ -152,13 +156,15 @@ class SampleReader:
             template_fields=conversation.template_fields,
             dates=conversation.dates,
             is_correct=is_correct,
-            labels=None if self.span else labels.own,
-            is_free=self.span is not None,
+            labels=ranked.labels() if ranked else None if self.span else labels.own,
+            is_free=self.span is not None and ranked is None,
+            is_ranked=ranked is not None,
+            target_response=ranked.continuations.get(actual.label or "") if ranked else None,
         )
 
     def _decided_in_turn(
         self,
-        decider: LabelDecider | FreeAnswers,
+        decider: LabelDecider | FreeAnswers | RankedAnswers,
         recorded: RecordedValue,
         response: str,
         thoughts: Thoughts,

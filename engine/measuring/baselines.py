@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.attention.masking import Chunk, Window, first_visible_of
-from engine.measuring.measured import Measured
+from engine.measuring.measured import TARGET, Measured
 from engine.samples import EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX
 
@@ -17,6 +17,10 @@ def baseline_rows(sample: Measured) -> dict[str, object]:
     numbers = sample.layer_numbers
     layers: list[int | None] = [None] if len(set(windows)) == 1 else list(numbers)
     by_window = {window: baselines(encoded, window) for window in set(windows)}
+    if sample.companion is not None:
+        place = list(encoded.query_groups).index(TARGET)
+        for window, found in by_window.items():
+            found[place] = baselines(sample.companion.encoded, window)[place]
     names = [*encoded.key_groups, "duplicate", "induction"]
     columns: dict[str, object] = {
         "sample_id": [encoded.sample_id] * (len(layers) * len(encoded.query_groups)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,6 +12,9 @@ from engine.measuring.probe import SequenceMeasurement
 from engine.samples import EncodedSample
 from engine.tolerances import tolerance
 
+TARGET = "answer_target"
+"""The query group whose rows are those of a companion, where a sample has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -19,6 +22,23 @@ class Measured:
 
     encoded: EncodedSample
     found: SequenceMeasurement
+    companion: Measured | None = None
+
+    def with_companion(self, companion: Measured) -> Measured:
+        """Return the measurement with the rows of ``answer_target`` taken from those of its companion."""
+        place = list(self.encoded.query_groups).index(TARGET) if TARGET in self.encoded.query_groups else None
+        if place is None:
+            return self
+        layers = []
+        for own, other in zip(self.layers, companion.layers, strict=True):
+            means = own.means.clone()
+            means[:, place] = other.means[:, place]
+            null = own.null_mass
+            if null is not None and other.null_mass is not None:
+                null = null.clone()
+                null[:, place] = other.null_mass[:, place]
+            layers.append(replace(own, means=means, null_mass=null))
+        return replace(self, found=replace(self.found, layers=layers), companion=companion)
 
     @property
     def logits(self) -> torch.Tensor:
@@ -66,4 +86,4 @@ class Measured:
             return "rows_not_normalised", f"A decision row sums to 1 only within {self.row_sum_error():.2g}."
         if self.future_mass() > 0:
             return "mass_on_the_future", f"A decision row puts {self.future_mass():.2g} beyond itself."
-        return None
+        return None if self.companion is None else self.companion.fault()

@@ -176,6 +176,17 @@ class Measurer:
             self._measure_batch(half, progress)
 
     def _forward(self, batch: Sequence[EncodedSample]) -> list[Measured]:
+        measured = self._measured(batch)
+        beside = [sample.companion for sample in batch if sample.companion is not None]
+        companions = {companion.encoded.sample_id: companion for companion in self._measured(beside)} if beside else {}
+        return [
+            sample.with_companion(companions[sample.encoded.sample_id])
+            if sample.encoded.sample_id in companions
+            else sample
+            for sample in measured
+        ]
+
+    def _measured(self, batch: Sequence[EncodedSample]) -> list[Measured]:
         layouts, start = [], 0
         for sample in batch:
             layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))

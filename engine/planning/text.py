@@ -37,9 +37,15 @@ def _rows_of_samples(plan: Plan) -> Rows:
         ("flags", _counts(plan.samples_by_flag)),
         ("sequences from", _sources(plan)),
         *_rows_of_thoughts(plan),
-        (
-            "statements",
-            f"{with_table} of {number} samples hold a table, {plan.num_samples_with_periods:,} with periods",
+        *(
+            [
+                (
+                    "statements",
+                    f"{with_table} of {number} samples hold a table, {plan.num_samples_with_periods:,} with periods",
+                )
+            ]
+            if plan.num_samples_with_statement or "line_item" in plan.key_groups
+            else []
         ),
     ]
 

@@ -24,7 +24,18 @@ DEFAULT_KEY_GROUPS = (*PATTERN_GROUPS, *STATEMENT_GROUPS, *SEGMENT_GROUPS)
 BASELINE_GROUPS = ("duplicate", "induction")
 """Names that the baselines take, so that no key group can have them."""
 
-QUERY_GROUPS_BUILT_IN = ("all", "decision", "response", "reasoning", "prompt", "thinking", "answer", "span")
+QUERY_GROUPS_BUILT_IN = (
+    "all",
+    "decision",
+    "response",
+    "reasoning",
+    "prompt",
+    "thinking",
+    "answer",
+    "span",
+    "answer_target",
+)
 """Query groups that need no definition: every row, the decision row, the rows of all that the model wrote, of its
 answer up to the label, of the prompt, of the thought, of the answer without the thought, and those that predict the
-label's word or the free answer. A key group of one of the last four names counts in its place."""
+label's word or the free answer; where choices were scored one by one, the rows of the right one's continuation
+(``answer_target``). A key group of one of the last five names counts in its place."""

@@ -38,9 +38,9 @@ SPAN_NAMES = ("line_item", "period")
 """Kinds of spans in ``span_mass``."""
 
 
-LABEL_SOURCES = ("field", "json", "repaired_json", "response_text", "span")
-"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, the answer's prose, or by
-``decision.span``."""
+LABEL_SOURCES = ("field", "json", "repaired_json", "response_text", "span", "scores")
+"""Where a predicted label was read: the record's own field, valid JSON, repaired JSON, the answer's prose, by
+``decision.span``, or from the scores of choices."""
 
 
 SEQUENCE_SOURCES = ("token_ids", "rendered", "template", "transcript")

@@ -63,7 +63,7 @@ def model(tiny_model_dir):
     return AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32).eval()
 
 
-def planned(tmp_path, tiny_model_dir, rows, decision, fields):
+def planned(tmp_path, tiny_model_dir, rows, decision, fields, statistics=None):
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))
     config = Config.model_validate(
@@ -73,6 +73,7 @@ def planned(tmp_path, tiny_model_dir, rows, decision, fields):
             "prompt": {"source": "fields"},
             "decision": {"field": None, **decision},
             "key_groups": {"response": {"segment": "response"}},
+            "statistics": statistics or {},
         }
     )
     tokenizer = load_tokenizer(config)

@@ -68,7 +68,7 @@ def hypotheses(run: Run, settings: AnalysisSettings, entries: Sequence[object] |
     Parameters
     ----------
     entries
-        ``analysis.hypotheses``; None is every named hypothesis.
+        ``analysis.hypotheses``; None is every named hypothesis whose key groups the run has.
 
     Returns
     -------
@@ -80,7 +80,8 @@ def hypotheses(run: Run, settings: AnalysisSettings, entries: Sequence[object] |
     SettingsError
         For an entry that is no text and no valid mapping.
     """
-    results = [_test(run, settings, hypothesis) for hypothesis in read_hypotheses(entries)]
+    asked = [entry for entry in read_hypotheses(entries) if entries is not None or _applies(run, entry)]
+    results = [_test(run, settings, hypothesis) for hypothesis in asked]
     for result in results:
         named = [result.columns.get(name, np.nan) for name in ("pvalue", "pvalue_ranks", *_GROUP_CHECKS)]
         tested = [pvalue for pvalue in named if not np.isnan(pvalue)]
@@ -101,6 +102,12 @@ def hypotheses(run: Run, settings: AnalysisSettings, entries: Sequence[object] |
         for result in results
     ]
     return pl.DataFrame(rows, schema=HYPOTHESES.schema).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _applies(run: Run, hypothesis: Hypothesis) -> bool:
+    """Whether a run has the key groups of a named hypothesis: those of statements are not there in other domains."""
+    named = [name for name in (hypothesis.key_group, hypothesis.versus) if name]
+    return all(run.vocabulary is not None if name == "vocabulary" else name in run.key_groups for name in named)
 
 
 _GROUP_CHECKS = ("pvalue_pooled", "pvalue_fixed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyses.runs.clusters import cluster_codes, noun_of_clusters
+from analyses.runs.clusters import cluster_codes, noun_of_clusters, noun_of_samples
 from analyses.runs.key_groups import absent_key_groups, of_kind
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
@@ -15,9 +15,14 @@ def _clusters(run: Run, settings: AnalysisSettings) -> str:
     number = len(np.unique(cluster_codes(run, settings.cluster_by)))
     counted = count_text(number, noun_of_clusters(run, settings))
     unknown = run.samples[settings.cluster_by].null_count()
-    if not unknown:
+    if not unknown or unknown == len(run.samples):
         return counted
     return f"{counted}; of {count_text(unknown, 'sample')} it is unknown, and each is taken as a cluster of its own"
+
+
+def _samples(number: int, settings: AnalysisSettings) -> str:
+    noun = noun_of_samples(settings)
+    return f"{number:,}" if noun == "sample" else count_text(number, noun)
 
 
 def run_facts(run: Run, settings: AnalysisSettings) -> list[tuple[str, str]]:
@@ -28,7 +33,7 @@ def run_facts(run: Run, settings: AnalysisSettings) -> list[tuple[str, str]]:
         ("Run", str(run.section("run").get("name") or run.run_dir.name)),
         ("Model", str(run.section("model").get("path") or "not recorded")),
         ("Predictions", str(run.section("predictions").get("path") or "not recorded")),
-        ("Samples", f"{len(samples):,}"),
+        ("Samples", _samples(len(samples), settings)),
         ("Independent units", _clusters(run, settings)),
         ("Heads", _heads(run)),
         ("Attention of", ", ".join(run.query_groups)),

@@ -68,9 +68,7 @@ def segment_flow_figure(answers: Answers) -> Figure | Absent:
     )
     present = [name for name in SEGMENTS if name in set(rows["segment"])]
     if len(present) < 2:
-        return Absent(
-            "segment_flow", "The run has no key groups for the parts of the text (statement, instruction, response …)."
-        )
+        return Absent("segment_flow", "The run has no key groups for the parts of the text (instruction, response …).")
     names = {name: wording.key_group_label(name) for name in present}
     if "reasoning" in present and "response" in present:
         names["response"] = "the rest of the answer"
@@ -93,12 +91,13 @@ def segment_flow_figure(answers: Answers) -> Figure | Absent:
         panels=list(panels.values()),
         subtitle=f"mean over heads and samples, {sample_line(answers)}",
     )
+    read = "statement" if "statement" in present else "prompt"
     guide = (
-        "Each bar is a layer, its parts are where the attention goes: from the statement to the reasoning to the "
-        "answer. Answer tokens include the reasoning, so their panel says how much the model reads the statement while "
+        f"Each bar is a layer, its parts are where the attention goes: from the {read} to the reasoning to the "
+        f"answer. Answer tokens include the reasoning, so their panel says how much the model reads the {read} while "
         "it writes; the decision token's says what it reads when it decides. Hover for intervals over samples."
     )
-    title = "Where attention flows: statement, reasoning, answer"
+    title = f"Where attention flows: {read}, reasoning, answer"
     return Figure("segment_flow", title, guide, specification(chart), ("layer_profiles",))
 
 
