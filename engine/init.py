@@ -67,6 +67,7 @@ def _write(options: argparse.Namespace) -> int:
     draft = drafted(options.file, _choose, model=options.model, name=name or "run")
     for key, what in draft.notes:
         print(printable(f"  {key:<{_WIDTH}} {what}"))
+    output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(config_text(draft), encoding="utf-8")
     print(printable(f"Wrote {output}."))
     config = draft.config

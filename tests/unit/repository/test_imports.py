@@ -51,6 +51,8 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "analyses.querying analyses.runs engine.schema engine.errors engine.interruptions",
         "polars pyarrow",
     ),
+    "analyses.exporting": ("analyses.runs", "polars"),
+    "analyses.export": ("analyses.exporting analyses.runs engine.errors", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),
     "engine.config": ("engine.sections engine.attention analyses.settings", "pydantic yaml"),
     "engine.machine": ("engine.config", "pyarrow torch"),

@@ -24,7 +24,6 @@ from engine.inputs.readers.evaluations.log_records import (
     chat_messages,
     inner,
     items_of,
-    named_choices,
     number_of,
     texts_of,
     written_list,
@@ -151,8 +150,9 @@ def _answered(
         numbers = [rank / max(len(choice.strip()), 1) for rank, choice in zip(numbers, choices, strict=True)]
     said = max(range(len(numbers)), key=numbers.__getitem__)
     row.flags.append(SCORED_CHOICE)
-    row.given |= {"response": choices[said], "said_choice": choices[said].strip(), "choices": named_choices(choices)}
-    row.fields |= {"predicted": "said_choice", "choices": "choices"}
+    row.given |= {"response": choices[said], "said_choice": choices[said].strip()}
+    row.fields["predicted"] = "said_choice"
+    row.add_scored(choices, numbers)
     if len(gold) == 1:
         row.given["target_index"] = gold[0]
         row.fields["target"] = "target_index"

@@ -19,7 +19,6 @@ from engine.inputs.readers.evaluations.log_records import (
     LogRow,
     chat_messages,
     items_of,
-    named_choices,
     number_of,
     raw_records,
     texts_of,
@@ -163,8 +162,7 @@ def _scored(row: LogRow, requests: Sequence[_Request], record: Record) -> Record
     target = _target(row.raw.get("target"), answers)
     contexts = {str(one.prompt) for one in requests}
     if len(contexts) == 1:  # else the answers are the same, and the questions differ
-        row.given["choices"] = named_choices(answers)
-        row.fields["choices"] = "choices"
+        row.add_scored(answers, ranks)
     if target is not None:
         row.given |= {"target_choice": answers[target].strip(), "target_index": target}
         row.fields |= {"actual": "target_choice", "target": "target_index"}

@@ -60,6 +60,13 @@ class LogRow:
     flags: list[str] = field(default_factory=list)
     task: str = ""
 
+    def add_scored(self, continuations: Sequence[str], scores: Sequence[float]) -> None:
+        """Let the choices of the row be texts that were scored as continuations of one prompt."""
+        names = ("choices", "continuations", "choice_scores")
+        values = (named_choices(continuations), list(continuations), list(scores))
+        self.given |= dict(zip(names, values, strict=True))
+        self.fields |= {name: name for name in names}
+
     def record(self, of: Record, problem: str = "", reason: str = "") -> Record:
         """Return the record of the row; with a problem where it cannot be used.
 
