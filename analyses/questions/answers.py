@@ -12,7 +12,7 @@ import polars as pl
 from analyses.inference.clustered_means import DOMINANT
 from analyses.questions.comparisons import Comparison
 from analyses.runs.clusters import cluster_codes, noun_of_clusters
-from analyses.runs.contrasts import contrast_text
+from analyses.runs.labels import contrast_text
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings

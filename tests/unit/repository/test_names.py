@@ -33,6 +33,9 @@ FILE = re.compile(r"(?<![\w.$/{}-])(?:[\w-]+/)*[\w-]+\.py\b")
 OTHERS = {"sitecustomize.py", "zero_to_fp32.py"}
 """Files of Python's own, and the one that DeepSpeed puts beside a checkpoint in shares."""
 
+ELSEWHERE = re.compile(r"^Sources?: .*?(?=\n\n|\"{3})", re.MULTILINE | re.DOTALL)
+"""A paragraph that names files of other projects, from which a format is known."""
+
 FOREIGN = {"alt", "np", "os", "pa", "pl", "pq", "ray", "torch", "transformers", "triton"}
 """Libraries, by the names that they have in our code."""
 
@@ -54,6 +57,7 @@ def resolves(dotted: str) -> bool:
 
 def unresolved(text: str) -> list[str]:
     """Return what a text names and nobody finds."""
+    text = ELSEWHERE.sub("", text)
     missing = [name for name in DOTTED.findall(text) if not name.endswith(".py") and not resolves(name)]
     for match in OF_A_MODULE.finditer(text):
         ends = f"/{match[1]}.py", f"/{match[1]}/__init__.py"
