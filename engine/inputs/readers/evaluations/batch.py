@@ -1,8 +1,9 @@
 """Results of batches: OpenAI's and those in its form (vLLM ``run-batch``, Azure, Mistral, Groq), and Anthropic's.
 
 A line holds the request's ``custom_id`` and the response; the requests, with what the model was given, lie in the file
-that was sent, which ``predictions.join`` puts beside them. Source: OpenAI's reference of the batch API,
-``vllm/entrypoints/openai/run_batch.py`` (``BatchRequestOutput``), Anthropic's reference of message batches.
+that was sent, which ``predictions.join`` puts beside them.
+
+Source: OpenAI's reference of the batch API, ``vllm/entrypoints/openai/run_batch.py`` (``BatchRequestOutput``), Anthropic's reference of message batches.
 """
 
 from __future__ import annotations
