@@ -13,6 +13,7 @@ from typing import Any
 from engine.config import Config
 from engine.encoding.conversations import chat_markup, without_special_tokens
 from engine.encoding.decision_tokens import decision_tokens
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.sequences.chat_template import ChatTemplate
 from engine.encoding.sequences.placed_answers import AnswerPlaces
 from engine.encoding.sequences.tokens import prompt_tokens, recorded_tokens
@@ -24,7 +25,6 @@ from engine.encoding.structure import (
     has_unread_table,
     structure_of,
 )
-from engine.encoding.token_groups import TokenGroups
 from engine.encoding.tokenized_text import TokenizedText, Tokens, tokenize
 from engine.inputs.conversations.markup import ChatMarkup
 from engine.samples import EncodedSample, LabelToken, Message, RowRejected, Sample

@@ -14,7 +14,7 @@ from analyses.charts.parts import Chart
 from analyses.charts.single_texts import group_flow, pattern_heatmap
 from engine.config import Config
 from engine.encoding.encoder import Encoder
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.tokenized_text import Tokens
 from engine.errors import UserError
 from engine.notebook.frames import ranges_of

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from engine.config import Config
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.vocabulary import union_name
 from engine.errors import UserError
 from engine.measuring.baselines import baseline_rows

@@ -20,7 +20,7 @@ from engine.attention.layout import sequence_layout
 from engine.config import Config, config_of_tree, load_config
 from engine.encoding.conversations import sample_reader
 from engine.encoding.encoder import Encoder
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.vocabulary import union_name
 from engine.errors import ConfigError, UserError
 from engine.inputs.readers.record import Record

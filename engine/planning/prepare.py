@@ -16,10 +16,10 @@ from engine.config.causal import RunFacts
 from engine.encoding.conversations import sample_reader
 from engine.encoding.encoded_files import read_batches, write_batches
 from engine.encoding.encoder import Encoder
-from engine.encoding.random_groups import empty_censuses, with_random_groups
+from engine.encoding.groups.random_groups import empty_censuses, with_random_groups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.random_vocabulary import WordCensus
 from engine.encoding.sequences.chat_template import pin_date, template_warnings
-from engine.encoding.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import InputError
 from engine.inputs.files import input_files, total_bytes

@@ -17,8 +17,8 @@ def check_analysis(config: Config) -> None:
     ConfigError
         Naming the config path, the value and what there will be, or for key groups that cannot be used.
     """
-    from engine.encoding.random_groups import originals_of_random_groups
-    from engine.encoding.token_groups import TokenGroups
+    from engine.encoding.groups.random_groups import originals_of_random_groups
+    from engine.encoding.groups.token_groups import TokenGroups
 
     groups = TokenGroups.from_config(config)
     key_groups = list(

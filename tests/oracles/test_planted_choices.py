@@ -9,7 +9,7 @@ from engine.causal.explainer import Explainer
 from engine.causal.method import CausalInputs
 from engine.config import CausalSection, Config
 from engine.encoding.encoder import Encoder
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.inputs.predictions import read_predictions
 from engine.model.decoder import Decoder
 from tests.fixtures import planted_choices as planted

@@ -3,7 +3,8 @@
 A line holds the request's ``custom_id`` and the response; the requests, with what the model was given, lie in the file
 that was sent, which ``predictions.join`` puts beside them.
 
-Source: OpenAI's reference of the batch API, ``vllm/entrypoints/openai/run_batch.py`` (``BatchRequestOutput``), Anthropic's reference of message batches.
+Source: OpenAI's reference of the batch API, ``vllm/entrypoints/openai/run_batch.py`` (``BatchRequestOutput``),
+Anthropic's reference of message batches.
 """
 
 from __future__ import annotations

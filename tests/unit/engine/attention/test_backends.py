@@ -10,7 +10,7 @@ from engine.attention.backends.choice import BackendChoice
 from engine.attention.backends.registry import BACKENDS, BackendRow
 from engine.config import load_config
 from engine.encoding.encoder import Encoder
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import ConfigError, RunFailedError
 from engine.inputs.predictions import read_predictions

@@ -6,9 +6,9 @@ from transformers import AutoTokenizer
 
 from analyses.wording import key_group_label
 from engine.config import Config, KeyGroup
-from engine.encoding.default_groups import default_key_groups
 from engine.encoding.encoder import Encoder
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.default_groups import default_key_groups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import ConfigError
 from engine.inputs.predictions import read_predictions

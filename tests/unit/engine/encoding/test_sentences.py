@@ -7,8 +7,8 @@ import pytest
 
 from engine.config import Config
 from engine.encoding.encoder import Encoder
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.sentences import sentence_spans
-from engine.encoding.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import ConfigError
 from engine.inputs.predictions import read_predictions

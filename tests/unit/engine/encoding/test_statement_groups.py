@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from engine.encoding.default_groups import default_key_groups
 from engine.encoding.encoded_files import read_batches
-from engine.encoding.token_groups import TokenGroups
+from engine.encoding.groups.default_groups import default_key_groups
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.vocabulary import union_name
 from engine.errors import ConfigError
 from engine.run import main

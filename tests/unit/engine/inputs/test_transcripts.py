@@ -11,8 +11,8 @@ from transformers import AutoTokenizer
 from engine.config import Config
 from engine.encoding.conversations import chat_markup, render, sample_reader, transcript_layouts
 from engine.encoding.encoder import Encoder
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.sequences.chat_template import ChatTemplate
-from engine.encoding.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.inputs.predictions import read_predictions
 from engine.inputs.transcripts import TranscriptReader

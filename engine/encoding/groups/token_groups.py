@@ -14,8 +14,8 @@ import numpy as np
 
 from engine.config import Config, KeyGroup
 from engine.config.user_patterns import UserPattern
-from engine.encoding.default_groups import default_key_groups
-from engine.encoding.group_checks import check_groups
+from engine.encoding.groups.default_groups import default_key_groups
+from engine.encoding.groups.group_checks import check_groups
 from engine.encoding.structure import positions_in_spans, span_key
 from engine.encoding.tokenized_text import TokenizedText
 from engine.encoding.vocabulary import load_vocabulary, term_pattern, union_name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.config import KeyGroup
+from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.random_vocabulary import WordCensus
-from engine.encoding.token_groups import TokenGroups
 from engine.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from engine.config import KeyGroup
-from engine.encoding.default_groups import KNOWN_SEGMENTS, NAMED_SPANS
+from engine.encoding.groups.default_groups import KNOWN_SEGMENTS, NAMED_SPANS
 from engine.errors import ConfigError
 from engine.schema import BASELINE_GROUPS, QUERY_GROUPS_BUILT_IN
 from engine.statements.parser import SPAN_KINDS
