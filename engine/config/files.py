@@ -136,6 +136,8 @@ def _find_relative_paths(config: Config, folder: Path) -> None:
         return str(folder / value) if there and not here else value
 
     config.predictions.path = found(config.predictions.path)
+    for join in config.predictions.join:
+        join.path = found(join.path)
     if config.prompt.chat_template is not None and "{" not in config.prompt.chat_template:
         config.prompt.chat_template = found(config.prompt.chat_template)
     config.model.path = found(config.model.path)

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from engine.config.user_patterns import UserPattern
 from engine.sections import Section
 
 
 class FieldsSection(Section):
-    """Names of the record's fields; the defaults are those of the users' file.
+    """Names of the record's fields, or paths to them; the defaults are those of the users' file.
 
     ``reasoning`` is the field of a thought that was recorded apart from the answer; ``auto`` is ``reasoning_content``,
     ``reasoning`` or ``thinking``, whichever a record has. ``prompt_token_ids`` and ``token_ids`` are the ids of the
@@ -45,6 +46,34 @@ class FieldsSection(Section):
     reasoning: str | None = "auto"
     prompt_token_ids: str | None = "prompt_token_ids"
     token_ids: str | None = "token_ids"
+
+
+class JoinSection(Section):
+    """A second file with fields of the rows: labels, prompts or scores that were written apart.
+
+    ``on`` is the field that both files have, or ``{field of the row: field of the file}``; either may be a path.
+    ``fields`` names what is taken over: a list, or ``{name in the row: path in the file}``; null takes everything.
+    """
+
+    path: str
+    format: str = "auto"
+    on: str | dict[str, str]
+    fields: list[str] | dict[str, str] | None = None
+
+    @field_validator("on")
+    @classmethod
+    def _is_one_pair(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        if isinstance(value, dict) and len(value) != 1:
+            raise ValueError(f"on is {value}; give one field, or one pair {{field of the row: field of the file}}")
+        return value
+
+    def keys(self) -> tuple[str, str]:
+        """Return the field of the rows and the field of the file that are compared."""
+        return next(iter(self.on.items())) if isinstance(self.on, dict) else (self.on, self.on)
+
+    def names(self) -> dict[str, str] | None:
+        """Return where each field that is taken over stands in the file, by its name in the rows; None for all."""
+        return {name: name for name in self.fields} if isinstance(self.fields, list) else self.fields
 
 
 FILTER_WORDS = ("min", "max", "not")
@@ -82,7 +111,9 @@ class PredictionsSection(Section):
     """The predictions file, or files, and which rows are used.
 
     ``path`` is a file, a glob pattern or a folder; ``format`` is ``auto`` or a format that ``engine.inputs`` reads.
-    ``keep`` names record fields that become columns ``field_<name>`` of ``samples``, as text or as numbers.
+    ``keep`` names record fields that become columns ``field_<name>`` of ``samples``, as text or as numbers. ``join``
+    takes fields over from other files. Fields inside others are named by paths (``scores.match.value``,
+    ``resps[0][0]``).
     """
 
     path: str
@@ -92,6 +123,7 @@ class PredictionsSection(Section):
     balance: list[str] = []
     filter: dict[str, Any] = {}
     keep: dict[str, Literal["text", "number"]] = {}
+    join: list[JoinSection] = []
 
     @field_validator("keep", mode="before")
     @classmethod
@@ -252,10 +284,10 @@ class DecisionSection(Section):
         if value is None:
             return None
         try:
-            is_empty = re.compile(value).search("") is not None
-        except re.error as error:
-            raise ValueError(f"pattern is {value!r}, which is no regular expression: {error}") from None
-        if is_empty:
+            compiled = UserPattern("decision.pattern", value).compiled
+        except ValueError as error:
+            raise ValueError(f"pattern: {error}") from None
+        if compiled.search("") is not None:
             raise ValueError(f"pattern is {value!r}, which matches the empty text; name the words before the answer")
         return value
 

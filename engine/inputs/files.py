@@ -7,9 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import InputError, check_names
-from engine.inputs.formats import AUTO, check_file, check_format, is_readable, known_suffixes, remedy_of
-
-_DATASET_FILES = ("dataset_info.json", "dataset_dict.json", "state.json")
+from engine.inputs.formats import (
+    AUTO,
+    check_file,
+    check_format,
+    files_of_folder,
+    is_readable,
+    known_suffixes,
+    remedy_of,
+)
+from engine.inputs.readers.evaluations.helm import STATE, STATS
 
 
 def input_files(path: str, file_format: str = AUTO) -> list[Path]:
@@ -19,7 +26,8 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
     ----------
     path
         A file; a glob pattern such as ``preds/*.jsonl.gz`` or ``preds/**/*.parquet``; or a folder, which stands for
-        all files directly in it whose suffix is known. Hidden files are left out of patterns and folders.
+        all files directly in it whose suffix is known, or for the files that its format names (a run of HELM, a saved
+        dataset). Hidden files are left out of patterns and folders.
     file_format
         A name in ``READERS``, or ``auto``, with which every file needs a known suffix.
 
@@ -33,12 +41,7 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
     check_format(file_format)
     place = Path(path)
     if place.is_dir():
-        files = [file for file in _visible_files(place) if is_readable(file)]
-        if datasets := [name for name in _DATASET_FILES if (place / name).is_file()]:
-            raise InputError(
-                f"{path}: the folder is a dataset that was saved to disk ({', '.join(datasets)}), whose Arrow files "
-                f"are not read. Write it as Parquet: load_from_disk(path).to_parquet(file)."
-            )
+        files = files_of_folder(place, file_format) or [file for file in _visible_files(place) if is_readable(file)]
         if not files:
             others = {remedy_of(file) for file in _visible_files(place)} - {""}
             if others:
@@ -62,10 +65,18 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
     return files
 
 
+def beside(files: Iterable[Path]) -> list[Path]:
+    """Return the files that are read with others because they lie beside them: the scores of a run of HELM."""
+    scores = (file.with_name(STATS) for file in files if file.name == STATE)
+    return [file for file in scores if file.is_file()]
+
+
 def ignored_files(path: str) -> list[Path]:
     """Return the files of a folder that are not read because their suffix is unknown; none unless it is a folder."""
     place = Path(path)
-    return [file for file in _visible_files(place) if not is_readable(file)] if place.is_dir() else []
+    if not place.is_dir() or files_of_folder(place):
+        return []
+    return [file for file in _visible_files(place) if not is_readable(file)]
 
 
 def total_bytes(files: Iterable[Path]) -> int:

@@ -6,7 +6,16 @@ import difflib
 from pathlib import Path
 
 from engine.errors import ConfigError, InputError
+from engine.inputs.readers.arrow import ArrowReader
 from engine.inputs.readers.delimited import CsvReader
+from engine.inputs.readers.evaluations.batch import BatchReader
+from engine.inputs.readers.evaluations.every_eval import EveryEvalReader
+from engine.inputs.readers.evaluations.helm import HelmReader
+from engine.inputs.readers.evaluations.inspect_log import InspectReader
+from engine.inputs.readers.evaluations.langfuse import LangfuseReader
+from engine.inputs.readers.evaluations.lighteval import LightEvalReader
+from engine.inputs.readers.evaluations.lm_eval import LmEvalReader
+from engine.inputs.readers.evaluations.promptfoo import PromptfooReader
 from engine.inputs.readers.json_document import JsonReader
 from engine.inputs.readers.json_lines import JsonLinesReader
 from engine.inputs.readers.parquet import ParquetReader
@@ -22,6 +31,15 @@ READERS: dict[str, Reader] = {
     "jsonl": JsonLinesReader(),
     "parquet": ParquetReader(),
     "csv": CsvReader(),
+    "arrow": ArrowReader(),
+    "lm-eval": LmEvalReader(),
+    "inspect": InspectReader(),
+    "every-eval-ever": EveryEvalReader(),
+    "batch": BatchReader(),
+    "lighteval": LightEvalReader(),
+    "helm": HelmReader(),
+    "promptfoo": PromptfooReader(),
+    "langfuse": LangfuseReader(),
 }
 """One row per format. Of several that recognise a file the last counts, so that a more particular format stands below
 the general one whose suffix it shares."""
@@ -32,7 +50,6 @@ _ARCHIVE = "unpack it, and give the file or the folder"
 _REMEDIES = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), f"is a spreadsheet: {_SHEET}"),
     **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".tgz"), f"is an archive: {_ARCHIVE}"),
-    **dict.fromkeys((".arrow", ".feather"), "is an Arrow table: write it as Parquet (datasets: to_parquet)"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".npy", ".npz", ".joblib"), "holds Python objects: write JSON Lines"),
     **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "is a database: write its table as CSV, JSON Lines or Parquet"),
     **dict.fromkeys((".orc", ".avro"), "is a table of another kind: write it as Parquet"),
@@ -116,6 +133,18 @@ def reader_of(file: Path, file_format: str, limits: Limits) -> Reader:
     first, *others = (READERS[name] for name in _formats_by_suffix(file))
     head = FileHead(file, limits)
     return next((reader for reader in reversed(others) if reader.recognises(head)), first)
+
+
+def files_of_folder(folder: Path, file_format: str = AUTO) -> list[Path]:
+    """Return the files to read of a folder that is of one format as a whole; none where it is of none.
+
+    Raises
+    ------
+    InputError
+        When it is, and which of its files are meant cannot be told.
+    """
+    readers = READERS.values() if file_format == AUTO else (READERS[file_format],)
+    return next((files for reader in readers if (files := reader.files_in(folder))), [])
 
 
 def known_suffixes() -> str:

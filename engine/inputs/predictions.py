@@ -15,8 +15,8 @@ from engine.errors import ConfigError, InputError
 from engine.inputs.advice import advice_on
 from engine.inputs.label_values import FieldValues, counted, mapping_line
 from engine.inputs.readers.record import Record
-from engine.inputs.records import read_records
 from engine.inputs.row_labels import label_fields
+from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import Selection
 from engine.samples import Reject, RowRejected, Sample
@@ -102,7 +102,7 @@ def scan_predictions(config: Config, reader: SampleReader, progress: Progress | 
         nonlocal num_bytes
         num_bytes += more
 
-    for record in read_records(settings.path, settings.format, on_bytes=count_bytes):
+    for record in config_records(config, count_bytes):
         num_rows += 1
         seen.update(map(str, record.values))
         sample_id = reader.sample_id(record)
@@ -156,7 +156,7 @@ def iter_samples(config: Config, reader: SampleReader, scan: Scan) -> Iterator[S
         When a file was changed in the meantime.
     """
     path = config.predictions.path
-    for record in read_records(path, config.predictions.format):
+    for record in config_records(config):
         if record.number in scan.chosen:
             try:
                 yield reader.sample(reader.sample_id(record), record)

@@ -51,7 +51,7 @@ def _records(files: list[Path], file_format: str, on_bytes: OnBytes | None, limi
         try:
             for record in reader_of(file, file_format, limits).read(file, limits, on_bytes):
                 number += 1
-                yield replace(record, number=number, source=source)
+                yield replace(record, number=number, source=source, has_companions=len(files) > 1)
         except EmptyFileError:
             if len(files) == 1:
                 raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
@@ -63,7 +64,11 @@ class SampleReader:
 
     def fields_of(self, record: Record) -> FieldsSection:
         """Return the names of a record's fields: the config's, and in place of defaults those that its format tells."""
-        told = {key: name for key, name in record.fields.items() if getattr(self.fields, key) == _DEFAULTS[key]}
+        told = {
+            key: name
+            for key, name in record.fields.items()
+            if key in _DEFAULTS and getattr(self.fields, key) == _DEFAULTS[key]
+        }
         return self.fields.model_copy(update=told) if told else self.fields
 
     def sample_id(self, record: Record) -> str:
@@ -222,7 +227,9 @@ class SampleReader:
         if record.problem:
             raise RowRejected("read", record.reason, record.problem)
         refuse_filtered(record.values, self.config.predictions.filter)
-        return self.conversations.read(record.values)
+        told = record.told
+        read = self.conversations.read(record.values, "" if told is None else told.source)
+        return read if told is None or not told.flags else replace(read, flags=(*read.flags, *told.flags))
 
     def _generated(self, sample_id: str, conversation: Conversation) -> tuple[str, tuple[str, ...]]:
         """Return the answer that was generated for a row without one, and its flags.

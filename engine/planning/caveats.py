@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from engine.config import Config
 from engine.encoding.random_vocabulary import mean_overlap
-from engine.inputs.answers.languages import SHORT, languages
+from engine.inputs.answers.heard import SHORT
+from engine.inputs.answers.languages import languages
 from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan
@@ -97,6 +98,16 @@ _OF_FLAGS = {
     "the table is in no group of current, prior or earlier periods. Name periods by year or date",
     "figures_without_sign": "a figure of a statement is marked CR or DR, which tells no sign without the account: it "
     "counts by its size alone. Print a minus or brackets",
+    "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
+    "predictions.fields.correct, such as scores.judge.value",
+    "score_of_several": "the log scores several answers to one question together: is_correct goes by the labels alone, "
+    "and is null where there are none. If a field says it of each answer, name that in predictions.fields.correct",
+    "scored_choice": "the model wrote no answer: of several that were scored as continuations the one with the highest "
+    "score is taken for what it said",
+    "template_unrecorded": "the log does not say whether the model was given the prompt inside a chat template: it is "
+    "put into the model's own, if it has one. If the model was given it as it stands, set prompt.chat_template=none",
+    "unfinished_log": "the evaluation that wrote the log did not end as it should (failed, cancelled or still "
+    "running): samples may be missing",
     "unread_table": "the user's message holds figures that look like a table in CSV, JSON, LaTeX or lines of names and "
     "values, which is not read: they are in no key group of statements. Print tables with pipes or tabs, or as HTML",
 }

@@ -21,7 +21,7 @@ from engine.encoding.tokenizer import load_tokenizer
 from engine.executors.missing_units import run_missing
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.readers.record import Record
-from engine.inputs.records import read_records
+from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import drawn_rows
 from engine.inputs.transcripts import TranscriptReader
@@ -131,7 +131,7 @@ def _prompt(template: ChatTemplate, sample_id: str, conversation: Conversation) 
 
 def _unanswered(config: Config, reader: SampleReader) -> Iterator[tuple[int, str, Conversation]]:
     """Yield number, id and conversation of every usable row that holds no answer."""
-    for record in read_records(config.predictions.path, config.predictions.format):
+    for record in config_records(config):
         try:
             conversation = reader.conversation(record)
         except RowRejected:
@@ -150,7 +150,7 @@ def _written_back(config: Config, reader: SampleReader) -> Iterator[str]:
     """Yield the lines of a JSON list of all records, generated answers filled in where they belong."""
     yield "["
     before = ""
-    for record in read_records(config.predictions.path, config.predictions.format):
+    for record in config_records(config):
         values = _with_answer(config, reader, record) if not record.problem else {"unreadable_row": record.problem}
         yield f"{before}{json.dumps(values, ensure_ascii=False, default=str)}"
         before = ","

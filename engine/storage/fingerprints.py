@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from engine.config import Config
 from engine.errors import ConfigError, InputError, RunFailedError
-from engine.inputs.files import input_files
+from engine.inputs.files import beside, input_files
 from engine.machine.atomic_files import sha256
 from engine.model.checkpoints.adapters import ADAPTER_PATTERNS
 from engine.model.facts import WEIGHT_PATTERNS
@@ -193,7 +193,10 @@ def _folders(config: Config) -> dict[str, _Folder]:
 def _files_of(config: Config, name: str) -> list[Path] | None:
     """Return the files behind a fingerprint; None for a model of the hub, one that is lent, and what is not named."""
     if name == INPUT:
-        return input_files(config.predictions.path, config.predictions.format)
+        predictions = config.predictions
+        files = input_files(predictions.path, predictions.format)
+        joined = (file for join in predictions.join for file in input_files(join.path, join.format))
+        return list(dict.fromkeys([*files, *beside(files), *joined]))
     if name in LOADED:
         folder = _folders(config).get(name)
         if folder is None or lent_model() is not None or not Path(folder.path).is_dir():

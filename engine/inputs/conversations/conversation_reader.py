@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from engine.config import Config
+from engine.config import Config, FieldsSection
 from engine.inputs.answers.recorded import answer_in_list, is_unwrapped, plain_text
 from engine.inputs.conversations.completions import Completion, answer_of, completion_in, is_cut
 from engine.inputs.conversations.conversation import Conversation
@@ -13,13 +13,17 @@ from engine.inputs.conversations.markup import ChatMarkup, MarkedText
 from engine.inputs.conversations.message_parts import reasoning_in, refuse_media, refuse_refusal
 from engine.inputs.conversations.messages import is_message_list, messages_and_answer, parsed
 from engine.inputs.conversations.plain_layouts import plain_transcript
-from engine.inputs.conversations.rendered_prompts import flagged, verbatim, without_echo
+from engine.inputs.conversations.rendered_prompts import flagged, rendered, verbatim, without_echo
 from engine.inputs.conversations.requests import system_beside, template_kwargs, with_system
 from engine.inputs.conversations.thoughts import thoughts_of
 from engine.inputs.conversations.token_ids.compared import decoded
 from engine.inputs.conversations.token_ids.recorded import recorded_ids, with_ids
 from engine.inputs.transcripts import TranscriptReader, is_certain, turns_of
 from engine.samples import Message, RowRejected
+
+_PROMPT = FieldsSection().prompt
+_NORMAL = (_PROMPT, FieldsSection().messages)
+"""Names under which the readers of logs put what the model was given."""
 
 
 class ConversationReader:
@@ -42,26 +46,45 @@ class ConversationReader:
         """What is known of the tokenizer and its chat template."""
         return self.transcripts.markup
 
-    def read(self, values: Mapping[str, object]) -> Conversation:
+    def read(self, values: Mapping[str, object], told: str = "") -> Conversation:
         """Return the conversation of a record.
+
+        Parameters
+        ----------
+        values
+            The record.
+        told
+            How the format of a log holds what the model was given (``Told.source``); empty where nothing tells.
 
         Raises
         ------
         RowRejected
             When it has no prompt, or something of it cannot be replayed.
         """
-        source = self.config.prompt.source
+        source = self._source(values, told)
         if source == "transcript":
             read = self._transcript(values)
         else:
             completion = completion_in(values, self.fields.response)
-            read = self._messages(values, completion) if source == "messages" else self._fields(values, completion)
+            is_rendered = told == "rendered" and values.get(self.fields.prompt) == values.get(_PROMPT)
+            if source == "messages":
+                read = self._messages(values, completion)
+            else:
+                read = self._fields(values, completion, is_rendered=is_rendered)
             refuse_media(values, "The record", [message.content for message in read.messages])
             read = without_echo(self.markup, read)
             values = values if completion is None else {**completion.ids, **values}
             if is_cut(values) or (completion is not None and completion.is_cut):
                 read = replace(read, flags=(*read.flags, "cut_answer"))
         return with_ids(self.markup, self.fields, self._with_reasoning(self._with_system(read), values), values)
+
+    def _source(self, values: Mapping[str, object], told: str) -> str:
+        """Return ``prompt.source``; of a log, how it holds prompts, unless the config's own field is there."""
+        source = self.config.prompt.source
+        own = {"transcript": self.fields.transcript, "fields": self.fields.prompt, "messages": self.fields.messages}
+        if not told or (values.get(own[source]) is not None and (source == told or own[source] not in _NORMAL)):
+            return source
+        return "messages" if told == "messages" else "fields"
 
     def _transcript(self, values: Mapping[str, object]) -> Conversation:
         transcript = self._required_text(values, self.fields.transcript)
@@ -184,7 +207,9 @@ class ConversationReader:
             refuse_refusal(values)
         return response, ("unwrapped_list",) if is_unwrapped(recorded, response) else ()
 
-    def _fields(self, values: Mapping[str, object], completion: Completion | None) -> Conversation:
+    def _fields(
+        self, values: Mapping[str, object], completion: Completion | None, *, is_rendered: bool = False
+    ) -> Conversation:
         prompt = plain(values.get(self.fields.prompt), self.fields.prompt)
         if prompt is not None and is_message_list(prompt):
             raise RowRejected(
@@ -207,7 +232,8 @@ class ConversationReader:
         messages = ((Message("system", beside[0]),) if beside else ()) + (Message("user", prompt),)
         if any("\r\n" in text for text in (response, *(message.content for message in messages))):
             flags += ("windows_line_ends",)
-        return verbatim(
+        as_given = rendered if is_rendered else verbatim
+        return as_given(
             self.markup,
             Conversation(
                 messages,

@@ -60,6 +60,14 @@ def verbatim(markup: ChatMarkup, read: Conversation) -> Conversation:
     return flagged(markup, read)
 
 
+def rendered(markup: ChatMarkup, read: Conversation) -> Conversation:
+    """Return a conversation whose only user's text is the prompt as the model was given it, whatever it looks like."""
+    text = read.messages[-1].content
+    if markup.begins_with_own_token(text):
+        return verbatim(markup, read)
+    return replace(read, prompt=text, source="rendered")
+
+
 def _with_last_blanks(markup: ChatMarkup, text: str, response: str) -> tuple[str, tuple[str, ...]]:
     """Return a rendered prompt with the blanks that the template ends with, where neither it nor the answer has them.
 

@@ -45,7 +45,7 @@ def _table_records(file: Path, limits: Limits, on_bytes: OnBytes | None) -> Iter
         )
     number = reported = 0
     for batch in table.iter_batches(batch_size=_batch_rows(table.metadata)):
-        for values, problem in _batch_values(batch):
+        for values, problem in batch_values(batch):
             number += 1
             name = f"Row {number}"
             yield Record({}, f"{name} {problem}") if problem else checked_value(values, name, limits.row_bytes)
@@ -64,7 +64,7 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
     return int(min(max(_PARQUET_BATCH_BYTES // max(row_bytes, 1), 1), _PARQUET_BATCH_ROWS))
 
 
-def _batch_values(batch: pa.RecordBatch) -> Iterator[tuple[object, str]]:
+def batch_values(batch: pa.RecordBatch) -> Iterator[tuple[object, str]]:
     """Yield the rows of a batch, each with its problem; one by one when the batch cannot be converted as a whole."""
     try:
         rows = batch.to_pylist()

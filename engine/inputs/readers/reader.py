@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from engine.inputs.readers.record import EmptyFileError, Limits, Record
 from engine.inputs.readers.text_source import SPACE, TextSource, compression_of
 
+_DECODER = json.JSONDecoder()
+_TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*+:|"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
 OnBytes = Callable[[int], None]
 """Called with the bytes on disk that were read since the last call; for a whole file they add up to its size."""
 
@@ -30,6 +33,7 @@ class FileHead:
         self.limits = limits
         self._lines: tuple[bytes, bytes] | None = None
         self._first_byte: bytes | None = None
+        self._first_object: Mapping[str, object] | None = None
 
     @property
     def suffix(self) -> str:
@@ -73,6 +77,47 @@ class FileHead:
             self._lines = first.strip(SPACE), after.strip(SPACE)
         return self._lines
 
+    def first_object(self) -> Mapping[str, object]:
+        """Return the first record: the object that the file begins with, or the first of a list or of its lines.
+
+        Empty where the file begins with something else. Of an object that is larger than a chunk its keys are there,
+        with null for the values.
+        """
+        if self._first_object is None:
+            first, after = self.lines()
+            start = first.removeprefix(b"[").lstrip(SPACE) if first[:1] == b"[" else first
+            if start[:1] not in b"{" or not start:
+                start = after
+            found = _object_in(start) or _object_in(start + b"\n" + after) or _object_in(after)
+            self._first_object = found or dict.fromkeys(outer_keys(start + b"\n" + after))
+        return self._first_object
+
+
+def _object_in(raw: bytes) -> Mapping[str, object] | None:
+    """Return the object that some bytes begin with; None where they begin with none, or hold a part of it."""
+    try:
+        found, _ = _DECODER.raw_decode(raw.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def outer_keys(raw: bytes) -> list[str]:
+    """Return the keys of an object, as far as some bytes hold it, without those of the objects in it."""
+    keys: list[str] = []
+    depth = 0
+    for token in _TOKENS.finditer(raw):
+        sign = token[0]
+        if sign in (b"{", b"["):
+            depth += 1
+        elif sign in (b"}", b"]"):
+            depth -= 1
+            if not depth:
+                break
+        elif depth == 1 and token[1] is not None:
+            keys.append(token[1].decode("utf-8", "replace"))
+    return keys
+
 
 def bare_suffix(file: Path) -> str:
     """Return the suffix of a file's name in lower case, that of a compression aside."""
@@ -99,6 +144,16 @@ class Reader(Protocol):
         Asked where several formats share the suffix; of those that say yes, the last in ``READERS`` reads the file.
         """
         return True
+
+    def files_in(self, folder: Path) -> list[Path]:
+        """Return the files to read of a folder that is of this format as a whole; none where it is not.
+
+        Raises
+        ------
+        InputError
+            When it is, and which of its files are meant cannot be told.
+        """
+        return []
 
     def read(self, file: Path, limits: Limits, on_bytes: OnBytes | None) -> Iterator[Record]:
         """Yield the records of one file, in its order, without ever holding it as a whole.

@@ -29,6 +29,49 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """A field of a log of which the rows with one value are used, since the others repeat them or are another model's.
+
+    Attributes
+    ----------
+    name, value
+        The field, and the row's value of it.
+    scope
+        Within what the first value counts: ``run``, ``file``, or ``sample`` (the rows of one id).
+    """
+
+    name: str
+    value: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the format of a log tells of a row beside its fields.
+
+    Attributes
+    ----------
+    source
+        How the row holds what the model was given: ``fields`` (a prompt for the chat template), ``messages``, or
+        ``rendered`` (a prompt as the model saw it).
+    sample_id
+        The row's id in the log, without what sets it apart from the rows of other files.
+    task
+        What the rows of its file have in common: put before the ids where several files are read.
+    one_of
+        Fields of which one value's rows are used.
+    flags
+        Remarks for ``samples.flags``.
+    """
+
+    source: str
+    sample_id: str
+    task: str = ""
+    one_of: tuple[OneOf, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One prediction as its file has it: its fields, or why they cannot be read.
 
@@ -50,6 +93,10 @@ class Record:
         Names of fields whose meaning the format tells, by their key of ``predictions.fields`` (``{"correct":
         "is_match"}``); what a config names itself comes first. Prompt, messages and answer stand under the default
         names.
+    told
+        What else the format of a log tells of the record; None of a file that is no log.
+    has_companions
+        Whether the run has several files.
     """
 
     values: dict[str, object]
@@ -59,6 +106,8 @@ class Record:
     source: str = ""
     repeated_keys: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
+    told: Told | None = None
+    has_companions: bool = False
 
 
 def too_large(name: str, size: int, limit: int) -> Record:

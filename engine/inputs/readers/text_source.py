@@ -34,7 +34,7 @@ _CONTAINERS = {
     b"\xd0\xcf\x11\xe0": ("a spreadsheet of the old kind (xls)", _SPREADSHEET_REMEDY),
     b"SQLite": ("a database (SQLite)", "Write its table as CSV, JSON Lines or Parquet."),
     b"PAR1": ("a Parquet table", "Name the file .parquet, or set predictions.format to parquet."),
-    b"ARROW1": ("an Arrow table", "Write it as Parquet (datasets: to_parquet)."),
+    b"ARROW1": ("an Arrow table", "Name the file .arrow, or set predictions.format to arrow."),
     b"%PDF": ("a PDF", "Give the recorded predictions themselves."),
 }
 """What other files begin with: what they are, and what helps."""

@@ -57,7 +57,9 @@ def test_a_format_of_ones_own_is_recognised(tmp_path, limits):
         assert found[1].problem == "Toy 2 is bad." and found[0].source == name
     assert ignored_files(str(tmp_path)) == []
     assert values(read(save(tmp_path, toy(rows), "f.txt"), "toy", limits=limits)) == expected
-    with pytest.raises(InputError, match=r"known are \.csv, \.json, \.jsonl, \.ndjson, \.parquet, \.toy, \.tsv"):
+    with pytest.raises(
+        InputError, match=r"known are \.arrow, \.csv, \.eval, \.feather, \.json, .*, \.parquet, \.toy, \.tsv"
+    ):
         read(tmp_path / "f.txt")
 
 
@@ -90,7 +92,8 @@ def test_a_format_that_there_is_none_of(config_file, capsys, stage):
     assert main([str(config_file), "predictions.format=jsonn", "--stage", stage]) == 2
     message = capsys.readouterr().err.strip()
     assert message.startswith("predictions.format: 'jsonn' is no format that can be read (did you mean json?)")
-    assert message.endswith("give auto, json, jsonl, parquet or csv.") and "\n" not in message
+    assert "give auto, json, jsonl, parquet, csv, " in message and message.endswith(" or langfuse.")
+    assert "\n" not in message
     assert not (config_file.parent / "runs").exists()
     for name in ("", "xlsx"):
         with pytest.raises(ConfigError, match=r"is no format that can be read; give auto"):

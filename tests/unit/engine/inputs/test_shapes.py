@@ -217,7 +217,6 @@ def test_windows_1252_is_named_with_its_remedy(tmp_path, name):
         ("p.ODS", "is a spreadsheet"),
         ("p.zip", "is an archive: unpack it"),
         ("p.tar.gz", "is an archive"),
-        ("p.arrow", "write it as Parquet"),
         ("p.pkl", "holds Python objects"),
         ("p.sqlite", "is a database"),
     ],
@@ -246,13 +245,6 @@ def test_files_of_another_kind_are_named_with_their_remedy(tmp_path, name, words
 def test_files_whose_content_is_of_another_kind(tmp_path, magic, words, name):
     with pytest.raises(InputError, match=words):
         read(save(tmp_path, magic + b"\0" * 100, name))
-
-
-def test_a_dataset_saved_to_disk_is_named(tmp_path):
-    for name in ("dataset_info.json", "state.json", "data-00000-of-00001.arrow"):
-        save(tmp_path, "{}", name)
-    with pytest.raises(InputError, match=r"saved to disk.*to_parquet"):
-        read(tmp_path)
 
 
 def test_cells_that_a_spreadsheet_cut_are_counted_in_the_plan(config_file, tmp_path):

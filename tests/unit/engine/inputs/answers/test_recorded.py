@@ -92,8 +92,14 @@ def test_an_answer_in_a_list_is_its_text_and_flagged(tmp_path):
     assert [(s.response, s.flags) for s in found.samples] == [
         ("Answer: increase.", ("unwrapped_list",)),
         ("increase", ("unwrapped_list",)),
+        ("increase", ()),
+        ("decrease", ()),
     ]
-    (reject,) = found.rejects
+    assert [(s.sample_id, s.cluster) for s in found.samples[2:]] == [("2-1", "2"), ("2-2", "2")]
+
+
+def test_several_answers_written_as_a_list_are_turned_away(tmp_path):
+    (reject,) = read_predictions(config(tmp_path, rows("['increase', 'decrease']", "increase"))).rejects
     assert reject.reason == "several_answers" and "a row for each answer" in reject.detail
 
 

@@ -1,0 +1,289 @@
+"""A config for a file: what was taken for what, in a person's words, and the text of the YAML file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import yaml
+
+from engine.config import Config, DecisionSection, config_of_tree
+from engine.drafting.companions import companions_of
+from engine.drafting.fields import Guesses, guess_fields
+from engine.drafting.labels import shown, task_labels
+from engine.drafting.sight import Sight, look
+from engine.inputs.answers.recorded import plain_text
+from engine.inputs.correctness import verdict_of
+from engine.inputs.rows.configured import config_records
+from engine.inputs.sample_reader import SampleReader
+from engine.inputs.selection import as_number
+from engine.samples import RowRejected
+
+Choose = Callable[[str, Sequence[str]], str]
+"""Asked which of several readings is meant; returns one of them."""
+UNKNOWN_MODEL = "the/model-that-answered"
+_PREFIXES = ("hf/", "vllm/", "hf-local/", "huggingface/", "openai/", "huggingface:text-generation:", "local/")
+"""What tools put in front of the name of a model of the hub."""
+_FINANCE = ("balance sheet", "income statement", "net income", "total asset", "earnings per share")
+_FINANCIAL = "config/vocabulary/financial.yaml"
+_MOST_ANSWERS = 500
+
+
+@dataclass(slots=True)
+class Draft:
+    """A config and what it rests on.
+
+    Attributes
+    ----------
+    tree
+        The config's sections.
+    notes
+        What was taken for what, line by line: a name, and what was found.
+    remarks
+        Comments of the config's lines, by the key that they stand behind.
+    """
+
+    tree: dict[str, Any]
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
+
+    def say(self, name: str, what: str, key: str = "") -> None:
+        """Note something, and put it behind a key of the config as well."""
+        self.notes.append((name, what))
+        if key:
+            self.remarks[key] = what
+
+    @property
+    def config(self) -> Config:
+        """The config itself."""
+        return config_of_tree(self.tree, "the drafted config")
+
+
+def drafted(path: str, choose: Choose, *, model: str | None = None, name: str = "run") -> Draft:
+    """Return a config for a file, a pattern or a folder.
+
+    Parameters
+    ----------
+    path
+        What ``predictions.path`` will be.
+    choose
+        Asked where two readings are equally likely.
+    model
+        The model's name, where it is known.
+    name
+        The run's name.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    sight = look(path)
+    draft = Draft({"run": {"name": name}, "predictions": {"path": path}, "model": {}, "prompt": {}, "decision": {}})
+    draft.say("format", f"{sight.format}{', the log of an evaluation' if sight.is_log else ''}", "path")
+    for join in companions_of(sight):
+        sight.joined(join)
+        kept = {key: value for key, value in join.model_dump().items() if key != "format"}
+        draft.tree["predictions"]["join"] = [kept]
+        draft.say("joined with", f"{join.path}, by {join.on}: {', '.join(join.fields or ())}", "join")
+        if "judged" in (join.fields or ()):
+            draft.tree["predictions"]["fields"] = {"correct": "judged"}
+    guesses = _of_log(draft, sight, choose) if sight.is_log else _of_rows(draft, sight, choose)
+    _add_model(draft, sight, model)
+    answers = _Answers(draft)
+    _add_score(draft, sight, guesses, answers, choose)
+    _add_decision(draft, answers)
+    _add_vocabulary(draft, answers)
+    if not draft.tree["prompt"]:
+        del draft.tree["prompt"]
+    draft.tree["statistics"] = {"query_groups": ["all", "decision", "response"], **draft.tree.get("statistics", {})}
+    return draft
+
+
+def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
+    """Note what the format tells, and choose among rows that repeat each other."""
+    paths: dict[str, Counter[str]] = {}
+    values: dict[str, Counter[str]] = {}
+    sources: Counter[str] = Counter()
+    for record in sight.records:
+        for key, path in record.fields.items():
+            paths.setdefault(key, Counter())[path] += 1
+        if record.told is not None:
+            sources[record.told.source] += 1
+            for one in record.told.one_of:
+                values.setdefault(one.name, Counter())[one.value] += 1 if one.scope != "sample" else 0
+    fields = {key: counts.most_common(1)[0][0] for key, counts in paths.items()}
+    guesses = Guesses(fields, source=sources.most_common(1)[0][0])
+    kept: dict[str, str] = {}
+    for name, counts in values.items():
+        if len(counts) > 1 and sum(counts.values()):
+            kept[name] = choose(f"The rows have {len(counts)} values of {name}; which are meant?", list(counts))
+            draft.say(f"rows of {name}", f"{kept[name]!r}, of {', '.join(map(repr, counts))}", "filter")
+    if kept:
+        draft.tree["predictions"]["filter"] = kept
+    given = {"rendered": "prompts as the model saw them", "messages": "chat messages", "fields": "prompts"}
+    draft.say("given to the model", f"{given[guesses.source]}, as the format says")
+    for key, path in guesses.fields.items():
+        draft.say(key, f"{path}, as the format says")
+    return guesses
+
+
+def _of_rows(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
+    """Name the fields of rows of one's own."""
+    guesses = guess_fields(sight.columns(), len(sight.records))
+    for key in ("prompt", "response", "actual", "correct"):
+        others = [path for path in guesses.others.get(key, []) if path not in guesses.fields.values()]
+        if key in guesses.fields and others and key in ("prompt", "response"):
+            guesses.fields[key] = choose(f"Which field is the {key}?", [guesses.fields[key], *others])
+    named = dict(guesses.fields)
+    fields = draft.tree["predictions"].setdefault("fields", {})
+    fields |= {key: path for key, path in named.items() if key != "correct"}
+    draft.tree["prompt"]["source"] = guesses.source
+    given = {"transcript": "whole transcripts", "messages": "chat messages", "fields": "in a field of their own"}
+    draft.say("prompts", given[guesses.source], "source")
+    for key, path in named.items():
+        draft.say(key, path)
+    lacking = [key for key in ("prompt", "response") if guesses.source == "fields" and key not in named]
+    if lacking:
+        known = ", ".join(sorted(sight.columns())[:20])
+        draft.say("not found", f"{' and '.join(lacking)} among {known}: name them in predictions.fields")
+    return guesses
+
+
+def _add_model(draft: Draft, sight: Sight, model: str | None) -> None:
+    recorded = Counter(
+        name for record in sight.records if isinstance(name := record.values.get("model"), str) and name
+    ).most_common(1)
+    if model is None and recorded:
+        model = recorded[0][0]
+        for prefix in _PREFIXES:
+            if model.startswith(prefix) and (prefix.endswith(":") or model.count("/") > 1 or prefix != "openai/"):
+                model = model.removeprefix(prefix)
+                break
+        draft.say("model", f"{model}, as the log names it ({recorded[0][0]})", "model")
+    elif model is None:
+        draft.say("model", "not recorded: set model.path, or give --model", "model")
+    else:
+        draft.say("model", model)
+    draft.tree["model"] = {"path": model or UNKNOWN_MODEL}
+
+
+class _Answers:
+    """What the first rows say, read by the config as far as it is drafted."""
+
+    def __init__(self, draft: Draft):
+        tree = {**draft.tree, "decision": {"span": "last_line", "field": None}}
+        config = config_of_tree(tree, "the drafted config")
+        reader = SampleReader(config)
+        self.prompts: list[str] = []
+        self.responses: list[str] = []
+        self.actual: list[object] = []
+        self.predicted: list[object] = []
+        self.correct: list[object] = []
+        self.has_choices = False
+        self.problems: Counter[str] = Counter()
+        for record in islice(config_records(config), _MOST_ANSWERS):
+            if record.problem:
+                self.problems[record.reason] += 1
+                continue
+            fields = reader.fields_of(record)
+            values = record.values
+            self.has_choices |= fields.choices is not None and values.get(fields.choices) is not None
+            self.actual.append(values.get(fields.target or fields.actual))
+            self.predicted.append(values.get(fields.predicted))
+            self.correct.append(values.get(fields.correct) if fields.correct else None)
+            try:
+                read = reader.conversation(record)
+            except RowRejected as rejected:
+                self.problems[rejected.reason] += 1
+                continue
+            self.responses.append(read.response)
+            self.prompts += [message.content for message in read.messages]
+
+
+def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: _Answers, choose: Choose) -> None:
+    """Name the field that says what is right: of rows of one's own, and where a log has several."""
+    fields = draft.tree["predictions"].get("fields", {})
+    path = fields.get("correct") or guesses.fields.get("correct")
+    if path is None:
+        said = "of predicted and actual label alone" if any(map(plain_text, answers.actual)) else "unknown"
+        draft.say("right or wrong", f"{said}: no field says it")
+        return
+    others = guesses.others.get("correct", []) if not sight.is_log else _other_scores(sight, path)
+    if others:
+        path = choose("Which score says what is right?", [path, *others])
+    if not sight.is_log or others or "correct" in fields:
+        draft.tree["predictions"].setdefault("fields", {})["correct"] = path
+    values = [record.values.get(path) for record in sight.records] if not sight.is_log else answers.correct
+    numbers = [number for value in values if (number := as_number(value)) is not None]
+    if any(number not in (0, 1) for number in numbers) and any(verdict_of(value, None).is_unread for value in values):
+        draft.tree["decision"]["threshold"] = 0.5
+        draft.say("threshold", f"0.5: {path} is a number from {min(numbers):g} to {max(numbers):g}", "threshold")
+    draft.say("right or wrong", f"as {path} says{f'; others are {chr(44).join(others)}' if others else ''}", "correct")
+
+
+def _other_scores(sight: Sight, path: str) -> list[str]:
+    """Return the other scores of a log's rows, which lie beside the first one."""
+    first = sight.records[0]
+    metrics = first.values.get("metrics")
+    if isinstance(metrics, list) and "." not in path:
+        return [str(name) for name in metrics if name != path and name in first.values]
+    root = path.partition(".")[0].partition("[")[0]
+    columns = sight.columns()
+    tail, is_flat = path.rpartition(".")[2], path.count(".") == 1
+    alike = [other for other in columns if other.startswith(root) and other != path]
+    return [other for other in alike if other.rpartition(".")[2] == tail or (is_flat and other.count(".") == 1)][:5]
+
+
+def _add_decision(draft: Draft, answers: _Answers) -> None:
+    found = task_labels(answers.actual, answers.predicted, answers.responses, has_choices=answers.has_choices)
+    decision = draft.tree["decision"]
+    decision["field"] = found.answer_field
+    if not any(map(plain_text, answers.actual)):
+        draft.say(
+            "true labels",
+            "none in the file: join those of another file (predictions.join), or measure without comparing right and "
+            "wrong"
+            if not any(value is not None for value in answers.correct)
+            else "none in the file, but a score",
+        )
+    if found.span is not None:
+        decision["span"] = found.span
+        del decision["field"]
+        draft.say("answers", f"free ones, found by {found.span}", "span")
+        return
+    if found.labels:
+        if set(found.labels) != set(DecisionSection().labels):  # the default ones have more spellings
+            decision["labels"] = list(found.labels)
+        draft.say("labels", f"{shown(found.labels)}, from {found.origin}", "labels")
+    else:
+        draft.say("labels", found.origin)
+    where = f"in the JSON field {found.answer_field!r}" if found.answer_field else "in the text, behind a cue or alone"
+    draft.say("where an answer stands", where, "field")
+
+
+def _add_vocabulary(draft: Draft, answers: _Answers) -> None:
+    text = " ".join(answers.prompts[:50]).casefold()
+    if sum(word in text for word in _FINANCE) >= 2:
+        draft.tree["vocabulary"] = _FINANCIAL
+        draft.say("vocabulary", "financial terms, which the prompts hold", "vocabulary")
+    else:
+        draft.tree["vocabulary"] = None
+        draft.tree["statistics"] = {"random_groups": 0}
+        draft.remarks["vocabulary"] = "words whose attention is compared: {name: [word, …]}, or a file"
+
+
+def config_text(draft: Draft) -> str:
+    """Return the config as YAML, with remarks behind the lines that they are about."""
+    lines = ["# Drafted from the file below; what each line was taken from stands behind it."]
+    text = yaml.safe_dump(draft.tree, sort_keys=False, allow_unicode=True, width=10_000)
+    left = dict(draft.remarks)
+    for line in text.splitlines():
+        key = line.strip().removeprefix("- ").partition(":")[0]
+        is_value = key in ("path", "model") and not line.startswith("  path" if key == "path" else "model")
+        remark = "" if is_value else left.pop(key, "")
+        lines.append(f"{line}   # {' '.join(remark.split())}" if remark else line)
+    return "\n".join([*lines, ""])

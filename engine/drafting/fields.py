@@ -1,0 +1,203 @@
+"""Which fields of a file that is no log hold prompt, answer, labels, score, id and cluster, by names and values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.inputs.conversations.messages import is_message_list
+from engine.inputs.correctness import verdict_of
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "transcript": ("full_model_response", "transcript", "full_transcript", "chat_log"),
+    "messages": ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns"),
+    "prompt": ("prompt", "full_prompt", "formatted_prompt", "question", "query", "input", "instruction", "problem"),
+    "response": (
+        "response",
+        "model_response",
+        "model_output",
+        "generated_text",
+        "completion",
+        "generation",
+        "output",
+        "answer_text",
+        "prediction",
+        "answer",
+    ),
+    "actual": (
+        "actual_label",
+        "label",
+        "gold",
+        "target",
+        "ground_truth",
+        "gold_label",
+        "answer_key",
+        "correct_answer",
+        "expected",
+        "reference",
+        "y_true",
+        "answer",
+    ),
+    "predicted": ("predicted_direction", "predicted_label", "prediction", "predicted", "pred", "extracted", "y_pred"),
+    "correct": ("correct", "is_correct", "is_match", "match", "exact_match", "acc", "passed", "success", "score"),
+    "id": ("sample_id", "id", "uid", "uuid", "custom_id", "question_id", "doc_id", "example_id", "idx", "index"),
+    "cluster": (
+        "company_id",
+        "cluster",
+        "group",
+        "document_id",
+        "subject",
+        "user_id",
+        "firm",
+        "company",
+        "product",
+        "source_id",
+    ),
+    "year": ("year", "fiscal_year", "fyear"),
+    "choices": ("choices", "options"),
+    "system": ("system", "system_prompt"),
+    "reasoning": ("reasoning_content", "reasoning", "thinking"),
+}
+"""What people call a field, the likeliest first; a name also counts with words around it (``model_answer``)."""
+_LONGEST_LABEL = 60
+_SHARE = 0.5
+"""Share of the rows that a field must have."""
+
+
+@dataclass(slots=True)
+class Guesses:
+    """What the fields of a file are taken for.
+
+    Attributes
+    ----------
+    fields
+        Paths by the keys of ``predictions.fields``.
+    others
+        Further paths that could be meant as well, by the same keys.
+    source
+        ``prompt.source``.
+    """
+
+    fields: dict[str, str] = field(default_factory=dict)
+    others: dict[str, list[str]] = field(default_factory=dict)
+    source: str = "fields"
+
+
+def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Guesses:
+    """Return what the fields are taken for.
+
+    Parameters
+    ----------
+    columns
+        Values by path.
+    num_rows
+        Rows that were looked at.
+    """
+    usual = {path: values for path, values in columns.items() if len(values) >= _SHARE * num_rows}
+    found = Guesses()
+    taken: set[str] = set()
+
+    def take(key: str, is_one: Callable[[Sequence[object]], bool]) -> bool:
+        named = _named(key, [path for path in usual if path not in taken])
+        fitting = [path for path in named if is_one(usual[path])]
+        if fitting:
+            found.fields[key], found.others[key] = fitting[0], fitting[1:]
+            taken.add(fitting[0])
+        return bool(fitting)
+
+    if take("transcript", _are_transcripts):
+        found.source = "transcript"
+    elif take("messages", _are_conversations):
+        found.source = "messages"
+        take("response", _are_texts)
+    else:
+        take("prompt", _are_texts)
+        take("response", _are_answers)
+    take("predicted", _are_labels)
+    take("actual", _are_labels)
+    take("correct", _are_verdicts)
+    take("choices", _are_choices)
+    take("id", lambda values: _are_unique(values, num_rows))
+    take("year", _are_years)
+    take("cluster", _are_repeated)
+    return found
+
+
+def _named(key: str, paths: Sequence[str]) -> list[str]:
+    """Return the paths whose last step is a name of the field, the likeliest first."""
+    order: list[tuple[int, int, str]] = []
+    for path in paths:
+        last = re.split(r"[.\[]", path)[-1].strip("]\"'").casefold()
+        words = set(re.split(r"[^a-z0-9]+", last))
+        for rank, name in enumerate(_NAMES[key]):
+            if last == name:
+                order.append((rank, path.count("."), path))
+                break
+            if "_" not in name and len(name) > 2 and name in words:
+                order.append((rank + len(_NAMES[key]), path.count("."), path))
+                break
+    return [path for _, _, path in sorted(order)]
+
+
+def _most(values: Sequence[object], is_one: Callable[[object], bool]) -> bool:
+    given = [value for value in values if value not in (None, "")]
+    return bool(given) and sum(map(is_one, given)) > 0.8 * len(given)
+
+
+def _are_texts(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: isinstance(value, str))
+
+
+def _are_answers(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: isinstance(value, str | Mapping | list))
+
+
+def _are_transcripts(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: isinstance(value, str) and "\n" in value)
+
+
+def _are_conversations(values: Sequence[object]) -> bool:
+    return _most(values, _is_conversation)
+
+
+def _is_conversation(value: object) -> bool:
+    if isinstance(value, str):
+        return is_message_list(value)
+    if isinstance(value, Mapping):
+        value = value.get("messages")
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, Mapping) and ("role" in item or "from" in item) for item in value)
+    )
+
+
+def _are_labels(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: isinstance(value, bool | int | float) or _is_short(value))
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_LABEL and "\n" not in value
+
+
+def _are_verdicts(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float))
+
+
+def _are_choices(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: isinstance(value, list | Mapping) and len(value) > 1)
+
+
+def _are_unique(values: Sequence[object], num_rows: int) -> bool:
+    plain = [value for value in values if isinstance(value, str | int)]
+    return len(plain) == num_rows and len(set(map(str, plain))) == num_rows
+
+
+def _are_years(values: Sequence[object]) -> bool:
+    return _most(values, lambda value: str(value).isdigit() and 1800 <= int(str(value)) <= 2200)
+
+
+def _are_repeated(values: Sequence[object]) -> bool:
+    plain = [str(value) for value in values if isinstance(value, str | int)]
+    return 1 < len(set(plain)) < len(plain)

@@ -1,0 +1,124 @@
+"""Fields of a second file beside those of the first: labels, prompts or scores that were written apart.
+
+The second file is read once and kept in a database on disk, so that its size does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from engine.config import JoinSection
+from engine.errors import ConfigError
+from engine.inputs.answers.recorded import plain_text
+from engine.inputs.readers.record import Record
+from engine.inputs.records import read_records
+from engine.inputs.rows.paths import MISSING, is_path, value_at
+
+_MOST_NAMES = 20
+"""Fields of a second file that a message lists."""
+
+
+class Join:
+    """One second file, looked up row by row.
+
+    Parameters
+    ----------
+    settings
+        The config's entry.
+    place
+        Where it stands in the config, for messages.
+
+    Raises
+    ------
+    ConfigError
+        When no row of the file has the key or a field that is asked for, or a key stands for several rows.
+    InputError
+        When the file cannot be read.
+    """
+
+    def __init__(self, settings: JoinSection, place: str):
+        self.settings, self.place = settings, place
+        self.key, self.other_key = settings.keys()
+        self._folder = tempfile.TemporaryDirectory()
+        self._rows = sqlite3.connect(str(Path(self._folder.name) / "rows"))
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Join:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was kept on disk."""
+        self._rows.close()
+        self._folder.cleanup()
+
+    def joined(self, record: Record) -> Record:
+        """Return a record with the fields of its partner; one with a problem where it has none."""
+        if record.problem:
+            return record
+        key = _text(value_at(record.values, self.key))
+        if key is None:
+            return _apart(record, f"The row has no {self.key!r}, by which {self.place} joins it with {self._path}.")
+        found = self._rows.execute("SELECT content FROM rows WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return _apart(record, f"{self._path} has no row whose {self.other_key!r} is {key!r} ({self.place}).")
+        return replace(record, values={**record.values, **json.loads(found[0])})
+
+    @property
+    def _path(self) -> str:
+        return self.settings.path
+
+    def _read(self) -> None:
+        self._rows.execute("CREATE TABLE rows (key TEXT PRIMARY KEY, content TEXT)")
+        wanted = self.settings.names()
+        seen: set[str] = set()
+        found: set[str] = set()
+        for record in read_records(self._path, self.settings.format):
+            seen.update(map(str, record.values))
+            key = _text(value_at(record.values, self.other_key))
+            if record.problem or key is None:
+                continue
+            content = dict(record.values) if wanted is None else _chosen(record.values, wanted)
+            found.update(content)
+            try:
+                row = (key, json.dumps(content, default=str))
+                self._rows.execute("INSERT INTO rows VALUES (?, ?)", row)
+            except sqlite3.IntegrityError:
+                raise ConfigError(
+                    f"{self.place}: several rows of {self._path} have the {self.other_key!r} {key!r}: which of them "
+                    f"belongs to a prediction cannot be told. Join by a field with unique values."
+                ) from None
+        missing = [name for name in wanted or {} if name not in found]
+        if not self._rows.execute("SELECT 1 FROM rows LIMIT 1").fetchone() or missing:
+            name = wanted[missing[0]] if wanted and missing else self.other_key
+            raise ConfigError(
+                f"{self.place}: no row of {self._path} has a field {name!r}; its rows have "
+                f"{', '.join(sorted(seen)[:_MOST_NAMES])}."
+            )
+
+
+def _apart(record: Record, problem: str) -> Record:
+    return replace(record, problem=problem, reason="no_partner")
+
+
+def _text(value: object) -> str | None:
+    return None if value is MISSING or isinstance(value, Mapping | list) else plain_text(value)
+
+
+def _chosen(values: Mapping[str, object], wanted: Mapping[str, str]) -> dict[str, object]:
+    found = {
+        name: value_at(values, path) if is_path(path) else values.get(path, MISSING) for name, path in wanted.items()
+    }
+    return {name: value for name, value in found.items() if value is not MISSING}

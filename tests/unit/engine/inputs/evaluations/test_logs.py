@@ -1,0 +1,55 @@
+"""Logs of every tool, as the tool writes them: what was asked, answered and scored is what the samples hold."""
+
+import json
+
+import pytest
+import yaml
+
+from analyses.query import run_query
+from engine.inputs.predictions import read_predictions
+from engine.run import main
+from tests.fixtures.evaluation_logs import CASES, LOGS, write_log
+from tests.fixtures.prediction_files import config
+
+IDS = {
+    "every-eval-ever": "eps_{}",
+    "batch": "request-{}",
+    "helm": "id{}",
+    "promptfoo": "result-{}",
+    "langfuse": "obs-{}",
+    "arrow": "F{}",
+}
+RENDERED = ("lm-eval", "lm-eval-choices", "lighteval")
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_a_log_is_read_without_naming_its_fields(tmp_path, name):
+    path, more = write_log(name, tmp_path)
+    prompt = {"source": "fields"} if name == "arrow" else {}
+    found = read_predictions(config(path, predictions=more, prompt=prompt))
+    assert [sample.sample_id for sample in found.samples] == [IDS.get(name, "{}").format(c.number) for c in CASES]
+    assert [sample.is_correct for sample in found.samples] == [case.is_right for case in CASES]
+    targets = [None if name == "langfuse" else case.target for case in CASES]  # its scores hold no target
+    assert [sample.actual_label for sample in found.samples] == targets
+    assert [sample.predicted_label for sample in found.samples] == [case.said for case in CASES]
+    for sample, case in zip(found.samples, CASES, strict=True):
+        asked = sample.prompt if name in RENDERED else sample.messages[-1].content
+        assert asked == (f"Q: {case.question}\nA:" if name in (*RENDERED, "helm") else case.question)
+        assert sample.response.strip() == (case.said if name == "lm-eval-choices" else case.answer)
+        assert (sample.sequence_source == "rendered") or name not in RENDERED
+    assert {reject.reason for reject in found.rejects} == ({"filtered"} if name == "lm-eval" else set())
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_a_log_becomes_a_report(config_file, tmp_path, name):
+    path, more = write_log(name, tmp_path)
+    tree = yaml.safe_load(config_file.read_text())
+    tree |= {"predictions": {"path": str(path), **more}, "prompt": {"source": "fields"} if name == "arrow" else {}}
+    tree |= {"vocabulary": {"words": ["sales"]}, "statistics": {"random_groups": 0}, "visualization": {"formats": []}}
+    config_file.write_text(yaml.safe_dump(tree))
+    assert main([str(config_file)]) == 0
+    run = tmp_path / "runs" / "test"
+    rows = run_query(run, "SELECT sample_id, is_correct FROM samples ORDER BY sample_id").rows()
+    assert rows == [(IDS.get(name, "{}").format(case.number), case.is_right) for case in CASES]
+    assert json.loads((run / "plan.json").read_text())["num_samples"] == len(CASES)
+    assert (run / "analysis" / "report.html").is_file()
