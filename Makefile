@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 
-.PHONY: demo test test-random test-all lint docs bench bench-gpu clean
+.PHONY: demo test test-random test-all test-mutation lint docs bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,14 @@ test-random: lint
 
 test-all: test test-random
 	$(PY) -m pytest -m "soak or slurm"
+	$(MAKE) test-mutation
+
+# Small faults put into the code, which tests must notice: hours. `make test-mutation ROOMS=storage COUNT=20 SEED=7` is a part.
+test-mutation: ROOMS ?= storage,machine,labels,masking,inference,causes,runs
+test-mutation: COUNT ?= 50
+test-mutation: SEED ?= 1
+test-mutation: $(VENV)/.installed-test
+	$(PY) -m tests.mutation --rooms $(ROOMS) --count $(COUNT) --seed $(SEED)
 
 bench: $(VENV)/.installed-test
 	$(PY) -m tests.benchmarks.family_parity

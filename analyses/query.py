@@ -7,6 +7,11 @@ run's own is meant. ``rejects`` is always there, if need be without rows. Nothin
 
 from __future__ import annotations
 
+from engine.interruptions import answer_early_signals, stop_answering
+
+if __name__ == "__main__":
+    answer_early_signals()  # before anything else is loaded
+
 import argparse
 import os
 import sys
@@ -157,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.schema and options.sql is None:
         parser.error("give a query, or --schema")
     try:
+        stop_answering()
         check_names([options.run_dir, *([options.output] if options.output else [])])
         if options.schema:
             _say_left_out(open_tables(options.run_dir, partial=True))

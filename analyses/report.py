@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from engine.interruptions import answer_early_signals, stop_answering
+
+if __name__ == "__main__":
+    answer_early_signals()  # before anything else is loaded
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -40,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--partial", action="store_true", help="analyse what is committed of an unfinished run")
     options = parser.parse_args(arguments)
     try:
+        stop_answering()
         return _analysed(options.run_dir, partial=options.partial)
     except KeyboardInterrupt:
         print("Interrupted: the analysis was stopped and nothing was replaced; start it again.", file=sys.stderr)

@@ -131,6 +131,11 @@ def interval_name(alpha: float) -> str:
     return f"{100 * (1 - alpha):g} % interval"
 
 
+def resampled_name(alpha: float) -> str:
+    """Return what percentiles over redrawn clusters are called: they cover less often than they say."""
+    return f"approximate {interval_name(alpha)}"
+
+
 def headless_text(layers: Sequence[int]) -> str:
     """Return "layers 0 and 2 have no heads (recurrent layers or convolutions)"."""
     *before, last = map(str, layers)

@@ -7,11 +7,12 @@ import re
 import sys
 from collections.abc import Iterable
 
+from engine.interruptions import EXIT_STOPPED as EXIT_STOPPED
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 EXIT_INPUT = 3
-EXIT_STOPPED = 75
 
 
 class UserError(ValueError):

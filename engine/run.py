@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+from engine.interruptions import answer_early_signals, stop_answering
+
+if __name__ == "__main__":
+    answer_early_signals()  # before anything else is loaded
+
 import argparse
 import logging
 import os
@@ -42,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if options.debug else logging.ERROR, format="%(name)s: %(message)s")
     _quiet_libraries(options.debug)
     try:
+        stop_answering()
         with stop_signals():
             return _run(options)
     except UserError as error:

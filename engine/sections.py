@@ -14,6 +14,8 @@ STRICT = ConfigDict(extra="forbid", validate_default=True, coerce_numbers_to_str
 """Keys that a section does not know are refused."""
 
 _MOST_FAULTS = 5
+_LONGEST_VALUE = 200
+"""Characters of a value in a message at most."""
 _CUTOFF = 0.5
 """How alike two names must be for one to be meant by the other, from 0 to 1."""
 
@@ -177,13 +179,19 @@ def _text_of(faults: list[_Fault], within: str) -> str:
     if told.type in _OUT_OF_RANGE or (told.type in _WRONG_TYPE and len(faults) > 1):
         return _not_allowed(told)
     if told.type in ("list_type", "tuple_type"):
-        return f"{told.value!r} is not a list"
+        return f"{_shown(told.value)} is not a list"
     if told.type in ("dict_type", "mapping_type", "model_type", "model_attributes_type"):
-        return f"{told.value!r} is not a mapping of names to values"
+        return f"{_shown(told.value)} is not a mapping of names to values"
     if told.type in _WRONG_TYPE:
         return _not_allowed(told)
     is_shown = isinstance(told.value, Mapping | BaseModel) or repr(told.value) in told.text
-    return told.text if is_shown else f"{told.text} (given: {told.value!r})"
+    return told.text if is_shown else f"{told.text} (given: {_shown(told.value)})"
+
+
+def _shown(value: object) -> str:
+    """Return a value as a sentence can hold it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def _unknown_key(fault: _Fault, within: str) -> str:
@@ -200,7 +208,7 @@ def _not_allowed(fault: _Fault) -> str:
     near = did_you_mean(fault.value, words) if isinstance(fault.value, str) else ""
     allowed = [phrase for kind in fault.kinds for phrase in _phrases(kind)]
     listed = " or ".join(part for part in (", ".join(allowed[:-1]), allowed[-1]) if part)
-    return f"{fault.value!r} is not allowed{near}; allowed: {listed}"
+    return f"{_shown(fault.value)} is not allowed{near}; allowed: {listed}"
 
 
 def _fields(kind: Kind) -> list[str]:

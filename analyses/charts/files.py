@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import vl_convert
-
 PNG_SCALE = 2.0
 """Pixels per CSS pixel, so that exported pictures stay sharp in print."""
 
@@ -22,6 +20,8 @@ def vegalite_version(specification: Mapping[str, object]) -> str:
 @cache
 def javascript_bundle(version: str) -> str:
     """Return vega, vega-lite and vega-embed as one script that defines ``vegaEmbed``; safe inside ``<script>``."""
+    import vl_convert  # brings V8, which only the process that exports may hold
+
     bundle = vl_convert.javascript_bundle(vl_version=version)  # pyright: ignore[reportCallIssue]
     return bundle.replace("</script", "<\\/script")
 
@@ -35,6 +35,8 @@ def as_json(content: object) -> str:
 
 def write_chart(specification: dict[str, object], title: str, stem: Path, formats: Sequence[str]) -> list[Path]:
     """Write one chart next to ``stem`` in each format and return the files."""
+    import vl_convert
+
     contents: dict[str, bytes] = {}
     if {"png", "svg", "pdf"} & set(formats):
         svg = vl_convert.vegalite_to_svg(specification, vl_version=vegalite_version(specification))

@@ -12,7 +12,8 @@ import polars as pl
 
 from analyses import wording
 from analyses.charts import heads, layers, scatter
-from analyses.charts.files import as_json, javascript_bundle, vegalite_version, write_chart
+from analyses.charts.export import ChartFiles, Exported, export_charts
+from analyses.charts.files import as_json
 from analyses.charts.parts import Menus, specification
 from analyses.charts.themes import THEMES
 from analyses.comparing.answer import (
@@ -64,14 +65,18 @@ def write_comparison(run_dirs: Sequence[Path], *, partial: bool = False) -> Path
     style = VisualizationSettings.from_mapping(runs[0].opened.config.get("visualization") or {})
     figures = _figures(runs, compared, style)
     (folder / "visualizations").mkdir(exist_ok=True)
-    for figure in figures:
-        themed = figure.specification | {"config": THEMES[style.theme]}
-        write_chart(themed, figure.title, folder / "visualizations" / figure.name, style.formats)
+    theme, drawings = THEMES[style.theme], folder / "visualizations"
+    exported = export_charts(
+        [
+            ChartFiles(figure.specification | {"config": theme}, figure.title, drawings / figure.name, style.formats)
+            for figure in figures
+        ]
+    )
     said = sentences(compared, runs[0].settings.alpha)
     content = {"findings": [str(line) for line in said], "claims": claims({"compared_runs": said})}
     write_json(folder / "compared_runs.json", content)
     path = folder / "compared_runs.html"
-    path.write_text(_page(runs, compared, said, figures, style, folder), encoding="utf-8")
+    path.write_text(_page(runs, compared, said, figures, style, folder, exported), encoding="utf-8")
     return path
 
 
@@ -82,6 +87,7 @@ def _page(
     figures: Sequence[Figure],
     style: VisualizationSettings,
     folder: Path,
+    exported: Exported,
 ) -> str:
     links = [
         (
@@ -103,7 +109,8 @@ def _page(
             excerpts={table.name: excerpt(getattr(compared, attribute)) for table, attribute in TABLES.items()},
             specifications={figure.name: as_json(figure.specification) for figure in figures},
             themes=as_json(THEMES),
-            bundle=javascript_bundle(vegalite_version(figures[0].specification)),
+            bundle=exported.bundle,
+            undrawn=exported.problem,
         )
     )
 

@@ -87,6 +87,11 @@ _CLAUSES = _words(
 
 _TABLE_PARTS = frozenset({"this", "alias", "joins"})
 
+MOST_TERMS = 250
+"""Terms of one chain at most: with a thousand, Polars ends the process without a word or computes for minutes."""
+
+_CHAINS = ("ifs", "joins")
+
 _STATEMENTS = ("select", "with", "from", "values")
 
 _QUERIES_ONLY = "only queries are allowed: SELECT, WITH, FROM, VALUES, SHOW TABLES or EXPLAIN."
@@ -232,6 +237,7 @@ def _check_tree(pieces: Sequence[_Piece], tables: Collection[str]) -> None:
     from sqlglot import exp
 
     tree = _parse(pieces)
+    _check_depth(tree)
     own = {cte.alias for cte in tree.find_all(exp.CTE)}
     for node in tree.walk():
         if isinstance(node, exp.Anonymous) and node.name.lower() not in FUNCTIONS:
@@ -244,6 +250,25 @@ def _check_tree(pieces: Sequence[_Piece], tables: Collection[str]) -> None:
             _check_table(node, tables, own)
         if isinstance(node, exp.Query):
             _check_parts(node, _CLAUSES)
+
+
+def _check_depth(tree: exp.Expr) -> None:
+    """Refuse what is nested, or chained, so long that Polars, which follows chains by recursion, runs out of stack."""
+    from sqlglot import exp
+
+    waiting = [(tree, 0)]
+    while waiting:
+        node, above = waiting.pop()
+        chained = [value for name in _CHAINS if isinstance(value := node.args.get(name), list)]
+        depth = above + 1 + sum(map(len, chained))
+        if isinstance(node, exp.With):
+            depth += len(node.expressions)
+        if depth > MOST_TERMS:
+            raise QueryError(
+                f"more than {MOST_TERMS} terms are chained or nested in one another (operators, WHEN, JOIN, UNION, "
+                "WITH). Put values into IN (...), or ask in several queries."
+            )
+        waiting += [(child, depth) for child in node.iter_expressions()]
 
 
 def _parse(pieces: Sequence[_Piece]) -> exp.Expr:

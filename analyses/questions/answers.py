@@ -16,7 +16,7 @@ from analyses.runs.contrasts import contrast_text
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
-from analyses.wording import interval_name
+from analyses.wording import interval_name, resampled_name
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Asked:
     def intervals(self) -> str:
         """What intervals are called: "95 % intervals"."""
         return f"{interval_name(self.settings.alpha)}s"
+
+    @property
+    def resampled_intervals(self) -> str:
+        """What percentiles over redrawn clusters are called: "approximate 95 % intervals"."""
+        return f"{resampled_name(self.settings.alpha)}s"
 
     @cached_property
     def mean_interval(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jinja2
 import polars as pl
 
-from analyses.charts.files import as_json, javascript_bundle, vegalite_version
+from analyses.charts.files import as_json
 from analyses.charts.themes import THEMES
 from analyses.questions.answers import Answers
 from analyses.questions.chapters import Chapter, Part
@@ -32,12 +32,19 @@ def environment() -> jinja2.Environment:
     return made
 
 
-def render_page(answers: Answers, content: ReportContent) -> str:
-    """Return the page: what the report says, with excerpts of the tables below the charts."""
+def render_page(answers: Answers, content: ReportContent, bundle: str) -> str:
+    """Return the page: what the report says, with excerpts of the tables below the charts.
+
+    Parameters
+    ----------
+    answers, content
+        What it says.
+    bundle
+        The scripts that draw its charts; empty where there are none, or they could not be made.
+    """
     own = [part.name for part in parts().values() if part.has_table]
     names = dict.fromkeys([name for figure in content.figures for name in figure.tables] + own)
     specifications = {figure.name: as_json(figure.specification) for figure in content.figures}
-    version = vegalite_version(content.figures[0].specification) if content.figures else None
     return (
         environment()
         .get_template("report.html.j2")
@@ -68,7 +75,7 @@ def render_page(answers: Answers, content: ReportContent) -> str:
             reasons=[(sample["id"], sample["reasons"]) for sample in content.explorer["samples"]]
             if content.explorer
             else [],
-            bundle=javascript_bundle(version) if version else "",
+            bundle=bundle,
         )
     )
 

@@ -111,6 +111,16 @@ _ENTRIES = (
     ),
     (
         "article",
+        "spearman1904",
+        "Spearman, Charles",
+        "The proof and measurement of association between two things",
+        "The American Journal of Psychology",
+        "15",
+        "72--101",
+        "1904",
+    ),
+    (
+        "article",
         "bonett2000",
         "Bonett, Douglas G. and Wright, Thomas A.",
         "Sample size requirements for estimating Pearson, Kendall and Spearman correlations",

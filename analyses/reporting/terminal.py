@@ -9,7 +9,7 @@ from typing import TextIO
 
 from engine.errors import printable
 
-SHOWN = ("Run", "Model", "Samples", "Independent units", "Heads")
+SHOWN = ("Run", "Model", "Samples", "Independent units", "Heads", "Charts")
 """Facts printed on a terminal; the report has all."""
 
 

@@ -9,10 +9,10 @@ import os
 import shutil
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analyses.charts.files import write_chart
+from analyses.charts.export import ChartFiles, export_charts
 from analyses.charts.themes import THEMES
 from analyses.questions import registry
 from analyses.questions.answers import Answers
@@ -171,11 +171,19 @@ def _write(folder: Path, answers: Answers) -> ReportContent:
             if (frame := answers.get(table.name)) is not None:
                 write_table(frame, folder / "tables", table, answers)
     content = report_content(answers)
-    for figure in content.figures:
-        specification = figure.specification | {"config": THEMES[answers.style.theme]}
-        write_chart(specification, figure.title, folder / "visualizations" / figure.name, answers.style.formats)
+    theme, formats = THEMES[answers.style.theme], answers.style.formats
+    exported = export_charts(
+        [
+            ChartFiles(
+                figure.specification | {"config": theme}, figure.title, folder / "visualizations" / figure.name, formats
+            )
+            for figure in content.figures
+        ]
+    )
+    if exported.problem:
+        content = replace(content, facts=[*content.facts, ("Charts", exported.problem)])
     write_json(folder / "attention_analysis_results.json", attention_results(answers, content.facts))
     write_json(folder / "comparison_analysis_results.json", comparison_results(answers, content.sentences))
     (folder / "analysis_summary_report.txt").write_text(text_report(answers, content), encoding="utf-8")
-    (folder / "report.html").write_text(render_page(answers, content), encoding="utf-8")
+    (folder / "report.html").write_text(render_page(answers, content, exported.bundle), encoding="utf-8")
     return content

@@ -29,11 +29,14 @@ from engine.schema.layout import (
     SHARDS,
     SUCCESS,
 )
-from engine.schema.manifests import is_manifest, manifest_digest
+from engine.schema.manifests import is_manifest, is_merged_name, manifest_digest, units_of
 
 NOT_VERIFIED = "not verified: no plan"
 VERIFIED = "every planned shard is there and equals its manifest"
 IN_PART = "only what was analysed: other parts are missing or damaged"
+
+Manifest = Mapping[str, Any]
+"""What a ``manifest.json`` or ``plan.json`` holds."""
 
 MOVE_AWAY = "move this folder out of shards/"
 
@@ -84,31 +87,37 @@ def check_integrity(run_dir: Path, folders: Sequence[Path], *, is_finished: bool
     plan, faults = _plan(run_dir, checksums)
     planned, more = _planned(run_dir, is_known=not faults, is_causal=bool(plan.get("is_causal")) and is_finished)
     faults += more
-    manifests: dict[str, Mapping[str, Any]] = {}
+    manifests: dict[str, Manifest] = {}
     problems: dict[str, str] = {}
+    there: set[str] = set()
     for folder in folders:
         manifest = _manifest(folder)
-        if not faults and folder.name not in planned:
+        own = [folder.name] if manifest is None else list(_units(folder, manifest))
+        is_damaged_merge = manifest is None and is_merged_name(folder.name)
+        if not faults and not is_damaged_merge and not planned.keys() >= set(own):
             problems[folder.name] = f"is not in the plan; {MOVE_AWAY}"
         elif manifest is None:
             what = "is damaged" if (folder / MANIFEST).exists() else "is missing"
             problems[folder.name] = f"not committed, its {MANIFEST} {what}"
-        elif problem := _problem(folder, manifest, planned.get(folder.name)):
+        elif problem := _problem(folder, manifest, planned):
             problems[folder.name] = problem
+        elif there & set(own):
+            problems[folder.name] = f"holds {min(there & set(own))}, which another folder holds too; {MOVE_AWAY}"
         else:
             manifests[folder.name] = manifest
+        there.update(own)
     problems |= _changed(run_dir, manifests, checksums)
     checksums.keep()
-    there = {folder.name for folder in folders}
     absent = "is missing from shards/" if is_finished else "not committed yet"
     problems |= {name: absent for name in planned if name not in there}
     if is_finished and not faults and not problems:
-        faults += [*_damage_of_rejects(run_dir, planned), *_damage_of_success(run_dir, planned, manifests)]
+        faults += [*_damage_of_rejects(run_dir, planned, manifests), *_damage_of_success(run_dir, planned, manifests)]
     counts = {name: len(ids) for name, ids in planned.items() if not name.startswith(CAUSAL_UNITS)}
+    counts |= {name: len(_ids(manifest)) for name, manifest in manifests.items() if not name.startswith(CAUSAL_UNITS)}
     return Integrity(problems, tuple(faults), counts, IN_PART if problems or faults else VERIFIED)
 
 
-def _plan(run_dir: Path, checksums: Checksums) -> tuple[Mapping[str, Any], list[str]]:
+def _plan(run_dir: Path, checksums: Checksums) -> tuple[Manifest, list[str]]:
     """Return ``plan.json``, and what is wrong with it and the files that it vouches for."""
     plan = _json(run_dir / PLAN)
     named = plan.get("checksums") if isinstance(plan, dict) else None
@@ -142,17 +151,28 @@ def _planned(run_dir: Path, *, is_known: bool, is_causal: bool) -> tuple[dict[st
         return {}, [f"{PLANNED_UNITS} or {CAUSAL_PLAN}: has another shape than a plan's"]
 
 
-def _manifest(folder: Path) -> Mapping[str, Any] | None:
+def _manifest(folder: Path) -> Manifest | None:
     """Return a unit's manifest; None where there is none, or it is damaged."""
     content = _json(folder / MANIFEST)
     return content if is_manifest(content) else None
 
 
-def _problem(folder: Path, manifest: Mapping[str, Any], planned: Sequence[str] | None) -> str:
-    """Return what is wrong with a unit by ids, sizes and rows, or the empty string."""
-    ids = Counter(map(str, (*manifest["sample_ids"], *manifest["rejected_ids"])))
-    if planned is not None and ids != Counter(planned):
-        return "does not hold the planned sample ids"
+def _units(folder: Path, manifest: Manifest) -> dict[str, Manifest]:
+    """Return the manifest of every unit that a folder holds, by the unit's name; a copy of merged units holds none."""
+    if "replaces" not in manifest or manifest.get("unit") != folder.name:
+        return {folder.name: manifest}
+    return {unit["unit"]: unit for unit in units_of(manifest)}
+
+
+def _ids(manifest: Manifest) -> list[str]:
+    return list(map(str, (*manifest["sample_ids"], *manifest["rejected_ids"])))
+
+
+def _problem(folder: Path, manifest: Manifest, planned: Mapping[str, Sequence[str]]) -> str:
+    """Return what is wrong with a folder by ids, sizes and rows, or the empty string."""
+    for name, unit in _units(folder, manifest).items():
+        if name in planned and Counter(_ids(unit)) != Counter(planned[name]):
+            return "does not hold the planned sample ids"
     if surplus := {path.name for path in folder.glob("[!.]*.parquet")} - set(manifest["files"]):
         return f"{', '.join(sorted(surplus)[:3])} is not in its manifest; move it out of the folder"
     for name, facts in manifest["files"].items():
@@ -171,7 +191,7 @@ def _problem(folder: Path, manifest: Mapping[str, Any], planned: Sequence[str] |
     return ""
 
 
-def _changed(run_dir: Path, manifests: Mapping[str, Mapping[str, Any]], checksums: Checksums) -> dict[str, str]:
+def _changed(run_dir: Path, manifests: Mapping[str, Manifest], checksums: Checksums) -> dict[str, str]:
     """Return the units of which a file has another checksum than its manifest says."""
     expected = {
         run_dir / SHARDS / unit / name: facts.get("sha256")
@@ -186,9 +206,14 @@ def _changed(run_dir: Path, manifests: Mapping[str, Mapping[str, Any]], checksum
     return changed
 
 
-def _damage_of_rejects(run_dir: Path, planned: Mapping[str, object]) -> Iterator[str]:
-    """Yield what is wrong with the merged rejects of a published run."""
-    paths = [run_dir / PLAN_REJECTS, *(run_dir / SHARDS / unit / REJECTS for unit in planned)]
+def _damage_of_rejects(
+    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Manifest]
+) -> Iterator[str]:
+    """Yield what is wrong with the merged rejects of a published run; shards without any are not opened."""
+    place = {name: number for number, name in enumerate(planned)}
+    first = {name: min(place[unit] for unit in _units(Path(name), manifests[name])) for name in manifests}
+    rejecting = [name for name in sorted(manifests, key=lambda name: first[name]) if manifests[name]["rejected_ids"]]
+    paths = [run_dir / PLAN_REJECTS, *(run_dir / SHARDS / name / REJECTS for name in rejecting)]
     try:
         parts = pa.concat_tables([pq.read_table(path) for path in paths]).cast(REJECTS_SCHEMA)
         is_same = pq.read_table(run_dir / REJECTS).cast(REJECTS_SCHEMA).equals(parts)
@@ -199,12 +224,13 @@ def _damage_of_rejects(run_dir: Path, planned: Mapping[str, object]) -> Iterator
 
 
 def _damage_of_success(
-    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Mapping[str, Any]]
+    run_dir: Path, planned: Mapping[str, object], manifests: Mapping[str, Manifest]
 ) -> Iterator[str]:
     """Yield what is wrong with ``_SUCCESS``, which says how much was verified when the run was published."""
     counts = _json(run_dir / SUCCESS)
     measured = [name for name in planned if not name.startswith(CAUSAL_UNITS)]
-    samples = sum(len(manifests[name]["sample_ids"]) for name in measured)
+    folders = [manifest for name, manifest in manifests.items() if not name.startswith(CAUSAL_UNITS)]
+    samples = sum(len(manifest["sample_ids"]) for manifest in folders)
     if not isinstance(counts, dict) or (counts.get("units"), counts.get("samples")) != (len(measured), samples):
         yield f"{SUCCESS}: was not written when this run was verified"
 

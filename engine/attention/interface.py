@@ -20,7 +20,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from engine.attention.masking import Masking, Window, first_visible_of
+from engine.attention.masking import KeyBias, Masking, Window, first_visible_of
+from engine.attention.own_code import answered, own_code
 from engine.attention.visible_keys import VisibleKeys, learnt_mask
 from engine.errors import UnsupportedModelError
 
@@ -100,7 +101,8 @@ class AttentionCall:
             model's code has no eager attention.
         """
         eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
-        if eager is None:
+        own = own_code(self.module)
+        if eager is None and own is None:
             return None
         wide = torch.promote_types(self.query.dtype, torch.float32)
         num_tokens, rows = self.key.shape[2], rows.to(self.query.device)
@@ -110,6 +112,13 @@ class AttentionCall:
             keys = torch.arange(num_tokens, device=rows.device)
             first = first_visible_of(rows, self.masking.window)
             seen = ((keys[None] <= rows[:, None]) & (keys[None] >= first[:, None]))[None, None]
+        if own is not None:
+            bias = self.masking.key_bias
+            given = (self.query[:, :, rows].to(wide), self.key.to(wide), self.value.to(wide))
+            added = None if bias is None else bias.up_to(num_tokens, given[1])
+            output, weights = own.rows(self.module, *given, added, seen)
+            return output[0].unflatten(-1, (self.query.shape[1], -1)), weights[0], seen[0, 0]
+        assert eager is not None
         added = torch.zeros(seen.shape, dtype=wide, device=rows.device).masked_fill(~seen, torch.finfo(wide).min)
         output, weights = eager(
             self.module,
@@ -157,6 +166,7 @@ def _attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    key_bias: KeyBias | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Answer transformers' attention call for ``[1, heads, T, head_dim]`` queries of one packed row."""
@@ -185,6 +195,7 @@ def _attention(
         window=_window(name, attention_mask, sliding_window),
         softcap=softcap or None,
         sinks=_by_head(name, sinks, query.shape[1]),
+        key_bias=key_bias,
     )
     layer_idx = getattr(module, "layer_idx", None)
     if layer_idx is None:
@@ -359,10 +370,16 @@ def armed(
     previous = str(model.config._attn_implementation)
     token = _handler.set(_Armed(handler, takes_batches, sequence, witness))
     try:
-        _set_implementation(model, IMPLEMENTATION)
-        yield
+        with answered(model, _attention, IMPLEMENTATION) as is_answered:
+            if is_answered:
+                yield
+                return
+            try:
+                _set_implementation(model, IMPLEMENTATION)
+                yield
+            finally:
+                model.set_attn_implementation(previous)
     finally:
-        model.set_attn_implementation(previous)
         _handler.reset(token)
 
 

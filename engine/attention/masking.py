@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,6 +53,31 @@ def in_words(window: Window) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyBias:
+    """A score that a layer adds to every key, by head, whatever the row (ALiBi).
+
+    Softmax of a row does not change with what is added to all of its keys, so that a bias that grows with the key's
+    position is one that falls with its distance. Positions count from each sequence's first token, packed or not.
+
+    Attributes
+    ----------
+    made
+        Returns what is added to a sequence's first keys, ``[H, number]``, given their number.
+    """
+
+    made: Callable[[int], torch.Tensor]
+
+    def up_to(self, num_keys: int, like: torch.Tensor) -> torch.Tensor:
+        """Return what is added to the first keys, ``[H, num_keys]``, in the device and dtype of another tensor."""
+        return self.made(num_keys).to(like)
+
+    def beside(self, first_key: int, end: int, like: torch.Tensor) -> torch.Tensor:
+        """Return what is added to some keys, counted from that of the last one: near a row it keeps its digits."""
+        bias = self.up_to(end, like)
+        return bias[:, first_key:] - bias[:, -1:]
+
+
+@dataclass(frozen=True, slots=True)
 class Masking:
     """How a layer turns queries and keys into scores.
 
@@ -66,9 +92,12 @@ class Masking:
     sinks
         One learnt score per query head ``[H]`` that takes part in softmax and stands for no key (gpt-oss), or None.
         Patterns are those over keys alone; a head's output is what is left of it beside the sink.
+    key_bias
+        What is added to the score of every key (ALiBi), or None.
     """
 
     scaling: float
     window: Window = None
     softcap: float | None = None
     sinks: torch.Tensor | None = field(default=None, compare=False)
+    key_bias: KeyBias | None = field(default=None, compare=False)

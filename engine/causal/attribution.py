@@ -185,6 +185,7 @@ def _frozen_by_effect(
     raise UnsupportedModelError(f"{type(norm).__name__} is neither RMSNorm nor LayerNorm, which is not covered")
 
 
+@torch.no_grad()
 def check_norms(decoder: Decoder) -> None:
     """Refuse a model whose norms cannot be frozen, before anything is measured; without weights, nobody can tell.
 

@@ -153,6 +153,9 @@ def _pattern_blocks(query: torch.Tensor, key: torch.Tensor, masking: Masking) ->
         if masking.softcap is not None:
             capped = torch.tanh(scores / masking.softcap)
             scores, slope = capped * masking.softcap, 1 - capped.square()
+        if masking.key_bias is not None:
+            bias = masking.key_bias.beside(first_key, end, scores).unflatten(0, (num_kv, -1, 1))
+            scores = (scores.unflatten(1, (-1, end - first)) + bias).flatten(1, 2)
         hidden = hidden_keys(first, end - first, first_key, end, masking.window, query.device)
         shaped = scores.reshape(num_kv, -1, end - first, end - first_key).masked_fill(hidden, MASKED)
         pattern = softmax_beside_sinks(shaped, masking.sinks)

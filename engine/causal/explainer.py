@@ -15,9 +15,11 @@ from engine.causal.methods import METHODS
 from engine.causal.tables import TablePart, joined
 from engine.config import CausalSection
 from engine.errors import UnsupportedModelError
+from engine.interventions.edits import HeadEdit, heads_edited
 from engine.interventions.knockouts import Knockout
 from engine.interventions.sweeps import Intervention, Sweep
 from engine.interventions.unchanged_run import Trace, trace
+from engine.machine.devices import is_out_of_memory
 from engine.measuring.contrasts import contrast_of, pinned
 from engine.measuring.forward import decision_logits, logits_by_row
 from engine.model.decoder import Decoder
@@ -113,7 +115,7 @@ class Explainer:
         vocabulary = min(int(end.weight.shape[0]) for end in ends if isinstance(end, nn.Embedding | nn.Linear))
         ids = torch.randint(vocabulary // 8, vocabulary, (_CHECKED_TOKENS,), generator=generator)
         ids = ids.to(self.decoder.device)
-        layout = SequenceLayout(0, ids, torch.zeros(len(ids), 0), torch.zeros(0, len(ids)), len(ids) - 1)
+        layout = SequenceLayout(0, ids, torch.zeros(len(ids), 0), torch.zeros(0, len(ids)), len(ids) - 3)
         unchanged = trace(self.decoder, ids, layout.decision, (int(ids[-1]), int(ids[0])))
         if np.isfinite(unchanged.logit_difference):
             self._check(unchanged, layout)
@@ -121,7 +123,7 @@ class Explainer:
     def _check(self, unchanged: Trace, layout: SequenceLayout) -> None:
         _check_logits(self.decoder, unchanged, layout)
         if any(table in ("interventions", "knockouts") for table in self.tables):
-            _check_recomputation(self.decoder, unchanged, self.tokens_per_batch)
+            _check_recomputation(self.decoder, unchanged, layout, self.tokens_per_batch)
         for method, _ in self.methods:
             method.check_run(self.decoder, unchanged)
         self.is_checked = True
@@ -167,15 +169,7 @@ def check_methods(decoder: Decoder, parts: Iterable[str]) -> None:
     UnsupportedModelError
         Naming what is not covered.
     """
-    names = list(parts)
-    without = [name for name in names if not METHODS[name].covers_hybrids]
-    if decoder.is_hybrid and without:
-        covered = ", ".join(f"causal.{name}" for name, method in METHODS.items() if method.covers_hybrids)
-        raise UnsupportedModelError(
-            f"{type(decoder.model).__name__} has layers without heads (recurrent layers or convolutions), which "
-            f"{', '.join(f'causal.{name}' for name in without)} does not cover; {covered} do"
-        )
-    for name in names:
+    for name in parts:
         METHODS[name].check_model(decoder)
 
 
@@ -190,19 +184,27 @@ def _check_logits(decoder: Decoder, unchanged: Trace, layout: SequenceLayout) ->
     model = decoder.model
     logits = decision_logits(model, layout.token_ids, [layout], with_positions=False)[0]
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    capped = [logits[token].double() for token in unchanged.contrast if token is not None]
-    first, second = (float(torch.atanh(value / cap) * cap if cap else value) for value in capped)
+    given = [logits[token].double() for token in unchanged.contrast if token is not None]
+    plain = float(given[0] - given[1])
+    # Vision models may leave out what their text decoder does by itself: PaliGemma the cap, Aya Vision the scale.
+    stated = float(torch.atanh(given[0] / cap) * cap - torch.atanh(given[1] / cap) * cap) if cap else plain
     allowed = tolerance("logits", dtype_name(decoder))
     bound = 2 * allowed.atol + allowed.rtol * float(logits.abs().max())
-    # Written so that NaN is refused too.
-    if not abs(first - second - unchanged.logit_difference) <= bound:
+
+    def fits() -> bool:
+        return any(abs(value - unchanged.logit_difference) <= bound for value in (stated, plain))
+
+    if not fits() and decoder.logit_scale != 1:
+        decoder.applies_logit_scale = False
+        unchanged.logit_difference = float(decoder.logit_difference(unchanged.leaving, unchanged.contrast))
+    if not fits():
         raise UnsupportedModelError(
-            f"its logits differ by {first - second:.4g}, final norm and output head alone give "
+            f"its logits differ by {stated:.4g}, final norm and output head alone give "
             f"{unchanged.logit_difference:.4g}: something scales them, which is not covered"
         )
 
 
-def _check_recomputation(decoder: Decoder, unchanged: Trace, tokens_per_batch: int) -> None:
+def _check_recomputation(decoder: Decoder, unchanged: Trace, layout: SequenceLayout, tokens_per_batch: int) -> None:
     """Refuse a model whose layers, run on some rows beside kept keys and values, give something else.
 
     Raises
@@ -210,14 +212,45 @@ def _check_recomputation(decoder: Decoder, unchanged: Trace, tokens_per_batch: i
     UnsupportedModelError
         Saying by how much.
     """
+    try:
+        fault = _recomputation_fault(decoder, unchanged, layout, tokens_per_batch)
+        if fault and not decoder.needs_all_rows:
+            decoder.needs_all_rows = True
+            fault = _recomputation_fault(decoder, unchanged, layout, tokens_per_batch)
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        fault = f"its layers cannot be run again: {type(error).__name__}: {error}; interventions do not cover them"
+    if fault:
+        raise UnsupportedModelError(fault)
+
+
+def _recomputation_fault(decoder: Decoder, unchanged: Trace, layout: SequenceLayout, tokens_per_batch: int) -> str:
+    """Return what differs when layers are run again with nothing changed, from both ends of a text and of the model."""
     allowed = tolerance("logits", dtype_name(decoder))
     bound = 4 * allowed.atol + 2 * allowed.rtol * abs(unchanged.logit_difference)
+    first_layer = decoder.geometry.softmax_layers[0]
+    sweep = Sweep(decoder, unchanged, tokens_per_batch)
     for first_row in (0, unchanged.num_tokens - 1):
-        knockout = Knockout(0, 0, (0,), first_row)
-        (effect,) = Sweep(decoder, unchanged, tokens_per_batch).run([Intervention(first_row, (), (knockout,))])
-        if not abs(effect.reference - unchanged.logit_difference) <= bound:
-            raise UnsupportedModelError(
-                f"its layers, run again from row {first_row} on with nothing changed, give a logit difference of "
-                f"{effect.reference:.4g} instead of {unchanged.logit_difference:.4g}: they depend on more than their "
-                f"rows, keys and values, which interventions do not cover"
-            )
+        knockout = Knockout(first_layer, first_layer, (0,), first_row)
+        edit = HeadEdit(first_layer, (0,), only_decision=first_row > 0)
+        effects = sweep.run([Intervention(first_row, (), (knockout,)), Intervention(first_row, (edit,))])
+        for effect in effects:
+            if not abs(effect.reference - unchanged.logit_difference) <= bound:
+                return (
+                    f"its layers, run again from row {first_row} on with nothing changed, give a logit difference of "
+                    f"{effect.reference:.4g} instead of {unchanged.logit_difference:.4g}: they depend on more than "
+                    f"their rows, keys and values, which interventions do not cover"
+                )
+    # What layers hand on beside the residual stream (Zaya) shows only where something changes.
+    edit = HeadEdit(first_layer, (0,))
+    (effect,) = sweep.run([Intervention(0, (edit,))])
+    with heads_edited(decoder, [edit]):
+        whole = trace(decoder, layout.token_ids, layout.decision, unchanged.contrast).logit_difference
+    if not abs(effect.logit_difference - whole) <= bound:
+        return (
+            f"without a head of layer {first_layer} its layers, run again, give a logit difference of "
+            f"{effect.logit_difference:.4g}, a whole forward {whole:.4g}: they hand on more than the residual stream, "
+            f"which interventions do not cover"
+        )
+    return ""

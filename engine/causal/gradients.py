@@ -126,25 +126,29 @@ def _through_other(decoder: Decoder, unchanged: Trace, index: int, upstream: tor
     return inner
 
 
-def patching_effects(unchanged: Trace, other: Trace, gradients: Sequence[torch.Tensor], num_heads: int) -> torch.Tensor:
+def patching_effects(
+    decoder: Decoder, unchanged: Trace, other: Trace, gradients: Sequence[torch.Tensor]
+) -> torch.Tensor:
     """Return what putting another run's head outputs in place would change s by, to first order, float64 ``[L, H]``.
 
     ``sum_i <z'_h,i - z_h,i, ds/dz_h,i>`` at the unchanged run (attribution patching, Nanda 2023; Syed et al. 2023).
 
     Parameters
     ----------
+    decoder
+        The model.
     unchanged, other
         The unchanged run and one of as many tokens.
     gradients
-        ``ds/dz`` by layer, ``[T, H * head_dim]``.
-    num_heads
-        Query heads.
+        ``ds/dz`` by layer that has heads, ``[T, H * head_dim]``.
     """
+    layers = decoder.geometry.softmax_layers
+    pairs = [(unchanged.layers[layer], other.layers[layer]) for layer in layers]
     effects = [
         ((b.head_outputs.double() - a.head_outputs.double()) * gradient.double())
-        .unflatten(1, (num_heads, -1))
+        .unflatten(1, (decoder.geometry.num_heads, -1))
         .sum(dim=(0, 2))
         .to(unchanged.leaving.device)
-        for a, b, gradient in zip(unchanged.layers, other.layers, gradients, strict=True)
+        for (a, b), gradient in zip(pairs, gradients, strict=True)
     ]
     return torch.stack(effects)

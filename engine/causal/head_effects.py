@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -50,7 +50,7 @@ class HeadEffect(NamedTuple):
 
 
 def head_effects(
-    settings: HeadsSection, run: SampleRun, factors: Sequence[float], values: Sequence[torch.Tensor] | None = None
+    settings: HeadsSection, run: SampleRun, factors: Sequence[float], values: Mapping[int, torch.Tensor] | None = None
 ) -> list[HeadEffect]:
     """Change every target of a section in every wanted way.
 
@@ -66,8 +66,8 @@ def head_effects(
         What takes the heads' place instead, by layer ``[rows or 1, H, head_dim]``.
     """
     geometry = run.decoder.geometry
-    kv_heads = [layer.key.shape[0] for layer in run.unchanged.layers]
-    chosen = targets(settings, geometry.num_layers, geometry.num_heads, kv_heads, run.inputs.screened)
+    kv_heads = {layer: run.unchanged.layers[layer].key.shape[0] for layer in geometry.softmax_layers}
+    chosen = targets(settings, geometry.num_heads, kv_heads, run.inputs.screened)
     changes = [(target, factor) for target in chosen for factor in factors]
     is_decision = settings.rows == "decision"
     first_row = run.unchanged.num_tokens - 1 if is_decision else 0
@@ -80,7 +80,7 @@ def head_effects(
 
 
 def _edits(
-    target: Target, factor: float, values: Sequence[torch.Tensor] | None, *, only_decision: bool
+    target: Target, factor: float, values: Mapping[int, torch.Tensor] | None, *, only_decision: bool
 ) -> list[HeadEdit]:
     """Return the target's edits, one for each layer."""
     return [

@@ -33,14 +33,14 @@ class CausalInputs:
     Attributes
     ----------
     means
-        Mean output of every head ``[L, H, head_dim]``, over the rows that ``CausalSection.mean_rows`` names.
+        Mean output of every head by layer, ``[H, head_dim]``, over the rows that ``CausalSection.mean_rows`` names.
     partners
         Another sample for each, by sample id (resample ablation).
     screened
         Heads that ``heads: {top: k}`` verifies.
     """
 
-    means: torch.Tensor | None = None
+    means: Mapping[int, torch.Tensor] | None = None
     partners: Mapping[str, EncodedSample] = field(default_factory=dict)
     screened: tuple[Head, ...] = ()
 
@@ -114,12 +114,9 @@ class CausalMethod(Protocol[SettingsT]):
     ----------
     tables
         Names of the tables that it fills, keys of ``engine.schema.CAUSAL_TABLES``.
-    covers_hybrids
-        Whether it covers models some of whose layers have no heads.
     """
 
     tables: ClassVar[tuple[str, ...]]
-    covers_hybrids: ClassVar[bool] = False
 
     def explain(self, settings: SettingsT, run: SampleRun) -> Mapping[str, TablePart]:
         """Return the sample's part of every table in ``tables``.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config.causal import HeadsSection, TopHeads
+from engine.errors import UnsupportedModelError
 
 Head = tuple[int, int]
 
@@ -45,9 +46,8 @@ class Target:
 
 def targets(
     section: HeadsSection,
-    num_layers: int,
     num_heads: int,
-    num_kv_heads: Sequence[int],
+    num_kv_heads: Mapping[int, int],
     screened: Sequence[Head] = (),
 ) -> list[Target]:
     """Return what a section changes, one target after the other.
@@ -56,17 +56,28 @@ def targets(
     ----------
     section
         The part of the config.
-    num_layers, num_heads
-        Geometry of the model.
+    num_heads
+        Query heads of a layer.
     num_kv_heads
-        KV heads of each layer.
+        KV heads of each layer that has heads.
     screened
         Heads that attribution chose, for ``heads: {top: k}``.
+
+    Raises
+    ------
+    UnsupportedModelError
+        When a listed layer has no heads.
     """
     if section.heads == "all":
-        chosen: list[Head] = [(layer, head) for layer in range(num_layers) for head in range(num_heads)]
+        chosen: list[Head] = [(layer, head) for layer in num_kv_heads for head in range(num_heads)]
     else:
         chosen = sorted(set(screened if isinstance(section.heads, TopHeads) else section.heads))
+    for layer, _ in chosen:
+        if layer not in num_kv_heads:
+            raise UnsupportedModelError(
+                f"layer {layer} has no heads to change (it is recurrent, a convolution, or an MLP alone); those with "
+                f"heads are {', '.join(map(str, num_kv_heads))}"
+            )
     if section.unit == "head":
         return [Target("head", (head,)) for head in chosen]
     if section.unit == "set":
@@ -76,7 +87,7 @@ def targets(
             Target("layer", tuple((layer, head) for head in range(num_heads)))
             for layer in sorted({layer for layer, _ in chosen})
         ]
-    sizes = [num_heads // number for number in num_kv_heads]
+    sizes = {layer: num_heads // number for layer, number in num_kv_heads.items()}
     return [
         Target("kv_group", tuple((layer, head) for head in range(group * sizes[layer], (group + 1) * sizes[layer])))
         for layer, group in sorted({(layer, head // sizes[layer]) for layer, head in chosen})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -83,7 +83,8 @@ def explain_unit(
 def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample], watch: Watch = ignore) -> UnitResult:
     """Add up a unit's head outputs and differentiate by its heads, as far as the config needs them."""
     settings = explainer.settings
-    sums: list[torch.Tensor] = []
+    sums: dict[int, torch.Tensor] = {}
+    geometry = explainer.decoder.geometry
     screening: list[pa.Table] = []
     num_rows = 0
 
@@ -92,26 +93,32 @@ def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample], watch: 
         unchanged = explainer.trace(sample)
         if settings.num_screened:
             scores = head_gradients(explainer.decoder, unchanged).heads
-            screening.append(HeadValues({"head_gradient": scores}).table(sample.sample_id, SCREENING_SCHEMA))
+            screening.append(
+                HeadValues({"head_gradient": scores}, geometry.softmax_layers).table(sample.sample_id, SCREENING_SCHEMA)
+            )
         if settings.mean_rows is not None:
             first = unchanged.num_tokens - 1 if settings.mean_rows == "decision" else 0
-            sums.append(torch.stack([layer.head_outputs[first:].double().sum(0).cpu() for layer in unchanged.layers]))
+            for layer in geometry.softmax_layers:
+                added = unchanged.layers[layer].head_outputs[first:].double().sum(0).cpu()
+                sums[layer] = sums[layer] + added if layer in sums else added
             num_rows += unchanged.num_tokens - first
 
     rejects = _each(explainer, samples, prepare, watch)
     tables: dict[str, pa.Table] = {}
     if settings.mean_rows is not None:
-        tables["head_sums"] = _head_sums(sums, num_rows, explainer.decoder.geometry.num_heads)
+        tables["head_sums"] = _head_sums(sums, num_rows, geometry.num_heads)
     if settings.num_screened:
         tables["screening"] = pa.concat_tables([SCREENING_SCHEMA.empty_table(), *screening])
     return UnitResult(tables, rejects, _facts(samples))
 
 
-def read_means(path: Path) -> torch.Tensor:
-    """Return every head's mean over the dataset, ``[L, H, head_dim]``."""
+def read_means(path: Path) -> dict[int, torch.Tensor]:
+    """Return every head's mean over the dataset by layer, ``[H, head_dim]``; layers may differ in ``head_dim``."""
     table = pq.read_table(path).sort_by([("layer", "ascending"), ("head", "ascending")])
-    values = torch.tensor(table["mean"].to_pylist())
-    return values.unflatten(0, (len(set(table["layer"].to_pylist())), -1))
+    by_layer: dict[int, list[list[float]]] = {}
+    for layer, mean in zip(table["layer"].to_pylist(), table["mean"].to_pylist(), strict=True):
+        by_layer.setdefault(layer, []).append(mean)
+    return {layer: torch.tensor(means) for layer, means in by_layer.items()}
 
 
 def _each(
@@ -142,16 +149,12 @@ def _facts(samples: Sequence[EncodedSample]) -> dict[str, float]:
     return {"num_tokens": sum(sample.num_tokens for sample in samples)}
 
 
-def _head_sums(sums: Sequence[torch.Tensor], num_rows: int, num_heads: int) -> pa.Table:
-    if not sums:
-        return HEAD_SUMS_SCHEMA.empty_table()
-    total = torch.stack(list(sums)).sum(0)
-    pairs = [(layer, head) for layer in range(len(total)) for head in range(num_heads)]
-    by_head = total.unflatten(1, (num_heads, -1))
+def _head_sums(sums: Mapping[int, torch.Tensor], num_rows: int, num_heads: int) -> pa.Table:
+    pairs = [(layer, head) for layer in sums for head in range(num_heads)]
     columns = {
         "layer": [layer for layer, _ in pairs],
         "head": [head for _, head in pairs],
         "num_rows": [num_rows] * len(pairs),
-        "sum": [by_head[pair].tolist() for pair in pairs],
+        "sum": [row for total in sums.values() for row in total.unflatten(0, (num_heads, -1)).tolist()],
     }
     return pa.table(columns, schema=HEAD_SUMS_SCHEMA)

@@ -47,12 +47,15 @@ class RunFacts:
         Names of the run's key groups.
     num_samples
         Samples that are explained.
+    headless_layers
+        Layers without heads.
     """
 
     num_layers: int | None = None
     num_heads: int | None = None
     key_groups: Sequence[str] | None = None
     num_samples: int | None = None
+    headless_layers: Sequence[int] = ()
 
 
 def check_index(path: str, kind: Literal["layer", "head"], index: int, facts: RunFacts) -> None:
@@ -66,6 +69,21 @@ def check_index(path: str, kind: Literal["layer", "head"], index: int, facts: Ru
     number = facts.num_layers if kind == "layer" else facts.num_heads
     if number is not None and not 0 <= index < number:
         raise ConfigError(f"{path}: {kind} {index} is outside 0..{number - 1} for this model ({number} {kind}s).")
+
+
+def check_heads(path: str, layer: int, facts: RunFacts) -> None:
+    """Refuse a layer without heads.
+
+    Raises
+    ------
+    ConfigError
+        Naming the config path and the layers that have none.
+    """
+    if layer in facts.headless_layers:
+        raise ConfigError(
+            f"{path}: layer {layer} has no heads: it is recurrent, a convolution or an MLP alone, as are "
+            f"{', '.join(map(str, facts.headless_layers))}."
+        )
 
 
 class MethodSection(Section):
@@ -195,6 +213,7 @@ class HeadsSection(MethodSection):
         """Refuse listed heads that the model does not have."""
         for index, (layer, head) in enumerate(self.heads if isinstance(self.heads, list) else []):
             check_index(f"{path}.heads[{index}]", "layer", layer, facts)
+            check_heads(f"{path}.heads[{index}]", layer, facts)
             check_index(f"{path}.heads[{index}]", "head", head, facts)
 
 

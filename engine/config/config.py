@@ -24,7 +24,10 @@ class RunSection(Section):
 
 
 class ClusterSection(Section):
-    """Where replicas run and how the work is cut."""
+    """Where replicas run and how the work is cut.
+
+    ``compact`` merges shards into few folders before the run is published: ``auto`` above 500 of them.
+    """
 
     mode: Literal["inline", "local", "auto"] = "auto"
     replicas: int | None = Field(default=None, ge=1)
@@ -34,6 +37,7 @@ class ClusterSection(Section):
     tokens_per_batch: int = Field(default=4096, ge=1)
     samples_per_shard: int = Field(default=32, ge=1)
     max_retries: int = Field(default=2, ge=0)
+    compact: bool | Literal["auto"] = "auto"
 
     @field_validator("gpus_per_replica")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from engine.config.user_patterns import UserPattern
 from engine.sections import Section
 
 
@@ -283,10 +284,10 @@ class DecisionSection(Section):
         if value is None:
             return None
         try:
-            is_empty = re.compile(value).search("") is not None
-        except re.error as error:
-            raise ValueError(f"pattern is {value!r}, which is no regular expression: {error}") from None
-        if is_empty:
+            compiled = UserPattern("decision.pattern", value).compiled
+        except ValueError as error:
+            raise ValueError(f"pattern: {error}") from None
+        if compiled.search("") is not None:
             raise ValueError(f"pattern is {value!r}, which matches the empty text; name the words before the answer")
         return value
 

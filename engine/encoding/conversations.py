@@ -53,7 +53,8 @@ def transcript_layouts(tokenizer: Any, template: str | None) -> tuple[re.Pattern
     """Return what a rendered conversation with an answer looks like, with special tokens and without them.
 
     The template is rendered around marks, and the text between the marks becomes a pattern with the groups ``system``,
-    ``user`` and ``response``; the first text that fits counts. Templates that refuse a system part, or tell their roles
+    ``user`` and ``response``, special tokens at its end included; the first text that fits counts. Templates that
+    refuse a system part, or tell their roles
     by special tokens only, have fewer layouts or none. Dates that the template prints may be any: groups ``date0``, ….
     """
     return _layouts(ChatTemplate(tokenizer, template))
@@ -73,9 +74,12 @@ def _layouts(template: ChatTemplate) -> tuple[re.Pattern[str], ...]:
             pieces = re.split("|".join(re.escape(_MARKS[role]) for role in roles), text)
             if len(pieces) == len(roles) + 1 and all(piece.strip() for piece in pieces[1:]):
                 head, *others = _with_date_groups([_loosely(piece) for piece in pieces])
-                parts = (f"(?P<{role}>.*?){piece}" for role, piece in zip(roles, others, strict=True))
-                end = rf"(?P<response>.*?)(?:(?:{dropped.pattern})\s*)*\Z"
-                layouts.append(re.compile(rf"\s*{head}{''.join(parts)}{end}", re.DOTALL))
+                has_dates = any("(?P" in piece for piece in (head, *others))
+                # What follows a part always fits, so a part that was found need not be looked for again further on:
+                # that would take a time that grows with the square of a text. Of dates another one may fit.
+                opening = "(?:" if has_dates else "(?>"
+                parts = (f"{opening}(?P<{role}>.*?){piece})" for role, piece in zip(roles, others, strict=True))
+                layouts.append(re.compile(rf"\s*{head}{''.join(parts)}(?P<response>.*)", re.DOTALL))
     return tuple(layouts)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.config import Config, KeyGroup
+from engine.config.user_patterns import UserPattern
 from engine.encoding.default_groups import default_key_groups
 from engine.encoding.group_checks import check_groups
 from engine.encoding.structure import positions_in_spans, span_key
@@ -50,8 +51,14 @@ class TokenGroups:
         self.key_groups = dict(key_groups)
         self.query_groups = tuple(query_groups)
         check_groups(self.vocabulary, self.key_groups, self.query_groups)
-        patterns = {name: _pattern(name, group, self.vocabulary) for name, group in self.key_groups.items()}
-        self.patterns = {name: pattern for name, pattern in patterns.items() if pattern is not None}
+        self.patterns = {
+            name: term_pattern([term for category in group.vocabulary for term in self.vocabulary[category]])
+            for name, group in self.key_groups.items()
+            if group.vocabulary is not None
+        }
+        self._expressions = {
+            name: _expression(name, group.regex) for name, group in self.key_groups.items() if group.regex is not None
+        }
 
     @classmethod
     def from_config(cls, config: Config) -> TokenGroups:
@@ -79,6 +86,8 @@ class TokenGroups:
     def _own_positions(self, name: str, group: KeyGroup, tokenized: TokenizedText) -> IntArray:
         if name in self.patterns:
             return tokenized.positions_of(match.span() for match in self.patterns[name].finditer(tokenized.text))
+        if name in self._expressions:
+            return tokenized.positions_of(match.span() for match in self._expressions[name].matches(tokenized.text))
         if group.spans is not None:
             return tokenized.positions_of(tokenized.char_spans.get(span_key(group.spans), ()))
         if group.segment is not None:
@@ -134,13 +143,9 @@ class TokenGroups:
         }
 
 
-def _pattern(name: str, group: KeyGroup, vocabulary: Mapping[str, list[str]]) -> re.Pattern[str] | None:
-    """Return what finds a key group's matches in a text; None for one that is defined otherwise."""
-    if group.vocabulary is not None:
-        return term_pattern([term for category in group.vocabulary for term in vocabulary[category]])
-    if group.regex is None:
-        return None
+def _expression(name: str, text: str) -> UserPattern:
+    where = f"key_groups.{name}.regex"
     try:
-        return re.compile(group.regex, re.MULTILINE)
-    except re.error as error:
-        raise ConfigError(f"key_groups.{name}.regex: {group.regex!r} is not a regular expression: {error}.") from None
+        return UserPattern(where, text, re.MULTILINE)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None

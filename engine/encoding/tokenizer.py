@@ -91,3 +91,8 @@ def _check_template(text: str, where: str) -> None:
         jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(text)
     except jinja2.TemplateSyntaxError as error:
         raise ConfigError(f"{where}: is not a valid Jinja template: line {error.lineno}: {error.message}.") from None
+    except (RecursionError, ValueError, MemoryError) as error:
+        raise ConfigError(
+            f"{where}: cannot be read as a Jinja template: it is nested too deeply, or holds a value that Python "
+            f"refuses ({' '.join(str(error).split())[:100]})."
+        ) from None

@@ -9,8 +9,10 @@ from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, RunStopped
 from engine.executors.executor import executor_of
 from engine.executors.job import Job
+from engine.executors.processes.apart import print_warning
 from engine.executors.progress import ProgressReport
 from engine.executors.stopping import stopping_at_shards
+from engine.storage.ledger import Ledger
 from engine.storage.records import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
@@ -23,6 +25,7 @@ def run_missing(
     *,
     key_groups: Sequence[str],
     verb: str,
+    ledger: Ledger | None = None,
 ) -> None:
     """Let replicas commit the missing units of a ledger.
 
@@ -38,6 +41,8 @@ def run_missing(
         Names of the key groups.
     verb
         What happens to samples, for the progress.
+    ledger
+        Where they are committed; that of ``run_dir`` unless given.
 
     Raises
     ------
@@ -65,9 +70,12 @@ def run_missing(
             if row.state == "stopped":
                 has_stopped = True
             else:
+                for said in filter(None, row.detail.split("\n")):
+                    print_warning(said)
                 progress.add(row)
         if has_stopped or session.is_stop_requested():
             raise RunStopped(
                 f"{run_dir.root}: stopped at a shard boundary as asked; {progress.done} of {total} samples are {verb}. "
                 f"Start the same command again to continue."
             )
+    (ledger or run_dir.ledger).await_visible(missing)

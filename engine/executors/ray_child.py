@@ -18,7 +18,7 @@ from typing import TextIO
 
 from engine.config import Config
 from engine.errors import RunFailedError, UserError
-from engine.executors.ray_cluster import CONNECT_SECONDS, alive_nodes, check_address
+from engine.executors.ray_cluster import ANSWER_SECONDS, alive_nodes, check_address, require_token
 from engine.executors.ray_folder import OWN_FOLDER
 from engine.executors.ray_messages import Event, JobMessage, Survey
 from engine.executors.ray_pool import ledger_rows, num_replicas, ray_session, room_for_replicas
@@ -96,12 +96,17 @@ def survey(address: str) -> None:
     """Print what the living nodes of a cluster offer, or why it cannot be asked, as JSON; the cluster is not joined."""
     try:
         check_address(address)
+        require_token()
+        from ray._private.services import canonicalize_bootstrap_address_or_die
         from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
 
-        nodes = GcsClient(address=address).get_all_node_info(timeout=CONNECT_SECONDS).values()
+        if address == "auto":  # the one that runs on this machine
+            address = canonicalize_bootstrap_address_or_die(address)
+        nodes = GcsClient(address=address).get_all_node_info(timeout=ANSWER_SECONDS).values()
         answer: Survey = {"nodes": [dict(node.resources_total) for node in nodes if node.state == 0]}
     except UserError as error:
         answer = {"problem": str(error)}
     except Exception as error:  # Ray raises many types here
         answer = {"problem": f"RAY_ADDRESS={address}: {' '.join(str(error).split())[:300]}"}
+        answer["is_stranger"] = type(error).__name__ == "AuthenticationError"
     print(json.dumps(answer), flush=True)

@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import TypedDict
 
 from engine.config import Config
 from engine.errors import RunFailedError
+from engine.executors.ray_folder import AUTH_MODE
 from engine.machine.nodes import ACCELERATORS, Node
 
 OBJECT_STORE_BYTES = 256 * 2**20
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
+FIRST_WITH_TOKENS = (2, 52)
+"""The first Ray that asks for a token; pyproject.toml names it too."""
 
 
 def cluster_address(config: Config) -> str | None:
     """Return the address of the cluster to join, or None when one is started on this machine."""
-    return (os.environ.get("RAY_ADDRESS") or None) if config.cluster.mode == "auto" else None
+    address = os.environ.get("RAY_ADDRESS", "") if config.cluster.mode == "auto" else ""
+    return None if address in ("", "local") else address
+
+
+def require_token() -> None:
+    """Make this process present a token to Ray, and a Ray that it starts ask for one, unless that is switched off.
+
+    A Ray without tokens runs the code of everybody who reaches it; older versions ignore the setting silently.
+
+    Raises
+    ------
+    RunFailedError
+        When this Ray knows no tokens.
+    """
+    os.environ.setdefault(AUTH_MODE, "token")
+    version = metadata.version("ray")
+    if _numbers(version) < FIRST_WITH_TOKENS:
+        least = ".".join(map(str, FIRST_WITH_TOKENS))
+        raise RunFailedError(
+            f"cluster.mode: Ray {version} knows no tokens, so that everybody who reaches its ports can run code as "
+            f"you. Install Ray {least} or newer here and on all nodes (pip install 'ray[data]>={least}'), or set "
+            f"cluster.mode=inline to run without."
+        )
+
+
+def is_token_switched_off() -> bool:
+    """Whether the user wants no token of the cluster that is joined."""
+    return os.environ.get(AUTH_MODE, "token").lower() != "token"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", version)[:2])
 
 
 def stay_on_loopback() -> str:
@@ -60,7 +97,7 @@ def check_address(address: str) -> None:
         "Set RAY_ADDRESS to the host:port that `ray start --head` printed (port 6379 unless chosen), or unset it, or "
         "set cluster.mode=local, to run on this machine."
     )
-    if address in ("auto", "local"):
+    if address == "auto":
         return
     if "://" in address:
         raise RunFailedError(
@@ -91,9 +128,10 @@ def why_no_cluster(address: str | None, error: Exception, version: str) -> str:
         hint = f"Install the cluster's versions here, or Ray {version} and Python {sys.version.split()[0]} there."
     elif "auth" in words or "token" in words or "failed to connect" in words:  # Ray does not say which
         hint = (
-            "Something listens there, but does not take this process for its own. Export RAY_AUTH_MODE=token and "
-            "one RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) here and on every node before `ray start`, or "
-            "RAY_AUTH_MODE=disabled on all of them; a file ~/.ray/auth_token of another cluster counts too."
+            "Something listens there, but does not take this process for its own. Put one token into a file that only "
+            "you can read, on every node and here (`ray get-auth-token --generate` makes ~/.ray/auth_token; "
+            "RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN name another), and export RAY_AUTH_MODE=token before `ray start` "
+            "and this command."
         )
     else:
         hint = "Set RAY_ADDRESS to the host:port that `ray start --head` printed, or unset it to run on this machine."

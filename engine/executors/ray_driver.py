@@ -19,7 +19,7 @@ from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
 from engine.executors.processes.children import environment_of_child
 from engine.executors.ray_cluster import cluster_address, node_of_resources
-from engine.executors.ray_folder import remove_folder, short_folder, variables_of
+from engine.executors.ray_folder import AUTH_MODE, make_folder
 from engine.executors.ray_messages import Alive, Event, Failed, JobMessage, Plain, Started, Survey
 from engine.machine.nodes import Node
 from engine.storage.records import LedgerRow
@@ -28,7 +28,7 @@ from engine.storage.run_directory import RunDirectory
 HEAD_SILENCE_SECONDS = 45.0
 """Without a sign of life of the cluster for so long, its head node is taken to be lost."""
 START_SECONDS = 300.0
-SURVEY_SECONDS = 60.0
+SURVEY_SECONDS = 120.0
 STALL_SECONDS = 60.0
 LOSS_SECONDS = 15.0
 _STALL_FACTOR = 10.0
@@ -43,26 +43,48 @@ def cluster_nodes(address: str) -> list[Node]:
     RunFailedError
         When it cannot be asked.
     """
-    try:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import sys; from engine.executors.ray_child import survey; survey(sys.argv[1])",
-                address,
-            ],
-            capture_output=True,
-            text=True,
-            env=environment_of_child(),
-            timeout=SURVEY_SECONDS,
-            check=True,
-        )
-        survey: Survey = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError):
-        raise RunFailedError(f"RAY_ADDRESS={address}: the cluster there could not be asked what it offers.") from None
+    survey = _survey(address, environment_of_child())
     if "problem" in survey:
         raise RunFailedError(survey["problem"])
     return [node_of_resources(resources) for resources in survey.get("nodes", [])]
+
+
+def check_asks_for_token(address: str) -> None:
+    """Refuse a cluster that answers a stranger: it runs the code of everybody who reaches it.
+
+    Raises
+    ------
+    RunFailedError
+        When it was started without a token, and this run was not told that this is meant; or does not answer.
+    """
+    stranger = {name: value for name, value in environment_of_child().items() if not name.startswith("RAY_AUTH_")}
+    survey = _survey(address, stranger | {AUTH_MODE: "disabled"})
+    if "nodes" in survey:
+        raise RunFailedError(
+            f"RAY_ADDRESS={address}: the Ray cluster there was started without a token, so that everybody who reaches "
+            f"it can run code on it. Start it with {AUTH_MODE}=token and one token on all nodes (launch/README.md, "
+            f"Tokens), or export {AUTH_MODE}=disabled to run on it as it is."
+        )
+    if not survey.get("is_stranger"):
+        raise RunFailedError(
+            f"{survey.get('problem')} So it is not known whether it asks for a token; start the same command again."
+        )
+
+
+def _survey(address: str, environment: dict[str, str]) -> Survey:
+    code = "import sys; from engine.executors.ray_child import survey; survey(sys.argv[1])"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, address],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=SURVEY_SECONDS,
+            check=True,
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        return {"problem": f"RAY_ADDRESS={address}: the cluster there could not be asked what it offers."}
 
 
 class RayProcess:
@@ -96,13 +118,15 @@ class RayProcess:
         # Not in the run directory, which may be full or gone: this is what says so.
         self._noise: BinaryIO = tempfile.TemporaryFile()
         is_own = cluster_address(Config.model_validate(self.job["config"])) is None
-        self._folder = short_folder() if is_own else None
+        self._folder = make_folder() if is_own else None
+        lock = self._folder.lock if self._folder is not None else None
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from engine.executors.ray_child import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,
-            env=environment_of_child() | variables_of(self._folder),
+            env=environment_of_child() | (self._folder.variables() if self._folder is not None else {}),
+            pass_fds=[] if lock is None else [lock],  # the folder is in use while either of us lives
             start_new_session=True,  # Ctrl-C is for the driver, which lets the shards in flight be finished
         )
         assert self._process.stdin is not None
@@ -227,7 +251,8 @@ class RayProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)  # what a core that ended by itself left behind
         self._process.stdout.close()
         self._noise.close()
-        remove_folder(self._folder)
+        if self._folder is not None:
+            self._folder.remove()
 
 
 def _error_of(event: Failed) -> ConfigError | RunFailedError:

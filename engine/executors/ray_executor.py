@@ -8,11 +8,17 @@ from collections.abc import Iterator, Sequence
 from engine.config import Config
 from engine.errors import RunFailedError
 from engine.executors.job import Job
-from engine.executors.ray_cluster import cluster_address
-from engine.executors.ray_driver import RayProcess, cluster_nodes
+from engine.executors.processes.apart import print_warning
+from engine.executors.ray_cluster import cluster_address, is_token_switched_off
+from engine.executors.ray_driver import RayProcess, check_asks_for_token, cluster_nodes
+from engine.executors.ray_folder import AUTH_MODE
 from engine.executors.ray_messages import JobMessage
 from engine.machine.nodes import Node, this_machine
+from engine.machine.open_files import require_open_files
 from engine.storage.records import LedgerRow
+
+_OPEN_FILES = 1024
+"""Files that Ray's processes need open at least: with 64 they die or wait for each other without a word."""
 
 
 class RayExecutor:
@@ -47,6 +53,14 @@ class RayExecutor:
         RunFailedError
             When Ray gives up or its cluster is lost. What is committed stays.
         """
+        if self._address is not None and is_token_switched_off():
+            print_warning(
+                f"{AUTH_MODE} is not set to token: everybody who reaches the Ray cluster at {self._address} can run "
+                f"code on it."
+            )
+        elif self._address is not None:
+            check_asks_for_token(self._address)
+        require_open_files(_OPEN_FILES, "cluster.mode")
         left = list(job.units)
         is_retry = False
         while left:

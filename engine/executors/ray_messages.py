@@ -63,3 +63,5 @@ class Survey(TypedDict):
 
     nodes: NotRequired[list[dict[str, float]]]
     problem: NotRequired[str]
+    is_stranger: NotRequired[bool]
+    """Whether the problem is that the cluster asks for another token."""

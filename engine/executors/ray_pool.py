@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 import traceback
 import uuid
@@ -16,18 +15,24 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import ConfigError, DeviceLost, RunFailedError, UserError
+from engine.executors.job import Job
+from engine.executors.processes.apart import done_apart, needs_witness
 from engine.executors.ray_cluster import (
     OBJECT_STORE_BYTES,
     alive_nodes,
     check_address,
     cluster_address,
     is_on_loopback_only,
+    require_token,
     stay_on_loopback,
     why_no_cluster,
 )
 from engine.executors.ray_messages import JobMessage
+from engine.machine.deaths import say_last_words
 from engine.machine.nodes import Node, misfit
 from engine.storage.records import LedgerRow
+from engine.storage.run_directory import RunDirectory
+from engine.workers.journal import Witness
 
 
 @contextlib.contextmanager
@@ -46,12 +51,9 @@ def ray_session(config: Config) -> Iterator[list[Node]]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     address = cluster_address(config)
-    if address is None:
-        # A token of this run's own: no other user of this machine and no other cluster's token file matters.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
-    else:
+    if address is not None:
         check_address(address)
+    require_token()
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": False}
@@ -116,12 +118,14 @@ class ReplicaActor:
     def __init__(self, job: JobMessage, num_replicas: int):
         self._failure: LedgerRow | None = None
         config, incoming = Config.model_validate(job["config"]), Path(job["incoming"])
+        run_dir = RunDirectory(Path(job["root"]), incoming)
+        self._job = Job(config, run_dir, job["units"], job["key_groups"])
         try:
             with _loading(incoming, num_replicas * (1 + config.cluster.max_retries)):
-                from engine.workers.journal import Witness
                 from engine.workers.worker import UnitWorker
 
-                self._worker = UnitWorker(config, Path(job["root"]), job["key_groups"], incoming, Witness.DRIVER)
+                words = say_last_words(incoming / f"last-words-{uuid.uuid4().hex}")
+                self._worker = UnitWorker(config, run_dir.root, job["key_groups"], incoming, Witness.DRIVER, words)
         except Exception as error:
             self._failure = _failure_row("", error)
 
@@ -132,13 +136,22 @@ class ReplicaActor:
             row = replace(self._failure, unit=unit)
         else:
             try:
-                row = self._worker.run(unit)
+                row = (
+                    self._done_apart(unit) if needs_witness(self._job, unit, Witness.DRIVER) else self._worker.run(unit)
+                )
             except DeviceLost as error:
                 print(error, file=sys.stderr, flush=True)
                 os._exit(1)  # Ray starts this replica anew; the unit's journal knows the sample
             except Exception as error:
                 row = _failure_row(unit, error)
         return {name: [value] for name, value in row.to_json().items()}
+
+    def _done_apart(self, unit: str) -> LedgerRow:
+        """Do a unit in a fresh process, whose death is seen from here; what there is to say of it goes with the row."""
+        said: list[str] = []
+        with self._worker.without_model():
+            row = done_apart(self._job, unit, said.append)
+        return row if row.state == "failed" else replace(row, detail="\n".join([*said, row.detail]))
 
 
 @contextlib.contextmanager

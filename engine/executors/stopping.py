@@ -1,7 +1,12 @@
-"""SIGTERM, SIGUSR1 and Ctrl-C: the shards in flight are finished, then the run stops; a second one abandons them."""
+"""Stop signals (SIGTERM, SIGUSR1, Ctrl-C, a closed terminal): the shards in flight are finished, then the run stops.
+
+A second signal abandons them.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 import threading
@@ -9,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_NUMBERS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+from engine.interruptions import heeded_signals
 
 
 @dataclass(slots=True)
@@ -34,7 +39,7 @@ def stop_signals() -> Iterator[None]:
         yield  # only the main thread may have handlers; the caller looks after signals itself
         return
     _state.is_requested, _state.ask = False, None
-    previous = {number: signal.signal(number, _stop) for number in _NUMBERS}
+    previous = {number: signal.signal(number, _stop) for number in heeded_signals()}
     try:
         yield
     finally:
@@ -54,8 +59,21 @@ def stopping_at_shards(ask: Callable[[], None]) -> Iterator[None]:
 
 def _stop(number: int, _frame: object) -> None:
     name = signal.Signals(number).name
+    _leave_closed_terminal()
     if _state.ask is None or _state.is_requested:
         raise KeyboardInterrupt(name)
     _state.is_requested = True
     print(f"{name}: finishing the shards in flight, then stopping; a second signal abandons them.", file=sys.stderr)
     _state.ask()
+
+
+def _leave_closed_terminal() -> None:
+    """Let nothing be printed to a terminal that was closed: the run would end at its next line."""
+    for descriptor in (1, 2):
+        try:
+            os.get_terminal_size(descriptor)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)

@@ -80,6 +80,8 @@ class _Steps:
 
     def _mask(self, module: nn.Module, mask: torch.Tensor | None, num_rows: int, like: torch.Tensor) -> torch.Tensor:
         """Return the mask ``[B, heads or 1, rows, keys]``; where the library passes none, everything before is seen."""
+        if type(module).__name__ == "MptAttention":  # whose masks say what is hidden, not what is seen
+            raise UnsupportedModelError("knockouts in generation do not cover MPT, whose masks are of another kind")
         implementation = getattr(getattr(module, "config", None), "_attn_implementation", "sdpa")
         if implementation not in ("sdpa", "eager") or (mask is not None and mask.dim() != 4):
             raise UnsupportedModelError(

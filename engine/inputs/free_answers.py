@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.config import SpanSection
 from engine.inputs.answers.decided import DecidedLabel
-from engine.inputs.answers.languages import language_of
+from engine.inputs.answers.heard import language_of
 from engine.inputs.answers.recorded import RecordedValue, plain_text
 from engine.inputs.answers.words import LabelWord
 from engine.inputs.spans import answer_span, same_answer

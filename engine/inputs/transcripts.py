@@ -64,7 +64,7 @@ class TranscriptReader:
                     for index, name in enumerate(self.date_formats)
                     if parts.get(f"date{index}") is not None
                 }
-                return tuple(messages), parts["response"], dates
+                return tuple(messages), self.markup.without_end(parts["response"]), dates
         try:
             return *split_transcript(transcript), {}
         except RowRejected:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from engine.errors import UnsupportedModelError
 from engine.model.decoder import Decoder
 
 
@@ -76,6 +77,9 @@ def edited_elements(decoder: Decoder, edits: dict[int | None, Sequence[HeadEdit]
     """Change heads of single elements of the batch; None stands for all of them."""
     layers = sorted({edit.layer for own in edits.values() for edit in own})
     num_heads = decoder.geometry.num_heads
+    for layer in layers:
+        if not decoder.has_heads(layer):
+            raise UnsupportedModelError(f"layer {layer} has no heads to change (recurrent, a convolution or an MLP)")
     with ExitStack() as hooks:
         for layer in layers:
             wanted = [(element, edit) for element, own in edits.items() for edit in own if edit.layer == layer]

@@ -53,7 +53,7 @@ def recomputed(
     key, value
         ``[B, KV, n, head_dim]``, ``n >= m``.
     masking
-        Scaling, sliding window, soft-capping and sinks, which take their share of rows that keys are hidden from too.
+        Scaling, window, soft-capping, biases and sinks, which take their share of rows that keys are hidden from too.
     prefix
         Keys and values of the rows before, or None when there are none.
     knockout
@@ -67,7 +67,7 @@ def recomputed(
     num, num_heads, num_rows, _ = query.shape
     skipped = key.shape[2] - num_rows
     is_plain = prefix is None and knockout is None and masking.window is None
-    is_plain = is_plain and masking.softcap is None and masking.sinks is None
+    is_plain = is_plain and masking.softcap is None and masking.sinks is None and masking.key_bias is None
     # is_causal counts rows from the first key on: right when all rows are there, and not needed by the last one alone.
     if is_plain and (not skipped or num_rows == 1):
         output = scaled_dot_product_attention(
@@ -91,11 +91,16 @@ def recomputed(
         if before is not None:
             shared = torch.einsum("bkgnd,kpd->bkgnp", rows, before)
             scores = torch.cat((shared, scores), dim=-1)
+        scores = _capped(scores, masking)
+        if masking.key_bias is not None:
+            bias = masking.key_bias.beside(0, position + end, scores)
+            scores = scores + bias.unflatten(0, scores.shape[1:3])[:, :, None]
         hidden = hidden_keys(position + first, end - first, 0, position + end, masking.window, query.device)
         if knockout is not None:
             keys_of = knockout.keys[:, None, None, None, : position + end]
             hidden = hidden | (knockout.rows[first:end, None] & keys_of)
-        weights = _weights(scores, masking, hidden)
+        # A finite MASKED gives equal weights, not NaN, to a row that sees no key; the second fill makes them 0.
+        weights = softmax_beside_sinks(scores.masked_fill(hidden, MASKED), masking.sinks).masked_fill(hidden, 0.0)
         part = (weights[..., start:].flatten(2, 3) @ values[:, :, : skipped + end]).unflatten(2, rows.shape[2:4])
         if after is not None:
             part = part + torch.einsum("bkgnp,kpd->bkgnd", weights[..., :start], after)
@@ -103,12 +108,8 @@ def recomputed(
     return output
 
 
-def _weights(scores: torch.Tensor, masking: Masking, hidden: torch.Tensor) -> torch.Tensor:
-    """Return the pattern of scores ``[B, KV, G, rows, keys]``; rows whose keys are all hidden are 0."""
-    if masking.softcap is not None:
-        scores = torch.tanh(scores / masking.softcap) * masking.softcap
-    # A finite MASKED gives equal weights, not NaN, to a row that sees no key; the second fill makes them 0.
-    return softmax_beside_sinks(scores.masked_fill(hidden, MASKED), masking.sinks).masked_fill(hidden, 0.0)
+def _capped(scores: torch.Tensor, masking: Masking) -> torch.Tensor:
+    return scores if masking.softcap is None else torch.tanh(scores / masking.softcap) * masking.softcap
 
 
 def softmax_beside_sinks(scores: torch.Tensor, sinks: torch.Tensor | None) -> torch.Tensor:

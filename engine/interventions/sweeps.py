@@ -4,7 +4,7 @@ The unchanged run keeps the residual stream that enters each layer and each laye
 starts at the layer that it changes, from the kept heads' outputs; interventions that start at one layer run as one
 batch beside an unmodified element of their own, the reference. Texts of which only a few fit into a batch run one by
 one, and so does their reference, in the same shape. Rows before the first changed one keep their keys and values, and
-in the last layer only the decision row is computed.
+in the last layer only the decision row is computed; where layers need all rows (``Decoder.needs_all_rows``), all are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from engine.interventions.edits import HeadEdit, edited_elements
 from engine.interventions.knockouts import Knockout, keys_of_knockouts
 from engine.interventions.recomputed_attention import HiddenKeys, recomputed
 from engine.interventions.unchanged_run import Trace, run_layer
-from engine.model.decoder import Decoder
+from engine.model.decoder import Decoder, adds_residual
 from engine.model.placement import forward_replaced
 
 _FEWEST = 12
@@ -92,7 +92,8 @@ class Sweep:
             # Knockouts need the first layer's attention anew, edits only its heads' outputs: no batch can do both.
             groups.setdefault((own.first_layer, own.first_row, bool(own.knockouts)), []).append(number)
         for (_, first_row, _), numbers in sorted(groups.items()):
-            size = self.tokens_per_batch // (self.kept.num_tokens - first_row) - 1
+            num_rows = self.kept.num_tokens - (0 if self.decoder.needs_all_rows else first_row)
+            size = self.tokens_per_batch // num_rows - 1
             if size < _FEWEST:
                 size = len(numbers)
                 run = self._one_by_one
@@ -152,7 +153,8 @@ class _Recomputation:
     def __init__(self, decoder: Decoder, kept: Trace, elements: Sequence[Intervention], like: Intervention):
         self.decoder, self.kept, self.elements = decoder, kept, elements
         self.first_layer = first_layer = like.first_layer
-        self.first_row = elements[0].first_row
+        self.hidden_from = elements[0].first_row
+        self.first_row = 0 if decoder.needs_all_rows else self.hidden_from
         self.last = len(kept.layers) - 1
         # What changes nothing is the reference itself, whatever rounding its place in the batch brings.
         self.unchanged = {index for index, own in enumerate(elements) if own.is_identity(kept.num_tokens)}
@@ -173,7 +175,7 @@ class _Recomputation:
             else:
                 start, hidden = self.first_layer + 1, self._first()
             for index in range(start, self.last + 1):
-                if index == self.last and hidden.shape[1] > 1:
+                if index == self.last and hidden.shape[1] > 1 and not self.decoder.needs_all_rows:
                     hidden = self._last(hidden)
                 else:
                     hidden = run_layer(self.decoder, self.kept, index, hidden)
@@ -187,7 +189,8 @@ class _Recomputation:
         """Run the first layer from its kept heads' outputs: neither its projections nor its attention change."""
         index = self.first_layer
         # Behind the last layer's attention, the decision row depends on no other row.
-        first_row = self.kept.num_tokens - 1 if index == self.last else self.first_row
+        is_cut = index == self.last and not self.decoder.needs_all_rows
+        first_row = self.kept.num_tokens - 1 if is_cut else self.first_row
         layer = self.kept.layers[index]
         kept = layer.head_outputs[first_row:]
         outputs = kept.repeat(len(self.elements), 1, 1)
@@ -200,8 +203,12 @@ class _Recomputation:
                 self.unchanged.add(element)
         projection, attention = self.decoder.projections[index], self.decoder.attentions[index]
 
-        def project(*_args: object, **_kwargs: object) -> tuple[torch.Tensor, None]:
-            return projection(outputs), None
+        def project(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
+            projected = projection(outputs)
+            if not adds_residual(attention):
+                return projected, None
+            residual = kwargs["residual"] if "residual" in kwargs else args[1]
+            return residual.to(projected.device) + projected, None
 
         with forward_replaced(attention, project):
             hidden = layer.entering[first_row:].expand(len(self.elements), -1, -1)
@@ -243,5 +250,6 @@ class _Recomputation:
         knockout = None
         if any(hiding):
             keys = keys_of_knockouts(hiding, self.kept.num_tokens, query.device)
-            knockout = HiddenKeys(torch.ones(num_rows, dtype=torch.bool, device=query.device), keys)
+            rows = torch.arange(self.kept.num_tokens - num_rows, self.kept.num_tokens, device=query.device)
+            knockout = HiddenKeys(rows >= self.hidden_from, keys)
         return recomputed(query, key, value, masking, prefix, knockout)

@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.attention.interface import armed
 from engine.attention.masking import Masking
+from engine.attention.visible_keys import VisibleKeys
 from engine.errors import UnsupportedModelError
 from engine.interventions.recomputed_attention import recomputed
 from engine.model.decoder import Contrast, Decoder, is_norm
@@ -90,6 +91,7 @@ class _Seen:
     head_outputs: torch.Tensor | None = None
     projected: torch.Tensor | None = None
     mlp: torch.Tensor | None = None
+    mlp_row: torch.Tensor | None = None
     key: torch.Tensor | None = None
     value: torch.Tensor | None = None
     masking: Masking | None = None
@@ -125,7 +127,8 @@ def trace(decoder: Decoder, token_ids: torch.Tensor, decision: int, contrast: Co
     forget_longer_inputs(decoder.model)
     leaving: list[torch.Tensor] = []
     last_output: list[torch.Tensor] = []
-    with armed(decoder.model, attend, takes_batches=True), _watching(decoder, seen, leaving, last_output):
+    hooks = _watching(decoder, seen, decision, leaving, last_output)
+    with armed(decoder.model, attend, takes_batches=True), hooks:
         # Without positions: models count them as they do, and some take none.
         decoder.base(input_ids=token_ids[None], use_cache=False)
     _check_last(decoder, leaving, last_output)
@@ -137,7 +140,11 @@ def trace(decoder: Decoder, token_ids: torch.Tensor, decision: int, contrast: Co
 
 @contextmanager
 def _watching(
-    decoder: Decoder, seen: Sequence[_Seen], leaving: list[torch.Tensor], last_output: list[torch.Tensor]
+    decoder: Decoder,
+    seen: Sequence[_Seen],
+    decision: int,
+    leaving: list[torch.Tensor],
+    last_output: list[torch.Tensor],
 ) -> Iterator[None]:
     """Keep what enters and leaves the parts of every layer."""
     with ExitStack() as hooks:
@@ -147,7 +154,7 @@ def _watching(
                 continue
             projection, mlp = decoder.projections[index], decoder.mlps[index]
             hooks.enter_context(projection.register_forward_hook(_keep_projection(part)))
-            hooks.enter_context(mlp.register_forward_hook(_keep_mlp(part)))
+            hooks.enter_context(mlp.register_forward_hook(_keep_mlp(part, decision)))
             for child in layer.children():
                 if is_norm(child):
                     hooks.enter_context(child.register_forward_hook(_keep_norm(part)))
@@ -201,9 +208,11 @@ def _keep_projection(part: _Seen) -> Callable[..., None]:
     return hook
 
 
-def _keep_mlp(part: _Seen) -> Callable[..., None]:
+def _keep_mlp(part: _Seen, decision: int) -> Callable[..., None]:
     def hook(_module: nn.Module, _args: tuple[object, ...], output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
         part.mlp = output[0] if isinstance(output, tuple) else output
+        # A copy: Falcon adds what attention gives to it in place.
+        part.mlp_row = part.mlp.reshape(-1, part.mlp.shape[-1])[decision].clone()
 
     return hook
 
@@ -224,6 +233,7 @@ def _layer_trace(decoder: Decoder, index: int, part: _Seen, kept: slice, num_tok
         or part.head_outputs is None
         or part.projected is None
         or part.mlp is None
+        or part.mlp_row is None
         or part.key is None
         or part.value is None
         or part.masking is None
@@ -239,7 +249,7 @@ def _layer_trace(decoder: Decoder, index: int, part: _Seen, kept: slice, num_tok
         part.masking,
         (_rows_of(args, num_tokens, kept), _rows_of(kwargs, num_tokens, kept)),
         part.projected[0, row],
-        part.mlp.reshape(num_tokens, -1)[row],
+        part.mlp_row,
         _norm_of(part, part.projected),
         _norm_of(part, part.mlp),
     )
@@ -269,8 +279,15 @@ def _norm_of(part: _Seen, output: torch.Tensor) -> nn.Module | None:
     return None
 
 
+_WHOLE = ("alibi", "position_bias")
+"""Arguments that are not cut: they have one entry per head, and per token of any text."""
+
+
 def _rows_of(value: Any, num_tokens: int, rows: slice) -> Any:
     """Return a layer's arguments with everything that has one entry per token cut to some rows."""
+    if isinstance(value, VisibleKeys):
+        is_whole = value.ndim == 4 and value.shape[-2:] == (num_tokens, num_tokens)
+        return value[:, :, rows, rows] if is_whole else value
     if isinstance(value, torch.Tensor):
         for dim in range(min(2, value.ndim)):
             if value.shape[dim] == num_tokens:
@@ -279,7 +296,7 @@ def _rows_of(value: Any, num_tokens: int, rows: slice) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_rows_of(part, num_tokens, rows) for part in value)
     if isinstance(value, dict):
-        return {name: _rows_of(part, num_tokens, rows) for name, part in value.items()}
+        return {name: part if name in _WHOLE else _rows_of(part, num_tokens, rows) for name, part in value.items()}
     return value
 
 

@@ -23,8 +23,7 @@ def write_table(path: Path, table: pa.Table) -> None:
     try:
         with naming(path):
             pq.write_table(table, temporary, compression="zstd")
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            sync_file(temporary)
             temporary.replace(path)
     finally:
         _discard(temporary)
@@ -68,6 +67,12 @@ def _discard(temporary: Path) -> None:
     # What made the write fail may make this fail too, and the first of the two is what a user must read.
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
+
+
+def sync_file(file: Path) -> None:
+    """Bring a file's content to disk."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:

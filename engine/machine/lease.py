@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import socket
 import threading
 import uuid
@@ -81,10 +82,15 @@ class RunLease:
         holder, beat = found
         silence = self._now() - beat
         if not _has_died(holder) and silence <= STALE_SECONDS:
+            if silence < -STALE_SECONDS:
+                life = f"its last sign of life is dated {-silence:,.0f} s ahead of the clock of this file system"
+                remedy = f"if that process is dead, remove its lease (rm {shlex.quote(str(self.path))}) and start again"
+            else:
+                life = f"last sign of life {max(silence, 0):.0f} s ago"
+                remedy = f"if that process is dead, it is taken over after {STALE_SECONDS:.0f} s of silence"
             raise LeaseHeld(
                 f"{self.root}: another process works in this run directory (host {holder.get('host')}, pid "
-                f"{holder.get('pid')}, last sign of life {max(silence, 0):.0f} s ago). Wait for it, or give this run "
-                f"another run.name; if that process is dead, it is taken over after {STALE_SECONDS:.0f} s of silence."
+                f"{holder.get('pid')}, {life}). Wait for it, or give this run another run.name; {remedy}."
             )
         self._take_away(holder)
 

@@ -65,7 +65,13 @@ class Measurer:
         self.device, self.devices = input_device(model), compute_devices(model)
         statistics = config.statistics
         try:
-            self.probe = Probe(model, statistics.norm_weighted, statistics.rollout, config.model.attention)
+            self.probe = Probe(
+                model,
+                statistics.norm_weighted,
+                statistics.rollout,
+                config.model.attention,
+                statistics.query_groups == ["decision"],
+            )
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
         self.dtype = str(model.dtype).removeprefix("torch.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ from engine.attention.masking import Masking, Window
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.forward import logits_by_row
-from engine.measuring.gates import GateWitness
+from engine.measuring.gates import GatedNorms, GateWitness
 from engine.model.geometry import Geometry
 from engine.model.placement import input_device
 from engine.model.projections import value_norms
@@ -90,6 +91,8 @@ class Probe:
         Whether the decision row's rollout is computed too; keeps queries and keys of all layers for a forward.
     attention
         A name of the backends' registry, or ``auto``.
+    is_decision_alone
+        Whether decision rows are the only query group: norm-weighted masses of gated models are measured in no other.
 
     Raises
     ------
@@ -100,12 +103,18 @@ class Probe:
     """
 
     def __init__(
-        self, model: PreTrainedModel, norm_weighted: bool = False, with_rollout: bool = False, attention: str = "auto"
+        self,
+        model: PreTrainedModel,
+        norm_weighted: bool = False,
+        with_rollout: bool = False,
+        attention: str = "auto",
+        is_decision_alone: bool = False,
     ):
         self.model = model
         self.norm_weighted = norm_weighted
         self.with_rollout = with_rollout
         self.geometry = Geometry.of(model.config)
+        self.weighs_gates = norm_weighted and is_decision_alone and self.geometry.is_gated
         self.is_packed = self.geometry.is_packable
         self._is_ungated = False
         if with_rollout and len(self.geometry.softmax_layers) < self.geometry.num_layers:
@@ -139,12 +148,13 @@ class Probe:
         """
         if not self.is_packed and (len(layouts) > 1 or layouts[0].start):
             return [self.measure(layout.token_ids, [replace(layout, start=0)], witness)[0] for layout in layouts]
-        gates = GateWitness() if self.norm_weighted and not self._is_ungated else None
+        gates = GateWitness() if self.norm_weighted and not self._is_ungated and not self.weighs_gates else None
         self.backend.prepare(layouts)
         forward = _Forward(self, layouts)
+        norms = GatedNorms(layouts, forward.decision_row, forward.keep_gated) if self.weighs_gates else None
 
         def watch(call: AttentionCall) -> None:
-            for witnessing in (witness, gates):
+            for witnessing in (witness, gates, norms):
                 if witnessing is not None:
                     witnessing(call)
 
@@ -153,9 +163,13 @@ class Probe:
             self.model,
             forward.attend,
             sequence=(longest.start, longest.num_tokens),
-            witness=watch if witness or gates else None,
+            witness=watch if witness or gates or norms else None,
         ):
-            logits = logits_by_row(self.model, input_ids, layouts, with_positions=self.is_packed)
+            try:
+                logits = logits_by_row(self.model, input_ids, layouts, with_positions=self.is_packed)
+            finally:
+                if norms is not None:
+                    norms.close()
         if gates is not None:
             gates.refuse()
             self._is_ungated = True
@@ -189,7 +203,8 @@ class _Forward:
                 f"layer {layer} has {query.shape[0]} query heads and the config states "
                 f"{self.probe.geometry.num_heads}; layers that differ in heads are not covered"
             )
-        norms = value_norms(module, value, query.shape[0]) if self.probe.norm_weighted else None
+        weighs = self.probe.norm_weighted and not self.probe.weighs_gates
+        norms = value_norms(module, value, query.shape[0]) if weighs else None
         output = query.new_empty((query.shape[1], query.shape[0], value.shape[-1]))
         call = LayerCall(query, key, value, masking, layer, norms)
         statistics = self.probe.backend.attend(call, self._row(query.device), output)
@@ -197,6 +212,14 @@ class _Forward:
             sequence.keep(call, of_sequence)
         self.windows[layer] = masking.window
         return output
+
+    def decision_row(self, place: int, layer: int) -> torch.Tensor:
+        """Return a sequence's decision row in a layer, ``[H, T]``."""
+        return self.sequences[place].layer(layer).decision_pattern
+
+    def keep_gated(self, place: int, layer: int, masses: torch.Tensor) -> None:
+        """Keep norm-weighted masses of a sequence's decision row, ``[H, C]``."""
+        self.sequences[place].keep_gated(layer, masses)
 
     def _row(self, device: torch.device) -> PackedRow:
         if device not in self._rows:
@@ -210,6 +233,11 @@ class _Forward:
             raise UnsupportedModelError(
                 f"{len(set(self.windows) & set(numbers))} of {len(numbers)} layers with heads call the replaced "
                 f"attention; the others compute it in code of their own, which cannot be measured from outside"
+            )
+        if self.probe.weighs_gates and any(sequence.gated != set(numbers) for sequence in self.sequences):
+            raise UnsupportedModelError(
+                "statistics.norm_weighted: not every layer's heads reach a projection that is known; set "
+                "statistics.norm_weighted=false"
             )
         windows = tuple(self.windows[layer] for layer in numbers)
         return [
@@ -241,17 +269,32 @@ class _Sequence:
         self._decisions = layout.indicators.new_empty((num_layers, num_heads, layout.num_tokens))
         self._layers: dict[int, LayerStatistics] = {}
         self._scores: list[LayerScores] = []
+        self.gated: set[int] = set()
 
     def keep(self, call: LayerCall, statistics: LayerStatistics) -> None:
         """Copy a layer's statistics into the room; with rollout, keep what its scores are made of too."""
         place = self._places.get(call.layer_idx)
         if place is None:
             raise UnsupportedModelError(f"layer {call.layer_idx} calls attention, and the config says it has none")
-        self._means[place], self._decisions[place] = statistics.means, statistics.decision_pattern
+        self._means[place, ..., : statistics.means.shape[-1]] = statistics.means
+        self._means[place, ..., statistics.means.shape[-1] :] = math.nan  # until the projection behind is reached
+        self._decisions[place] = statistics.decision_pattern
         self._layers[place] = replace(statistics, means=self._means[place], decision_pattern=self._decisions[place])
         if self.with_rollout:
             part = call.of_sequence(self.layout)
             self._scores.append(LayerScores(part.query, part.key, part.masking))
+
+    def layer(self, layer: int) -> LayerStatistics:
+        """Return a layer's statistics."""
+        return self._layers[self._places[layer]]
+
+    def keep_gated(self, layer: int, masses: torch.Tensor) -> None:
+        """Copy norm-weighted masses of the decision row; other rows have none."""
+        self.gated.add(layer)
+        means = self._means[self._places[layer]]
+        weights = self.layout.query_weights
+        is_decision = (weights[:, self.layout.decision] == 1) & (weights.sum(dim=1) == 1)
+        means[:, is_decision, -masses.shape[-1] :] = masses[:, None].to(means)
 
     def in_order(self) -> list[LayerStatistics]:
         """Return the statistics by layer."""

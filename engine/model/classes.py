@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UnsupportedModelError
+from engine.model.geometry import WITH_ALIBI
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -70,7 +71,7 @@ def check_code(model_config: PreTrainedConfig, trust_remote_code: bool) -> None:
     if trust_remote_code and auto.__name__ in (getattr(model_config, "auto_map", None) or {}):
         return  # what the code does is seen by the check before measuring
     for kind, made in _classes(auto, model_config):
-        if not made._can_set_attn_implementation():
+        if not made._can_set_attn_implementation() and kind not in WITH_ALIBI:
             raise UnsupportedModelError(
                 f"model type {kind!r} ({made.__name__}) computes attention in code of its own, which cannot be "
                 f"measured from outside; this is not covered"

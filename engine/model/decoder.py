@@ -6,6 +6,8 @@ its own where there is one. Whether that is so is checked on every sample that i
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -36,6 +38,15 @@ class Decoder:
         Whether layers without heads (recurrent ones, convolutions) may be among its layers; whoever allows them asks
         ``has_heads`` before using a layer's parts.
 
+    Attributes
+    ----------
+    needs_all_rows
+        Whether layers run again need every row from the first on: state passes from row to row, or positions are
+        counted from the first row that is there (Llama 4). The check before measuring finds the latter.
+    applies_logit_scale
+        Whether the model applies the scale of logits that its config states; the check before measuring finds that
+        some do not (Aya Vision, around a text decoder that does).
+
     Raises
     ------
     UnsupportedModelError
@@ -48,8 +59,9 @@ class Decoder:
         if self.is_hybrid and not allows_headless:
             raise UnsupportedModelError(
                 f"{type(model).__name__} has layers without heads (recurrent layers or convolutions), which "
-                f"interventions do not cover; causal.attribution and causal.attention_gradient do"
+                f"this does not cover"
             )
+        self.needs_all_rows, self.applies_logit_scale = self.is_hybrid, True
         self.base, self.layers = self._stack()
         # Layers without heads have none of these, and nobody looks for them there.
         nothing = nn.Identity()
@@ -85,7 +97,10 @@ class Decoder:
     def logit_scale(self) -> float:
         """What the output head's logits are multiplied with (Cohere, Granite, MiniCPM3)."""
         text = self.model.config.get_text_config()
-        scale = float(getattr(text, "logit_scale", None) or 1)
+        if not self.applies_logit_scale:
+            return 1.0
+        # MPT's config may state one (or its name), which transformers' MPT does not apply.
+        scale = 1.0 if text.model_type == "mpt" else float(getattr(text, "logit_scale", None) or 1)
         return scale / float(getattr(text, "logits_scaling", None) or 1)
 
     @property
@@ -131,7 +146,10 @@ class Decoder:
         return found[0]
 
     def _mlp(self, layer: nn.Module) -> nn.Module:
-        return _found(next((getattr(layer, name) for name in _MLP_NAMES if hasattr(layer, name)), None), layer)
+        mlp = _found(next((getattr(layer, name) for name in _MLP_NAMES if hasattr(layer, name)), None), layer)
+        if not adds_residual(mlp):
+            return mlp
+        return _found(next((getattr(mlp, name) for name in _MLP_PROJECTIONS if hasattr(mlp, name)), None), mlp)
 
     def layer_norms(self) -> list[nn.Module]:
         """Return the norms of all layers."""
@@ -139,10 +157,12 @@ class Decoder:
 
     def mlp_bias(self, layer: int) -> torch.Tensor | None:
         """Return the bias of the MLP's last projection ``[hidden]``, or None."""
-        for name, module in self.mlps[layer].named_modules():
+        mlp = self.mlps[layer]
+        for name, module in mlp.named_modules():
             with present(module):
                 bias = getattr(module, "bias", None)
-            if name.rpartition(".")[2] in _MLP_PROJECTIONS and isinstance(bias, torch.Tensor):
+            is_last = name.rpartition(".")[2] in _MLP_PROJECTIONS or (module is mlp and isinstance(mlp, nn.Linear))
+            if is_last and isinstance(bias, torch.Tensor):
                 return bias
         return None
 
@@ -184,6 +204,11 @@ def _found(part: nn.Module | None, owner: nn.Module) -> nn.Module:
     if part is None:
         raise UnsupportedModelError(f"{type(owner).__name__} has a part that is not known (output projection or MLP)")
     return part
+
+
+def adds_residual(part: nn.Module) -> bool:
+    """Whether an attention or MLP is handed the residual stream and adds it to its output itself (BLOOM, MPT)."""
+    return "residual" in inspect.signature(type(part).forward).parameters
 
 
 def is_norm(module: nn.Module) -> bool:

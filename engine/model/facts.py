@@ -14,7 +14,7 @@ from engine.model.checkpoints.folders import check_folder
 from engine.model.checkpoints.gguf import told_of_gguf
 from engine.model.checkpoints.quantised import Quantisation
 from engine.model.classes import auto_class, check_code
-from engine.model.geometry import Geometry, stated
+from engine.model.geometry import Geometry, refuse_norm_weighted, stated
 from engine.model.lent import lent_model
 from engine.model.limits import limits
 from engine.model.rotary import context_length, rope_settings
@@ -106,6 +106,11 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
             check_code(model_config, section.trust_remote_code)
     except UnsupportedModelError as error:
         raise ConfigError(f"model.path: {section.path!r}: {error}.") from None
+    if config.statistics.norm_weighted:
+        try:
+            refuse_norm_weighted(geometry, model_config, config.statistics.query_groups == ["decision"])
+        except UnsupportedModelError as error:
+            raise ConfigError(f"statistics.norm_weighted: {section.path!r}: {error}.") from None
     if config.statistics.rollout and len(geometry.softmax_layers) < geometry.num_layers:
         raise ConfigError(
             f"statistics.rollout: follows attention through every layer, and {section.path!r} has layers without heads "

@@ -7,7 +7,12 @@ from typing import Any
 
 from engine.errors import UnsupportedModelError
 
-_ALIBI = "ALiBi position biases inside its own attention code; models with rotary or learnt positions are covered"
+_ALIBI = (
+    "ALiBi position biases inside its own attention code; of those, transformers' BLOOM, MPT and Falcon are covered"
+)
+WITH_ALIBI = ("bloom", "mpt", "falcon")
+"""Models with ALiBi whose own code is known (``attention.own_code``)."""
+
 _NOT_COVERED = {
     "is_encoder_decoder": "an encoder-decoder model; models that only decode are covered",
     "alibi": _ALIBI,
@@ -16,7 +21,6 @@ _NOT_COVERED = {
 _OWN_CODE = "attention in code of its own, which cannot be measured from outside"
 _NO_SOFTMAX = "recurrent layers alone, in which no head attends to anything"
 _REFUSED_TYPES = {
-    **dict.fromkeys(("bloom", "mpt"), _ALIBI),
     **dict.fromkeys(("mamba", "mamba2", "rwkv", "falcon_mamba", "xlstm"), _NO_SOFTMAX),
     **dict.fromkeys(("xlnet", "reformer", "xlm", "prophetnet", "cpmant"), _OWN_CODE),
     "blt": "attention over patches of bytes, which are no tokens",
@@ -59,6 +63,29 @@ _ENCODERS = (
 )
 """Encoders unless their config says ``is_decoder``."""
 
+_GATED = (
+    "afmoe",
+    "axk2",
+    "bailing_hybrid",
+    "beam",
+    "bitnet",
+    "dots3_note_text",
+    "hy_v4",
+    "hy_v4_vl_text",
+    "laguna",
+    "lfm3",
+    "muse_glimmer_text",
+    "muse_spark_text",
+    "qwen3_5_moe_text",
+    "qwen3_5_text",
+    "qwen3_next",
+    "step3p5",
+)
+"""Models with a gate, or BitNet's norm, between heads' outputs and their projection; others are seen in a forward."""
+
+_PROJECTED_ELSEWHERE = (*_ENCODERS, "bert-generation")
+"""Models whose attention modules hand their heads' outputs to a projection of another module."""
+
 SOFTMAX_LAYERS = (
     "attention",
     "full_attention",
@@ -94,12 +121,15 @@ class Geometry:
         Layers that have heads, ascending; the others are recurrent, convolutions or MLPs alone.
     is_packable
         Whether samples may share a row, as far as the config tells; the check before measuring finds the rest.
+    is_gated
+        Whether a gate or a norm stands between heads' outputs and their projection, as far as it is known.
     """
 
     num_layers: int
     num_heads: int
     softmax_layers: tuple[int, ...] = ()
     is_packable: bool = True
+    is_gated: bool = False
 
     @classmethod
     def of(cls, model_config: Any) -> Geometry:
@@ -123,8 +153,13 @@ class Geometry:
                 f"where its config says is_decoder)"
             )
         for name, what in _NOT_COVERED.items():
-            if getattr(text, name, None):
+            if getattr(text, name, None) and not (what == _ALIBI and kind in WITH_ALIBI):
                 raise UnsupportedModelError(f"model type {kind!r} has or is {what}; this is not covered")
+        if kind == "bloom" and text.slow_but_exact and text.pretraining_tp > 1:
+            raise UnsupportedModelError(
+                f"model type {kind!r} with slow_but_exact adds up its projections in {text.pretraining_tp} parts and "
+                f"leaves out their biases; this is not covered (set slow_but_exact: false in its config.json)"
+            )
         layers, heads = stated(text, "num_hidden_layers"), stated(text, "num_attention_heads")
         if len(layers) != 1 or not heads:
             raise UnsupportedModelError(f"model type {kind!r} does not state its layers and heads")
@@ -145,7 +180,30 @@ class Geometry:
         if not softmax:
             raise UnsupportedModelError(f"model type {kind!r} has or is {_NO_SOFTMAX}; this is not covered")
         is_packable = not {*_ACROSS_SAMPLES, *_BY_POSITION_IN_ROW} & set(kinds)
-        return cls(num_layers, heads[0], softmax, is_packable)
+        return cls(num_layers, heads[0], softmax, is_packable, kind in _GATED)
+
+
+def refuse_norm_weighted(geometry: Geometry, model_config: Any, is_decision_alone: bool) -> None:
+    """Refuse norm-weighted masses of a model in which they mean nothing, or whose projections are not found.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Saying what can be measured instead.
+    """
+    kind = _type(model_config.get_text_config())
+    if geometry.is_gated and not is_decision_alone:
+        raise UnsupportedModelError(
+            f"model type {kind!r} changes its heads' outputs before the output projection (a gate or a norm), so that "
+            f"a key's weight depends on the row that looks at it, and no mean over rows says what norm_mass_* says "
+            f"elsewhere. In decision rows alone it is exact: set statistics.query_groups=[decision], or "
+            f"statistics.norm_weighted=false"
+        )
+    if kind in _PROJECTED_ELSEWHERE:
+        raise UnsupportedModelError(
+            f"model type {kind!r} projects its heads' outputs outside of its attention, which is not covered; set "
+            f"statistics.norm_weighted=false"
+        )
 
 
 def stated(text_config: Any, name: str) -> list[int]:

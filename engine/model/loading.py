@@ -176,7 +176,8 @@ def _check_places(config: Config, model: Any) -> None:
     ConfigError
         Naming the modules.
     """
-    places: dict[str, Place] = model.hf_device_map
+    # A model that lies in one place as a whole has no map of its own.
+    places: dict[str, Place] = getattr(model, "hf_device_map", None) or {"": model.device}
     outside = [name for name, place in places.items() if place in ("cpu", "disk")]
     if config.model.device_map is None and outside:
         raise ConfigError(

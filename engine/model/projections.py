@@ -44,7 +44,10 @@ def _is_plain(weight: object) -> TypeGuard[torch.Tensor]:
 
 def _effective(projection: nn.Module) -> torch.Tensor | None:
     """Return what a projection makes of the unit vectors, ``[out, in]``; None where it cannot be asked."""
-    size = next((getattr(projection, name) for name in _IN_FEATURES if hasattr(projection, name)), None)
+    # Moshi's, for one, holds the projection that it is.
+    parts = [projection, *(part for part in projection.modules() if isinstance(part, nn.Linear))]
+    sizes = (getattr(part, name) for part in parts for name in _IN_FEATURES if hasattr(part, name))
+    size = next(sizes, None)
     parameter = next((part for part in projection.parameters() if part.dtype in _PLAIN), None)
     if size is None:
         return None
@@ -57,7 +60,9 @@ def _effective(projection: nn.Module) -> torch.Tensor | None:
         return None
 
 
-def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch.Tensor:
+def value_norms(
+    module: nn.Module, value: torch.Tensor, num_heads: int, gate: torch.Tensor | None = None
+) -> torch.Tensor:
     r"""Return ``||W_O^h v_j||`` per query head and position, float32 ``[H, T]``.
 
     Computed as ``sqrt(v^T (W_O^T W_O) v)`` (Kobayashi et al. 2020, eq. 4), with the value of the query head's KV group;
@@ -71,6 +76,8 @@ def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch
         ``[KV, T, head_dim]``.
     num_heads
         Number of query heads.
+    gate
+        What one row multiplies heads' outputs with before the projection, ``[H, head_dim]``, or None.
 
     Raises
     ------
@@ -86,4 +93,6 @@ def value_norms(module: nn.Module, value: torch.Tensor, num_heads: int) -> torch
     heads = columns.float().reshape(columns.shape[0], num_heads, head_dim).permute(1, 0, 2)
     gram = heads.mT @ heads
     repeated = value.float().repeat_interleave(num_heads // value.shape[0], dim=0)
+    if gate is not None:
+        repeated = repeated * gate[:, None]
     return ((repeated @ gram) * repeated).sum(dim=-1).clamp(min=0).sqrt()

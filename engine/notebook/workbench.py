@@ -184,7 +184,11 @@ class Workbench:
         layout = replace(layout, pattern_dtype=torch.float32)
         statistics = self.config.statistics
         probe = Probe(
-            self.model, statistics.norm_weighted, with_rollout or statistics.rollout, self.config.model.attention
+            self.model,
+            statistics.norm_weighted,
+            with_rollout or statistics.rollout,
+            self.config.model.attention,
+            statistics.query_groups == ["decision"],
         )
         with in_inference_state(self.model):
             (found,) = probe.measure(layout.token_ids, [layout])

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from engine.config import Config
 from engine.encoding.random_vocabulary import mean_overlap
-from engine.inputs.answers.languages import SHORT, languages
+from engine.inputs.answers.heard import SHORT
+from engine.inputs.answers.languages import languages
 from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan

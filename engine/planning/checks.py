@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.config import Config
-from engine.config.causal import RunFacts, check_index
+from engine.config.causal import RunFacts, check_heads, check_index
 from engine.errors import ConfigError
 from engine.model.facts import ModelFacts
 from engine.planning.units import Unit
@@ -19,11 +19,12 @@ def check_layers(config: Config, facts: ModelFacts) -> None:
     ConfigError
         Naming the config path, the value and the allowed range.
     """
-    known = RunFacts(facts.num_layers, facts.num_heads)
+    known = RunFacts(facts.num_layers, facts.num_heads, headless_layers=facts.headless_layers)
     wanted = config.statistics.patterns
     if wanted is not None:
         for index, layer in enumerate(wanted.layers):
             check_index(f"statistics.patterns.layers[{index}]", "layer", layer, known)
+            check_heads(f"statistics.patterns.layers[{index}]", layer, known)
         for index, head in enumerate(wanted.heads):
             check_index(f"statistics.patterns.heads[{index}]", "head", head, known)
     config.causal.check(known)

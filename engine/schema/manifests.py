@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_MERGED = re.compile(r"[a-z]+-\d{5,}-\d{5,}")
+
+
+def is_merged_name(name: str) -> bool:
+    """Whether a folder has the name of merged units: ``measure-00000-00127``."""
+    return _MERGED.fullmatch(name) is not None
 
 
 def manifest_digest(manifest: Mapping[str, object]) -> str:
@@ -25,4 +34,22 @@ def is_manifest(content: object) -> bool:
         isinstance(facts, dict) and all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
         for facts in content["files"].values()
     )
-    return all(are_whole) and isinstance(content["facts"].get("num_tokens"), int)
+    if not all(are_whole) or not isinstance(content["facts"].get("num_tokens"), int):
+        return False
+    return "replaces" not in content or _is_sum(content)
+
+
+def units_of(manifest: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the manifests of the units that a folder holds: those that a merged one replaces, or its own."""
+    return manifest.get("replaces") or [manifest]
+
+
+def _is_sum(merged: Mapping[str, Any]) -> bool:
+    """Whether a merged manifest holds the manifests that it replaces, and the ids of all of them in their order."""
+    parts = merged["replaces"]
+    if not isinstance(parts, list) or not all(is_manifest(part) and "replaces" not in part for part in parts):
+        return False
+    return bool(parts) and all(
+        merged[name] == [sample_id for part in parts for sample_id in part[name]]
+        for name in ("sample_ids", "rejected_ids")
+    )

@@ -53,9 +53,10 @@ def _explain(config: Config, run_dir: RunDirectory, key_groups: Sequence[str]) -
     if damage_of_causal_plan(run_dir, is_needed=True):
         run_dir.withdraw()
         prepared = preparation_units(config, run_dir)
-        missing = run_dir.missing_units(prepared, run_dir.preparation.ledger)
+        ledger = run_dir.preparation.ledger
+        missing = run_dir.missing_units(prepared, ledger)
         if missing:
-            run_missing(config, run_dir, prepared, missing, key_groups=key_groups, verb="prepared")
+            run_missing(config, run_dir, prepared, missing, key_groups=key_groups, verb="prepared", ledger=ledger)
         write_causal_plan(config, run_dir)
     planned = run_dir.plan.causal_units()
     missing = run_dir.missing_units(planned)

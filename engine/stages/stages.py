@@ -88,11 +88,14 @@ def _measure(
     """Plan where nothing is planned, collect what is missing, and publish what is verified."""
     from engine.planning.text import plan_lines
     from engine.stages.collect import collect
+    from engine.stages.compact import compact, compacts
     from engine.storage.fingerprints import LOADED
     from engine.storage.identity import checked_fingerprints, write_run_yaml
+    from engine.storage.merging import settle
     from engine.storage.summary import run_lines
 
     started = time.perf_counter()
+    settle(run_dir.ledger)
     continues = _goes_on(run_dir, options)
     current = checked_fingerprints(config, run_dir, expected, continues=continues)
     if continues:
@@ -112,10 +115,15 @@ def _measure(
     started = time.perf_counter()
     counts = collect(config, run_dir, plan.key_groups)
     lease.check()
+    merges = compacts(config, run_dir)
+    if merges:
+        run_dir.withdraw()
     if not run_dir.is_published():
         current.refuse_changes(
             LOADED, consequence="Committed units are kept and nothing was published: they may be of either."
         )
+        if merges and compact(run_dir, lease):
+            counts = verify(run_dir)
         timings = {"collect_seconds": time.perf_counter() - started}
         write_run_yaml(config, run_dir, current.values, timings, is_debug=options.debug)
         run_dir.publish(counts)

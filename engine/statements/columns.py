@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from engine.statements.parts_of_years import ending_together
 from engine.statements.printed_numbers import parse_value, plain_name
 from engine.statements.printed_periods import TRAILING_ORDER, is_no_period, is_whole_year, may_be_period, period_order
 from engine.statements.relative_words import COUNTERPARTS
@@ -136,7 +137,7 @@ def _beside_each_other(texts: Sequence[str], orders: Sequence[float | None]) -> 
     before the newest of them.
     """
     plain = [name.casefold() for name in texts]
-    orders = _with_counterparts(plain, orders)
+    orders = ending_together(plain, _with_counterparts(plain, orders))
     known = [order for order in orders if order is not None]
     years = {int(order) for order in known if _FIRST_YEAR < order < _LAST_YEAR}
     if not years:

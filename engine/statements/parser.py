@@ -27,7 +27,7 @@ from engine.statements.layouts.html import HtmlTable, html_tables, readable
 from engine.statements.layouts.lines import table_runs
 from engine.statements.printed_numbers import decimal_sign, plain_name
 from engine.statements.rows import TableRow
-from engine.statements.signs import figures, placed_labels, without_signs
+from engine.statements.signs import figures, placed_labels, without_sign_columns, without_signs
 from engine.statements.spans import (
     SPAN_KINDS,
     empty_periods,
@@ -183,7 +183,8 @@ def _table(text: str, draft: Draft) -> Table | None:
     """Return the table that rows make; None when they hold no figure."""
     head, body = with_labels(text, *without_row_numbers(text, draft.header, draft.rows))
     width = max((len(row.cells) - 1 for row in head if all(end > start for start, end in row.cells[1:])), default=0)
-    body = [without_signs(text, row, width) for row in body] if width else body
+    if width:
+        body = [without_signs(text, row, width) for row in without_sign_columns(text, body, width)]
     decimal = decimal_sign(text[start:end] for row in body for start, end in row.cells[1:])
     beside = [row.cells[1:] for row in body]
     width = next(

@@ -66,9 +66,12 @@ _CALENDAR: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"((?:1[89]|20)[0-9]{2}) ?[年년][度도]?(?:末|期)?"), r"\1 "),
 )
 MONTHS_OF_YEAR = re.compile(
-    r"(?<![a-z0-9])(?:([0-9]{1,2}) ?m(?:onths|os)?|(three|six|nine|twelve) months)[ -]?(?:of |fy ?|cy ?)?'?"
+    r"(?<![a-z0-9])(?:([0-9]{1,2}) ?m(?:onths?|os|onaten?|ois|eses|esi)?|(three|six|nine|twelve) months)"
+    r"[ -]?(?:of |fy ?|cy ?)?'?"
     r"((?:(?:1[89]|20)[0-9]{2})|(?<!months)(?<! )[0-9]{2})(?![0-9])"
 )
+
+_YEAR_OF_MONTHS = re.compile(r"(?<![0-9])((?:1[89]|20)[0-9]{2})[ -]?([0-9]{1,2}) ?m(?:onths)?(?![a-z])")
 
 
 def in_common_words(plain: str) -> str:
@@ -97,7 +100,9 @@ def months_of_year(plain: str) -> tuple[re.Match[str], float] | None:
     """Return where "9M 2022" or "six months 2022" stand, and what they sort by; twelve months are the year."""
     match = MONTHS_OF_YEAR.search(plain)
     if match is None:
-        return None
+        match = _YEAR_OF_MONTHS.search(plain)
+        months = int(match[2]) if match else 0
+        return (match, int(match[1]) + (months - 1) / 12) if match and 1 <= months < 12 else None
     months = int(match[1]) if match[1] else _MONTH_COUNTS[match[2]]
     year = int(match[3]) + (0 if len(match[3]) == 4 else 2000)
     return (match, year + (months - 1) / 12 if months < 12 else float(year)) if 1 <= months <= 12 else None

@@ -24,7 +24,9 @@ _CURRENCY_BEHIND = re.compile(
     r"|[₩₽₺₫฿元円원₪₱₦₴¢]|cts?|cents?|c|p|pence)\.?\s*(\)?)$"
 )
 _YEAR = re.compile(r"(?:19|20)[0-9]{2}")
-_TAIL = re.compile(r"([a-z%]*)(\)?)([a-z%]*)(-?)")
+_TAIL = re.compile(r"([a-z%百千万萬亿億兆백만억조천]*)(\)?)([a-z%百千万萬亿億兆백만억조천]*)(-?)")
+_UNIT_BEHIND_SCALE = re.compile(r"(?<=[百千万萬亿億兆백만억조천])(?:人民币|人民幣|元|圆|圓|円|원|港元|美元)(?=\)?$)")
+"""What is counted, behind an East Asian scale: 12.5亿元, 1,250億円."""
 _GROUPED_BY_BLANKS = re.compile(r"[0-9]{1,3}(?:[ '][0-9]{3})+(?:[.,][0-9]*)?")
 _PLAIN = re.compile(r"[0-9]*\.?[0-9]+|[0-9]+\.")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}(?:\.[0-9]*)?")
@@ -42,6 +44,12 @@ _SCALES: dict[str, float] = {
         (1e6, ("m", "mm", "mn", "mio", "million", "millions")),
         (1e9, ("b", "bn", "mrd", "billion", "billions")),
         (1e12, ("tn", "trillion")),
+        (1e3, ("千", "천")),
+        (1e4, ("万", "萬", "만")),
+        (1e6, ("百万", "百萬", "백만")),
+        (1e7, ("千万", "千萬", "천만")),
+        (1e8, ("亿", "億", "억")),
+        (1e12, ("万亿", "萬億", "兆", "조")),
     )
     for scale in scales
 }
@@ -65,6 +73,7 @@ def parse_value(text: str, decimal: str = ".") -> float | None:
     if len(text) > _LONGEST_VALUE:
         return None
     plain = " ".join(_unemphasised(text).translate(DASHES).lower().split())
+    plain = plain if plain.isascii() else _UNIT_BEHIND_SCALE.sub("", plain)
     value = _value(plain, decimal)
     if value is None and (bare := _without_additions(plain)) != plain and not _YEAR.fullmatch(bare):
         return _value(bare, decimal)

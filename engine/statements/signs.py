@@ -60,6 +60,48 @@ def figures(text: str, cells: Sequence[Span], decimal: str = ".") -> list[float 
     return values
 
 
+def without_sign_columns(text: str, rows: Sequence[TableRow], width: int) -> list[TableRow]:
+    """Return rows that are longer than their header without the cells that only ever hold signs.
+
+    Rows of one length have them at the same places, also where one of them leaves a sign out. A bracket behind a figure
+    stays with it where nothing but blanks lie between.
+
+    Parameters
+    ----------
+    text
+        What the spans are of.
+    rows
+        The table's body.
+    width
+        Cells beside the label, as the header has them.
+    """
+    shared = {}
+    for length in {len(row.cells) for row in rows if len(row.cells) - 1 > width}:
+        alike = [row.cells[1:] for row in rows if len(row.cells) == length]
+        pieces = [[text[slice(*span)] for span in column] for column in zip(*alike, strict=True)]
+        kept = [
+            place for place, column in enumerate(pieces) if not all(not piece or is_sign(piece) for piece in column)
+        ]
+        if len(kept) == width and any(is_sign(piece) for column in pieces for piece in column):
+            shared[length] = kept
+    return [_only(text, row, shared.get(len(row.cells))) for row in rows]
+
+
+def _only(text: str, row: TableRow, kept: Sequence[int] | None) -> TableRow:
+    if kept is None:
+        return row
+    beside = row.cells[1:]
+    cells = [
+        (beside[place][0], beside[place + 1][1])
+        if place + 1 < len(beside)
+        and text[slice(*beside[place + 1])][:1] == ")"
+        and not text[beside[place][1] : beside[place + 1][0]].strip()
+        else beside[place]
+        for place in kept
+    ]
+    return row._replace(cells=(row.cells[0], *cells))
+
+
 def without_signs(text: str, row: TableRow, width: int) -> TableRow:
     """Return a row that is longer than its header for its signs' sake as one cell for each figure.
 

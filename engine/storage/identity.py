@@ -20,7 +20,7 @@ from engine.storage.records import RunRecord, Settings
 from engine.storage.run_directory import RunDirectory
 
 _FREE_SECTIONS = ("analysis", "visualization")
-_FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type", "max_retries")
+_FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type", "max_retries", "compact")
 _FREE_MODEL_KEYS = ("device_map", "max_memory")
 _NUMERIC_PACKAGES = ("torch", "transformers", "tokenizers")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "polars", "ray", "numpy", "scipy", "altair")
@@ -97,7 +97,11 @@ def _differences_of_code(run_dir: RunDirectory, earlier: RunRecord) -> list[str]
 
 def _is_complete(run_dir: RunDirectory) -> bool:
     """Whether nothing of a run is left to be computed, so that no other code can add to it."""
-    return run_dir.is_published() and not any(run_dir.ledger.damage(unit) for unit in run_dir.units())
+    if not run_dir.is_published():
+        return False
+    committed = run_dir.ledger.committed()
+    units = run_dir.units()
+    return all(unit.name in committed for unit in units) and not run_dir.ledger.damages(units, committed)
 
 
 def _source_digest() -> str:

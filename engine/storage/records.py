@@ -336,6 +336,8 @@ class Manifest(TypedDict):
     rejected_ids: list[str]
     files: dict[str, FileFacts]
     facts: UnitFacts
+    replaces: NotRequired[list[Manifest]]
+    """Of merged units: their own manifests, in plan order."""
     digest: NotRequired[str]
     """Checksum of everything else in it; absent only while it is being made."""
 
@@ -351,7 +353,7 @@ class LedgerRow:
     seconds
         From the start of the unit's work to its commit.
     detail, exit_code
-        Why the unit failed, and the exit code that this asks for.
+        Why the unit failed, or what a person should know of one that is committed; the exit code that this asks for.
     num_deaths
         Sudden deaths of replicas that worked on it before.
     """

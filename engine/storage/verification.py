@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import RunFailedError
 from engine.schema import CAUSAL_TABLES, REJECTS_SCHEMA, causal_schema, fits_schema, layout, table_schema
+from engine.storage.ledger import Committed
 from engine.storage.records import Manifest, Plan, PlannedUnit, RunCounts
 from engine.storage.run_directory import RunDirectory
 
@@ -40,13 +44,14 @@ def verify(run_dir: RunDirectory) -> RunCounts:
         )
     causal = run_dir.plan.causal_units()
     refuse_damaged_plan(run_dir)
-    _refuse_surplus(run_dir, [*planned, *causal])
-    if problems := _problems(run_dir, plan, [*planned, *causal]):
+    committed = run_dir.ledger.committed()
+    _refuse_surplus(run_dir, [*planned, *causal], committed)
+    if problems := _problems(run_dir, plan, [*planned, *causal], committed):
         raise RunFailedError(
             f"{run_dir.root}: {len(problems)} part(s) cannot be verified: {'; '.join(problems[:5])}. Start the run's "
             f"command again: damaged units are set aside in {run_dir.ledger.quarantine.name}/ and done again."
         )
-    manifests = list(run_dir.ledger.manifests(planned))
+    manifests = [committed[unit.name].own for unit in planned]
     early = pq.read_table(run_dir.root / layout.PLAN_REJECTS)["sample_id"].to_pylist()
     _check_ids(run_dir, plan.num_rows, early, manifests)
     counts: RunCounts = {
@@ -55,7 +60,7 @@ def verify(run_dir: RunDirectory) -> RunCounts:
         "rejects": len(early) + sum(len(manifest["rejected_ids"]) for manifest in manifests),
     }
     if causal:
-        _add_causal(counts, run_dir, causal, manifests)
+        _add_causal(counts, run_dir, [committed[unit.name].own for unit in causal], manifests)
     if run_dir.is_published() and (problem := damage_of_rejects(run_dir)):
         raise RunFailedError(f"{run_dir.root}: {problem}. Start the run's command again: it is made anew.")
     return counts
@@ -76,10 +81,11 @@ def refuse_damaged_plan(run_dir: RunDirectory) -> None:
         )
 
 
-def _refuse_surplus(run_dir: RunDirectory, units: Sequence[PlannedUnit]) -> None:
+def _refuse_surplus(run_dir: RunDirectory, units: Sequence[PlannedUnit], committed: Mapping[str, Committed]) -> None:
     """Refuse folders among the units that are none of this run's: no start makes them go away."""
-    known = {unit.name for unit in units}
-    surplus = [name for name in run_dir.ledger.unit_names() if name not in known]
+    planned = {unit.name for unit in units}
+    known = {place.folder.name for name, place in committed.items() if name in planned} | (planned - set(committed))
+    surplus = [name for name in run_dir.ledger.folder_names() if name not in known]
     if surplus:
         more = f" and {len(surplus) - 5} more" if len(surplus) > 5 else ""
         raise RunFailedError(
@@ -88,13 +94,16 @@ def _refuse_surplus(run_dir: RunDirectory, units: Sequence[PlannedUnit]) -> None
         )
 
 
-def _problems(run_dir: RunDirectory, plan: Plan, units: Sequence[PlannedUnit]) -> list[str]:
+def _problems(
+    run_dir: RunDirectory, plan: Plan, units: Sequence[PlannedUnit], committed: Mapping[str, Committed]
+) -> list[str]:
     """Return what is wrong with the committed units and their tables, and with what causal units share."""
-    schema_of = _expected_schemas(run_dir, plan.key_groups)
-    problems: list[str] = []
-    for unit in units:
-        problem = run_dir.ledger.damage(unit) or _damage_of_schemas(run_dir, unit, schema_of)
-        problems += [problem] if problem else []
+    damages = run_dir.ledger.damages(units, committed)
+    absent = {unit.name: f"{unit.name}: is missing" for unit in units if unit.name not in committed}
+    problems = list(dict.fromkeys({**absent, **damages}.values()))
+    schemas = _Schemas(_expected_schemas(run_dir, plan.key_groups))
+    whole = {committed[unit.name].folder: committed[unit.name] for unit in units if unit.name not in absent | damages}
+    problems += [problem for place in whole.values() if (problem := _damage_of_schemas(place, schemas))]
     return problems + damage_of_causal_plan(run_dir, is_needed=plan.is_causal)
 
 
@@ -132,6 +141,7 @@ def _expected_schemas(run_dir: RunDirectory, key_groups: Sequence[str]) -> Schem
     kept_fields = config.get("predictions", {}).get("keep")
     has_gradients = (config.get("causal") or {}).get("attention_gradient") is not None
 
+    @cache
     def schema_of(name: str) -> pa.Schema:
         if name in CAUSAL_TABLES:
             return causal_schema(name, key_groups if has_gradients else ())
@@ -140,15 +150,52 @@ def _expected_schemas(run_dir: RunDirectory, key_groups: Sequence[str]) -> Schem
     return schema_of
 
 
-def _damage_of_schemas(run_dir: RunDirectory, unit: PlannedUnit, schema_of: SchemaOf) -> str:
-    for name in next((manifest["files"] for manifest in run_dir.ledger.manifests([unit])), {}):
-        path = run_dir.ledger.shards / unit.name / name
+class _Schemas:
+    """Compares the schemas of files with those that are expected.
+
+    To open a file takes as long as all else that is verified of it. The first file of a table is opened; another one
+    whose footer holds the same schema, byte for byte, has it too.
+    """
+
+    def __init__(self, schema_of: SchemaOf):
+        self._schema_of = schema_of
+        self._known: dict[str, bytes] = {}
+
+    def fits(self, path: Path) -> bool:
+        """Whether a file has the schema of its table.
+
+        Raises
+        ------
+        KeyError
+            When there is no table of its name.
+        """
+        known = self._known.get(path.stem)
+        if known and known in _footer(path):
+            return True
+        if not fits_schema(pq.read_schema(path), self._schema_of(path.stem)):
+            return False
+        self._known[path.stem] = (pq.read_metadata(path).metadata or {}).get(b"ARROW:schema", b"")
+        return True
+
+
+def _footer(path: Path) -> bytes:
+    """Return the end of a Parquet file, in which its schema stands."""
+    with path.open("rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(end - 8, 0))
+        size = int.from_bytes(stream.read(4), "little")
+        stream.seek(max(end - 8 - size, 0))
+        return stream.read(size)
+
+
+def _damage_of_schemas(place: Committed, schemas: _Schemas) -> str:
+    for name in place.manifest["files"]:
         try:
-            expected = schema_of(path.stem)
+            is_fitting = schemas.fits(place.folder / name)
         except KeyError:
-            return f"{unit.name}: {name} is no table of a run"
-        if not fits_schema(pq.read_schema(path), expected):
-            return f"{unit.name}: {name} has another schema than this run's config gives"
+            return f"{place.folder.name}: {name} is no table of a run"
+        if not is_fitting:
+            return f"{place.folder.name}: {name} has another schema than this run's config gives"
     return ""
 
 
@@ -169,16 +216,15 @@ def _held_ids(manifests: Sequence[Manifest]) -> Counter[str]:
 
 
 def _add_causal(
-    counts: RunCounts, run_dir: RunDirectory, causal: Sequence[PlannedUnit], measured: Sequence[Manifest]
+    counts: RunCounts, run_dir: RunDirectory, manifests: Sequence[Manifest], measured: Sequence[Manifest]
 ) -> None:
     """Count causal units after checking that each id is measured and in one of them only."""
-    manifests = list(run_dir.ledger.manifests(causal))
     known = {sample_id for manifest in measured for sample_id in manifest["sample_ids"]}
     wrong = [sample_id for sample_id, count in _held_ids(manifests).items() if count > 1 or sample_id not in known]
     if wrong:
         raise RunFailedError(
             f"{run_dir.root}: {len(wrong)} id(s) are in two causal units or were not measured, such as {wrong[0]!r}."
         )
-    counts["causal_units"] = len(causal)
+    counts["causal_units"] = len(manifests)
     counts["causal_samples"] = sum(len(manifest["sample_ids"]) for manifest in manifests)
     counts["causal_rejects"] = sum(len(manifest["rejected_ids"]) for manifest in manifests)

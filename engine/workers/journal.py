@@ -3,9 +3,10 @@
 A sudden death (SIGKILL, a segmentation fault, the machine out of memory) leaves no exception. It leaves the note: the
 next attempt at the unit reads which samples were in flight. Who died of what is only known where somebody lives on: a
 process that is its own driver may have been killed by a batch system, and its death blames nobody. Deaths that count
-are those of replicas whose driver lived on, and those that a parent noted down; after some of them samples are worked
-on one by one, and a sample is given up only for deaths while it was alone in flight. A unit is written beside the next
-one's samples, whose doing a death may be: it is not counted, but the next attempt is written alone.
+are those of replicas whose driver lived on, and those that a parent noted down; after some of them the unit is done in
+a process of its own (``executors/processes/apart.py``), its samples are worked on one by one, and one is given up only
+for deaths while it was alone in flight, first in its process. A unit is written beside the next one's samples, whose
+doing a death may be: it is not counted, but the next attempt is written alone.
 """
 
 from __future__ import annotations
@@ -20,11 +21,19 @@ from types import TracebackType
 
 from engine.errors import DeviceLost, RunFailedError
 from engine.machine.atomic_files import naming
+from engine.machine.deaths import OF_MEMORY, has_killed_for_memory_since, kernel_facts, signal_of_last_words
 
-_DEATHS_ALONE = 2
+DEATHS_ALONE = 2
 """Deaths of a sample that was alone, first in its process, until it is given up: one may be somebody else's doing."""
-DEATHS_LATER = 4
-"""Deaths of a sample that was alone in a process that had worked on others before, whose doing they may be."""
+
+
+def most_deaths(max_retries: int) -> int:
+    """Return how many sudden deaths one sample can cause until it is given up.
+
+    As many as it takes until samples are worked on one by one, one behind others whose doing it may be, and those
+    that condemn it.
+    """
+    return (max_retries + 1) + 1 + DEATHS_ALONE
 
 
 class Witness(StrEnum):
@@ -46,6 +55,8 @@ class Attempt:
     sample_ids: tuple[str, ...] = ()
     is_first: bool = False
     cause: str | None = None
+    kernel: object = None
+    last_words: str | None = None
 
     @property
     def counts(self) -> bool:
@@ -68,6 +79,8 @@ class UnitJournal:
         Who lives on when this process dies.
     begun
         Samples that this process has worked on, shared by its journals.
+    last_words
+        Where this process says what signal it dies of, if it can.
     """
 
     def __init__(
@@ -77,14 +90,17 @@ class UnitJournal:
         max_retries: int,
         witness: Witness = Witness.NOBODY,
         begun: set[str] | None = None,
+        last_words: Path | None = None,
     ):
         self.path, self.unit, self.max_retries, self.witness = folder / f"{unit}.jsonl", unit, max_retries, witness
         self.attempts: list[Attempt] = []
         self.is_written_alone = witness == Witness.PARENT  # whose process does this unit only
         self._begun = set() if begun is None else begun
+        self._last_words = last_words
 
     def __enter__(self) -> UnitJournal:
         self.attempts = self._read()
+        self._note_cause_of_last()
         if self.num_outside > self.max_retries:
             self.path.unlink(missing_ok=True)  # the next start tries again
             raise RunFailedError(
@@ -93,8 +109,20 @@ class UnitJournal:
                 f"damaged disk, then start the same command again."
             )
         self.path.parent.mkdir(exist_ok=True)  # not its parents: a run directory that was removed stays so
-        self._append({"attempt": uuid.uuid4().hex, "witness": self.witness})
+        entry = {"attempt": uuid.uuid4().hex, "witness": self.witness}
+        if self.witness == Witness.DRIVER:
+            entry |= {"kernel": kernel_facts(), "last_words": str(self._last_words) if self._last_words else None}
+        self._append(entry)
         return self
+
+    def _note_cause_of_last(self) -> None:
+        """Note what the replica before this one died of, where it or this machine's kernel says it."""
+        if not self.attempts or (last := self.attempts[-1]).witness != Witness.DRIVER or last.cause is not None:
+            return
+        said = signal_of_last_words(Path(last.last_words)) if last.last_words else None
+        if cause := said or (f"SIGKILL, {OF_MEMORY}" if has_killed_for_memory_since(last.kernel) else None):
+            self.note_death(cause)
+            last.cause = cause
 
     @property
     def deaths(self) -> list[Attempt]:
@@ -126,7 +154,7 @@ class UnitJournal:
         found: dict[str, str] = {}
         for sample_id in self.suspects:
             own = [attempt for attempt in self.deaths if attempt.sample_ids == (sample_id,)]
-            if sum(attempt.is_first for attempt in own) >= _DEATHS_ALONE or len(own) >= DEATHS_LATER:
+            if sum(attempt.is_first for attempt in own) >= DEATHS_ALONE:
                 causes = dict.fromkeys(attempt.cause for attempt in own if attempt.cause)
                 found[sample_id] = f"{len(own)} times without an exception ({', '.join(causes) or 'cause unknown'})"
         return found
@@ -146,8 +174,13 @@ class UnitJournal:
         self._append({"died": cause})
 
     def needs_witness(self) -> bool:
-        """Whether processes without a witness died so often at this unit that somebody should look."""
+        """Whether processes died so often at this unit that it should be done in one of its own, which is looked at.
+
+        What a replica dies of nobody sees for certain, and a sample may only be given up for deaths in a fresh process.
+        """
         attempts = self._read()
+        if self.witness == Witness.DRIVER:
+            return sum(attempt.counts for attempt in attempts) > self.max_retries
         return len(attempts) > self.max_retries or any(attempt.counts for attempt in attempts)
 
     def num_attempts(self) -> int:
@@ -173,7 +206,11 @@ class UnitJournal:
             except ValueError:
                 continue  # cut off by the death of the machine
             if "attempt" in entry:
-                current = Attempt(entry.get("witness", Witness.NOBODY))
+                current = Attempt(
+                    entry.get("witness", Witness.NOBODY),
+                    kernel=entry.get("kernel"),
+                    last_words=entry.get("last_words"),
+                )
                 attempts.append(current)
             elif entry.get("is_beside_others"):
                 attempts.remove(current)

@@ -120,5 +120,5 @@ class Replica:
         """
         if not edits:
             return self.generator.answers(prompts, watch, isolated, knockouts)
-        with heads_edited(Decoder(self.model), edits):
+        with heads_edited(Decoder(self.model, allows_headless=True), edits):
             return self.generator.answers(prompts, watch, isolated, knockouts)

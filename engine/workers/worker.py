@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
+import torch
 
 from engine.causal.method import CausalInputs
 from engine.causal.units import explain_unit, prepare_unit, read_means
@@ -47,15 +49,13 @@ class UnitWorker:
         key_groups: Sequence[str],
         incoming: Path | None = None,
         witness: Witness = Witness.NOBODY,
+        last_words: Path | None = None,
     ):
         self.run_dir = RunDirectory(root, incoming)
-        self._witness, self._begun = witness, set[str]()
+        self._witness, self._begun, self._last_words = witness, set[str](), last_words
         self.key_groups = list(key_groups)
         self.max_retries = config.cluster.max_retries
-        check_model(config, root)
-        self.replica = Replica(config)
-        check_model(config, root)  # what was loaded lies between the two
-        self.replica.measurer.checker.store = SharedCheck(self.run_dir)
+        self.replica = self._loaded(config)
         self._model_in_use = threading.Lock()
         self._work: dict[str, Callable[[str, UnitJournal], Commit]] = {
             "measure": self._measure,
@@ -92,8 +92,29 @@ class UnitWorker:
             with self._naming_faults(unit):
                 return self._committed(unit, commit(), journal, started)
 
+    def _loaded(self, config: Config) -> Replica:
+        check_model(config, self.run_dir.root)
+        replica = Replica(config)
+        check_model(config, self.run_dir.root)  # what was loaded lies between the two
+        replica.measurer.checker.store = SharedCheck(self.run_dir)
+        return replica
+
+    @contextlib.contextmanager
+    def without_model(self) -> Iterator[None]:
+        """Give the model's memory back for as long as this is entered; units wait meanwhile."""
+        with self._model_in_use:
+            config = self.replica.config
+            del self.replica
+            gc.collect()
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+            try:
+                yield
+            finally:
+                self.replica = self._loaded(config)
+
     def _journal(self, unit: str) -> UnitJournal:
-        return UnitJournal(self.run_dir.journals, unit, self.max_retries, self._witness, self._begun)
+        return UnitJournal(self.run_dir.journals, unit, self.max_retries, self._witness, self._begun, self._last_words)
 
     @contextlib.contextmanager
     def _naming_faults(self, unit: str) -> Iterator[None]:
@@ -120,6 +141,11 @@ class UnitWorker:
             num_deaths=len(journal.attempts),
             peak_memory_bytes=int(facts.get("peak_memory_bytes") or 0),
             seconds=time.perf_counter() - started,
+            detail="\n".join(
+                f"{unit}: a replica that worked on it died of {attempt.cause}; it was done again."
+                for attempt in journal.deaths
+                if attempt.cause and attempt.witness == Witness.DRIVER
+            ),
         )
 
     def _measure(self, unit: str, journal: UnitJournal) -> Commit:

@@ -30,6 +30,47 @@ address_of() {
   getent ahostsv4 "${name:-$1}" | awk '$1 !~ /^127\./ {print $1; exit}'
 }
 
+# Two jobs must never share a Ray, and nobody else may reach one: a token in a file that only this user can read (Ray uses
+# one on the head alone unless told to), and the name of a folder that nobody can be in before us. Sets and exports
+# RAY_TMP, short since sockets have 107 bytes, and where the token is.
+make_private() {
+  sweep_private
+  RAY_TMP=$(mktemp -d "/tmp/hl$SLURM_JOB_ID-XXXXXXXX") || fail "no folder could be made in /tmp on $(hostname)."
+  RAY_AUTH_TOKEN_PATH=$(mktemp "$PWD/logs/.ray-token-$SLURM_JOB_ID-XXXXXXXX") || fail "logs: cannot be written."
+  od -An -tx1 -N32 /dev/urandom | tr -d ' \n' >"$RAY_AUTH_TOKEN_PATH"
+  unset RAY_AUTH_TOKEN
+  export RAY_TMP RAY_AUTH_TOKEN_PATH RAY_AUTH_MODE=token
+}
+
+remove_private() { rm -rf "${RAY_TMP:-}" "${RAY_AUTH_TOKEN_PATH:-}"; }
+
+# What this user's jobs left here that SLURM knows no more, or this very job at an earlier start.
+sweep_private() {
+  local path job jobs
+  jobs=$(squeue --noheader --user="$(id -un)" --format=%A 2>/dev/null) || return 0
+  for path in /tmp/hl[0-9]*-???????? "$PWD"/logs/.ray-token-[0-9]*-????????; do
+    [ -O "$path" ] && [ ! -L "$path" ] && [ "$path" != "${RAY_TMP:-}" ] && [ "$path" != "${RAY_AUTH_TOKEN_PATH:-}" ] || continue
+    job=${path%-*} job=${job##*[!0-9]}
+    [ "$job" != "$SLURM_JOB_ID" ] && grep -qx "$job" <<<"$jobs" || rm -rf "$path"
+  done
+}
+
+# Run Ray on this node with RAY_TMP as a folder that nobody else can enter, and end with its exit code.
+in_private() {
+  local ray code=0
+  sweep_private
+  if [ ! -O "$RAY_TMP" ] || [ -L "$RAY_TMP" ]; then
+    mkdir -m 700 "$RAY_TMP" || fail "$RAY_TMP on $(hostname) is there already and not ours."
+  fi
+  "$@" &
+  ray=$!
+  # shellcheck disable=SC2064
+  trap "kill -TERM $ray 2>/dev/null" TERM INT
+  while :; do wait "$ray" && code=0 || code=$?; kill -0 "$ray" 2>/dev/null || break; done
+  rm -rf "$RAY_TMP"      # a node's disk is the next job's too
+  return "$code"
+}
+
 # Run the driver, let it finish its shards when SLURM says that time runs out, and put the job back in the queue.
 drive() {
   python -m engine.run "$CONFIG" ${OVERRIDES[@]+"${OVERRIDES[@]}"} "$@" &

@@ -23,6 +23,7 @@ SECONDS = 30.0
 """How long nodes wait for one another's files and sockets: network file systems show new files late."""
 
 RAY_SECONDS = 120.0
+FIRST_WITH_TOKENS = (2, 52)
 
 
 def look(config_path: str, head_ip: str, port: int, overrides: list[str]) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def look(config_path: str, head_ip: str, port: int, overrides: list[str]) -> dic
         facts["problems"] += _reachable(head_ip, port)
         if shutil.which("ray") is None:
             facts["problems"].append("the command ray is not in the venv (VENV); pip install -e . puts it there.")
+        facts["problems"] += _knows_tokens(facts["versions"]["ray"])
     facts["free_gb"] = _free_gb(output)
     facts["output"] = str(output)
     gpus = facts["gpus"] = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
@@ -71,6 +73,17 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "missing"
+
+
+def _knows_tokens(version: str) -> list[str]:
+    """Refuse a Ray that runs everybody's code: one that knows no tokens ignores the setting without a word."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if len(numbers) < 2 or numbers >= FIRST_WITH_TOKENS:  # a missing one is told elsewhere
+        return []
+    return [
+        f"Ray {version} knows no tokens, so that everybody who reaches its ports can run code as you; it must be "
+        f"{'.'.join(map(str, FIRST_WITH_TOKENS))} or newer (pip install -e . in VENV)."
+    ]
 
 
 def _rank() -> int:

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # One per SLURM node, all under one srun: the first becomes Ray's head, the others join it.
 set -euo pipefail
+# shellcheck disable=SC1091
+source "${HEADLEDGER_LAUNCH:?start jobs with launch/slurm/submit.sh}/job.sh"
 memory_mb=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-1000} * ${SLURM_CPUS_ON_NODE:-1}))}
 num_gpus=0
 [ -z "${CUDA_VISIBLE_DEVICES:-}" ] || num_gpus=$(awk -F, '{print NF}' <<<"$CUDA_VISIBLE_DEVICES")
@@ -15,15 +17,9 @@ options=(
   --dashboard-agent-grpc-port=$((BASE + 6)) --min-worker-port=0 --max-worker-port=0 --disable-usage-stats --block
 )
 if [ "$SLURM_NODEID" = 0 ]; then
-  mkdir -p "$RAY_TMP"
+  # No dashboard: whoever works with this Ray does so on its nodes.
   options+=(--head --port="$BASE" --temp-dir="$RAY_TMP" --include-dashboard=false)
 else
-  options+=(--address="$HEAD_IP:$BASE")
+  options+=(--address="$HEAD_IP:$BASE")     # the same folder: where it lies is the head's to say
 fi
-ray start "${options[@]}" &
-ray=$!
-trap 'kill -TERM "$ray" 2>/dev/null' TERM INT
-code=0
-while :; do wait "$ray" && code=0 || code=$?; kill -0 "$ray" 2>/dev/null || break; done
-rm -rf "$RAY_TMP"      # a node's disk is the next job's too
-exit "$code"
+in_private ray start "${options[@]}"

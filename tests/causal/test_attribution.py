@@ -215,8 +215,8 @@ def test_layers_without_heads_are_one_part_each_and_gradients_pass_them(kind):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        ("zaya", "they hand on more than the residual stream|is not the sum"),
         ("gemma3n_text", "does not hand what its last layer leaves to its final norm"),
-        ("lfm2", "has layers without heads .* causal.ablation, causal.knockout does not cover"),
     ],
 )
 def test_models_with_parts_that_are_not_known_are_refused_by_name(kind, words):

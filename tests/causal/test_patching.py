@@ -34,7 +34,7 @@ def test_effects_are_the_slope_of_patching_each_head(family):
     other = trace(decoder, swapped, kept.num_tokens - 1, CONTRAST)
     gradients = head_gradients(decoder, kept, keeps_outputs=True)
     assert gradients.outputs is not None
-    effects = patching_effects(kept, other, gradients.outputs, 4)
+    effects = patching_effects(decoder, kept, other, gradients.outputs)
     pairs = [(layer, head) for layer in range(3) for head in range(4)]
     step, interventions = 1e-2, []
     for size in (step, -step):

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-import psutil
 import pytest
 
 from engine.config import Config
@@ -22,84 +14,9 @@ from engine.executors import ray_pool
 from engine.executors.ray_driver import cluster_nodes
 from engine.machine.nodes import Node
 from tests.fixtures.laboratory import finished, wait_for
-from tests.fixtures.places import ROOT
+from tests.fixtures.ray_clusters import Cluster
 
 LESS = "ray_driver.HEAD_SILENCE_SECONDS, ray_driver.LOSS_SECONDS = 12.0, 3.0"
-HEAD = """
-import sys
-import ray
-from ray._private import services
-services.resolve_ip_for_localhost = lambda host: host
-ray.__version__ = sys.argv.pop(1) or ray.__version__
-from ray.scripts.scripts import main
-main()
-"""
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-class Cluster:
-    """A Ray cluster of processes of this test, on loopback, with a temporary folder of its own."""
-
-    def __init__(self, version=""):
-        self.folder = Path(tempfile.mkdtemp(prefix="hl-ray-"))
-        self.address = f"127.0.0.1:{free_port()}"
-        self.version = version
-        self.nodes = []
-        self.environment = os.environ | {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": "a" * 64,
-            "RAY_DISABLE_IMPORT_WARNING": "1",
-            "PYTHONPATH": str(ROOT),
-        }
-
-    def start(self, *options, num_cpus):
-        command = [
-            sys.executable,
-            "-c",
-            HEAD,
-            self.version,
-            "start",
-            "--block",
-            f"--num-cpus={num_cpus}",
-            "--node-ip-address=127.0.0.1",
-            "--object-store-memory=100000000",
-            "--disable-usage-stats",
-            f"--temp-dir={self.folder}",
-            *options,
-        ]
-        with (self.folder / f"node-{len(self.nodes)}.log").open("w") as log:
-            node = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=ROOT)
-        self.nodes.append(node)
-        return node
-
-    def start_head(self, num_cpus):
-        port = self.address.rpartition(":")[2]
-        head = self.start("--head", f"--port={port}", "--include-dashboard=false", num_cpus=num_cpus)
-        wait_for(lambda: self.part(head, "raylet"), head)
-        return head
-
-    def part(self, node, name):
-        """Return a node's process of a kind, or None while it is not there."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in psutil.Process(node.pid).children(recursive=True):
-                if process.name().startswith(name):
-                    return process
-        return None
-
-    def stop(self):
-        for node in self.nodes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                family = psutil.Process(node.pid).children(recursive=True)
-                for process in [psutil.Process(node.pid), *family]:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-            node.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -155,6 +72,20 @@ def test_a_cluster_of_another_ray_version_and_of_another_token(lab):
             driver = lab.driver("other-cluster", "cluster.mode=auto", env=environment | {"RAY_ADDRESS": made.address})
             code, errors = finished(driver)
             assert code == 1 and made.address in errors and all(word in errors for word in words), errors
+    finally:
+        made.stop()
+
+
+def test_a_cluster_that_asks_nobody_for_a_token_is_refused(lab):
+    """Fault 25: whoever reaches it can run code there; a token that it does not ask for is no lock."""
+    made = Cluster()
+    made.environment |= {"RAY_AUTH_MODE": "disabled"}
+    try:
+        made.start_head(1)
+        asks = made.environment | {"RAY_AUTH_MODE": "token", "RAY_ADDRESS": made.address}
+        code, errors = finished(lab.driver("open-cluster", "cluster.mode=auto", env=asks))
+        assert code == 1 and "was started without a token" in errors, errors
+        assert not lab.commits("open-cluster")
     finally:
         made.stop()
 

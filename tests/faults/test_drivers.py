@@ -64,7 +64,13 @@ def test_a_note_that_a_driver_left_behind_a_commit_goes_with_the_next_start(lab,
 
 @pytest.mark.parametrize(
     ("mode", "number"),
-    [("inline", signal.SIGTERM), ("inline", signal.SIGUSR1), ("inline", signal.SIGINT), ("local", signal.SIGINT)],
+    [
+        ("inline", signal.SIGTERM),
+        ("inline", signal.SIGUSR1),
+        ("inline", signal.SIGINT),
+        ("inline", signal.SIGHUP),
+        ("local", signal.SIGINT),
+    ],
 )
 def test_a_signal_stops_at_a_shard_boundary(lab, mode, number):
     """Fault 13: exit 75, nothing half-done, and the same command finishes."""
@@ -162,27 +168,32 @@ def test_only_one_of_many_takes_a_stale_lease(tmp_path):
     """Fault 12: processes that judge the same stale lease at the same time."""
     lease_of(tmp_path / "run", 2 * STALE_SECONDS, host="other-host", pid=1, started="1", machine="other/boot")
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom engine.errors import RunFailedError\n"
-        "from engine.machine.lease import RunLease\nsys.stdin.readline()\n"
-        "try:\n    with RunLease(Path(sys.argv[1])) as lease:\n        time.sleep(1)\n        lease.check()\n"
-        "        print('held')\nexcept RunFailedError:\n    print('refused')\n"
+        "import sys\nfrom pathlib import Path\nfrom engine.errors import RunFailedError\n"
+        "from engine.machine.lease import RunLease\n"
+        "def say(word):\n    print(word, flush=True)\n    sys.stdin.readline()\n"
+        "say('ready')\n"
+        "try:\n    with RunLease(Path(sys.argv[1])) as lease:\n        say('held')\n        lease.check()\n"
+        "except RunFailedError:\n    say('refused')\n"
     )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
     takers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "run")],
-            cwd=ROOT,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for _ in range(8)
+        subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(8)
     ]
-    time.sleep(1.5)
+
+    def heard():
+        return sorted(taker.stdout.readline().strip() for taker in takers)
+
+    def answer():
+        for taker in takers:
+            taker.stdin.write("go on\n")
+            taker.stdin.flush()
+
+    assert heard() == ["ready"] * 8
+    answer()
+    assert heard() == ["held", *["refused"] * 7], "whoever holds it holds it still"
     for taker in takers:
-        taker.stdin.write("go\n")
-        taker.stdin.flush()
-    said = [taker.communicate(timeout=60)[0].strip() for taker in takers]
-    assert sorted(said) == ["held", *["refused"] * 7]
+        taker.communicate("go on\n", timeout=60)
+        assert taker.returncode == 0
 
 
 def test_a_driver_that_lost_its_lease_stops_and_keeps_nothing_alive(tmp_path, monkeypatch):

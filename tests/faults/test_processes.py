@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 
+import polars as pl
 import psutil
 import pytest
 
 from engine.executors import ray_driver
 from engine.executors.ray_pool import ReplicaActor
 from engine.storage.run_directory import RunDirectory
-from engine.workers.journal import DEATHS_LATER, UnitJournal
+from engine.workers.journal import UnitJournal, most_deaths
 from tests.fixtures.laboratory import NUM_SHARDS, VICTIM, finished, replicas_of, wait_for
 
 
@@ -63,14 +64,20 @@ def test_a_replica_killed_twice_is_replaced_and_only_its_shards_are_redone(lab):
 def test_a_sample_that_kills_its_process_costs_itself(lab):
     """Fault 7 over Ray: bounded deaths, one reject, its neighbour kept, everyone else bit for bit."""
     unit, neighbour = victim_shard(lab)
+    retries = 0  # every death costs a load of the model
     options = [f"model.path={lab.faulty('kill')}", "cluster.mode=local", "cluster.replicas=2"]
-    driver = lab.driver("killer", *options)
-    code, errors = finished(driver)
+    driver = lab.driver("killer", *options, f"cluster.max_retries={retries}")
+    code, errors = finished(driver, seconds=400)
     assert code == 0, errors
     assert lab.rejects("killer") == [(VICTIM, "measure", "killed_its_process")]
     lab.assert_whole("killer", without=(VICTIM, neighbour))
     facts = json.loads((lab.run("killer") / "shards" / unit / "manifest.json").read_text())["facts"]
-    assert 3 <= facts["num_deaths"] <= 3 + DEATHS_LATER and neighbour in facts["divided_sample_ids"]
+    assert retries < facts["num_deaths"] <= most_deaths(retries)
+    assert neighbour in facts["divided_sample_ids"]
+    # The replica that lost its fellows lets a fresh process do it, and the driver passes on what that died of.
+    assert f"Warning: {unit}: its process died of SIGKILL" in errors and "rejected only if" in errors
+    (detail,) = pl.read_parquet(lab.run("killer") / "rejects.parquet")["detail"]
+    assert "alone died" in detail and "SIGKILL" in detail and "cause unknown" not in detail
     whole, kept = (lab.tables(name)["head_stats"].filter(sample_id=neighbour) for name in ("whole", "killer"))
     assert kept.height == whole.height > 0
     deviation = (kept["entropy_nats"] - whole["entropy_nats"]).abs().max()
@@ -106,17 +113,37 @@ def test_a_model_that_cannot_be_loaded_fails_fast(lab, fault, on_all, code, word
     assert not (lab.run(f"unloadable-{fault}") / "_SUCCESS").exists()
 
 
+def test_a_process_that_dies_while_it_loads_is_not_started_for_ever_and_blames_nobody(lab):
+    """Fault 9, inline: what is noted of a unit is another process's, and stays so."""
+    options = [f"model.path={lab.faulty('load_kill')}", "cluster.max_retries=0"]
+    assert lab.here("load-apart", *options, stage="plan") == 0
+    run_dir = RunDirectory(lab.run("load-apart"))
+    run_dir.journals.mkdir()
+    journal = UnitJournal(run_dir.journals, "measure-00000", 0)
+    journal.__enter__()
+    journal.at_work_on(["a"])
+    code, errors = finished(lab.driver("load-apart", *options), seconds=400)
+    assert code == 1 and "died 1 time(s) while it loaded the model (SIGKILL" in errors, errors
+    assert not UnitJournal(run_dir.journals, "measure-00000", 0).__enter__().deaths
+
+
 def test_a_replica_that_loads_lets_others_load(lab, tmp_path):
     """Fault 9: deaths while loading count only without a success in between."""
     (tmp_path / "incoming").mkdir()
     import yaml
 
     config = yaml.safe_load(lab.config.read_text())
-    job = {"config": config, "root": str(tmp_path), "incoming": str(tmp_path / "incoming"), "key_groups": []}
+    job = {
+        "config": config,
+        "root": str(tmp_path),
+        "incoming": str(tmp_path / "incoming"),
+        "key_groups": [],
+        "units": [],
+    }
     for number in range(5):
         (tmp_path / "incoming" / f"loading-{number}").touch()
     actor = ReplicaActor(job, 2)
-    assert actor._failure is None and not list((tmp_path / "incoming").iterdir())
+    assert actor._failure is None and not list((tmp_path / "incoming").glob("loading-*"))
     for number in range(6):
         (tmp_path / "incoming" / f"loading-{number}").touch()
     row = ReplicaActor(job, 2)({"unit": ["measure-00000"]})

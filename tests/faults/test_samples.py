@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -148,6 +149,18 @@ def test_a_unit_committed_by_another_attempt_is_success(worker):
     assert dataclasses.replace(worker.run("measure-00001"), seconds=0) == dataclasses.replace(first, seconds=0)
     assert worker.run_dir.ledger.manifest("measure-00001") == manifest
     assert not list(worker.run_dir.incoming.iterdir())
+
+
+def test_a_model_is_given_back_and_loaded_again(worker):
+    """While a unit is done apart the device need not hold two; what is measured afterwards is the same."""
+    row = worker.run("measure-00000")
+    table = read(worker, "measure-00000", "head_stats")
+    shutil.rmtree(worker.run_dir.ledger.shards / "measure-00000")
+    with worker.without_model():
+        assert not hasattr(worker, "replica")
+    again = worker.run("measure-00000")
+    assert again.state == "committed" and again.num_samples == row.num_samples
+    assert table.equals(read(worker, "measure-00000", "head_stats"))
 
 
 def test_the_model_is_left_in_inference_state(worker):

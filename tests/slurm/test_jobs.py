@@ -74,6 +74,7 @@ def test_two_nodes_measure_what_one_process_does(folder, tmp_path, monkeypatch):
     for name, frame in lab.tables(job.run).items():
         assert frame.equals(inline[name]), name
     assert not list((folder / "runs").glob(".preflight*"))
+    assert not list((folder / "logs").glob(".ray-token*")), "the job's token goes with it"
 
 
 def test_the_short_form_for_whole_nodes(folder):

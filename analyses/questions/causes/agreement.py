@@ -5,8 +5,9 @@ attention to the vocabulary), ``norm_mass`` (norm-weighted), and the size |mean 
 gradient, attention gradient to the vocabulary, and ablation, the lead being that of the label which the model favours
 without the head (``questions.causes.values``). ``agreement`` is Spearman's
 rank correlation between two measures over the heads of a layer, and over all heads. Heads are no sample of anything, so
-there is no p-value; the interval says how far the number depends on which clusters happen to be in the run: clusters
-are drawn with replacement (percentiles of ``NUM_RESAMPLES`` resamples), the heads stay.
+there is no p-value; the interval is that of the rank correlation of the true means: clusters are drawn with replacement
+(``NUM_RESAMPLES`` times), the heads stay, and what noise in the means takes from it is allowed for
+(``inference.attenuation``). ``rho_ceiling`` is what means of so few samples would show of a perfect agreement.
 
 ``screening`` asks whether the gradient foretells the ablation: predicted is minus the head gradient's mean lead,
 measured the ablation's mean lead; ``slope`` and ``intercept`` are those of measured on predicted over heads (1 and 0:
@@ -23,6 +24,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
+from analyses.inference.attenuation import Association, attenuated, reliability
 from analyses.inference.ranks import rank_columns
 from analyses.questions.causes.tables import (
     AGREEMENT_METHOD,
@@ -159,15 +161,16 @@ def _agreement(
         for layer in [None, *sorted({layer for layer, _ in shared})]:
             heads = [head for head in shared if layer in (None, head[0])]
             values = [means[name][:, [measured[name].heads.index(head) for head in heads]] for name in (one, other)]
-            rho, low, high, note = _rank_correlation(values[0], values[1], alpha)
+            rho, note = _rank_correlation(values[0], values[1], alpha)
             rows.append(
                 {
                     "measure_a": one,
                     "measure_b": other,
                     "layer": layer,
-                    "rho": rho,
-                    "ci_low": low,
-                    "ci_high": high,
+                    "rho": rho.value,
+                    "ci_low": rho.ci_low,
+                    "ci_high": rho.ci_high,
+                    "rho_ceiling": rho.ceiling,
                     "num_heads": len(heads),
                     "method": AGREEMENT_METHOD,
                     "note": note,
@@ -177,15 +180,18 @@ def _agreement(
     return pl.DataFrame(rows, schema=HEAD_AGREEMENT.schema).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _rank_correlation(a: np.ndarray, b: np.ndarray, alpha: float) -> tuple[float, float, float, str | None]:
+_UNKNOWN = Association(np.nan, np.nan, np.nan, np.nan)
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray, alpha: float) -> tuple[Association, str | None]:
     """Correlate the rows of two ``[1 + resamples, heads]``; the first is everyone's."""
     if a.shape[1] < MIN_HEADS:
-        return np.nan, np.nan, np.nan, f"fewer than {MIN_HEADS} heads"
+        return _UNKNOWN, f"fewer than {MIN_HEADS} heads"
     rho = spearman_rows(a, b)
     if np.isnan(rho[0]):
-        return np.nan, np.nan, np.nan, "one of the measures is the same for every head"
-    low, high = _percentiles(rho[1:], alpha)
-    return float(rho[0]), low, high, None
+        return _UNKNOWN, "one of the measures is the same for every head"
+    ceiling = float(np.sqrt(reliability(a) * reliability(b)))
+    return attenuated(rho, ceiling, alpha, span=(-1.0, 1.0)), None
 
 
 def spearman_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -198,14 +204,6 @@ def spearman_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         unusable = (length <= 0) | np.isnan(values).any(axis=1, keepdims=True)
         scores.append(np.divide(centred, length, out=np.full(centred.shape, np.nan), where=~unusable))
     return (scores[0] * scores[1]).sum(axis=1)
-
-
-def _percentiles(values: np.ndarray, alpha: float) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    if len(known) < NUM_RESAMPLES // 2:
-        return np.nan, np.nan
-    low, high = np.quantile(known, [alpha / 2, 1 - alpha / 2])
-    return float(low), float(high)
 
 
 def _screening(
@@ -241,13 +239,15 @@ def _chosen(run: Run, heads: Sequence[tuple[int, int]]) -> dict[str, set[tuple[i
 def _calibration(predicted: np.ndarray, measured: np.ndarray, alpha: float) -> dict[str, object]:
     """Regress measured on predicted over heads, in each resample; ``[1 + resamples, heads]``."""
     row: dict[str, object] = {"mean_size": float(np.abs(measured[0]).mean())}
-    rho, low, high, note = _rank_correlation(predicted, measured, alpha)
-    row |= {"rho": rho, "rho_ci_low": low, "rho_ci_high": high, "note": note}
+    rho, note = _rank_correlation(predicted, measured, alpha)
+    row |= {"rho": rho.value, "rho_ci_low": rho.ci_low, "rho_ci_high": rho.ci_high, "rho_ceiling": rho.ceiling}
+    row["note"] = note
     if predicted.shape[1] < MIN_HEADS:
         return row
     centred = predicted - predicted.mean(axis=1, keepdims=True)
     spread = (centred**2).sum(axis=1)
     slope = np.divide((centred * measured).sum(axis=1), spread, out=np.full(len(spread), np.nan), where=spread > 0)
-    low, high = _percentiles(slope[1:], alpha)
+    told = attenuated(slope, reliability(predicted), alpha, span=(-np.inf, np.inf))
     intercept = measured[0].mean() - slope[0] * predicted[0].mean()
-    return row | {"slope": float(slope[0]), "slope_ci_low": low, "slope_ci_high": high, "intercept": float(intercept)}
+    row |= {"slope": told.value, "slope_ci_low": told.ci_low, "slope_ci_high": told.ci_high}
+    return row | {"intercept": float(intercept), "slope_ceiling": told.ceiling}

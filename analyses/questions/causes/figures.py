@@ -210,7 +210,7 @@ def _agreement_figure(answers: Answers) -> Figure | Absent:
         rounded(frame),
         answers.style,
         pairs=shown,
-        subtitle=f"{answers.intervals}; {_size_line(agreement)}",
+        subtitle=f"{answers.resampled_intervals}; {_size_line(agreement)}",
     )
     guide = (
         "Each point is Spearman's rank correlation over the heads of a layer between two ways of saying how much a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ from analyses.questions.causes.values import KEYS, MEASURED, has_causes
 from analyses.questions.causes.wording import cause_label, measure_label, nats_text, part_label
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue, is_certain
-from analyses.wording import count_text, interval_name, p_text, percent_text
+from analyses.wording import count_text, interval_name, p_text, percent_text, resampled_name
 
 SMALLEST = 1e-4
 """Nats below which a constant effect is rounding."""
@@ -172,7 +173,7 @@ def _right_and_wrong(answers: Answers, row: dict[str, Any]) -> tuple[str, list[C
 
 def _agreement(answers: Answers) -> list[str]:
     overall = answers["head_agreement"].filter(pl.col("layer").is_null())
-    name = interval_name(answers.settings.alpha)
+    name = resampled_name(answers.settings.alpha)
     lines = []
     for one, other in (("mass", "ablation"), ("mass", "head_gradient"), ("head_gradient", "ablation")):
         row = overall.filter((pl.col("measure_a") == one) & (pl.col("measure_b") == other))
@@ -183,12 +184,18 @@ def _agreement(answers: Answers) -> list[str]:
         ends = "" if values["ci_low"] is None else f" ({name} {values['ci_low']:+.2f} to {values['ci_high']:+.2f})"
         lines.append(
             f"{words[0][0].upper()}{words[0][1:]} and the size of {words[1]} rank the "
-            f"{count_text(values['num_heads'], 'head')} alike with rho {values['rho']:+.2f}{ends}; "
+            f"{count_text(values['num_heads'], 'head')} alike with rho {values['rho']:+.2f}{ends}{_ceiling(values)}; "
             f"n = {values['num_samples']:,} in {count_text(values['num_clusters'], 'cluster')}."
         )
     if lines:
         lines.append("Near 0, looking somewhere says nothing about mattering; near 1, the two pick out the same heads.")
     return lines
+
+
+def _ceiling(row: Mapping[str, Any]) -> str:
+    """Say what noise takes from a rank correlation, where it takes much."""
+    ceiling = row["rho_ceiling"]
+    return "" if ceiling is None or ceiling > 0.9 else f", where noise would leave {ceiling:.2f} of a perfect agreement"
 
 
 def _screening(answers: Answers) -> list[str]:
@@ -202,12 +209,12 @@ def _screening(answers: Answers) -> list[str]:
         ends = (
             ""
             if row["slope_ci_low"] is None
-            else f" ({interval_name(answers.settings.alpha)} {row['slope_ci_low']:.2f} to {row['slope_ci_high']:.2f})"
+            else f" ({resampled_name(answers.settings.alpha)} {row['slope_ci_low']:.2f} to {row['slope_ci_high']:.2f})"
         )
         lines.append(
             f"{row['num_heads']} {names[row['heads']]}: ablating one changes the lead by {row['mean_size']:.3g} nats "
-            f"on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation {rho} "
-            f"(lead: {answers.contrast})."
+            f"on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation {rho}"
+            f"{_ceiling(row)} (lead: {answers.contrast})."
         )
     return lines
 

@@ -29,7 +29,7 @@ from analyses.questions.method_text import adjusted_model, correction_text, inde
 NUM_RESAMPLES = 500
 """Resamples of the clusters behind the intervals of ``head_agreement`` and ``head_screening``."""
 
-AGREEMENT_METHOD = f"Spearman over heads; percentiles of {NUM_RESAMPLES} resamples of whole clusters"
+AGREEMENT_METHOD = f"Spearman over heads; {NUM_RESAMPLES} resamples of whole clusters, attenuation allowed for"
 SCREENING_METHOD = f"least squares and {AGREEMENT_METHOD}"
 
 
@@ -158,8 +158,17 @@ HEAD_AGREEMENT = AnswerTable(
         Column("measure_b", pl.String, "The other measure"),
         Column("layer", pl.Int32, "Decoder layer, counted from 0; null: over all heads", span="0..num_layers-1"),
         RHO,
-        Column("ci_low", pl.Float64, "Lower end of rho's interval, clusters resampled"),
-        Column("ci_high", pl.Float64, "Upper end of rho's interval, clusters resampled"),
+        Column(
+            "ci_low",
+            pl.Float64,
+            "Lower end of the interval of the true means' rho, clusters resampled, noise allowed for",
+        ),
+        Column(
+            "ci_high",
+            pl.Float64,
+            "Upper end of the interval of the true means' rho, clusters resampled, noise allowed for",
+        ),
+        Column("rho_ceiling", pl.Float64, "What noise in both measures' means would leave of rho 1", span="0..1"),
         Column("num_heads", pl.Int32, "Heads that both measures have"),
         Column("num_samples", pl.Int32, "Samples that were explained"),
         Column("num_clusters", pl.Int32, "Clusters of these samples"),
@@ -179,11 +188,25 @@ HEAD_SCREENING = AnswerTable(
         REPLACE,
         ROWS,
         RHO,
-        Column("rho_ci_low", pl.Float64, "Lower end of rho's interval, clusters resampled"),
-        Column("rho_ci_high", pl.Float64, "Upper end of rho's interval, clusters resampled"),
+        Column(
+            "rho_ci_low",
+            pl.Float64,
+            "Lower end of the interval of the true means' rho, clusters resampled, noise allowed for",
+        ),
+        Column(
+            "rho_ci_high",
+            pl.Float64,
+            "Upper end of the interval of the true means' rho, clusters resampled, noise allowed for",
+        ),
         Column("slope", pl.Float64, "Measured change per nat that the gradient foretells; 1: calibrated"),
-        Column("slope_ci_low", pl.Float64, "Lower end of the slope's interval, clusters resampled"),
-        Column("slope_ci_high", pl.Float64, "Upper end of the slope's interval, clusters resampled"),
+        Column(
+            "slope_ci_low", pl.Float64, "Lower end of the true slope's interval, clusters resampled, noise allowed for"
+        ),
+        Column(
+            "slope_ci_high", pl.Float64, "Upper end of the true slope's interval, clusters resampled, noise allowed for"
+        ),
+        Column("rho_ceiling", pl.Float64, "What noise in both measures' means would leave of rho 1", span="0..1"),
+        Column("slope_ceiling", pl.Float64, "What noise in the forecast would leave of slope 1", span="0..1"),
         Column("intercept", pl.Float64, "Measured change where the gradient foretells none", unit="nats"),
         Column("mean_size", pl.Float64, "Mean over heads of |mean change of the lead| by ablation", unit="nats"),
         Column("num_heads", pl.Int32, "Heads of the group"),

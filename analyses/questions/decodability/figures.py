@@ -39,7 +39,7 @@ def decodability_figure(answers: Answers) -> Figure | Absent:
         rounded(frame),
         answers.style,
         kinds=["heads", "no heads", "control"],
-        subtitle=f"{answers.intervals}, {sample_line(answers)}",
+        subtitle=f"{answers.resampled_intervals}, {sample_line(answers)}",
     )
     guide = (
         "A sparse model predicts, for samples it has not seen, whether the answer was right (or what else was asked) "

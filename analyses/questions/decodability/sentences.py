@@ -9,7 +9,7 @@ import polars as pl
 
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.decodability.answer import CONTROL, HEADS
-from analyses.wording import count_text, interval_name, p_text
+from analyses.wording import count_text, p_text, resampled_name
 
 FAMILY = "held-out prediction"
 
@@ -64,7 +64,7 @@ _KNOWS = {
 
 
 def _with_interval(row: Mapping[str, object], alpha: float) -> str:
-    return f"{row['auroc']:.2f} ({interval_name(alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f})"
+    return f"{row['auroc']:.2f} ({resampled_name(alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f})"
 
 
 def _beside_control(rows: pl.DataFrame, heads: Mapping[str, Any], num_controls: int | None) -> str:
@@ -111,6 +111,6 @@ def _beside_baseline(
     )
     text = (
         f"The best of what needs no head ({best['model']}) has {_with_interval(best, alpha)}; the difference is "
-        f"{heads['difference']:+.2f} ({low:+.2f} to {high:+.2f}): {verdict}."
+        f"{heads['difference']:+.2f} ({resampled_name(alpha)} {low:+.2f} to {high:+.2f}): {verdict}."
     )
     return text, [claim]

@@ -197,6 +197,9 @@ class _Block:
         scores = torch.bmm(rows, keys[:, self.first_key : self.end].mT, out=space and space.take(0, *shape))
         if masking.softcap is not None:
             scores = scores.div_(masking.softcap).tanh_() * masking.softcap
+        if masking.key_bias is not None:
+            bias = masking.key_bias.beside(self.first_key, self.end, scores)
+            scores.view(num_kv, group, size, num_keys).add_(bias.view(num_kv, group, 1, num_keys))
         self._hide(scores.view(num_kv, group, size, num_keys))
         # The largest score becomes 0, so that exp cannot overflow and no row's total is below 1.
         # Weights do not depend on what is subtracted, so that no gradient need pass through it.

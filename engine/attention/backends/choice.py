@@ -31,7 +31,7 @@ class BackendChoice:
     Attributes
     ----------
     fallback_layers
-        Layers that another backend than the preferred one has computed, by its method: chunks, sinks, whole patterns.
+        Layers that another backend than the preferred one has computed, by its method: chunks, sinks, biases, patterns.
 
     Raises
     ------

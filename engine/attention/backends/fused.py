@@ -43,12 +43,13 @@ class FusedBackend(Backend):
         self._rows: weakref.WeakKeyDictionary[PackedRow, FusedRow] = weakref.WeakKeyDictionary()
 
     def covers(self, call: LayerCall, row: PackedRow) -> bool:
-        """Whether the kernels cover a layer: no gradients, patterns, chunks or sinks, known dtypes and sizes."""
+        """Whether the kernels cover a layer: no gradients, patterns, chunks, sinks, biases; known dtypes, sizes."""
         num_masses = row.layouts[0].indicators.shape[1]
         return (
             not call.needs_grad
             and not isinstance(call.masking.window, Chunk)
             and call.masking.sinks is None
+            and call.masking.key_bias is None
             and not any(layout.pattern_heads.get(call.layer_idx) for layout in row.layouts)
             and all(layout.indicators.shape[1] == num_masses for layout in row.layouts)
             and all(

@@ -191,6 +191,7 @@ class _Tiles:
     ) -> None:
         """Add all visible keys to a block of rows of one KV head, tile by tile."""
         width = self.riders.shape[-1]
+        bias = self._bias(end)
         for first_key, end_key in self._tiles(first, end):
             num_scores = queries.shape[0] * (end_key - first_key)
             if num_scores > self._room.numel():
@@ -199,6 +200,8 @@ class _Tiles:
             torch.mm(queries, self.keys[kv, :, first_key:end_key], out=scores)
             if self.masking.softcap is not None:
                 scores.div_(self.masking.softcap).tanh_().mul_(self.masking.softcap)
+            if bias is not None:
+                scores.unflatten(0, (-1, self.group)).add_(bias[kv, :, first_key:end_key])
             # Before the products: it scales down what is carried already when this tile holds a larger score.
             self.kernel(scores, self.group, first, first_key, self.masking.window, self.token_ids, state, carried)
             carried[:, :width].addmm_(scores, self.riders[kv, first_key:end_key])
@@ -206,6 +209,12 @@ class _Tiles:
                 by_head = scores.view(end - first, self.group, -1).transpose(0, 1)
                 added = by_head @ self.normed[kv, :, first_key:end_key]
                 carried[:, width:].unflatten(0, (-1, self.group)).add_(added.transpose(0, 1))
+
+    def _bias(self, end: int) -> torch.Tensor | None:
+        """Return what is added to the keys before a row, ``[KV, G, end]``: the same in all tiles of its block."""
+        if self.masking.key_bias is None:
+            return None
+        return self.masking.key_bias.beside(0, end, self.keys).unflatten(0, (-1, self.group))
 
     def _tiles(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Cut the keys that a block of rows sees into tiles of nearly the same size."""
@@ -243,6 +252,8 @@ class _Tiles:
         scores = self._queries(position, position + 1) @ self.keys[:, :, first_key : position + 1]
         if self.masking.softcap is not None:
             scores = scores.div_(self.masking.softcap).tanh_().mul_(self.masking.softcap)
+        if (bias := self._bias(position + 1)) is not None:
+            scores += bias[:, :, first_key:]
         pattern = torch.zeros((num_kv * self.group, num_tokens))
         pattern[:, first_key : position + 1] = scores.softmax(dim=-1).flatten(0, 1)
         return pattern

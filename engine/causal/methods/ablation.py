@@ -41,16 +41,16 @@ class Ablation(CausalMethod[AblationSection]):
         }
 
 
-def _replacements(settings: AblationSection, run: SampleRun) -> list[torch.Tensor]:
+def _replacements(settings: AblationSection, run: SampleRun) -> dict[int, torch.Tensor]:
     """Return what takes the heads' place, by layer ``[rows or 1, H, head_dim]``."""
     unchanged = run.unchanged
     if settings.replace == "mean":
         assert run.inputs.means is not None
-        return [means[None].to(unchanged.leaving) for means in run.inputs.means]
+        return {layer: means[None].to(unchanged.leaving) for layer, means in run.inputs.means.items()}
     other = run.run_unchanged(run.inputs.partners[run.sample.sample_id])
     # Both end with their decision row; where the partner is shorter, its first row stands for the rows before it.
     rows = torch.arange(unchanged.num_tokens) - unchanged.num_tokens + other.num_tokens
     partner_rows = rows.clamp(min=0)
     by_head = (run.decoder.geometry.num_heads, -1)
-    outputs = [layer.head_outputs for layer in other.layers]
-    return [part[partner_rows.to(part.device)].unflatten(-1, by_head) for part in outputs]
+    outputs = {layer: other.layers[layer].head_outputs for layer in run.decoder.geometry.softmax_layers}
+    return {layer: part[partner_rows.to(part.device)].unflatten(-1, by_head) for layer, part in outputs.items()}

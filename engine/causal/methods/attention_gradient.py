@@ -14,7 +14,6 @@ class AttentionGradient(CausalMethod[AttentionGradientSection]):
     """``sum_i sum_{j in F} A[i,j] ds/dA[i,j]`` of every head for every key group F, and head gradients."""
 
     tables: ClassVar[tuple[str, ...]] = ("attributions",)
-    covers_hybrids: ClassVar[bool] = True
 
     def explain(self, settings: AttentionGradientSection, run: SampleRun) -> dict[str, TablePart]:
         """Return ``head_gradient`` and a column for every key group, in nats."""

@@ -22,7 +22,6 @@ class Attribution(CausalMethod[AttributionSection]):
     """Direct logit attribution, whose parts sum to s in every sample, and head gradients."""
 
     tables: ClassVar[tuple[str, ...]] = ("attributions", "sample_attributions")
-    covers_hybrids: ClassVar[bool] = True
 
     def explain(self, settings: AttributionSection, run: SampleRun) -> dict[str, TablePart]:
         """Return ``dla`` and ``head_gradient`` of every head, and what each other component adds.
@@ -56,7 +55,12 @@ class Attribution(CausalMethod[AttributionSection]):
         return {"attributions": heads, "sample_attributions": Rows(components)}
 
     def check_model(self, decoder: Decoder) -> None:
-        """Refuse norms that cannot be frozen."""
+        """Refuse norms that cannot be frozen, and residual streams that are not handed on."""
+        if getattr(decoder.model.config.get_text_config(), "apply_residual_connection_post_layernorm", False):
+            raise UnsupportedModelError(
+                f"{type(decoder.model).__name__} with apply_residual_connection_post_layernorm adds to what its norms "
+                f"give, not to the residual stream, so that there is no sum of parts, which causal.attribution needs"
+            )
         check_norms(decoder)
 
     def check_run(self, decoder: Decoder, unchanged: Trace) -> None:

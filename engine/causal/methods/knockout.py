@@ -25,7 +25,12 @@ class AttentionKnockout(CausalMethod[KnockoutSection]):
         """Return a row for every key group and window."""
         sample, last = run.sample, run.unchanged.num_tokens - 1
         first_row = last if settings.rows == "decision" else min(sample.num_prompt_tokens, last)
-        around = windows(run.decoder.geometry.num_layers, settings.window)
+        geometry = run.decoder.geometry
+        around = [
+            (first, end)
+            for first, end in windows(geometry.num_layers, settings.window)
+            if any(first <= layer <= end for layer in geometry.softmax_layers)
+        ]
         knockouts = [(name, window) for name in settings.key_groups or sample.key_groups for window in around]
         effects = run.sweep.run(
             [

@@ -28,7 +28,7 @@ class Patching(CausalMethod[PatchingSection]):
         assert run.tokenize is not None and gradients.outputs is not None
         edited = counterfactual(run.sample, settings, run.tokenize)
         other = run.run_unchanged(edited.sample)
-        effects = patching_effects(run.unchanged, other, gradients.outputs, run.decoder.geometry.num_heads)
+        effects = patching_effects(run.decoder, run.unchanged, other, gradients.outputs)
         return {
             "patching": HeadValues(
                 {
@@ -37,6 +37,7 @@ class Patching(CausalMethod[PatchingSection]):
                     "effect": effects,
                     "logit_difference": run.unchanged.logit_difference,
                     "counterfactual_logit_difference": other.logit_difference,
-                }
+                },
+                run.decoder.geometry.softmax_layers,
             )
         }

@@ -13,7 +13,7 @@ import jinja2
 from jinja2 import meta
 
 from engine.config import Config
-from engine.encoding.sequences.template_dates import date_formats, pinned, printed
+from engine.encoding.sequences.template_dates import UNREADABLE, date_formats, pinned, printed
 from engine.encoding.tokenizer import chat_template
 from engine.samples import Message, RowRejected
 
@@ -25,7 +25,8 @@ REFUSALS = (
     AttributeError,
     ArithmeticError,
     AssertionError,
-    RecursionError,
+    RuntimeError,
+    MemoryError,
 )
 """What templates raise, and transformers of what they are given."""
 _PREAMBLE = 10
@@ -249,7 +250,7 @@ def template_variables(template: str) -> frozenset[str]:
     bare = re.sub(r"\{%-?\s*(?:end)?generation\s*-?%\}", "", template)
     try:
         tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(bare)
-    except jinja2.TemplateSyntaxError:
+    except UNREADABLE:
         return frozenset(re.findall(r"\w+", template))
     return frozenset(meta.find_undeclared_variables(tree)) | frozenset(re.findall(r"\b(\w+) is (?:not )?defined", bare))
 

@@ -13,6 +13,9 @@ from jinja2 import nodes
 _CLOCK = "strftime_now"
 """What a chat template calls to be told the time; transformers gives it the machine's own."""
 
+UNREADABLE = (jinja2.TemplateSyntaxError, RecursionError, ValueError, MemoryError)
+"""What reading a template raises: where it is none, or one that is nested too deeply or holds too long a number."""
+
 
 @cache
 def date_formats(template: str) -> tuple[str, ...]:
@@ -21,7 +24,7 @@ def date_formats(template: str) -> tuple[str, ...]:
         return ()
     try:
         tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation(template))
-    except jinja2.TemplateSyntaxError:
+    except UNREADABLE:
         return tuple(dict.fromkeys(re.findall(rf"{_CLOCK}\s*\(\s*[\"']([^\"']*)[\"']\s*\)", template)))
     texts = (node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str))
     return tuple(dict.fromkeys(text for text in texts if re.search(r"%[-A-Za-z]", text)))

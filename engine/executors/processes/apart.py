@@ -1,8 +1,9 @@
-"""A unit at which processes died again and again, done in a process of its own by a driver that lives on.
+"""A unit at which processes died again and again, done in a process of its own by one that lives on.
 
 A driver that measures inline dies with its samples: nobody is left to tell a sample that kills its process from a batch
-system that kills the run. So after some deaths the driver starts a process for the unit and sees what that dies of. It
-loads no model meanwhile, for which the device may have no room twice. Dies the driver too, nobody is blamed.
+system that kills the run. A replica's driver lives on, but the replica has worked on other samples before, whose doing
+a death may be. So after some deaths the driver, or the replica, starts a process for the unit and sees what that dies
+of. It holds no model meanwhile, for which the device may have no room twice. Dies it too, nobody is blamed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.config import Config
@@ -22,6 +24,7 @@ from engine.errors import DeviceLost, RunFailedError, UserError
 from engine.executors.job import Job
 from engine.executors.processes.children import environment_of_child
 from engine.executors.ray_messages import JobMessage
+from engine.machine.deaths import OF_MEMORY, num_killed_for_memory
 from engine.storage.records import LedgerRow
 from engine.workers.journal import UnitJournal, Witness
 
@@ -32,32 +35,42 @@ _FROM_OUTSIDE = frozenset(
     (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 )
 """Signals that no fault of a process raises."""
-_KERNEL_COUNTS = Path("/proc/vmstat")
 
 
-def needs_witness(job: Job, unit: str) -> bool:
-    """Whether processes died so often at a unit that it should be done in one of its own."""
-    return _journal(job, unit).needs_witness()
+def print_warning(text: str) -> None:
+    """Say something to the person in front of this process."""
+    print(f"Warning: {text}", file=sys.stderr, flush=True)
 
 
-def done_apart(job: Job, unit: str) -> LedgerRow:
+def needs_witness(job: Job, unit: str, witness: Witness = Witness.NOBODY) -> bool:
+    """Whether processes with such a witness died so often at a unit that it should be done in one of its own."""
+    return _journal(job, unit, witness).needs_witness()
+
+
+def done_apart(job: Job, unit: str, warn: Callable[[str], None] = print_warning) -> LedgerRow:
     """Do a unit in a process of its own, started anew when it dies, and return its ledger row.
+
+    Parameters
+    ----------
+    job, unit
+        What is to be done.
+    warn
+        Told what a person should know.
 
     Raises
     ------
     RunFailedError
-        When it is ended from outside, or cannot begin.
+        When it is ended from outside, cannot begin, or dies again and again before it has begun.
     """
     journal = _journal(job, unit)
-    print(
-        f"Warning: {unit}: {journal.num_attempts()} processes died at it and nobody saw of what: they were killed from "
-        f"outside, the machine had no memory left, or a sample kills its process. It is done in a process of its own "
-        f"now; a sample is rejected only if that process dies while the sample is alone in it.",
-        file=sys.stderr,
-        flush=True,
+    warn(
+        f"{unit}: {journal.num_attempts()} processes died at it and nobody saw of what: they were killed from outside, "
+        f"the machine had no memory left, or a sample kills its process. It is done in a process of its own now; a "
+        f"sample is rejected only if that process dies while the sample is alone in it, first of all."
     )
+    num_loading = 0
     while True:
-        num_killed = _num_killed_for_memory()
+        num_killed, num_begun = num_killed_for_memory(), journal.num_attempts()
         code, said = _run_child(job, unit)
         if code == 0:
             return LedgerRow(**json.loads(said))
@@ -72,14 +85,27 @@ def done_apart(job: Job, unit: str) -> LedgerRow:
                 f"are kept; start the same command again to go on."
             )
         time.sleep(_GRACE_SECONDS)
-        is_memory = number == signal.SIGKILL and _num_killed_for_memory() > num_killed
-        cause = f"{number.name}{', the system had killed for want of memory' if is_memory else ''}"
-        journal.note_death(cause)
-        print(f"Warning: {unit}: its process died of {cause}; started anew.", file=sys.stderr, flush=True)
+        is_memory = number == signal.SIGKILL and num_killed_for_memory() > num_killed
+        cause = f"{number.name}, {OF_MEMORY}" if is_memory else number.name
+        if journal.num_attempts() > num_begun:
+            journal.note_death(cause)
+        else:  # no attempt was begun: what is noted last is another process's
+            num_loading += 1
+            _check_loading(job, unit, num_loading, cause)
+        warn(f"{unit}: its process died of {cause}; started anew.")
 
 
-def _journal(job: Job, unit: str) -> UnitJournal:
-    return UnitJournal(job.run_dir.journals, unit, job.config.cluster.max_retries)
+def _check_loading(job: Job, unit: str, num_deaths: int, cause: str) -> None:
+    if num_deaths > job.config.cluster.max_retries:
+        raise RunFailedError(
+            f"model.path: the process for {unit} died {num_deaths} time(s) while it loaded the model ({cause}), most "
+            f"often for want of memory (dmesg). No sample is blamed and committed units are kept; start the same "
+            f"command again on a machine that holds the model."
+        )
+
+
+def _journal(job: Job, unit: str, witness: Witness = Witness.NOBODY) -> UnitJournal:
+    return UnitJournal(job.run_dir.journals, unit, job.config.cluster.max_retries, witness)
 
 
 def _run_child(job: Job, unit: str) -> tuple[int, str]:
@@ -110,15 +136,6 @@ def _run_child(job: Job, unit: str) -> tuple[int, str]:
             return child.wait(), ""
         finally:
             child.kill()
-
-
-def _num_killed_for_memory() -> int:
-    """Return how many processes the kernel has killed for want of memory; 0 where it does not say."""
-    try:
-        counts = dict(line.split() for line in _KERNEL_COUNTS.read_text().splitlines())
-        return int(counts.get("oom_kill", 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def serve() -> None:

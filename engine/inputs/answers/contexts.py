@@ -7,24 +7,30 @@ from functools import cache
 
 from engine.inputs.answers.languages import languages, words_of
 
-_NUMBER_BEFORE = re.compile(r"(?:\d[.,:/]|\d\s?(?:out of|of|/)\s?|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z", re.IGNORECASE)
+_NUMBER_BEFORE = re.compile(
+    r"(?:\b[Nn]o\.\s|\d[.,:/]|\d\s?(?:out of|of|/)\s?|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z", re.IGNORECASE
+)
 _NUMBER_AFTER = re.compile(
     r"[.,:/](?!(?<=\.)0+(?![\d.,]))\d|\s?(?:%|‰|°|percent\b|million\b|billion\b|[-–]\d)|\s?/\s?\d", re.IGNORECASE
 )
 _OUT_OF = re.compile(r"\s?(?:/|out of\b|of)\s?(\d+)\b", re.IGNORECASE)
 _IS_RATING = re.compile(rf"{_OUT_OF.pattern}\s*(?:stars?|points?)?[*_\s]*(?:[.!,;:)]|\Z|\n)", re.IGNORECASE)
 _SAID_NUMBER = re.compile(
-    r"(?:^|[\n:=(\[{\"'“«*_`>|.!?;,—–]\s*|\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
+    r"(?:^|[\n:=(\[{\"'“«*_`>|.!?;,—–]\s*|\[[ xX✓✗]\]\s*|(?:^|\n)[ \t]*[-+•·▪●➡→⇒✅☑✔👉]\uFE0F?[ \t]+|"
+    r"\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
     r"label\w*|class\w*|but|sondern|"
-    r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|assign\w*|give|output|ist|lautet|est|"
+    r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|"
+    r"assign\w*|give|output|ist|lautet|est|"
     r"es|è|é|ответ|это|adalah)\s+[\"'“*_`(\[$\\]*)\Z",
     re.IGNORECASE,
 )
 _ENDS_NUMBER = re.compile(
-    r"(?:\.0+(?![\d.,]))?[*_`\"'”»)\]}$]*(?:\s*\Z|\s*\n|[.!?;:,。，）](?!\d)|\s+(?:because|since|as|due|for|given|here|rather|instead|stars?|\(|[-–—]))"
+    r"(?:\.0+(?![\d.,]))?[*_`\"'”»)\]}$]*"
+    r"(?:</|\s*\Z|\s*\n|[ \t]*(?:\||<\||\[[a-z]|[\u2600-\u27bf\U0001f300-\U0001faff])|[.!?;:,。，）](?!\d)|"
+    r"\s+(?:because|since|as|due|for|given|here|rather|instead|stars?|\(|[-–—]))"
 )
 _GLUED_BEFORE = re.compile(r"(?:[^\W_][&'’.+@-]|[&@#.°])\Z")
-_GLUED_AFTER = re.compile(r"[&+#@]|['’][^\W\d_]|[-.][^\W_]|\.[^\W_]\.")
+_GLUED_AFTER = re.compile(r"[&+#@]|['’](?![dt][ıiuü]r\b)[^\W\d_]|[-.][^\W_]|\.[^\W_]\.")
 _NOUNS_WITH_LETTERS = frozenset(
     [
         "series",
@@ -97,6 +103,9 @@ _NOUNS_WITH_LETTERS = frozenset(
 _NOUNS_OF_CHOICE = frozenset(
     [
         "option",
+        "options",
+        "choices",
+        "answers",
         "choice",
         "answer",
         "letter",
@@ -129,7 +138,7 @@ _LEADS = re.compile(
     r"[^\W\d_]+ly|[^\W\d_]+mente|[^\W\d_]+ment|(?:conclu|predict|forecast|expect|choos|chos|pick|select|assess|prefer|"
     r"favou?r|vot|mark|guess|elig|elij|escog|wähl|nehm|chois|optez?|scelg|escolh|выбира|bubbl|circl|support|say|said|"
     r"going|went|answer|eliminat|exclud|reject|rul|discard|consider|compar|unlike|eit|both|assistant|output|completion|"
-    r"candidate|translation|summary|essay|statement|alternativ|leav|lett|buchstabe|letra|lettre|lettera|вариант|opsi|pilihan|"
+    r"candidate|translation|summary|essay|statement|alternativ|leav|lett|between|among|neither|zwisch|sowohl|entweder|beid|entre|tra|tanto|fois|soit|ambos|entramb|между|оба|buchstabe|letra|lettre|lettera|вариант|opsi|pilihan|"
     r"seçenek|şık|विकल्प|الخيار|opci|opç|opzion|опци)[^\W\d_]*"
 )
 _CASED = re.compile("[a-zà-öø-ɏа-я]")
@@ -138,11 +147,11 @@ _UNIT_BEFORE = re.compile(r"\d[ \t]+\Z|\d[ \t]*°[ \t]*\Z|\b(?:Mr|Mrs|Ms|Dr|Prof
 _ARTICLES = frozenset("AEIOYaeioy")
 _LETTER_VERBS = (
     r"beats|wins|to|through|plus|as well|along|together|versus|vs|"
-    r"is|was|are|were|and|or|but|because|since|as|for|over|rather|instead|than|in|with|due|given|would|will|seems|looks|"
+    r"als|como|che|ni|noch|is|was|are|were|and|or|but|because|since|as|for|over|rather|instead|than|in|with|due|given|would|will|seems|looks|"
     r"appears|fits|holds|follows|describes|states|says|matches|best|correctly|has|does|doesn|isn|can|cannot|may|might|"
     r"must|should|on|if|when|here|only|too|out|not|est|ist|es|è|é|y|et|und|o|ou|oder|sein|wäre|sería|seria|serait"
 )
-_IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘(]?[a-zà-öø-ÿ])")
+_IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘]?[a-zà-öø-ÿ]|\([^()\n]{{0,40}}\)[ \t]+[a-z])")
 _DENIES_NEXT = re.compile(
     r"[ \t]+(?!(?:y|et|und|e|ou|oder|pero|mais|ma|mas|aber|also|then|yes|sí|sì|sim|"
     r"it|they|he|she|we|i|this|that|these|those|there|because|since|as|and|but|the|if|so|eps|earnings|due|"
@@ -158,7 +167,7 @@ _PARTS_OF_SPEECH = frozenset(("нет", "لا", "是", "si", "नहीं", "ti
 """Yes and no that are other parts of speech in running text (there is no, is, if): only set off from it a label."""
 _SET_OFF_BEFORE = re.compile(
     r"(?:\A|[\n.!?…,;:：，。！？；、،؛।—–\-()\[{\"'“‘«「『*_`>#=|/\\（]\s*|"
-    r"(?:ответ\w*|это|думаю|скажу|هي|هو|是|为|為|选|選|选择|選擇|回答|respuesta|es|que|risposta|è|che|jawaban\w*|adalah|उत्तर)\s*)\Z",
+    r"(?:ответ\w*|это|думаю|скажу|скорее|что|видимо|наверное|هي|هو|是|为|為|选|選|选择|選擇|回答|respuesta|es|que|risposta|è|che|jawaban\w*|adalah|उत्तर)\s*)\Z",
     re.IGNORECASE,
 )
 _SET_OFF_AFTER = re.compile(
@@ -166,6 +175,20 @@ _SET_OFF_AFTER = re.compile(
     r"\s+(?:porque|perché|потому|так\s+как|это|karena|لأن|क्योंकि|है|हैं)(?!\w))",
     re.IGNORECASE,
 )
+_PARTICLES = frozenset(("ja", "sí", "sì", "ya"))
+"""Yes as a particle inside a sentence ("die Firma ist ja groß")."""
+_SENTENCE_BEGINS = re.compile(r"(?:\A|[\n.!?…,;:(—–-])[\s*_\"'“‘«¡]*\Z")
+_IDENTIFIER = re.compile(r"[^\W_]_\Z")
+_NUMBERED = re.compile(
+    r"\b(?:answer|response|question|statement|sentence|example|option|item|part|claim)\s+\Z", re.IGNORECASE
+)
+_TRADED = re.compile(
+    r"\s+(?:its|their|his|her|an?|new|goods|products|assets|units|cash|cars|inventory|property|businesses|companies|"
+    r"subsidiar\w+|stakes?|out|off|back)\b",
+    re.IGNORECASE,
+)
+_TRADES = frozenset(("buy", "sell", "hold"))
+_SEASON = re.compile(r"\s+(?:of\s+)?(?:19|20)\d\d")
 _VERBS_WITH_UP = re.compile(
     r"\b(?:ma[dk]es?|making|ends?|ended|ending|sums?|summed|summing|sets?|follows?)\s+\Z", re.IGNORECASE
 )
@@ -193,6 +216,8 @@ def is_another_word(text: str, start: int, end: int, spelling: str, is_prose: bo
         return _is_in_number(text, start, end, spelling, is_prose)
     if is_prose and spelling.casefold() in _PARTS_OF_SPEECH:
         return not (_SET_OFF_BEFORE.search(text[max(0, start - 12) : start]) and _SET_OFF_AFTER.match(text, end))
+    if is_prose and spelling.casefold() in _PARTICLES and not _SENTENCE_BEGINS.search(text[max(0, start - 12) : start]):
+        return not _SET_OFF_AFTER.match(text, end)
     if len(spelling) == 1 and spelling.isalpha():
         return _is_no_choice(text, start, end, is_prose)
     if is_prose and (_COMPOUND_AFTER.match(text, end) or text[max(0, start - 4) : start].lower() == "-to-"):
@@ -202,6 +227,10 @@ def is_another_word(text: str, start: int, end: int, spelling: str, is_prose: bo
         return True
     if spelling.casefold() in _DENYING_LABELS:
         return bool(_DENIES_NEXT.match(text, end) or _ORDINAL.match(text, end))
+    if is_prose and spelling.casefold() in _TRADES and _TRADED.match(text, end):
+        return True
+    if spelling.casefold() == "fall" and _SEASON.match(text, end):
+        return True
     if spelling.casefold() == "up" and _VERBS_WITH_UP.search(text[max(0, start - 12) : start]):
         return True
     return spelling.casefold() == "up" and bool(re.match(r"\s+to\s+[\d$€£]", text[end : end + 8]))
@@ -210,7 +239,7 @@ def is_another_word(text: str, start: int, end: int, spelling: str, is_prose: bo
 def _is_in_number(text: str, start: int, end: int, spelling: str, is_prose: bool) -> bool:
     """Whether a digit belongs to a larger number, an amount or a count; a rating out of the highest one does not."""
     before = text[max(0, start - 12) : start]
-    if spelling[:1].isdigit() and _NUMBER_BEFORE.search(before):
+    if spelling[:1].isdigit() and (_NUMBER_BEFORE.search(before) or _IDENTIFIER.search(before)):
         return True
     if spelling[-1:].isdigit() and _NUMBER_AFTER.match(text, end):
         return not _is_rating(text, start, end)
@@ -219,6 +248,8 @@ def _is_in_number(text: str, start: int, end: int, spelling: str, is_prose: bool
     line = text[max(0, start - 40) : start]
     if _IS_RATING.match(text, end) and _is_rating(text, start, end):
         return False
+    if _NUMBERED.search(line) and re.match(r"\s*[:：]\s*\S", text[end : end + 8]):
+        return True
     is_said = _SAID_NUMBER.search(line) or not line.strip()
     if re.fullmatch(r"(?:.*\n)?[ \t]*", line, re.DOTALL) and re.match(r"[.)][ \t]+\S", text[end : end + 20]):
         return True  # the number of an item in a list
@@ -239,7 +270,9 @@ def _is_no_choice(text: str, start: int, end: int, is_prose: bool) -> bool:
         return True
     if is_prose and (before[-1:] == "/" or re.match(r"/[^\W_]", after)):
         return True
-    if text[start:end] in _ARTICLES and _IS_ARTICLE.match(after):
+    if is_prose and re.search(r"\b[Tt]he[ \t]+\Z", before) and re.match(r"[ \t]+(?:in|of)\b", after):
+        return True
+    if text[start:end] in _ARTICLES and _IS_ARTICLE.match(text, end):
         return True
     if _UNIT_BEFORE.search(before):
         return True

@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from engine.inputs.answers.denials import Denials
+from engine.inputs.answers.choices import mark_listed, offered_words
+from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
-from engine.inputs.answers.unstated.movements import is_beside, other_verdict, speaks_of_subject
+from engine.inputs.answers.unstated.movements import (
+    Topic,
+    is_beside,
+    is_said_of_subject,
+    other_verdict,
+    speaks_of_subject,
+)
+from engine.inputs.answers.unstated.phrases import outside_phrases
 from engine.inputs.answers.unstated.shares import shares
-from engine.inputs.answers.words import LabelWord, LabelWords, folded
+from engine.inputs.answers.unstated.supposed import supposed
+from engine.inputs.answers.unstated.undecided import is_undecided
+from engine.inputs.answers.words import LabelWord, LabelWords
 
 _GAP = 40
-"""Characters between two labels of one choice at most."""
+"""Characters behind a label in which its clause is looked for."""
 _CHOICE = re.compile(r"[<>|/\[\]{}]")
 _BOUNDARY = re.compile(r"\s*[*_`\"'”’»)\]}$]*\s*(?:[,;:(（，；：—–\n]|-\s|[.!?。](?!\d))")
 
@@ -26,10 +36,12 @@ _BOUNDARY = re.compile(r"\s*[*_`\"'”’»)\]}$]*\s*(?:[,;:(（，；：—–\
 _CLAUSE_END = re.compile(r"[,;，；、.!?。！？\n]")
 _SENTENCE_STOP = re.compile(r"[\n!?。！？]|\.(?!\d)")
 _SENTENCE_REACH = 300
+_NAMED_AS = re.compile(
+    r"\b(?:classif|label|categori|rat|mark|describ|regard|see|view|assess|interpret|treat|identif|tag|read|count)\w*"
+    r"(?:\s+\w+){0,5}\s+\Z",
+    re.IGNORECASE,
+)
 _WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
-_LIST_SIGN = re.compile(r"[*_`\"'”’»\]}$]*([.):：])(?=[ \t*_]*[^\s*_])")
-_SENTENCE_BEFORE = re.compile(r"[.;!][ \t]+[*_\"'`(]*\Z")
-_LIST_DRESS = re.compile(r"(?:[\s*_#>`\"'“(\[|•-]|[Oo]ption )*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +64,29 @@ class Mentions:
     text: str
     codes: tuple[str, ...]
     items: tuple[Mention, ...]
+    topic: Topic
     signs: Mapping[str, int] = field(default_factory=dict)
     _starts: list[int] = field(default_factory=list)
 
     @classmethod
     def of(
-        cls, text: str, labels: LabelWords, denials: Denials, codes: tuple[str, ...], is_prose: bool = True
+        cls,
+        text: str,
+        labels: LabelWords,
+        denials: Denials,
+        codes: tuple[str, ...],
+        is_prose: bool = True,
+        asked: tuple[str, ...] = (),
     ) -> Mentions:
-        """Read every label word of a text."""
-        words = _outside_phrases(text, labels.find(text, is_prose), labels.spelled)
+        """Read every label word of a text; ``asked`` are words of what is asked for."""
+        words = outside_phrases(text, labels.find(text, is_prose), labels.spelled)
         denied = denials.of(text, words)
-        offered = _offered(text, words, denied, codes)
-        _mark_listed(offered, text, words, denied, list(labels.labels))
+        offered = offered_words(text, words, denied, codes)
+        mark_listed(offered, text, words, denied, list(labels.labels))
         given = shares(text, words, denied, codes)
-        offered = [is_offered or is_share for is_offered, is_share in zip(offered, given, strict=True)]
+        offered = [any(kinds) for kinds in zip(offered, given, supposed(text, words, codes), strict=True)]
         items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
-        return cls(text, codes, items, labels.signs, [word.start for word in words])
+        return cls(text, codes, items, Topic(codes, asked), labels.signs, [word.start for word in words])
 
     def within(self, start: int, end: int) -> Sequence[Mention]:
         """Return those that begin in a stretch."""
@@ -119,7 +138,7 @@ def main_label(mentions: Mentions, start: int, end: int, is_first: bool = False,
         is_template = _CHOICE.search(mentions.text, start, end) and not is_share
         return Reading(None, "template_echo" if is_template else "ambiguous_label", _labels(live), is_share=is_share)
     said = [word for word in plain if not _is_aside(mentions, start, word)]
-    main = said or plain
+    main = _of_what_is_asked(mentions, start, said or plain)
     if len(_labels(main)) > 1:
         last = None
         for last in pattern_of(mentions.codes, "connectors").finditer(mentions.text, start, end):  # noqa: B007
@@ -129,8 +148,24 @@ def main_label(mentions: Mentions, start: int, end: int, is_first: bool = False,
             return Reading(None, "ambiguous_label", _labels(main))
         main, start = behind, last.end() if last else start
     word = main[0] if is_first else main[-1]
+    if is_undecided(mentions.text, start, word, mentions.codes):
+        return Reading(None, "ambiguous_label", _labels(main))
     reading = Reading(word, is_aside=not said, since=start)
     return weighed(mentions, reading, end) if is_weighed else reading
+
+
+def _of_what_is_asked(mentions: Mentions, start: int, words: list[LabelWord]) -> list[LabelWord]:
+    """Return the words of movement that are said of what is asked for, where the others are said of something else."""
+    if len(_labels(words)) < 2:
+        return words
+    own = [word for word in words if not _is_beside(mentions, start, word)]
+    is_all = len(own) < len(words) and all(is_of_subject(mentions, word, start) for word in own)
+    return own if own and is_all else words
+
+
+def is_of_subject(mentions: Mentions, word: LabelWord, start: int) -> bool:
+    """Whether a label of movement is said of what is asked for, in a stretch that begins there."""
+    return word.label in mentions.signs and is_said_of_subject(mentions.text, mentions.topic, start, word)
 
 
 def weighed(mentions: Mentions, reading: Reading, end: int) -> Reading:
@@ -175,7 +210,7 @@ def is_aside(mentions: Mentions, word: LabelWord) -> bool:
 
 
 def _is_beside(mentions: Mentions, start: int, word: LabelWord) -> bool:
-    return word.label in mentions.signs and is_beside(mentions.text, mentions.codes, start, word)
+    return word.label in mentions.signs and is_beside(mentions.text, mentions.topic, start, word)
 
 
 def _is_said_otherwise(mentions: Mentions, start: int, end: int, word: LabelWord) -> bool:
@@ -183,107 +218,23 @@ def _is_said_otherwise(mentions: Mentions, start: int, end: int, word: LabelWord
     sign = mentions.signs.get(word.label)
     if sign is None or (ends_clause(mentions, word) and fillers().fullmatch(mentions.text, start, word.start)):
         return False
-    text, codes = mentions.text, mentions.codes
+    text, topic = mentions.text, mentions.topic
     labels = {(mention.word.start, mention.word.end) for mention in mentions.within(start, end)}
-    if not other_verdict(text, start, end, codes, sign, labels):
+    if not other_verdict(text, start, end, topic, sign, labels):
         return False
     clause = [start, *(mark.end() for mark in _CLAUSE_END.finditer(text, start, word.start))][-1]
-    of_own = speaks_of_subject(text, clause, min(end, word.end + _GAP // 2), codes)
-    if other_verdict(text, start, word.start, codes, sign, labels, is_of_subject=of_own):
+    of_own = speaks_of_subject(text, clause, min(end, word.end + _GAP // 2), topic)
+    if other_verdict(text, start, word.start, topic, sign, labels, is_of_subject=of_own):
         return True
-    led = pattern_of(codes, "connectors").search(text, word.end, end)
-    if led and other_verdict(text, led.end(), end, codes, sign, labels):
+    led = pattern_of(mentions.codes, "connectors").search(text, word.end, end)
+    if led and other_verdict(text, led.end(), end, topic, sign, labels):
         return True
-    is_own = speaks_of_subject(text, start, word.start, codes)
-    return not is_own and other_verdict(text, word.end, end, codes, sign, labels, is_of_subject=True)
-
-
-def _outside_phrases(text: str, words: Sequence[LabelWord], spelled: Iterable[str]) -> list[LabelWord]:
-    """Return the words that are no part of a set phrase ("break it down")."""
-    if not words:
-        return []
-    spans = [match.span() for match in _set_phrases(tuple(sorted(spelled))).finditer(text)]
-    return [w for w in words if not any(start <= w.start and w.end <= end for start, end in spans)]
-
-
-@cache
-def _set_phrases(spelled: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern of the set phrases that have one of some spellings in them."""
-    found = (
-        phrase for phrase in words_of(languages(), "set_phrases") if any(word in folded(phrase) for word in spelled)
-    )
-    return re.compile(phrases(found), re.IGNORECASE)
+    is_own = speaks_of_subject(text, start, word.start, topic)
+    return not is_own and other_verdict(text, word.end, end, topic, sign, labels, is_of_subject=True)
 
 
 def _labels(words: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.label for word in words))  # type: ignore[attr-defined]
-
-
-@cache
-def _links(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return patterns of what joins the labels of a choice: by a word or a stroke, and by a comma.
-
-    Words of one letter (o, e, y) count in their own language only; no link begins a sentence or a line.
-    """
-    mark = r"(?:[^\S\n]|[*_\"'`“”‘’()\[\]<>「」『』]|\.(?=[)\]]))"
-    words = [word for word in words_of(languages(), "choices") if len(word) > 1 or not word.isascii()]
-    words += words_of(codes, "choices")
-    spaced = phrases(word for word in words if word.isascii() or word.isalpha())
-    articles = "a|an|the|slight|moderate|strong|option|option:|ein|eine|einen|une|un|una|um|uma|der|die|das|la|le|el"
-    filler = rf"(?:(?:{articles}){mark}+){{0,2}}"
-    strong = rf"{mark}*,?{mark}*(?:[/|、]|{spaced}){mark}*\n?{mark}*{filler}"
-    weak = rf"{mark}*[,،，]{mark}*\n?{mark}*{filler}"
-    return re.compile(strong, re.IGNORECASE), re.compile(weak, re.IGNORECASE)
-
-
-_FEW = 8
-"""Words of a text that may be too short to tell its language, so that linking words of all languages count."""
-
-
-def _offered(text: str, words: Sequence[LabelWord], denied: Sequence[bool], codes: tuple[str, ...]) -> list[bool]:
-    """Return which words are labels of a choice: joined by "or", "and", a stroke, or three and more by commas."""
-    strong, weak = _links(codes if len(text) > 200 or len(text.split()) > _FEW else tuple(languages()))
-    offered = [False] * len(words)
-    live = [index for index, is_denied in enumerate(denied) if not is_denied]
-    group: list[int] = []
-    is_choice = False
-    for place, index in enumerate(live):
-        before = live[place - 1] if place else None
-        gap = text[words[before].end : words[index].start] if before is not None else "\n"
-        is_strong = len(gap) <= _GAP and bool(strong.fullmatch(gap))
-        if group and (is_strong or (len(gap) <= _GAP and weak.fullmatch(gap))):
-            group.append(index)
-            is_choice = is_choice or is_strong
-        else:
-            _mark(offered, words, group, is_choice)
-            group, is_choice = [index], False
-    _mark(offered, words, group, is_choice)
-    return offered
-
-
-def _mark(offered: list[bool], words: Sequence[LabelWord], group: Sequence[int], is_choice: bool) -> None:
-    labels = {words[index].label for index in group}
-    if len(labels) > 1 and (is_choice or len(group) > 2):
-        for index in group:
-            offered[index] = True
-
-
-def _mark_listed(
-    offered: list[bool], text: str, words: Sequence[LabelWord], denied: Sequence[bool], order: Sequence[str]
-) -> None:
-    """Mark labels that head the lines of a list: options in their order ("A) …"), or with words behind ("Up: …")."""
-    heads: dict[str, list[int]] = {}
-    for index, word in enumerate(words):
-        line = text.rfind("\n", max(0, word.start - 20), word.start) + 1
-        is_head = (line or word.start < 20) and _LIST_DRESS.fullmatch(text, line, word.start)
-        is_head = is_head or _SENTENCE_BEFORE.search(text[max(0, word.start - 8) : word.start])
-        sign = _LIST_SIGN.match(text, word.end) if is_head and not denied[index] else None
-        if sign:
-            heads.setdefault(sign.group(1), []).append(index)
-    for sign, group in heads.items():
-        labels = [words[index].label for index in group]
-        if sign in ":：" or labels == list(order)[: len(labels)]:
-            _mark(offered, words, group, is_choice=True)
 
 
 def _is_aside(mentions: Mentions, start: int, word: LabelWord) -> bool:
@@ -297,13 +248,22 @@ def _is_aside(mentions: Mentions, start: int, word: LabelWord) -> bool:
         if inside.strip(" *_`\"'.") != mentions.text[word.start : word.end]:
             return True
     clauses = re.split(r"[,;，；、]", before)
-    side = pattern_of(mentions.codes, "sides").search(clauses[-1])
+    side = _side(mentions.codes, clauses[-1])
     if side and not _speaks(mentions.codes, clauses[-1], side.start()):
         return True
     if len(clauses) == 1 and _granting(mentions.codes).match(before):
         return True
     end = _CLAUSE_END.search(mentions.text, word.end, word.end + _GAP)
     return bool(pattern_of(mentions.codes, "conceded").search(mentions.text, word.end, end.end() if end else word.end))
+
+
+def _side(codes: tuple[str, ...], clause: str) -> re.Match[str] | None:
+    """Return what begins a clause aside: not "as" in "classified as", nor what a hyphen joins ("espera-se")."""
+    for side in pattern_of(codes, "sides").finditer(clause):
+        is_named = side.group().lower() == "as" and _NAMED_AS.search(clause, 0, side.start())
+        if not is_named and clause[side.start() - 1 : side.start()] != "-":
+            return side
+    return None
 
 
 def _speaks(codes: tuple[str, ...], clause: str, start: int) -> bool:

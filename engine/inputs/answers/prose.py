@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
-from engine.inputs.answers.mentions import Mention, Mentions, Reading, fillers, main_label, weighed
+from engine.inputs.answers.mentions import Mention, Mentions, Reading, fillers, is_of_subject, main_label, weighed
 from engine.inputs.answers.unstated.keys import is_of_other_key
 from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
 from engine.inputs.answers.words import LabelWord
@@ -24,6 +24,7 @@ _SENTENCE_CLOSERS = " \t\r\n.!*_`\"'”’»)]}$"
 _STOP = re.compile(r"[.!?。！？][*_\"'”)]*\s+")
 _INTERJECTION = re.compile(r"[*_\"'(]*[^\W\d_]+(?:\s[^\W\d_]+)?,\s*")
 _QUESTION = re.compile(r"[?？؟][\s*_\"'”)\]]*\Z")
+_ANSWERED = re.compile(r"[*_`\"']*(?:,\s|[.!][*_`\"']*(?:\s|\Z)|，|。)")
 _BEHIND = re.compile(
     r"[*_`\"'”’»)）\]}$」』]*"
     r"(?:\s*\Z|[ \t]*\n|[.!。！](?!\d)|[,;:，；：、)](?!\d)|[ \t]+[-–—](?!>)|[ \t]*[(（—–]|[*_]+\s*[-–—:])"
@@ -41,6 +42,9 @@ class Conclusion:
 def bare_label(mentions: Mentions) -> Reading:
     """Return the label that the first line begins with, or that is all the last line says; a conflict is ambiguous."""
     leading = _leading(mentions)
+    later = _later(mentions, leading) if leading else None
+    if leading and later:
+        return Reading(None, "ambiguous_label", (leading.label, later.label), is_conflict=True)
     trailing = _trailing(mentions) or (_closing(mentions) if leading else None)
     words = [word for word in (leading, trailing) if word]
     labels = tuple(dict.fromkeys(word.label for word in words))
@@ -61,6 +65,19 @@ def _leading(mentions: Mentions) -> LabelWord | None:
     reason = pattern_of(tuple(languages()), "sides")
     behind = _BEHIND.match(text, word.end) or _spaced(reason, text, word.end)
     return word if behind else None
+
+
+def _later(mentions: Mentions, leading: LabelWord) -> LabelWord | None:
+    """Return another label that a later line answers with ("Yes, I am sure."); lines of letters explain options."""
+    for mention in mentions.items:
+        word = mention.word
+        line = mentions.text.rfind("\n", 0, word.start) + 1
+        is_said = word.label != leading.label and not mention.is_denied and not mention.is_offered
+        if not is_said or line <= leading.end or word.end - word.start < 2:
+            continue
+        if not mentions.text[line : word.start].strip(" \t*_\"'") and _ANSWERED.match(mentions.text, word.end):
+            return word
+    return None
 
 
 def _trailing(mentions: Mentions) -> LabelWord | None:
@@ -123,7 +140,8 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
         is_denied = any(mention.is_denied for mention in mentions.items)
         reason = "ambiguous_label" if naming else "denied_label" if is_denied else "no_label"
         return Conclusion(Reading(None, reason, labels), frozenset())
-    chosen = [replace(s, reading=weighed(mentions, s.reading, s.end)) for s in chosen]
+    chosen = [_weighed(mentions, s) for s in chosen]
+    chosen = _of_what_is_asked(mentions, telling, chosen)
     decided = [s for s in chosen if s.is_decided and not s.reading.is_beside]
     last = (decided or chosen)[-1]
     if _is_told_otherwise(mentions, last) or _answers_others(mentions, telling, last):
@@ -137,15 +155,44 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     return Conclusion(chosen[-1].reading, heard)
 
 
+def _of_what_is_asked(mentions: Mentions, telling: Sequence[_Sentence], chosen: list[_Sentence]) -> list[_Sentence]:
+    """Return the sentences that name a label of what is asked for, where all others are said of something else.
+
+    Where everything that concludes is said of something else, other sentences are looked at, but for those of the past.
+    """
+    of_others = [s for s in chosen if s.reading.is_beside]
+    if not of_others:
+        return chosen
+    some = chosen if len(of_others) < len(chosen) else [_weighed(mentions, s) for s in telling]
+    own = [s for s in some if s.reading.word and not s.reading.is_beside and not s.is_conditional]
+    is_rest = all(s in own or s.reading.is_beside for s in some)
+    words = [s.reading.word for s in own if s.reading.word]
+    if not is_rest or len({word.label for word in words}) != 1:
+        return chosen
+    is_own = all(
+        is_of_subject(mentions, word, s.start) and not _is_of_past(mentions.text, s, word)
+        for s, word in zip(own, words, strict=True)
+    )
+    return own if is_own else chosen
+
+
+def _weighed(mentions: Mentions, sentence: _Sentence) -> _Sentence:
+    return replace(sentence, reading=weighed(mentions, sentence.reading, sentence.end))
+
+
+def _is_of_past(text: str, sentence: _Sentence, word: LabelWord) -> bool:
+    return text[word.start : word.end].lower().endswith("ed") and not is_future(text[sentence.start : sentence.end])
+
+
 def _is_told_otherwise(mentions: Mentions, chosen: _Sentence) -> bool:
     """Whether another sentence tells another movement of what is asked for, of which the chosen one does not speak."""
-    text, codes = mentions.text, mentions.codes
+    text, topic = mentions.text, mentions.topic
     sign = mentions.signs.get(chosen.labels[0]) if chosen.reading.word else None
-    if sign is None or chosen.says_only or speaks_of_subject(text, chosen.start, chosen.end, codes):
+    if sign is None or chosen.says_only or speaks_of_subject(text, chosen.start, chosen.end, topic):
         return False
     spans = {(mention.word.start, mention.word.end) for mention in mentions.items}
     return any(
-        is_future(match.group()) and other_verdict(text, *match.span(), codes, sign, spans, is_of_subject=True)
+        is_future(match.group()) and other_verdict(text, *match.span(), topic, sign, spans, is_of_subject=True)
         for match in _SENTENCE.finditer(text)
         if not _QUESTION.search(match.group())
     )
@@ -165,11 +212,16 @@ def _is_of_another(mentions: Mentions, chosen: Sequence[_Sentence], subject: re.
     return not any(subject.search(text) or _PRONOUN.match(text) for text in texts)
 
 
-def subject_of(field: str | None) -> re.Pattern[str] | None:
-    """Return a pattern of what the label is asked of, by the field's name (eps in direction_of_eps_change)."""
+def subject_words(field: str | None) -> tuple[str, ...]:
+    """Return the words of what the label is asked of, by the field's name (eps in direction_of_eps_change)."""
     codes = tuple(languages())
     general = {word for kind in ("nouns", "modifiers", "function_words") for word in words_of(codes, kind)}
-    words = [word for word in re.split(r"[\W_]+", field or "") if len(word) > 1 and word.casefold() not in general]
+    words = re.split(r"[\W_]+", field or "")
+    return tuple(word for word in words if len(word) > 1 and word.casefold() not in general)
+
+
+def subject_of(words: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Return a pattern of what the label is asked of; None where its words are not known."""
     return re.compile(phrases(words), re.IGNORECASE) if words else None
 
 

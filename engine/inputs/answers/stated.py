@@ -16,12 +16,13 @@ import re
 from dataclasses import dataclass
 
 from engine.config import DecisionSection
-from engine.inputs.answers.cues import CueReader, field_words
-from engine.inputs.answers.denials import language_denials
+from engine.config.user_patterns import UserPattern
+from engine.inputs.answers.cued.cues import CueReader, field_words
+from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
-from engine.inputs.answers.languages import Heard, language_of
+from engine.inputs.answers.heard import Heard, language_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_aside
-from engine.inputs.answers.prose import Conclusion, bare_label, conclusion, subject_of
+from engine.inputs.answers.prose import Conclusion, bare_label, conclusion, subject_of, subject_words
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.values import ValueReader
 from engine.inputs.answers.words import LabelWord, LabelWords
@@ -74,19 +75,20 @@ class AnswerReader:
         self.labels = LabelWords(decision.labels, decision.match)
         self._field = decision.field
         self._locate = decision.locate
-        self._subject = subject_of(decision.field)
+        self._asked = subject_words(decision.field)
+        self._subject = subject_of(self._asked)
         self._negations = None if decision.negations is None else tuple(decision.negations)
         self._spelled = frozenset(self.labels.spelled)
-        self._cues = CueReader(
-            self.labels, re.compile(decision.pattern) if decision.pattern else None, field_words(decision.field)
-        )
+        pattern = UserPattern("decision.pattern", decision.pattern) if decision.pattern else None
+        self._cues = CueReader(self.labels, pattern, field_words(decision.field))
 
     def values(self, text: str) -> ValueReader:
         """Return the reader of values in a text, by the text's language."""
         return self._value_reader(language_of(text))
 
     def _value_reader(self, heard: Heard) -> ValueReader:
-        return ValueReader(self.labels, language_denials(heard.codes, self._negations, self._spelled), heard.codes)
+        denials = language_denials(heard.codes, self._negations, self._spelled)
+        return ValueReader(self.labels, denials, heard.codes, self._asked)
 
     def stated(self, answer: str, start: int = 0, end: int | None = None) -> StatedAnswer:
         """Return what an answer states.
@@ -102,7 +104,7 @@ class AnswerReader:
         heard = language_of(part)
         values = self._value_reader(heard)
         field = field_answer(part, self._field, values) if self._field else None
-        mentions = Mentions.of(part, self.labels, values.denials, heard.codes)
+        mentions = Mentions.of(part, self.labels, values.denials, heard.codes, asked=values.asked)
         reading, is_marked, concluded = _UNREAD if field else self._in_text(mentions, values)
         corrected = self._corrected(part, field, mentions, values)
         if corrected and self._locate == "field":

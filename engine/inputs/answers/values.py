@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.inputs.answers.denials import Denials
+from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.words import LabelWords
@@ -17,6 +17,7 @@ class ValueReader:
     labels: LabelWords
     denials: Denials
     codes: tuple[str, ...]
+    asked: tuple[str, ...] = ()
 
     def read(self, text: str) -> Reading:
         """Return the last word of the one label that a value names, or the reason why it names none.
@@ -24,7 +25,7 @@ class ValueReader:
         Where several stand in it, the one that it begins with counts when its clause ends behind it ("Increase, as
         costs decrease").
         """
-        mentions = Mentions.of(text, self.labels, self.denials, self.codes, is_prose=False)
+        mentions = Mentions.of(text, self.labels, self.denials, self.codes, is_prose=False, asked=self.asked)
         several = several_answers(mentions, self.labels, 0, len(text))
         if several:
             return several
@@ -36,5 +37,5 @@ class ValueReader:
 
     def several(self, text: str) -> bool:
         """Whether a text lists several labels."""
-        mentions = Mentions.of(text, self.labels, self.denials, self.codes, is_prose=False)
+        mentions = Mentions.of(text, self.labels, self.denials, self.codes, is_prose=False, asked=self.asked)
         return several_answers(mentions, self.labels, 0, len(text)) is not None

@@ -31,7 +31,7 @@ _BLANKS = re.compile(r"[\s_]+|(?<=[^\W\d_])-(?=[^\W\d_])")
 """What joins the words of a spelling: blanks, underscores, and hyphens between letters."""
 _ARABIC_PREFIX = "(?:[وف])?(?:[بك]?ال|لل|[بكل]|س)?"
 _ARABIC_SUFFIX = "(?:ات|ان|ين|ون|ها|هم|ه|ي|ا|ة)?[\u064b-\u0652]*"
-_OUT_OF = re.compile(r"\s?(?:/|out of\b)\s?(\d+)\b", re.IGNORECASE)
+_OUT_OF = re.compile(r"\s?(?:/|(?:out )?of\b)\s?(\d+)\b", re.IGNORECASE)
 _MOVEMENTS = {"rises": 1, "falls": -1, "levels": 0}
 Match = Literal["word", "inside"]
 
@@ -89,9 +89,7 @@ class LabelWords:
         # A single letter in running text counts in its own case only: "a" is an article, "A" an answer.
         self._prose = re.compile("|".join(_pattern(s, match, any_case=len(s) > 1) for s, _, _ in places) or "(?!)")
         self._inside = (
-            re.compile(
-                "|".join(_pattern(spelling, "inside") for spelling, _, _ in places if len(spelling) > 1) or "(?!)"
-            )
+            re.compile("|".join(_pattern_inside(spelling) for spelling, _, _ in places) or "(?!)")
             if match == "word"
             else None
         )
@@ -144,6 +142,11 @@ class LabelWords:
         before = re.search(r"[^\s.,;:!?()\[\]{}]{0,30}\Z", text[max(0, start - 30) : start])
         after = re.match(r"[^\s.,;:!?()\[\]{}]{0,30}", text[end : end + 30])
         return (before.group() if before else "") + text[start:end] + (after.group() if after else "")
+
+
+def _pattern_inside(spelling: str) -> str:
+    """Return a pattern of a spelling inside a word; of a single sign only in a name such as ``LABEL_1``."""
+    return _pattern(spelling, "inside") if len(spelling) > 1 else rf"(?<=[^\W_]_){re.escape(spelling)}(?![^\W_])"
 
 
 def folded(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from engine.inputs.conversations.markup import FAMILIES
-from engine.inputs.conversations.thoughts import says_something
+from engine.inputs.conversations.thoughts import first_said
 
 _ENDS = re.compile(
     r"<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|end_of_text\|>|<end_of_turn>|<turn\|>|<eos>|"
@@ -20,11 +20,16 @@ _STARTS = re.compile(
 """Tokens that begin a turn, whatever follows them."""
 _NAMES = (
     r"(?:Human|User|Question|Query|Customer|Student|Interviewer|Usuario|Utilisateur|Benutzer|Frage|Pregunta|Pergunta|"
-    r"Domanda|Soru|Вопрос|Пользователь|Q)"
+    r"Domanda|Soru|Вопрос|Пользователь|Pertanyaan|Pengguna|Utente|"
+    r"Usuário|Kullanıcı|Q)"
 )
+_NEXT = r"(?:next|new|another|second|third|further|additional|final|follow[ -]?up)[ \t]+"
 _SPOKEN = re.compile(
     rf"^[ \t]*(?:\*\*|__)?(?:{_NAMES}|USER|HUMAN|QUESTION)[ \t]*\d{{0,4}}(?:\*\*|__)?[ \t]*[:：](?:\*\*|__)?"
-    rf"|^[ \t]*(?:问题?|用户|質問|ユーザー|질문|사용자)[ \t]*[:：]"
+    rf"|^[ \t]*(?:\*\*|__)?(?i:{_NEXT}(?:question|query|task|problem)|follow[ -]?up)[ \t]*\d{{0,4}}(?:\*\*|__)?"
+    rf"[ \t]*[:：]"
+    rf"|^[ \t]*Q[2-9][.)][ \t]+(?=\S)"
+    rf"|^[ \t]*(?:问题?|問題?|用户|質問|ユーザー|질문|사용자|السؤال|سؤال|المستخدم|प्रश्न|सवाल|उपयोगकर्ता)[ \t]*[:：]"
     rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt|System)s?[ \t]*\d{{0,4}}[ \t]*[:：]?[ \t]*$"
     rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt)[ \t]*[:：]"
     rf"|^[ \t]*(?:Instruction)[ \t]*[:：]",
@@ -72,7 +77,8 @@ def invented_turns(
     patterns = (_ENDS, _STARTS, *(family.start for family in FAMILIES), _SPOKEN, _NUMBERED, *marks, *_examples(prompt))
     places = {match.start() for pattern in patterns for match in pattern.finditer(text, start, stop)}
     places |= set(_paired(text, start, stop))
-    return [place for place in sorted(places) if says_something(text[start:place]) and _has_more(text, place, stop)]
+    said, more = first_said(text, start, stop), _last_more(text, start, stop)
+    return [place for place in sorted(places) if said < place <= more]
 
 
 def _paired(text: str, start: int, stop: int) -> Iterable[int]:
@@ -82,9 +88,14 @@ def _paired(text: str, start: int, stop: int) -> Iterable[int]:
         yield from (match.start() for match in given.finditer(text, start, stop) if match.start() < last)
 
 
-def _has_more(text: str, place: int, stop: int) -> bool:
-    """Whether anything but the end of a turn stands behind a place."""
-    return bool(_ENDS.sub("", text[place:stop]).strip())
+def _last_more(text: str, start: int, stop: int) -> int:
+    """Return the last character that is more than the end of a turn; -1 where there is none."""
+    end = stop
+    for token in reversed(list(_ENDS.finditer(text, start, stop))):
+        if text[token.end() : end].strip():
+            break
+        end = token.start()
+    return start + len(text[start:end].rstrip()) - 1 if text[start:end].strip() else -1
 
 
 def _examples(prompt: str) -> Iterable[re.Pattern[str]]:

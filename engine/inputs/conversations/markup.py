@@ -257,6 +257,15 @@ class ChatMarkup:
             return marked.turns[-1].role == "assistant"
         return bool(self.generation_prompt.strip()) and self.generation_prompt.strip() in text
 
+    def without_end(self, text: str) -> str:
+        """Return a text without the special tokens at its end, and the white space between and behind those."""
+        end = len(text)
+        for token in reversed(list(self.special.finditer(text))):
+            if text[token.end() : end].strip():
+                break
+            end = token.start()
+        return text[:end]
+
     def awaits_answer(self, text: str) -> bool:
         """Whether a rendered text ends where an answer begins, or inside one that is not ended."""
         if not self.ends_with_generation_prompt(text):

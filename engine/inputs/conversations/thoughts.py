@@ -169,6 +169,17 @@ def says_something(text: str) -> bool:
     return any(sign.isalnum() for sign in _MARK.sub(" ", text))
 
 
+def first_said(text: str, start: int, stop: int) -> int:
+    """Return the first letter or digit beside marks; ``stop`` where there is none."""
+    for mark in [*_MARK.finditer(text, start, stop), None]:
+        end = mark.start() if mark else stop
+        found = next((place for place in range(start, end) if text[place].isalnum()), None)
+        if found is not None:
+            return found
+        start = mark.end() if mark else stop
+    return stop
+
+
 def _is_asked_for(text: str, position: int) -> bool:
     opening = _OPENS.match(text, position)
     return bool(opening) and int((opening.lastgroup or "o0")[1:]) < len(_ASKED_FOR)

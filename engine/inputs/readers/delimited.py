@@ -38,6 +38,7 @@ from engine.inputs.readers.text_source import TextSource, why_not_utf8
 
 _DELIMITERS = ",;\t|"
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_BLANK = re.compile(rb"[\r\n]*+")
 _COMPACT_BYTES = 2**20  # what lies before a row is dropped from the buffer in pieces of this size
 _ROWS_AFTER_DAMAGE = 3  # so many good rows in a row are no prose that looks like a row by chance
 _LEARNT_ROWS = 100
@@ -109,7 +110,7 @@ class CsvRecords:
             if not raw:
                 return
             if not raw.strip(b"\r\n"):
-                start = end
+                start = self._behind_blank_lines(end)
                 continue
             number += 1
             name = f"Row {number}"
@@ -170,12 +171,18 @@ class CsvRecords:
 
     def _first_line(self, start: int) -> tuple[int, bytes]:
         """Return where the first line behind a place begins that is not empty, and the line."""
-        while not (match := _LINE_END.search(self._buffer[start:].lstrip(b"\r\n"))) and len(self._buffer) <= self.limit:
+        start = self._behind_blank_lines(start)
+        while not (match := _LINE_END.search(self._buffer, start)) and len(self._buffer) <= self.limit:
             if not self._more():
                 break
-        rest = self._buffer[start:]
-        start += len(rest) - len(rest.lstrip(b"\r\n"))
-        return start, self._buffer[start : start + match.start()] if match else self._buffer[start:]
+        return start, self._buffer[start : match.start()] if match else self._buffer[start:]
+
+    def _behind_blank_lines(self, start: int) -> int:
+        """Return where the first line behind a place begins that is not empty; of the others none is held."""
+        while (start := _blank_end(self._buffer, start)) == len(self._buffer) and not self._is_file_end:
+            self._buffer, start = b"", 0
+            self._more()
+        return start
 
     def _more(self) -> bool:
         chunk = self.source.read()
@@ -270,6 +277,8 @@ class CsvRecords:
                     return False, end - start
                 rows.append(record)
             position = end
+            if position - start > 4 * self.limit:
+                return False, position - start
             if self._is_file_end and end == len(self._buffer):
                 break
         numbers = self._numbers
@@ -298,6 +307,12 @@ class CsvRecords:
             size += position
             if is_ended or (self._is_file_end and position == len(self._buffer)):
                 return size, position
+
+
+def _blank_end(buffer: bytes, start: int) -> int:
+    match = _BLANK.match(buffer, start)
+    assert match is not None, "no line end at all is a match too"
+    return match.end()
 
 
 def _number_columns(record: Record) -> set[str]:

@@ -18,7 +18,9 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedModel
 
+from engine.attention.interface import armed
 from engine.attention.layout import SequenceLayout
+from engine.attention.own_code import by_own_code, has_own_code
 from engine.attention.visible_keys import chosen_rows
 from engine.errors import UnsupportedModelError
 from engine.machine.devices import fault_of, is_out_of_memory
@@ -223,7 +225,9 @@ def _why_not_packed(probe: Probe, layout: SequenceLayout, alone: Witness, logits
 def _beyond_noise(
     model: PreTrainedModel, probe: Probe, layout: SequenceLayout, sample_id: str, gap: float
 ) -> tuple[float, str]:
-    """Compare logits with what the model's own eager and sdpa attention differ by on the sample's beginning.
+    """Compare logits with what the model's own two attentions differ by on the sample's beginning.
+
+    These are its eager and its sdpa attention; where it has code of its own, that code and the same in float32.
 
     Returns
     -------
@@ -240,23 +244,30 @@ def _beyond_noise(
     short = SequenceLayout(
         0, layout.token_ids[:end], layout.indicators[:end], layout.query_weights.new_zeros((1, end)), end - 1
     )
-    found: dict[str, torch.Tensor] = {}
-    try:
-        for name in ("eager", "sdpa"):
-            model.set_attn_implementation(name)
-            found[name] = plain_logits(model, short)
-    except (ValueError, ImportError):  # it knows one alone
-        pass
-    finally:
-        model.set_attn_implementation(own)
-    between = float((found["eager"] - found["sdpa"]).abs().max()) if len(found) == 2 else math.nan
+    found: list[torch.Tensor] = []
+    if has_own_code(model):
+        which = "its own attention and the same in float32"
+        found.append(plain_logits(model, short))
+        with armed(model, by_own_code):
+            found.append(plain_logits(model, short))
+    else:
+        which = "its own eager and sdpa attention"
+        try:
+            for name in ("eager", "sdpa"):
+                model.set_attn_implementation(name)
+                found.append(plain_logits(model, short))
+        except (ValueError, ImportError):  # it knows one alone
+            pass
+        finally:
+            model.set_attn_implementation(own)
+    between = float((found[0] - found[1]).abs().max()) if len(found) == 2 else math.nan
     (measured,) = probe.measure(short.token_ids, [short])
-    mine = min((float((measured.logits - logits).abs().max()) for logits in found.values()), default=math.inf)
+    mine = min((float((measured.logits - logits).abs().max()) for logits in found), default=math.inf)
     share = mine / (NOISE * between) if between else math.inf
     if not share <= 1:
         raise UnsupportedModelError(
             f"with statistics, it gives logits that differ by {gap:.3g} from its own attention on sample "
-            f"{sample_id!r}; on the first {end} tokens they differ by {mine:.3g}, and its own eager and sdpa attention "
+            f"{sample_id!r}; on the first {end} tokens they differ by {mine:.3g}, and {which} "
             f"by {between:.3g}: its attention is not covered, and nothing was written"
         )
-    return share, f"{NOISE:g} times what its own eager and sdpa attention differ by on its first {end} tokens"
+    return share, f"{NOISE:g} times what {which} differ by on its first {end} tokens"

@@ -70,6 +70,8 @@ class Witness:
         largest = float(scores.abs().max())
         if call.masking.softcap is not None:
             largest = min(largest, call.masking.softcap)
+        if call.masking.key_bias is not None:
+            largest += float(call.masking.key_bias.up_to(call.key.shape[2], scores).abs().max())
         return 2e-5 + 2e-6 * largest
 
     def worst(self, means: list[torch.Tensor], numbers: tuple[int, ...]) -> float:

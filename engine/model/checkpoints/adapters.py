@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 ADAPTER_PATTERNS = ("adapter_config.json", "adapter_model.*")
 """Files of an adapter, which its fingerprint is made of."""
 
-_WITH_TOKENS_OF_ITS_OWN = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT")
+_WITH_TOKENS_OF_ITS_OWN = (
+    "ADAPTION_PROMPT",
+    "CPT",
+    "MULTITASK_PROMPT_TUNING",
+    "PREFIX_TUNING",
+    "PROMPT_TUNING",
+    "P_TUNING",
+)
 _INSTALL = "pip install 'headledger[adapters]'"
 
 
@@ -46,6 +53,7 @@ def check_adapter(adapter: AdapterSection, *, allow_pickle: bool) -> None:
             f"PEFT's or TRL's save_pretrained wrote."
         ) from None
     _refuse_tokens(adapter, kind)
+    _refuse_switched(adapter, kind, settings.get("alora_invocation_tokens"))
     if not (folder / "adapter_model.safetensors").is_file():
         if not (folder / "adapter_model.bin").is_file():
             raise ConfigError(f"model.adapter.path: {adapter.path!r} holds no weights (adapter_model.safetensors).")
@@ -70,6 +78,8 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
     try:
         settings: Any = peft.PeftConfig.from_pretrained(adapter.path, **revision)
         _refuse_tokens(adapter, str(settings.peft_type.value))
+        _refuse_switched(adapter, str(settings.peft_type.value), getattr(settings, "alora_invocation_tokens", None))
+        _resize(model, adapter, revision)
         settings.inference_mode = True
         wrapped: Any = peft.get_peft_model(model, settings)
         loaded: Any = wrapped.load_adapter(adapter.path, "default", is_trainable=False, **revision)
@@ -88,6 +98,8 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
             f"{strangers[0]}: the adapter would be applied in part. It belongs to another model, or to another version "
             f"of it."
         )
+    if adapter.merge:
+        _refuse_tied(adapter, wrapped)
     if not adapter.merge:
         return wrapped.get_base_model().eval()
     try:
@@ -98,6 +110,73 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
             f"model.adapter.merge: {adapter.path!r} cannot be merged into the weights: {error}. Set "
             f"model.adapter.merge=false to keep it beside them."
         ) from None
+
+
+def _refuse_switched(adapter: AdapterSection, kind: str, invocation_tokens: object) -> None:
+    """Refuse adapters that are switched on by what stands in the text: only a wrapper of PEFT around the model does."""
+    what = "LORA adapter that begins at its invocation tokens (aLoRA)" if invocation_tokens else f"{kind} adapter"
+    if invocation_tokens or kind == "XLORA":
+        raise ConfigError(
+            f"model.adapter.path: {adapter.path!r} is a {what}, which depends on what stands in each text; such "
+            f"adapters are not covered: the base model would be measured. Adapters that change weights alone are."
+        )
+
+
+def _resize(model: PreTrainedModel, adapter: AdapterSection, revision: dict[str, str]) -> None:
+    """Give a model as many tokens as the adapter was trained with, where the adapter holds their embeddings.
+
+    Raises
+    ------
+    ConfigError
+        When it holds those of the text and not those of the output head, which would be random numbers.
+    """
+    peft: Any = importlib.import_module("peft.utils")
+    weights: dict[str, Any] = peft.load_peft_weights(adapter.path, device="cpu", **revision)
+    named = {id(part): name for name, part in model.named_modules()}
+    sizes: dict[str, int] = {}
+    ends: dict[str, Any] = {"embeddings": model.get_input_embeddings(), "output head": model.get_output_embeddings()}
+    for end, part in ends.items():
+        whole = (f"{named.get(id(part), '?')}.weight", f"{named.get(id(part), '?')}.modules_to_save.weight")
+        for name, weight in weights.items():
+            if name.endswith(whole):
+                sizes[end] = weight.shape[0]
+    own = int(ends["embeddings"].weight.shape[0])
+    number = sizes.get("embeddings", own)
+    if number == own:
+        return
+    is_tied = bool(getattr(model, "all_tied_weights_keys", None))
+    if sizes.get("output head", number if is_tied else own) != number:
+        raise ConfigError(
+            f"model.adapter.path: {adapter.path!r} was trained with {number} tokens, the model has {own}, and it holds "
+            f"no output head of that size: the new tokens' logits would be random numbers. Save it with "
+            f"modules_to_save=[embed_tokens, lm_head], or merge it where it was trained."
+        )
+    model.resize_token_embeddings(number, mean_resizing=False)
+
+
+def _refuse_tied(adapter: AdapterSection, wrapped: Any) -> None:
+    """Refuse to merge what is added to weights that another module shares: merged, it would be added to both.
+
+    Raises
+    ------
+    ConfigError
+        Naming the part.
+    """
+    owners: dict[int, list[str]] = {}
+    for name, module in wrapped.get_base_model().named_modules():
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                owners.setdefault(id(parameter), []).append(name)
+    for name, module in wrapped.get_base_model().named_modules():
+        base = module.get_base_layer() if hasattr(module, "lora_A") else None
+        shared = owners.get(id(getattr(base, "weight", None)), [])
+        is_replaced = any(".original_module" in owner for owner in shared)
+        if len(shared) > 1 and not is_replaced:
+            raise ConfigError(
+                f"model.adapter.merge: {adapter.path!r} adds to {name}, whose weights are those of "
+                f"{next(owner for owner in shared if not owner.startswith(name))} too; merged, it would be added to "
+                f"both. Set model.adapter.merge=false to keep it beside them."
+            )
 
 
 def _refuse_tokens(adapter: AdapterSection, kind: str) -> None:

@@ -28,6 +28,12 @@ _MISSING = frozenset(("-", "—", "–", "--", "n/a", "na", "n.a.", "nm", "n.m."
 _NEXT_LINES = 3
 _LEAST_INDENT = 8
 _MOST_HEADER_ROWS = 4
+_SHARE = re.compile(
+    r"\(?(?:amounts?|values?|us\$|[$€£¥%]|percent(?:age)?|(?:%|percent) of (?:net )?(?:sales|revenues?|total)|"
+    r"betrag|anteil|montant|importe|importo|valor|сумма|金额|金額|占比|比率|構成比|금액|비율)\)?",
+    re.I,
+)
+"""What the columns under one period hold."""
 _FIGURE = re.compile(r"[(+-]?[$€£¥]? ?[0-9][0-9.,]*%?[)]?")
 
 
@@ -185,6 +191,7 @@ def _table(text: str, lines: Sequence[_Line], place: int, head: _Head) -> tuple[
     """Return the table below a header and the line behind it; no table where no figures follow."""
     columns = [_in_line(cell, lines[place]) for cell in head.cells]
     header = [*_above(text, lines, place, columns), _row(lines[place], head.corner, head.cells)]
+    num_above = len(header) - 1
     rows: list[TableRow] = []
     waiting: list[TableRow] = []  # labels without figures, which belong to the table if figures follow
     num_figures = 0
@@ -193,6 +200,14 @@ def _table(text: str, lines: Sequence[_Line], place: int, head: _Head) -> tuple[
         line = lines[number]
         piece = text[line.start : line.end]
         if not line.fields or _RULE.fullmatch(piece) or _COLUMN_TAGS.fullmatch(piece):
+            continue
+        if not rows and not waiting and len(header) == num_above + 1 and _is_shared_out(text, line, head):
+            columns = [_in_line(field, line) for field in line.fields]
+            size = len(columns) // len(head.cells)
+            spread = [(head.corner[1], head.corner[1])] * len(columns)
+            spread[::size] = head.cells
+            header = [_row(lines[place], head.corner, spread), _row(line, (line.start, line.start), line.fields)]
+            head = head._replace(cells=line.fields)
             continue
         if not rows and not waiting and _is_more_header(text, line, len(columns)):
             header.append(_header_row(text, line, columns))
@@ -248,6 +263,14 @@ def _is_more_header(text: str, line: _Line, width: int) -> bool:
         return UNIT_LABEL.fullmatch(plain_name(text[slice(*fields[0])])) is not None
     beside = fields if len(fields) == width else fields[1:]
     return all(_is_period(text, cell) or _is_unit(text, cell) for cell in beside)
+
+
+def _is_shared_out(text: str, line: _Line, head: _Head) -> bool:
+    """Whether a line under the periods heads several columns of each: an amount and a share."""
+    pieces = [plain_name(text[slice(*field)]) for field in line.fields]
+    size = len(pieces) // len(head.cells)
+    is_even = size > 1 and len(pieces) == size * len(head.cells) and not head.is_collapsed
+    return is_even and all(_SHARE.fullmatch(piece) for piece in pieces) and pieces == pieces[:size] * len(head.cells)
 
 
 def _is_unit(text: str, cell: Span) -> bool:

@@ -11,11 +11,12 @@ import pytest
 
 from tests.fixtures.places import ROOT
 
-LEAVES = {"engine.errors", "engine.samples"}
-"""What everybody in ``engine`` may import: errors, and the records that everything passes along."""
+LEAVES = {"engine.interruptions", "engine.errors", "engine.samples"}
+"""What everybody in ``engine`` may import: signals, errors, and the records that everything passes along."""
 
 MAY_IMPORT: dict[str, tuple[str, str]] = {
     # room: (rooms it may import, foreign libraries that live in it; NumPy may live anywhere)
+    "engine.interruptions": ("", ""),
     "engine.errors": ("", ""),
     "engine.samples": ("", ""),
     "engine.tolerances": ("", ""),
@@ -41,9 +42,15 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "analyses.wording engine.schema",
         "polars scipy",
     ),
-    "analyses.report": ("analyses.comparing analyses.reporting analyses.settings analyses.runs engine.errors", ""),
+    "analyses.report": (
+        "analyses.comparing analyses.reporting analyses.settings analyses.runs engine.errors engine.interruptions",
+        "",
+    ),
     "analyses.querying": ("", "sqlglot"),
-    "analyses.query": ("analyses.querying analyses.runs engine.schema engine.errors", "polars pyarrow"),
+    "analyses.query": (
+        "analyses.querying analyses.runs engine.schema engine.errors engine.interruptions",
+        "polars pyarrow",
+    ),
     "analyses.exporting": ("analyses.runs", "polars"),
     "analyses.export": ("analyses.exporting analyses.runs engine.errors", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),

@@ -86,6 +86,27 @@ def test_nodes_that_agree_pass(preflight):
 
 
 @pytest.mark.parametrize(
+    ("version", "is_refused"),
+    [("2.51.2", True), ("2.9.3", True), ("2.52.0", False), ("2.60.0", False), ("missing", False)],
+)
+def test_a_node_with_a_ray_that_knows_no_tokens_is_refused(preflight, version, is_refused):
+    """A missing one is told elsewhere."""
+    assert ["knows no tokens" in problem for problem in preflight._knows_tokens(version)] == [True] * is_refused
+
+
+def test_no_script_starts_a_ray_without_a_token_or_in_a_folder_that_can_be_guessed():
+    """Wherever a command of `launch/` or of a page starts Ray, what makes it ask for a token stands before it."""
+    for path in [*LAUNCH.rglob("*"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]:
+        if path.is_dir():
+            continue
+        text = re.sub(r"(?m)^\s*#.*$", "", path.read_text())
+        for start in re.finditer(r"\bray (?:start|symmetric-run)\b(?! --head` printed)[^`|\n]*--", text):
+            before = text[: start.start()]
+            assert re.search(r"private\.sh|in_private|RAY_AUTH_MODE=token", before), (path, start.group())
+        assert not re.search(r"--temp-dir=/tmp|mkdir -p \"?\$RAY_TMP|RAY_AUTH_TOKEN=\S*[0-9a-f$]", text), path
+
+
+@pytest.mark.parametrize(
     ("lines", "words"),
     [
         ([node("n1")], "1 of 2 nodes gave no answer"),
@@ -196,6 +217,7 @@ def test_the_ray_job_has_no_field_that_there_is_not(ray_job):
         (("spec", "backoffLimit"), "2"),
         (("spec", "shutdownAfterJobFinishes"), False),
         (("spec", "rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 0),
+        (("spec", "rayClusterSpec", "authOptions"), {"Mode": "token"}),
         (("spec", "rayClusterSpec", "headGroupSpec", "replicas"), 1),
         (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "groupName"), "A100"),
         (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "template", "spec", "containers", 0, "resources", "limits",
@@ -220,7 +242,10 @@ def test_the_ray_job_is_whole(ray_job):
     pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     specs = [pod["template"]["spec"] for pod in pods]
     assert len({container["image"] for spec in specs for container in spec["containers"]}) == 1
+    assert cluster["authOptions"] == {"mode": "token"}
     for spec in specs:
+        # Also where an operator does not know authOptions: without a token Ray then does not start.
+        assert all({"name": "RAY_AUTH_MODE", "value": "token"} in one["env"] for one in spec["containers"])
         volumes = {volume["name"] for volume in spec["volumes"]}
         assert all(mount["name"] in volumes for container in spec["containers"] for mount in container["volumeMounts"])
     assert all(isinstance(value, str) for pod in pods for value in pod["rayStartParams"].values())

@@ -23,26 +23,84 @@ _CLASSES = frozenset(
     )
 )  # fmt: skip
 """Nouns of cues that a letter behind them may be a name of: an answer where no other is stated."""
-_ANSWERS = ("ans", "solution", "pick", "correct", "right", "best", "selected", "chosen", "predicted", "mine", "final")
+_ANSWERS = (
+    "ans",
+    "solution",
+    "pick",
+    "correct",
+    "right",
+    "best",
+    "selected",
+    "chosen",
+    "predicted",
+    "mine",
+    "final",
+    "ok",
+    "okay",
+    "sure",
+    "alright",
+    "well",
+    "yes",
+    "y",
+    "vote",
+)
 _LISTS = re.compile(r"\b(?:list|lists|options|choices|candidates|sheet|key|bank|pool)\b", re.IGNORECASE)
 _KEY = re.compile(
     r"(?:\A|[\n.;,|{(!?—–<]|\s-)[\s*_#>\"'`•\d.)-]*(?P<key>[^\W\d_][^\n:=.;,|{}!?：<>]{0,40}?)[\s*_\"'`)\]]*[:=：>|][\s*_\"'`(\[$]*\Z"
+)
+_SUBJECT = re.compile(
+    r"(?:\A|[\n.;,|{(!?—–])[\s*_#>\"'`•-]*(?P<key>[^\W\d_][^\n=.;,|{}!?：<>]{0,60}?)\s*"
+    r"(?:=|\s(?:is|was|are|were|equals?|ist|est|es|è|é))[\s:*_\"'`(\[$]*\Z"
+)
+"""What a number is said to be."""
+_JUDGED = re.compile(
+    r"\b(?:it|this|that|mine|es|das|ce|c|eso|esto|questo|isso|это|statement|sentence|review|text|claim|pair|headline|tweet|"
+    r"hypothesis|premise|relation\w*|comment|message|document|article|passage|example|case)\Z",
+    re.IGNORECASE,
+)
+"""Pronouns, and what is judged: a number said of these is an answer."""
+_COUNTED = re.compile(
+    r"\b(?:number|count|total|sum|ratio|amount|share|rank|index|difference|average|mean|median|probability|confidence|id|"
+    r"weight|level|step|code|anzahl|summe|nombre|número|numero|somme|suma)\b",
+    re.IGNORECASE,
+)
+_GRADES = re.compile(r"\b(?:grade|rating|score|mark|blood type|letter grade|blood group)\Z", re.IGNORECASE)
+_TAGS = frozenset(
+    ("b", "i", "u", "em", "strong", "p", "div", "span", "mark", "code", "br", "li", "td", "font", "center")
 )
 _MOST_WORDS = 4
 _REACH = 70
 
 
 def is_of_other_key(text: str, word: LabelWord) -> bool:
-    """Whether a letter is the value of a key that names no answer ("Grade: A")."""
-    if word.end - word.start != 1 or not text[word.start].isalpha():
+    """Whether a letter or a number is the value of a key that names no answer ("Grade: A", "Score: 1")."""
+    spelling = text[word.start : word.end]
+    before = text[max(0, word.start - _REACH) : word.start]
+    match = _KEY.search(before)
+    if spelling.isdecimal():
+        return _is_measure(match or _SUBJECT.search(before))
+    if word.end - word.start != 1 or not spelling.isalpha():
         return False
-    low = max(0, word.start - _REACH)
-    match = _KEY.search(text[low : word.start])
-    if match is None or len(match["key"].split()) > _MOST_WORDS:
+    if match is None:
+        said = _SUBJECT.search(before)
+        return bool(said and _GRADES.search(said["key"]))
+    if len(match["key"].split()) > _MOST_WORDS:
         return False
     key = match["key"].strip(" *_\"'`")
+    if key.lower() in _TAGS:
+        return False
     named, last = _answer_words()
     return bool(_LISTS.search(key) or _wrong().search(key)) or not (named.search(key) or last.search(key))
+
+
+def _is_measure(match: re.Match[str] | None) -> bool:
+    """Whether what a number is said of names no answer: a count, a score, a figure."""
+    key = match["key"].strip(" *_\"'`") if match else ""
+    if not key or key.lower() in _TAGS:
+        return False
+    last = _answer_words()[1]
+    is_named = any(nouns.search(key) for nouns in _nouns()) or last.search(key) or _JUDGED.search(key)
+    return not is_named or bool(_COUNTED.search(key) or _LISTS.search(key) or _wrong().search(key))
 
 
 def noun_rank(cue: str) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cache
 
-from engine.inputs.answers.languages import pattern_of, phrases, words_of
+from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
 _BOUNDARY = re.compile(r"[,;:，；、：!?。！？\n()（）]|\.(?!\d)|\s[-–—]\s")
@@ -34,22 +35,53 @@ _KEY_WORDS = 4
 """Words of a key at most, which says what its value is said of ("Cost trend: …")."""
 _BEHIND_GAP = 4
 """Signs between a label and what ends an adjunct behind it: an ending."""
+_GOVERNED = re.compile(r"\b(?:auszugehen|zu\s+rechnen|ausgegangen|gerechnet)\b", re.IGNORECASE)
+"""Verbs at a German sentence's end whose object an adjunct's word begins ("von einem Anstieg ist auszugehen")."""
+_CAUSES = re.compile(
+    r"\b(?:suggest|indicat|lead|led|driv|support|point|result|mean|impl|caus|signal|show|help|boost|contribut|bring|yield|"
+    r"translat|hint|imply|justif|make|deutet|spricht|sprechen|führt|führen|lässt|indiqu|suggèr|condui|entraîn|indica|sugier|"
+    r"conduc|sugger|porta|leva|suger|указыва|вед)\w*|表明|意味|导致|導致|示し|示す|보여|시사",
+    re.IGNORECASE,
+)
+"""What stands between a thing that moves and a label that it is a reason for ("strong sales suggest an increase")."""
+_PAST = re.compile(
+    r"(?<!\bover )(?<!\bfrom )(?<!\bthan )(?<!\bversus )(?<!\bvs )(?<!\bto )(?<!\bwith )(?<!\bon )(?<!\bagainst )"
+    r"(?<!\bof )"
+    r"\b(?:last|the\s+previous|the\s+prior|the\s+past|previous|prior|past)[\s-](?:year|quarter|period|\w+\s+years)\b|"
+    r"\bhistorically\b|\bin\s+the\s+past\b|\bpreviously\b|\bin\s+recent\s+years\b|\bpast\s+eps\b|"
+    r"\bfrom\s+[$€£]?[\d.,]+\s+(?:\w+\s+){0,3}?to\s+[$€£]?\d",
+    re.IGNORECASE,
+)
+_PAST_AHEAD = re.compile(
+    r"(?:\A|[.;\n]\s*)[\W_]*(?:historically|in the past|previously|last year|in recent years|so far)\s*,\s*\Z",
+    re.IGNORECASE,
+)
+_PAST_VERB = re.compile(r"\b(?:was|were|had|saw|has|have|experienced|reported|showed)\b", re.IGNORECASE)
 
 
-def is_beside(text: str, codes: tuple[str, ...], start: int, word: LabelWord) -> bool:
-    """Whether a label of movement stands in an adjunct, or is said of something else than what is asked for.
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a text is read for: its languages, and the words of what is asked for (eps in direction_of_eps_change)."""
+
+    codes: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+
+
+def is_beside(text: str, topic: Topic, start: int, word: LabelWord) -> bool:
+    """Whether a label of movement stands in an adjunct, tells the past, or is said of something else than is asked for.
 
     Parameters
     ----------
     text
         The whole text.
-    codes
-        Of its languages.
+    topic
+        Its languages, and what is asked for.
     start
         Of the stretch.
     word
         The label's word.
     """
+    codes = topic.codes
     low = max(start, word.start - _REACH_BEFORE)
     for boundary in _BOUNDARY.finditer(text, low, word.start):
         if boundary.group() not in ":：" or len(text[low : boundary.start()].split()) > _KEY_WORDS:
@@ -61,29 +93,44 @@ def is_beside(text: str, codes: tuple[str, ...], start: int, word: LabelWord) ->
     ending = pattern_of(codes, "adjuncts_behind").search(clause[: _BEHIND_GAP + 12])
     if ending and ending.start() <= _BEHIND_GAP:
         return True
-    return _is_of_other(codes, before, clause) or _is_in_adjunct(codes, before)
+    is_past = _is_past(before, text[word.start : word.end], clause, text[max(start, word.start - _REACH_BEFORE) : low])
+    return is_past or _is_of_other(topic, before, clause) or _is_in_adjunct(topic, before, clause)
 
 
-def _is_of_other(codes: tuple[str, ...], before: str, behind: str) -> bool:
-    things = _things(codes)
+def _is_past(before: str, label: str, behind: str, ahead: str) -> bool:
+    """Whether a clause tells what was ("EPS increased last year"), in English."""
+    is_told = _PAST.search(before) or _PAST.search(behind) or _PAST_AHEAD.search(ahead)
+    if is_future(before) or not is_told:
+        return False
+    return label.lower().endswith("ed") or bool(_PAST_VERB.search(before))
+
+
+def _is_of_other(topic: Topic, before: str, behind: str) -> bool:
+    codes, things = topic.codes, _things(topic)
     for place in () if _VERB_LAST & set(codes) else _object_places(codes, behind):
         thing = things.match(behind, place)
         if thing:
-            return thing["other"] is not None
+            return _is_other(thing)
     nearest = None
     for nearest in things.finditer(before):  # noqa: B007
         pass
-    if nearest is None or nearest["other"] is None:
+    if nearest is None or not _is_other(nearest):
         return False
-    return not ("de" in codes and _is_within_adjunct(codes, before[: nearest.start()]))
+    if nearest["neighbour"] and _CAUSES.search(before, nearest.end()):
+        return False
+    return not ("de" in codes and _is_within_adjunct(topic, before[: nearest.start()]))
 
 
-def _is_within_adjunct(codes: tuple[str, ...], before: str) -> bool:
+def _is_other(thing: re.Match[str]) -> bool:
+    return thing["other"] is not None or thing["neighbour"] is not None
+
+
+def _is_within_adjunct(topic: Topic, before: str) -> bool:
     """Whether what moves stands in an adjunct between the subject and its verb ("Gewinn wird dank Kosten… steigen")."""
     adjunct = None
-    for adjunct in pattern_of(codes, "adjuncts").finditer(before):  # noqa: B007
+    for adjunct in pattern_of(topic.codes, "adjuncts").finditer(before):  # noqa: B007
         pass
-    return adjunct is not None and any(t["other"] is None for t in _things(codes).finditer(before, 0, adjunct.start()))
+    return adjunct is not None and speaks_of_subject(before, 0, adjunct.start(), topic)
 
 
 def _object_places(codes: tuple[str, ...], behind: str) -> list[int]:
@@ -96,8 +143,9 @@ def _object_places(codes: tuple[str, ...], behind: str) -> list[int]:
     return places
 
 
-def _is_in_adjunct(codes: tuple[str, ...], before: str) -> bool:
-    if not pattern_of(codes, "adjuncts").search(before):
+def _is_in_adjunct(topic: Topic, before: str, behind: str) -> bool:
+    codes = topic.codes
+    if _GOVERNED.search(behind) or not pattern_of(codes, "adjuncts").search(before):
         return False
     plain = pattern_of(codes, "not_adjuncts").sub(lambda match: "·" * len(match.group()), before)
     last = None
@@ -107,9 +155,9 @@ def _is_in_adjunct(codes: tuple[str, ...], before: str) -> bool:
         return False
     between = plain[last.end() :]
     thing = None
-    for thing in _things(codes).finditer(between):  # noqa: B007
+    for thing in _things(topic).finditer(between):  # noqa: B007
         pass
-    is_of_subject = thing is not None and thing["other"] is None
+    is_of_subject = thing is not None and not _is_other(thing)
     return not is_of_subject and not _WRITER.search(between)
 
 
@@ -117,7 +165,7 @@ def other_verdict(
     text: str,
     start: int,
     end: int,
-    codes: tuple[str, ...],
+    topic: Topic,
     sign: int,
     labels: Collection[tuple[int, int]],
     is_of_subject: bool = False,
@@ -130,8 +178,8 @@ def other_verdict(
         The whole text.
     start, end
         The stretch.
-    codes
-        Of the text's languages.
+    topic
+        The text's languages, and what is asked for.
     sign
         Of the label: 1, -1 or 0 (``LabelWords.signs``).
     labels
@@ -139,17 +187,17 @@ def other_verdict(
     is_of_subject
         Whether what is asked for has to stand before that word, in its clause.
     """
-    for match in _movements(codes).finditer(text, start, end):
+    for match in _movements(topic.codes).finditer(text, start, end):
         kind = {"rise": 1, "fall": -1, "level": 0}[match.lastgroup or ""]
         if kind == sign or any(first <= match.start() < last for first, last in labels):
             continue
         if "-" in (text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]):
             continue
         word = LabelWord("", 0, *match.span())
-        if is_of_subject and not _has_subject(text, codes, start, word):
+        if is_of_subject and not _has_subject(text, topic, start, word):
             continue
-        is_main = not is_beside(text, codes, start, word) and not _is_side(text, codes, start, word)
-        if is_main and not _is_in_phrase(text, codes, start, end, word):
+        is_main = not is_beside(text, topic, start, word) and not _is_side(text, topic.codes, start, word)
+        if is_main and not _is_in_phrase(text, topic.codes, start, end, word):
             return True
     return False
 
@@ -159,14 +207,28 @@ def _is_in_phrase(text: str, codes: tuple[str, ...], start: int, end: int, word:
     return any(match.start() <= word.start < match.end() for match in met)
 
 
-def _has_subject(text: str, codes: tuple[str, ...], start: int, word: LabelWord) -> bool:
+def _has_subject(text: str, topic: Topic, start: int, word: LabelWord) -> bool:
     clause = re.split(r"[,;，；、.]", text[max(start, word.start - _REACH_BEFORE) : word.start])[-1]
-    return any(thing["other"] is None for thing in _things(codes).finditer(clause))
+    return speaks_of_subject(clause, 0, len(clause), topic)
 
 
-def speaks_of_subject(text: str, start: int, end: int, codes: tuple[str, ...]) -> bool:
+def speaks_of_subject(text: str, start: int, end: int, topic: Topic) -> bool:
     """Whether a stretch names what is asked for (earnings, profit)."""
-    return any(thing["other"] is None for thing in _things(codes).finditer(text, start, end))
+    return any(not _is_other(thing) for thing in _things(topic).finditer(text, start, end))
+
+
+def is_said_of_subject(text: str, topic: Topic, start: int, word: LabelWord) -> bool:
+    """Whether a label's own clause names what is asked for, before the label or right behind it ("increase in EPS")."""
+    low = max(start, word.start - _REACH_BEFORE)
+    for boundary in _BOUNDARY.finditer(text, low, word.start):
+        low = low if boundary.group() in ":：" else boundary.end()
+    last = None
+    for last in _things(topic).finditer(text, low, word.start):  # noqa: B007
+        pass
+    if last is not None:
+        return not _is_other(last)
+    end = _BOUNDARY.search(text, word.end, word.end + _REACH_BEHIND)
+    return speaks_of_subject(text, word.end, end.start() if end else word.end + _REACH_BEHIND, topic)
 
 
 def is_future(text: str) -> bool:
@@ -188,8 +250,23 @@ def _movements(codes: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @cache
-def _things(codes: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern of what is asked for, and of what moves beside it (the group ``other``)."""
-    return re.compile(
-        rf"{phrases(words_of(codes, 'subjects'))}|(?P<other>{phrases(words_of(codes, 'others'))})", re.IGNORECASE
+def _things(topic: Topic) -> re.Pattern[str]:
+    """Return a pattern of what is asked for, and of what moves beside it (the groups ``other`` and ``neighbour``).
+
+    What the decision's field names is asked for; where that is earnings, revenue and the like move beside it.
+    """
+    asked = {word.casefold() for word in topic.asked}
+    earnings = {word.casefold() for word in words_of(languages(), "subjects")}
+    kinds = {kind: words_of(topic.codes, kind) for kind in ("subjects", "others", "neighbours")}
+    is_of_earnings = bool(asked & earnings)
+    others, neighbours = (
+        [
+            word
+            for word in kinds[kind]
+            if not asked & set(word.casefold().rstrip("s*").split()) | asked & {word.casefold()}
+        ]
+        for kind in ("others", "neighbours")
     )
+    own = [*kinds["subjects"], *topic.asked] if is_of_earnings or not asked else [*topic.asked, *kinds["subjects"]]
+    beside = phrases(neighbours if is_of_earnings else ())
+    return re.compile(rf"{phrases(own)}|(?P<other>{phrases(others)})|(?P<neighbour>{beside})", re.IGNORECASE)

@@ -23,6 +23,7 @@ _ELSE = re.compile(
     r"[\s,:*_]*(?:it(?:'s| is)\s+)?\Z",
     re.IGNORECASE,
 )
+_ELSE_BEHIND = re.compile(r"[*_\"'”]*\s+(?:otherwise|if not|sonst|sinon|altrimenti|si no|senão|иначе)\b", re.IGNORECASE)
 _MOST = 200
 """Characters of a stretch that is looked at."""
 
@@ -45,6 +46,8 @@ def several_answers(mentions: Mentions, labels: LabelWords, start: int, end: int
     end = _with_lines_of_labels(mentions.text, labels, end)
     stretch = mentions.text[start : min(end, start + _MOST)]
     words = labels.find(stretch)
+    if words and len({word.label for word in words}) == 1 and _is_one_of_both(stretch, words[-1]):
+        return Reading(None, "ambiguous_label", (words[0].label,), is_conflict=True)
     if len({word.label for word in words}) < 2 or not _head().fullmatch(stretch, 0, words[0].start):
         return None
     denied = {mention.word.start - start for mention in mentions.within(start, end) if mention.is_denied}
@@ -57,6 +60,12 @@ def several_answers(mentions: Mentions, labels: LabelWords, start: int, end: int
     if len(names) < 2:
         return None
     return Reading(None, "ambiguous_label", names, is_conflict=True)
+
+
+def _is_one_of_both(stretch: str, word: LabelWord) -> bool:
+    """Whether "both" stands before the one label of a list that ends behind it ("Both A")."""
+    is_both = _head().fullmatch(stretch, 0, word.start) and _both().search(stretch, 0, word.start)
+    return bool(is_both and _ENDS.match(stretch, word.end))
 
 
 def _with_lines_of_labels(text: str, labels: LabelWords, end: int) -> int:
@@ -93,21 +102,32 @@ def _is_choice_of_next(stretch: str, listed: list[LabelWord], words: list[LabelW
 def _conditional(stretch: str, words: list[LabelWord]) -> list[LabelWord]:
     """Return the labels that are given for two cases ("yes if …, otherwise no")."""
     cases = [word for word in words if _IF.match(stretch, word.end)]
-    other = [word for word in words[1:] if _ELSE.search(stretch[max(0, word.start - 20) : word.start])]
+    other = [
+        word
+        for word in words[1:]
+        if _ELSE.search(stretch[max(0, word.start - 20) : word.start]) or _ELSE_BEHIND.match(stretch, word.end)
+    ]
     return [*words[:1], *other] if other else cases
 
 
 @cache
 def _head() -> re.Pattern[str]:
     """Return a pattern of what may stand before a list: the number of an item, both, and what fills cues."""
-    words = phrases(words_of(languages(), "joins"))
-    return re.compile(rf"(?:\s*\d{{1,2}}[.)]\s)?(?:{fillers().pattern}|(?:{words}|both)[\s*_]*)*", re.IGNORECASE)
+    words = phrases(word for kind in ("joins", "both") for word in words_of(languages(), kind))
+    nouns = r"(?:options?|choices?|answers?)\s+"
+    return re.compile(rf"(?:\s*\d{{1,2}}[.)]\s)?(?:{fillers().pattern}|{nouns}|{words}[\s*_]*)*", re.IGNORECASE)
+
+
+@cache
+def _both() -> re.Pattern[str]:
+    return re.compile(phrases(words_of(languages(), "both")), re.IGNORECASE)
 
 
 @cache
 def _joints() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return patterns of what joins two labels of a list, and of what does when nothing else is said."""
-    words = phrases(words_of(languages(), "joins"))
+    pairs = ("als auch", "wie auch", "como", "sia", "che", "bien que", "y también", "e anche", "так и", "hem", "maupun")
+    words = phrases([*words_of(languages(), "joins"), *pairs])
     signs = rf"(?:{_MARKS}*(?:[,;/&+、，；·]|…|\.{{2,3}}|{words}))"
     return (
         re.compile(rf"{signs}{{1,4}}{_MARKS}*", re.IGNORECASE),

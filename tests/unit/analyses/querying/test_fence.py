@@ -443,3 +443,43 @@ def test_the_parser_is_loaded_for_queries_only():
     code = "import analyses.query, sys; print('sqlglot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "False"
+
+
+LONG_CHAINS = {
+    "sums": lambda n: "SELECT " + "+".join(["layer"] * n) + " AS y FROM head_stats",
+    "conditions": lambda n: "SELECT * FROM head_stats WHERE " + " OR ".join(["layer = 1"] * n),
+    "texts": lambda n: "SELECT " + "||".join(["sample_id"] * n) + " AS y FROM head_stats",
+    "cases": lambda n: (
+        "SELECT CASE " + " ".join(f"WHEN layer = {i} THEN {i}" for i in range(n)) + " END AS y FROM head_stats"
+    ),
+    "unions": lambda n: " UNION ALL ".join(["SELECT layer FROM head_stats"] * n),
+    "joins": lambda n: (
+        "SELECT a0.layer FROM head_stats a0"
+        + "".join(f" JOIN head_stats a{i} ON a0.layer = a{i}.layer" for i in range(1, n))
+    ),
+    "with": lambda n: (
+        "WITH c0 AS (SELECT * FROM head_stats)"
+        + "".join(f", c{i} AS (SELECT * FROM c{i - 1})" for i in range(1, n))
+        + f" SELECT * FROM c{n - 1}"
+    ),
+    "parentheses": lambda n: "SELECT " + "(" * n + "layer" + ")" * n + " AS y FROM head_stats",
+    "calls": lambda n: "SELECT " + "abs(" * n + "layer" + ")" * n + " AS y FROM head_stats",
+    "subqueries": lambda n: "SELECT * FROM " + "(SELECT * FROM " * n + "head_stats" + ")" * n,
+    "casts": lambda n: "SELECT layer" + "::DOUBLE" * n + " AS y FROM head_stats",
+    "not": lambda n: "SELECT * FROM head_stats WHERE " + "NOT " * n + "layer = 1",
+}
+
+
+@pytest.mark.parametrize("name", LONG_CHAINS)
+def test_chains_that_would_end_the_process_are_refused(name):
+    """With 20,000 terms Polars overflows its stack, which no exception tells of."""
+    for count in (1_000, 20_000):
+        with pytest.raises(QueryError, match=r"more than 250 terms|nested too deep"):
+            fenced(LONG_CHAINS[name](count), ["head_stats"])
+    assert fenced(LONG_CHAINS[name](20), ["head_stats"])
+
+
+def test_long_lists_are_no_chains():
+    values = ", ".join(map(str, range(20_000)))
+    assert fenced(f"SELECT * FROM head_stats WHERE layer IN ({values})", ["head_stats"])
+    assert fenced(f"SELECT {', '.join(f'layer AS c{i}' for i in range(5_000))} FROM head_stats", ["head_stats"])

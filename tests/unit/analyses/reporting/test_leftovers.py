@@ -5,11 +5,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from analyses.report import main
-from analyses.reporting.write import _sweep
+from analyses.reporting.write import _replace, _sweep
 
 HOST = socket.gethostname()
 
@@ -58,3 +59,26 @@ def test_ctrl_c_is_a_sentence(tmp_path, monkeypatch, capsys):
     assert query([str(tmp_path), "SELECT 1"]) == 75
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and all(line.startswith("Interrupted: ") for line in said)
+
+
+def test_an_earlier_analysis_stays_until_the_new_one_stands(tmp_path, monkeypatch):
+    target, building = tmp_path / "analysis", tmp_path / ".analysis-new"
+    for folder, content in ((target, "earlier"), (building, "new")):
+        folder.mkdir()
+        (folder / "report.html").write_text(content)
+    rename = Path.rename
+
+    def fails_for_the_new(self, other):
+        if self == building:
+            kept = [path for path in tmp_path.glob("*earlier*/report.html") if path.read_text() == "earlier"]
+            assert kept, "it is gone before the new one stands"
+            raise OSError(28, "No space left on device")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", fails_for_the_new)
+    with pytest.raises(OSError, match="No space left"):
+        _replace(target, building)
+    assert (target / "report.html").read_text() == "earlier"
+    monkeypatch.setattr(Path, "rename", rename)
+    _replace(target, building)
+    assert (target / "report.html").read_text() == "new" and [path.name for path in tmp_path.iterdir()] == ["analysis"]

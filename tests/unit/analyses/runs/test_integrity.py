@@ -20,6 +20,8 @@ from analyses.runs.units import DamagedRunError
 from analyses.settings.analysis import AnalysisSettings
 from engine.notebook.runs import UserError, open_run
 from engine.schema.manifests import manifest_digest
+from engine.storage.merging import merge
+from engine.storage.run_directory import RunDirectory
 from tests.fixtures.synthetic_run import add_metadata, seal, write_run
 
 CONFIG = {"analysis": {"permutations": 9, "decodability": False}, "visualization": {"formats": []}}
@@ -196,3 +198,47 @@ def test_checksums_are_computed_once_until_a_file_changes(tmp_path, monkeypatch)
     assert Checksums(tmp_path).of([path])[path] not in (digest, "known"), "though size and time are as before"
     first.path.write_text("[1]")
     assert Checksums(tmp_path).of([path])
+
+
+def merged(run_dir):
+    """Merge the shards of a run and return the folder that holds all of them."""
+    stored = RunDirectory(run_dir)
+    merge(stored.ledger, stored.units(), lambda: None)
+    (folder,) = (run_dir / "shards").iterdir()
+    return folder
+
+
+def test_a_merged_run_is_read_as_it_was(run_dir):
+    before = open_tables(run_dir)
+    frames = {name: frame.collect() for name, frame in before.tables.items()}
+    folder = merged(run_dir)
+    after = open_tables(run_dir)
+    assert folder.name == "measure-00000-00002" and after.verification == before.verification
+    assert after.samples.equals(before.samples) and after.tables.keys() == before.tables.keys()
+    for name, frame in frames.items():
+        assert frame.equals(after.tables[name].collect()), name
+    assert [layout.is_regular for layout in after.layouts] == [True]
+
+
+def test_a_merged_folder_that_is_damaged_is_refused(run_dir):
+    folder = merged(run_dir)
+    manifest = folder / "manifest.json"
+    whole = manifest.read_bytes()
+    shutil.copytree(folder, run_dir / "shards" / "measure-00000 (copy)")
+    with pytest.raises(DamagedRunError, match=r"\(copy\): is not in the plan; move this folder out"):
+        open_tables(run_dir)
+    shutil.rmtree(run_dir / "shards" / "measure-00000 (copy)")
+    content = json.loads(whole)
+    content["replaces"][1]["facts"]["num_tokens"] = 5
+    content["digest"] = manifest_digest(content)  # only the part's own checksum tells
+    for spoilt in (whole[:-9], json.dumps(content).encode()):
+        manifest.write_bytes(spoilt)
+        with pytest.raises(DamagedRunError, match=r"measure-00000-00002: not committed, its manifest\.json is damaged"):
+            open_tables(run_dir)
+    manifest.write_bytes(whole)
+    file = folder / "head_stats.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(DamagedRunError, match=r"measure-00000-00002: head_stats\.parquet is damaged"):
+        open_tables(run_dir)

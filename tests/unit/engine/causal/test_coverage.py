@@ -20,7 +20,13 @@ def config_of(folder, kind, **sections):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("lfm2", "has layers without heads"),
+        (
+            "gemma3n_text",
+            "model type 'gemma3n_text' mixes several residual streams.* causal.attribution, causal.knockout",
+        ),
+        ("gemma4_text", "model type 'gemma4_text' adds more .* which causal.attribution does not cover"),
+        ("hy_v4", "model type 'hy_v4' mixes"),
+        ("paligemma", "model type 'paligemma' makes its logits in another way"),
         ("bart", "has 2 attentions"),
         ("opt", "has a part that is not known"),
     ],
@@ -32,8 +38,10 @@ def test_a_plan_refuses_what_a_models_parts_tell(tmp_path, kind, words):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_plan_lets_attribution_of_hybrids_pass(tmp_path):
-    refuse_uncovered(config_of(tmp_path, "lfm2", causal={"attribution": {}, "attention_gradient": {}}))
+def test_a_plan_lets_hybrids_pass_and_what_covers_models_with_more_parts(tmp_path):
+    refuse_uncovered(config_of(tmp_path, "lfm2", causal={"attribution": {}, "ablation": {}, "knockout": {}}))
+    (tmp_path / "more").mkdir()
+    refuse_uncovered(config_of(tmp_path / "more", "gemma4_text", causal={"ablation": {}, "knockout": {}}))
 
 
 @pytest.mark.parametrize("kind", ["gpt_oss", "granite", "cohere"])

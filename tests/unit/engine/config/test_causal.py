@@ -58,11 +58,14 @@ def test_heads_outside_the_model_are_refused():
         check_layers(config, ModelFacts(num_layers=28, num_heads=28))
     assert str(caught.value) == "causal.ablation.heads[2]: layer 31 is outside 0..27 for this model (28 layers)."
     check_layers(config, ModelFacts())  # a dry run may not know the model
+    config = Config.model_validate({**PATHS, "causal": {"ablation": {"heads": [[3, 0], [2, 1]]}}})
+    with pytest.raises(ConfigError, match=r"causal\.ablation\.heads\[1\]: layer 2 has no heads.* as are 0, 2\."):
+        check_layers(config, ModelFacts(num_layers=4, num_heads=2, headless_layers=(0, 2)))
 
 
 def test_targets_of_each_unit():
     def members(**settings):
-        return [t.members for t in targets(AblationSection(**settings), 2, 4, [2, 1], [(1, 3), (0, 2)])]
+        return [t.members for t in targets(AblationSection(**settings), 4, {0: 2, 1: 1}, [(1, 3), (0, 2)])]
 
     assert members() == [((layer, head),) for layer in range(2) for head in range(4)]
     assert members(heads=[(1, 2), (0, 1), (1, 2)]) == [((0, 1),), ((1, 2),)]
@@ -71,7 +74,7 @@ def test_targets_of_each_unit():
     assert members(heads=[(0, 3)], unit="layer") == [((0, 0), (0, 1), (0, 2), (0, 3))]
     assert members(heads=[(0, 3), (0, 2)], unit="kv_group") == [((0, 2), (0, 3))]
     assert members(unit="kv_group") == [((0, 0), (0, 1)), ((0, 2), (0, 3)), ((1, 0), (1, 1), (1, 2), (1, 3))]
-    (target,) = targets(AmplificationSection(heads=[(1, 2), (0, 1)], unit="set"), 2, 4, [2, 2])
+    (target,) = targets(AmplificationSection(heads=[(1, 2), (0, 1)], unit="set"), 4, {0: 2, 1: 2})
     assert (target.layer, target.head) == (None, None)
     assert target.by_layer() == {0: (1,), 1: (2,)}
 

@@ -92,9 +92,10 @@ def test_a_failed_row_ends_the_run_with_its_exit_code(config_file, monkeypatch, 
     [
         ("auto", "10.0.0.1:6379", "Ray at 10.0.0.1:6379", False),
         ("auto", "", "this machine", True),
+        ("auto", "local", "this machine", True),
         ("local", "10.0.0.1:6379", "this machine", False),
     ],
-    ids=["joins", "auto without a cluster", "local ignores the cluster"],
+    ids=["joins", "auto without a cluster", "one of its own by address", "local ignores the cluster"],
 )
 def test_where_ray_runs(config_file, monkeypatch, mode, address, place, has_caveat):
     monkeypatch.setenv("RAY_ADDRESS", address)

@@ -9,8 +9,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from engine.config import Config
-from engine.encoding.conversations import render, sample_reader, transcript_layouts
+from engine.encoding.conversations import chat_markup, render, sample_reader, transcript_layouts
 from engine.encoding.encoder import Encoder
+from engine.encoding.sequences.chat_template import ChatTemplate
 from engine.encoding.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.inputs.predictions import read_predictions
@@ -89,7 +90,7 @@ def test_rendered_stripped_recovered(tokenizers, name, conversation, kept, windo
     transcript = tokenizer.decode(ids, skip_special_tokens=not kept, clean_up_tokenization_spaces=False)
     if windows:
         transcript = transcript.replace("\n", "\r\n")
-    reader = TranscriptReader(transcript_layouts(tokenizer, template))
+    reader = TranscriptReader(transcript_layouts(tokenizer, template), chat_markup(ChatTemplate(tokenizer, template)))
     found, answer = reader.split(transcript.replace("\r\n", "\n"))
     assert found == messages and answer.strip() == ANSWER
     assert render(tokenizer, template, found) == render(tokenizer, template, messages)

@@ -92,6 +92,58 @@ def test_an_adapter_of_another_model_is_refused_and_not_applied_in_part(tmp_path
         load_model(config_of(folder), torch.device("cpu"))
 
 
+def trained(folder, resized=0, **settings):
+    """A fine-tune as PEFT itself writes it, and its logits."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    if resized:
+        base.resize_token_embeddings(base.config.vocab_size + resized)
+    tuned = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=3, **settings)).eval()
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape) * 0.1)
+        tuned.save_pretrained(folder)
+        return tuned(torch.tensor([[5, 6, 7, 8, 9]])).logits
+
+
+@needs_peft
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["o_proj", "down_proj"], "use_dora": True},
+        {"target_modules": ["o_proj"], "use_rslora": True},
+        {"target_modules": ["o_proj"], "modules_to_save": ["lm_head", "input_layernorm"]},
+        {"target_modules": ["o_proj"], "trainable_token_indices": [5, 7]},
+        {"target_modules": ["o_proj"], "resized": 3},
+    ],
+    ids=["DoRA", "rsLoRA", "saved modules", "tokens", "resized"],
+)
+def test_fine_tunes_of_peft_give_the_logits_that_peft_gives(tmp_path, settings):
+    wanted = trained(tmp_path / "tuned", **settings)
+    for merge, place in ((True, None), (False, {"": "cpu"})):
+        config = config_of(tmp_path / "tuned", merge=merge)
+        config.model.device_map = place
+        model = load_model(config, torch.device("cpu"))
+        with torch.no_grad():
+            torch.testing.assert_close(model(torch.tensor([[5, 6, 7, 8, 9]])).logits, wanted, rtol=1e-4, atol=1e-4)
+
+
+@needs_peft
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_added_to_shared_weights_is_not_merged(tmp_path):
+    wanted = trained(tmp_path / "tuned", target_modules=["embed_tokens", "o_proj"])
+    with pytest.raises(ConfigError, match=r"model\.adapter\.merge: .* adds to model\.embed_tokens.* lm_head too"):
+        load_model(config_of(tmp_path / "tuned"), torch.device("cpu"))
+    model = load_model(config_of(tmp_path / "tuned", merge=False), torch.device("cpu"))
+    with torch.no_grad():
+        torch.testing.assert_close(model(torch.tensor([[5, 6, 7, 8, 9]])).logits, wanted)
+
+
 def test_without_peft_nothing_is_measured(lora, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
@@ -105,10 +157,11 @@ def test_without_peft_nothing_is_measured(lora, monkeypatch):
     [
         ({}, "holds no adapter_config.json"),
         ({"adapter_config.json": {"peft_type": "PREFIX_TUNING"}}, "is a PREFIX_TUNING adapter"),
+        ({"adapter_config.json": {"peft_type": "LORA", "alora_invocation_tokens": [5]}}, "begins at its invocation"),
         ({"adapter_config.json": {"peft_type": "LORA"}}, "holds no weights"),
         ({"adapter_config.json": {"peft_type": "LORA"}, "adapter_model.bin": ""}, "only as a pickle"),
     ],
-    ids=["nothing", "prefix", "no weights", "pickle"],
+    ids=["nothing", "prefix", "switched", "no weights", "pickle"],
 )
 def test_folders_that_hold_no_adapter_are_refused(tmp_path, monkeypatch, files, words):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())

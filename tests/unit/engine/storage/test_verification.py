@@ -1,10 +1,15 @@
 """Advice that works when it is followed."""
 
+import json
 import shutil
+from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import RunFailedError
+from engine.machine.atomic_files import file_facts, sha256
+from engine.schema.manifests import manifest_digest
 from engine.storage.run_directory import RunDirectory
 from engine.storage.verification import verify
 from tests.fixtures.places import ROOT
@@ -31,3 +36,107 @@ def test_a_damaged_plan_is_to_be_brought_back(tmp_path):
         verify(RunDirectory(root))
     units.write_text(whole)
     assert verify(RunDirectory(root))["samples"] == 8
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run of two units, the second of which is the first under other ids."""
+    root = shutil.copytree(ROOT / "tests" / "fixtures" / "stored_runs" / "schema-1.0", tmp_path / "run")
+    (root / "_SUCCESS").unlink()
+    run_dir = RunDirectory(root)
+    (unit,) = run_dir.plan.units()
+    shutil.copytree(root / "shards" / unit.name, root / "shards" / "measure-00001")
+    names = {name: f"{name} again" for name in unit.sample_ids}
+    edited(
+        run_dir,
+        "measure-00001",
+        lambda content: content.update(
+            unit="measure-00001",
+            sample_ids=[names[name] for name in content["sample_ids"]],
+            rejected_ids=[names[name] for name in content["rejected_ids"]],
+        ),
+        is_signed=True,
+    )
+    run_dir.plan.write_units([unit, replace(unit, name="measure-00001", sample_ids=list(names.values()))])
+    plan = json.loads((root / "plan.json").read_text())
+    plan["num_rows"] += len(names)
+    plan["checksums"] = {name: sha256(root / name) for name in plan["checksums"]}
+    plan.pop("digest", None)
+    (root / "plan.json").write_text(json.dumps(plan))
+    verify(run_dir)
+    return run_dir
+
+
+def edited(run_dir, unit, edit, **also):
+    """Change a unit's manifest, if wanted with its checksum of itself."""
+    path = run_dir.ledger.shards / unit / "manifest.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    if also.get("is_signed"):
+        content["digest"] = manifest_digest(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_manifest_that_was_edited_commits_nothing(run_dir):
+    unit, other = run_dir.plan.units()[:2]
+    edited(run_dir, unit.name, lambda content: content["facts"].update(num_tokens=1))
+    assert run_dir.ledger.manifest(unit.name) is None and run_dir.ledger.manifest(other.name) is not None
+    assert unit.name not in run_dir.ledger.committed()
+    with pytest.raises(RunFailedError, match=rf"{unit.name}: its manifest.json is missing or damaged"):
+        verify(run_dir)
+    assert run_dir.missing_units(run_dir.plan.units()) == [unit]
+    assert [path.name.startswith(unit.name) for path in run_dir.ledger.quarantine.iterdir()] == [True]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the first file of a table", "a later one"])
+def test_a_file_of_another_schema_is_found_though_its_manifest_fits(run_dir, number):
+    unit = run_dir.plan.units()[number].name
+    file = run_dir.ledger.shards / unit / "head_stats.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["collision"]), file, compression="zstd")
+    edited(run_dir, unit, lambda content: content["files"].update({file.name: file_facts(file)}), is_signed=True)
+    with pytest.raises(RunFailedError, match=rf"{unit}: head_stats\.parquet has another schema"):
+        verify(run_dir)
+
+
+def test_ids_that_were_not_planned_are_found(run_dir):
+    unit = run_dir.plan.units()[0].name
+    edited(run_dir, unit, lambda content: content["sample_ids"].reverse(), is_signed=True)
+    verify(run_dir)  # their order is not planned
+    edited(run_dir, unit, lambda content: content["sample_ids"].append("more"), is_signed=True)
+    with pytest.raises(RunFailedError, match=rf"{unit}: does not hold the planned sample ids"):
+        verify(run_dir)
+
+
+def test_a_unit_that_is_gone_is_named(run_dir):
+    unit = run_dir.plan.units()[1]
+    shutil.rmtree(run_dir.ledger.shards / unit.name)
+    with pytest.raises(RunFailedError, match=rf"1 part\(s\).*{unit.name}: is missing"):
+        verify(run_dir)
+    assert run_dir.missing_units(run_dir.plan.units()) == [unit]
+
+
+def test_a_resume_reads_each_manifest_and_each_file_once(run_dir, monkeypatch):
+    """And opens one file of each table: to open all of them takes longer than all the rest."""
+    read: dict[str, list] = {"manifests": [], "files": [], "schemas": []}
+
+    def counted(kind, real):
+        def call(path, *arguments):
+            read[kind].append(path)
+            return real(path, *arguments)
+
+        return call
+
+    from engine.storage import ledger, verification
+
+    monkeypatch.setattr(ledger, "_read_manifest", counted("manifests", ledger._read_manifest))
+    monkeypatch.setattr(ledger, "sha256", counted("files", ledger.sha256))
+    monkeypatch.setattr(verification.pq, "read_schema", counted("schemas", pq.read_schema))
+    run_dir = RunDirectory(run_dir.root)  # one that has read nothing yet
+    units = run_dir.plan.units()
+    files = [file for unit in units for file in (run_dir.ledger.shards / unit.name).glob("*.parquet")]
+    assert not run_dir.missing_units(units)
+    assert len(read["manifests"]) == len(units) and sorted(read["files"]) == sorted(files)
+    verify(run_dir)
+    assert len(read["manifests"]) == 2 * len(units) and len(read["files"]) == len(files)
+    assert len(read["schemas"]) == len({file.name for file in files}) == len(files) / 2

@@ -150,10 +150,10 @@ NOT_STATED = {
             DIRECTIONS,
             AMBIGUOUS,
             [
-                *("EPS will rise. Costs will decrease", "EPS will increase. Costs will decrease."),
+                "EPS will rise. Costs will decrease",
                 *(
-                    "Revenue increased. EPS will decrease.",
-                    "EPS is expected to increase. Costs are expected to decrease.",
+                    "Revenue will increase. Costs will decrease.",
+                    "EPS will increase. Earnings will decrease.",
                 ),
                 *("Because costs increase, EPS will fall.", "If sales increase, EPS may drop.", "Will EPS increase?"),
                 *("While revenue decreased, EPS will rise.", "Reason: costs increase."),

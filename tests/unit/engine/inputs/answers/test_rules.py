@@ -15,6 +15,7 @@ from engine.inputs.answers.stated import AnswerReader
 from tests.fixtures.places import ROOT
 from tests.unit.engine.inputs.answers.test_stated import DIRECTIONS, ENTAILMENT, LETTERS, ONE_ZERO, YES_NO, read
 
+SENTIMENTS = ("positive", "negative", "neutral")
 RULES = {
     # line of docs/input.md: (labels, answer, what it states, settings)
     "field": (DIRECTIONS, '{"direction_of_eps_change": "Increase"} Answer: decrease', "increase", {}),
@@ -38,7 +39,10 @@ RULES = {
     "pattern": (LETTERS, "I pick A. Verdikt~~B~~", "B", {"pattern": r"Verdikt~~(\w)"}),
     "bare": (YES_NO, "Yes, EPS will rise. There is no sign of weakness.", "yes", {}),
     "prose": (LETTERS, "I would go with **B**. I considered A, C and D.", "B", {}),
-    "subjects": (DIRECTIONS, "EPS will increase. Costs will decrease.", "ambiguous_label", {}),
+    "subjects": (DIRECTIONS, "EPS will increase. Earnings will decrease.", "ambiguous_label", {}),
+    "asked": (DIRECTIONS, "EPS will increase, so the payout ratio should decrease.", "increase", {}),
+    "neighbour": (DIRECTIONS, "Revenue is expected to increase.", "ambiguous_label", {}),
+    "past": (DIRECTIONS, "EPS increased last year.", "ambiguous_label", {}),
     "final": (DIRECTIONS, "Answer: increase. Wait. Final answer: decrease", "decrease", {}),
     "correction": (
         DIRECTIONS,
@@ -47,6 +51,9 @@ RULES = {
         {},
     ),
     "several": (LETTERS, "Answer: A, C", "ambiguous_label", {}),
+    "both": (LETTERS, "Answer: Both A", "ambiguous_label", {}),
+    "later line": (YES_NO, "no\n\nYes, I am sure.", "ambiguous_label", {}),
+    "undecided": (SENTIMENTS, "Sentiment: mixed, leaning negative", "ambiguous_label", {}),
     "conflict": (DIRECTIONS, "Answer: increase.\n\nAnswer: decrease.", "ambiguous_label", {}),
     "explanation": (DIRECTIONS, "Prediction: Increase\nReason: the decrease in overall costs.", "increase", {}),
     "aside": (DIRECTIONS, "The direction is increase because costs decreased.", "increase", {}),
@@ -58,12 +65,15 @@ RULES = {
         {},
     ),
     "set phrase": (("up", "down"), "Let me break it down.", "no_label", {}),
+    "sign of a figure": (SENTIMENTS, "EBITDA turned positive.", "no_label", {}),
     "questions": (YES_NO, "Is it safe? Yes. Is it legal? No. That is all.", "ambiguous_label", {}),
     "granted": (DIRECTIONS, "While revenue decreased, EPS will increase.", "increase", {}),
     "choice": (DIRECTIONS, "Increase or decrease? Increase.", "increase", {}),
     "options": (LETTERS, "A) Up\nB) Down\n\nThe answer is B.", "B", {}),
     "probability": (DIRECTIONS, "P(increase)=0.2", "ambiguous_label", {}),
     "other key": (LETTERS, "Credit rating: A\nChoice: B", "B", {}),
+    "measure": (ONE_ZERO, "The number of errors is 1.", "no_label", {}),
+    "identifier": (ONE_ZERO, "LABEL_1", "no_label", {}),
     "number": (ONE_ZERO, "Confidence 0.3, up 10 or -1. Prediction: 1", "1", {}),
     "article": (LETTERS, "The answer is D. A company earns more.", "D", {}),
     "name": (LETTERS, "Series B and vitamin C sell well.", "no_label", {}),
@@ -72,12 +82,17 @@ RULES = {
     "denial": (DIRECTIONS, "EPS is not expected to increase.", "denied_label", {}),
     "line end": (DIRECTIONS, "There is no\nincrease", "denied_label", {}),
     "denial behind": (DIRECTIONS, "A decrease is unlikely. I predict an increase.", "increase", {}),
+    "ended": (DIRECTIONS, "The increase in EPS ends.", "denied_label", {}),
+    "verdict behind": (LETTERS, "The answer is A, which is wrong.", "denied_label", {}),
     "doubt": (DIRECTIONS, "An increase in EPS next year seems rather doubtful.", "denied_label", {}),
     "wrong answer": (LETTERS, "La respuesta incorrecta es A", "denied_label", {}),
+    "answers of others": (LETTERS, "The student's answer is A. The correct answer is B.", "B", {}),
+    "supposed": (LETTERS, "A would be right if C were not.", "ambiguous_label", {}),
     "clause": (DIRECTIONS, "I don't think that the company's EPS will increase.", "denied_label", {}),
     "opinion": (LETTERS, "Students often pick B. D is correct.", "D", {}),
     "no denial": (DIRECTIONS, "No doubt EPS will increase.", "increase", {}),
     "contrast": (DIRECTIONS, "EPS will increase rather than decrease.", "increase", {}),
+    "changed": (("buy", "hold"), "We upgrade the stock from hold to buy.", "buy", {}),
     "comparison": (DIRECTIONS, "EPS is less likely to increase than decrease.", "decrease", {}),
     "underscore": (ENTAILMENT, "The label is not entailment.", "not_entailment", {}),
     "joined": (("증가", "감소"), "이익이 증가할 것으로 예상됩니다.", "증가", {}),
@@ -96,7 +111,7 @@ def test_rule(rule):
 
 def test_every_line_of_the_table_has_a_test():
     page = (ROOT / "docs" / "input.md").read_text("utf-8")
-    table = page.partition("### Rules of labels")[2].partition("\n## ")[0]
+    table = page.partition("### Rules of labels")[2].partition("\n##")[0]
     lines = re.findall(r"^\| `([\w ]+)` \|", table, re.MULTILINE)
     assert lines == list(RULES)
 

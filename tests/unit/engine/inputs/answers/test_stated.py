@@ -241,8 +241,8 @@ UNDECIDED = [
     (LETTERS, "None of A, B, C or D."),
     (LETTERS, "A) Rising\nB) Falling"),
     (LETTERS, "B > A"),
-    (LETTERS, "So the answer would be C if A were false. The answer is A."),
-    (DIRECTIONS, "Prediction: costs decrease, EPS will increase"),
+    (LETTERS, "So the answer would be C if A were false."),
+    (DIRECTIONS, "Prediction: costs decrease, sales will increase"),
     (DIRECTIONS, "Prediction: Increased costs will decrease EPS."),
 ]
 

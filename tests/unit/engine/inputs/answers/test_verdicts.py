@@ -66,14 +66,7 @@ NOT_STATED = {
     "consequences": [
         (
             DIRECTIONS,
-            [
-                *(
-                    "EPS will increase, so the payout ratio should decrease.",
-                    "- EPS: increase\n- Overall leverage: decrease",
-                ),
-                "EPS: increase. As a result, leverage will decrease.",
-                "EPS trend: negative; cost trend: increase",
-            ],
+            ["EPS trend: negative; cost trend: increase", "EPS has increased. As a result, leverage will decrease."],
         ),
     ],
     "others": [

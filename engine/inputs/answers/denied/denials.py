@@ -8,37 +8,29 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 
-from engine.inputs.answers.languages import HANGUL, JOINED, LETTER, UNSPACED, languages, phrase, phrases, words_of
-from engine.inputs.answers.unstated.walls import CLOSED, DASHED, WRAP, walled
+from engine.inputs.answers.denied.denial_patterns import (
+    STOPS,
+    answers_of_others,
+    pattern_after,
+    pattern_before,
+    pattern_doubted,
+    pattern_ended,
+    pattern_judged,
+    wrong_answers,
+)
+from engine.inputs.answers.languages import HANGUL, LETTER, UNSPACED, phrases, words_of
+from engine.inputs.answers.unstated.walls import CLOSED, DASHED, walled
 from engine.inputs.answers.words import LabelWord
 
 _REACH_BEFORE, _REACH_AFTER = 80, 60
 _REACH_OF_DOUBT = 100
 """Characters in which a denial is looked for."""
-_MARKS = r"(?-i:[^\S\n]|[_*\"'’‘“”`«»-])"
-_STOPS = rf".!?;:,，、。！？；：\n|()（）{CLOSED}{DASHED}"
 _SENTENCE_END = re.compile(rf"[{DASHED}\n;!?。！？；]|\.(?!\d)")
-_JOINED_REACH = 10
-_NEXT_CLAUSE = rf"(?-i:(?<=[{UNSPACED}])[ ](?=[{UNSPACED}]))"
-"""A blank in a script that puts none between words."""
 _PREFIX = re.compile(rf"[^\W\d_{UNSPACED}{HANGUL}]{{1,10}}\Z")
 _ENDING = "…"
 """Marks a configured negation that stands behind the label."""
 
 
-_NOUNS_OF_ANSWERS = (
-    "answers",
-    "options",
-    "choices",
-    "letter",
-    "one",
-    "opción",
-    "opcion",
-    "opção",
-    "opzione",
-    "antworten",
-)
-_WRONG_ANSWERS = ("오답", "誤答", "distractor")
 _UNBELIEVED_REACH = 120
 _REFUSALS = ("no", "no way", "never", "hardly", "not at all", "nein", "kaum", "nie", "non", "não", "нет", "いいえ")
 """Answers to a question, or to a row, that deny the label that it asks for ("Would it increase? Hardly.")."""
@@ -54,6 +46,11 @@ _LESS_OF_FIRST = re.compile(
     re.IGNORECASE,
 )
 """Between two labels that are compared: the second is meant."""
+_CHANGED = r"\b(?:upgrad|downgrad|rais|cut|mov|chang|revis|switch|lower)\w*\b[^.!?\n]{0,40}"
+_CHANGED_FROM = re.compile(rf"{_CHANGED}\bfrom\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
+_CHANGED_TO = re.compile(rf"{_CHANGED}\bto\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
+_TO, _FROM = (re.compile(rf"[\"'*]*\s+{word}\s+(?:an?\s+)?[\"'*]*", re.IGNORECASE) for word in ("to", "from"))
+"""Between the labels of a verdict that is changed ("upgraded from hold to buy")."""
 _STRUCK = re.compile(r"(?:(?:\A|[\s*_\"'(>])~~|<(?:s|del|strike)>)[*_\"']*\Z")
 _JOINED_GAP = 16
 _PLURAL = re.compile(r"[*_`\"')]*\s+(?:are|were|aren't|sind|sont|son|sono|são|seem|look)\b", re.IGNORECASE)
@@ -91,23 +88,31 @@ class Denials:
             judged, unbelieved, doubted = [], [], []
         before, after, judged = (_without(words, spelled) for words in (before, after, judged))
         breaks = words_of(codes, "breaks")
-        self._before = re.compile(_pattern_before(before, breaks), re.IGNORECASE)
-        self._contrast = re.compile(_pattern_before(words_of(codes, "contrasts"), breaks), re.IGNORECASE)
+        self._before = re.compile(pattern_before(before, breaks), re.IGNORECASE)
+        self._contrast = re.compile(pattern_before(words_of(codes, "contrasts"), breaks), re.IGNORECASE)
         ends = [*breaks, *words_of(codes, "sides"), *words_of(codes, "relatives")]
         verbs = words_of(codes, "verbs")
         doubted = [*doubted, *words_of(codes, "wrong")] if doubted else []
-        self._after = re.compile(_pattern_after(after, ends, verbs), re.IGNORECASE)
-        self._doubted = re.compile(_pattern_doubted(doubted, ends, verbs, codes), re.IGNORECASE)
+        self._after = re.compile(pattern_after(after, ends, verbs), re.IGNORECASE)
+        self._doubted = re.compile(pattern_doubted(doubted, ends, verbs, codes), re.IGNORECASE)
         self._judged = re.compile(
             rf"(?:[^\w\n.!?,(（{DASHED}\-–—]{{1,5}}{phrases(judged)}|[^\w\n.!?,]{{1,5}}{phrases(judged)}{_VERDICT_ENDS})",
             re.IGNORECASE,
         )
         self._unbelieved = re.compile(phrases(unbelieved), re.IGNORECASE)
         self._clause_end = re.compile(rf"[,;:.!?\n()（）。！？；，、{CLOSED}{DASHED}]|{phrases(breaks)}", re.IGNORECASE)
-        self._wrong = _wrong_answers() if configured is None else re.compile("(?!)")
+        self._ended = re.compile(pattern_ended(words_of(codes, "ends") if judged else []), re.IGNORECASE)
+        refusals = _without(("no", "nein", "non", "não", "нет"), spelled)
+        self._verdict = re.compile(pattern_judged(judged, refusals, verbs, after), re.IGNORECASE)
+        self._agreeing = frozenset((*_YES_OR_NO, *words_of(codes, "judged"), *words_of(codes, "wrong")))
+        nothing = re.compile("(?!)")
+        self._wrong = wrong_answers() if configured is None else nothing
+        self._others = answers_of_others() if configured is None else nothing
         answers = phrases(_without((*judged, *_REFUSALS), spelled) if judged else ())
         self._refused = re.compile(
-            rf"[^\n.!?:;]{{0,40}}[?？:：{DASHED}][ \t*_]*{answers}(?=[*_\"'”)]*(?:\s*\Z|[ \t]*[\n.!,;]))", re.IGNORECASE
+            rf"[^\n.!?:;]{{0,40}}(?:[?？:：{DASHED}]|(?<=[)）]))[ \t*_]*{answers}"
+            r"(?=[*_\"'”)]*(?:\s*\Z|[ \t]*[\n.!,;]))",
+            re.IGNORECASE,
         )
         choices = phrases([*words_of(codes, "choices"), "and", "or"])
         self._joint = re.compile(
@@ -116,11 +121,11 @@ class Denials:
         self._excused = re.compile(phrases(excused), re.IGNORECASE)
         filler = rf"(?:{LETTER}+\W+){{0,3}}?"
         self._than = re.compile(
-            rf"\W*(?:{LETTER}+\W+){{0,4}}?{phrases(words_of(codes, 'than'))}\W+{filler}", re.IGNORECASE
+            rf"\W*(?:{LETTER}+\W+){{0,4}}?{phrases(words_of(codes, 'than'))}(?!\s+auch\b)\W+{filler}", re.IGNORECASE
         )
         self._over = re.compile(rf"\W*{phrases(words_of(codes, 'over'))}\W+{filler}", re.IGNORECASE)
         self._yields = re.compile(
-            rf"[^{_STOPS}]{{0,8}}?{phrases(words_of(codes, 'yields'))}[^.!?。]{{0,10}}", re.IGNORECASE
+            rf"[^{STOPS}]{{0,8}}?{phrases(words_of(codes, 'yields'))}[^.!?。]{{0,10}}", re.IGNORECASE
         )
 
     def of(self, text: str, words: Sequence[LabelWord]) -> list[bool]:
@@ -136,7 +141,11 @@ class Denials:
             gap = text[word.end : following.start] if following.start - word.end <= _REACH_AFTER else "\n"
             if word.label == following.label or _SENTENCE_END.search(gap):
                 continue
-            if self._than.fullmatch(gap) and _LESS.search(text, max(0, word.start - 12), word.start):
+            if _TO.fullmatch(gap) and _CHANGED_FROM.search(text, max(0, word.start - _REACH_AFTER), word.start):
+                denied[index] = True
+            elif _FROM.fullmatch(gap) and _CHANGED_TO.search(text, max(0, word.start - _REACH_AFTER), word.start):
+                denied[index + 1] = True
+            elif self._than.fullmatch(gap) and _LESS.search(text, max(0, word.start - 12), word.start):
                 denied[index] = denied[index + 1] = True
             elif self._than.fullmatch(gap) and _LESS_OF_FIRST.search(gap):
                 denied[index] = True
@@ -161,12 +170,17 @@ class Denials:
             before, last = text[max(0, word.start - 60) : word.start], words[index - 1].end if index else 0
             line = max(line, text.rfind("\n", last, word.start) + 1)
             is_negated = word.end - word.start > 1 and _NEGATED.search(before)
-            if is_negated or _STRUCK.search(before) or _is_crossed(text, word, line) or self._wrong.search(before):
+            if is_negated or _STRUCK.search(before) or _is_crossed(text, word, line) or self._is_no_answer(before):
                 denied[index] = True
             elif not index or _SENTENCE_END.search(text, last, word.start):
-                refused = self._refused.match(text, word.end)
+                is_said = text[word.start : word.end].casefold() in _YES_OR_NO
+                refused = None if is_said else self._refused.match(text, word.end)
                 is_own = refused and not (index + 1 < len(words) and words[index + 1].start < refused.end())
                 denied[index] = denied[index] or bool(is_own)
+
+    def _is_no_answer(self, before: str) -> bool:
+        """Whether the words before a label call it a wrong answer, or somebody else's."""
+        return bool(self._wrong.search(before) or self._others.search(before))
 
     def _deny_joined(self, text: str, words: Sequence[LabelWord], denied: list[bool]) -> None:
         """Deny what is joined to a word that a denial stands behind ("A, B and C are wrong"), or to a wrong answer."""
@@ -205,7 +219,10 @@ class Denials:
         window = whole[:_REACH_AFTER]
         if self._judged.match(window):
             return True
-        if text[word.start : word.end].casefold() in _YES_OR_NO and _ANOTHER_CLAUSE.match(window):
+        said = text[word.start : word.end].casefold()
+        if self._ended.match(window) or (said not in self._agreeing and self._verdict.match(whole)):
+            return True
+        if said in _YES_OR_NO and _ANOTHER_CLAUSE.match(window):
             return False
         limit = following.start - start if following and following.start < end else len(whole)
         match = self._after.match(window[:limit]) or self._doubted.match(whole[:limit])
@@ -251,84 +268,3 @@ def _token_start(text: str, position: int) -> int:
 
 def _without(words: Iterable[str], spelled: Collection[str]) -> list[str]:
     return [word for word in words if word.casefold() not in spelled]
-
-
-def _pattern_before(words: list[str], breaks: list[str]) -> str:
-    """Return a pattern of a denial that reaches to the end of the searched text: at most three words lie between.
-
-    In a script without spaces a word of one sign reaches over one, a longer one over several.
-    """
-    spaced = [word for word in words if not JOINED.match(word)]
-    hangul = [word for word in words if re.match(f"[{HANGUL}]", word)]
-    runs = [word for word in words if JOINED.match(word) and word not in hangul]
-    stop = phrases([word for word in breaks if not JOINED.match(word)])
-    halt = phrases([word for word in breaks if JOINED.match(word)])
-    parts: list[str] = []
-    if spaced:
-        marks = rf"(?:{_MARKS}|{CLOSED}(?=[{CLOSED} \t]+(?-i:[^\W\d_A-ZÀ-ÞА-Я])))+"
-        between = rf"(?:{marks}\(?(?!{stop}){LETTER}+(?:['’]{LETTER}*)?\)?){{0,3}}{marks}[(\[]?"
-        parts.append(f"{phrases(spaced)}(?:{between}|(?:{_MARKS}|{CLOSED})+)")
-    if hangul:
-        parts.append(rf"(?-i:(?<![{HANGUL}])){phrases(hangul)}")
-    for some, reach in (([w for w in runs if len(w) == 1], 1), ([w for w in runs if len(w) > 1], 7)):
-        if some:
-            parts.append(rf"{phrases(some)}(?:(?!{halt})[^{_STOPS}]){{0,{reach}}}?")
-    return rf"(?:{'|'.join(parts)})\Z" if parts else "(?!)"
-
-
-def _pattern_after(words: list[str], breaks: list[str], verbs: list[str]) -> str:
-    """Return a pattern of a denial that begins right behind the label word: at most three words lie between.
-
-    Where a line was broken right behind the label, the denial begins the next one: what follows a label on a line of
-    its own is another sentence.
-    """
-    joined = [word for word in words if JOINED.match(word)]
-    endings = [word for word in words if word.startswith("*")]
-    spaced = [word for word in words if word not in joined and word not in endings]
-    stop = phrases([word for word in breaks if not JOINED.match(word)])
-    halt = phrases([word for word in breaks if JOINED.match(word)])
-    between = rf"(?:{_MARKS}+(?!{stop}){LETTER}+(?:['’]{LETTER}*)?){{0,3}}?"
-    parts: list[str] = []
-    if spaced:
-        parts.append(rf"(?:{CLOSED}+[ \t]+|{between}{_MARKS}+){phrases(spaced)}")
-    if endings:
-        parts.append(rf"{LETTER}*{between}(?:{_MARKS}+)?(?:{'|'.join(phrase(word) for word in endings)})")
-    if joined:
-        run = rf"(?![ ][{UNSPACED}])(?:(?!{halt})(?!{_NEXT_CLAUSE})[^{_STOPS}]){{0,{_JOINED_REACH}}}?"
-        parts.append(rf"(?:[ ]|{run}){phrases(joined)}")
-    new_line = _other_line([*words, *verbs])
-    return rf"{new_line}(?:{'|'.join(parts)})" if parts else "(?!)"
-
-
-def _other_line(words: Iterable[str]) -> str:
-    """Return what refuses the next line right behind a label, unless it goes on with one of some words."""
-    return rf"(?![ \t*_]*{WRAP}(?!\s*{phrases(words)}))"
-
-
-def _pattern_doubted(words: list[str], breaks: list[str], verbs: list[str], codes: tuple[str, ...]) -> str:
-    """Return a pattern of a doubt behind the label word ("an increase in EPS seems rather doubtful").
-
-    Up to nine words lie before the verb, and up to two, which are no function words, behind it.
-    """
-    if not words or not verbs:
-        return "(?!)"
-    stop = phrases([word for word in breaks if not JOINED.match(word) and word != "rather"])
-    inner = phrases([word for word in words_of(codes, "function_words") if word not in verbs])
-    any_word = rf"{LETTER}+(?:['’]{LETTER}*)?"
-    before = rf"(?:{_MARKS}+(?!{stop}){any_word}){{0,9}}?"
-    between = rf"(?:,[^,.\n]{{1,30}},)?(?:{_MARKS}+(?!{stop}|{inner}){any_word}){{0,2}}?"
-    article = r"(?:(?:the|an?|die|eine?|l[ae]|une?|una?|uma?|o|il)\s+)?"
-    return rf"{_other_line(verbs)}{before}{_MARKS}+{phrases(verbs)}{between}{_MARKS}+{article}{phrases(words)}"
-
-
-@cache
-def _wrong_answers() -> re.Pattern[str]:
-    """Return a pattern of what calls the answer that follows wrong or given up, in any language, to the label."""
-    wrong = phrases([*words_of(languages(), "wrong"), *words_of(languages(), "former")])
-    nouns = phrases([*words_of(languages(), "nouns"), *_NOUNS_OF_ANSWERS])
-    between = r"[\s*_\"'“”-]{0,4}"
-    which = r"(?:(?:que|qui|che|that|which|yang|die|das)\s+(?:es|est|è|é|is|ist)?\s*)?"
-    return re.compile(
-        rf"(?:{phrases(_WRONG_ANSWERS)}|{wrong}{between}(?:{LETTER}+[\s_]+)?{nouns}|{nouns}{between}{which}{wrong})[^,.!?;\n。，；！？]{{0,24}}\Z",
-        re.IGNORECASE,
-    )

@@ -5,52 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
-from engine.inputs.answers.denials import Denials
-from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
-from engine.inputs.answers.mentions import Mentions, Reading, ends_clause, fillers, head_label, main_label
-from engine.inputs.answers.unlabelled import unlabelled
+from engine.config.user_patterns import UserPattern
+from engine.inputs.answers.cued.corrections import corrections, waits
+from engine.inputs.answers.cued.cue_patterns import VALUE, Cue, patterns, sentence_end
+from engine.inputs.answers.cued.unlabelled import unlabelled
+from engine.inputs.answers.denied.denials import Denials
+from engine.inputs.answers.languages import languages, pattern_of
+from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
 from engine.inputs.answers.unstated.keys import noun_rank
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.words import LabelWord, LabelWords
 
 _BEFORE = 100
 """Characters before a cue's noun in which its other words and the beginning of its line are looked for."""
-_VALUE = 400
-"""Characters of a value at most."""
 _BOXED = re.compile(r"\\f?boxed\s*\{")
 _DOUBLE = re.compile(r"\[\[([^\[\]\n]{1,40})\]\]")
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?=[^\s#])", re.MULTILINE)
 _VALUE_START = re.compile(r"(?:[\s*_`\"'“‘«(（>\[{$\\|#•「『]|-(?!\d))*(?:\\?text\w*\{|\\?math\w+\{)?[\s*_`\"'“(\[]*")
-_SENTENCE_END = re.compile(r"[!?。！？؟।]|\.(?!\d)|\n|\\n")
 _CLOSING = re.compile(r"</")
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """A cue and the stretch of its value.
-
-    Attributes
-    ----------
-    start
-        Where the cue begins.
-    value_start, value_end
-        The value: a sentence, what stands in braces or in a tag, or what a pattern caught.
-    is_said
-        Whether it is said in a sentence ("the answer is"), not marked by a sign.
-    is_final
-        Whether it says that it is the last word: final, corrected, boxed, the configured pattern.
-    is_configured
-        Whether it is the configured pattern.
-    """
-
-    start: int
-    value_start: int
-    value_end: int
-    is_said: bool
-    is_final: bool
-    is_configured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +41,7 @@ class CueReader:
     """
 
     labels: LabelWords
-    pattern: re.Pattern[str] | None = None
+    pattern: UserPattern | None = None
     names: tuple[str, ...] = ()
 
     def stated(self, mentions: Mentions, denials: Denials) -> Reading:
@@ -76,7 +49,7 @@ class CueReader:
         stated: dict[int, list[tuple[Cue, Reading]]] = {}
         failed: list[Reading] = []
         cues = list(self._cues(mentions.text))
-        cues += _corrections(mentions, max((cue.start for cue in cues), default=-1))
+        cues += corrections(mentions, max((cue.start for cue in cues), default=-1))
         for cue in cues:
             reading = self._read(mentions, denials, cue)
             instead = None
@@ -95,6 +68,9 @@ class CueReader:
         return (values or failed or [Reading(None, "no_label")])[-1]
 
     def _read(self, mentions: Mentions, denials: Denials, cue: Cue) -> Reading:
+        configured = self.exact_word(mentions.text, cue.value_start, cue.value_end) if cue.is_configured else None
+        if configured:
+            return Reading(configured)
         if denials.reaches(mentions.text, cue.start):
             return Reading(None, "denied_label")
         several = several_answers(mentions, self.labels, cue.value_start, cue.value_end)
@@ -125,7 +101,7 @@ class CueReader:
     def correction(self, mentions: Mentions, denials: Denials, after: int) -> LabelWord | None:
         """Return the label that an answer corrects itself to, or calls its final one, behind a position."""
         cues = [cue for cue in self._cues(mentions.text, after) if cue.is_final and not cue.is_configured]
-        cues += _corrections(mentions, after - 1)
+        cues += corrections(mentions, after - 1)
         cues = [cue for cue in cues if cue.start >= after]
         readings = [self._read(mentions, denials, cue) for cue in sorted(cues, key=lambda cue: cue.start)]
         words = [reading.word for reading in readings if reading.word]
@@ -147,24 +123,24 @@ class CueReader:
                 yield Cue(match.start(), *match.span(1), False, True)
         for match in _HASHES.finditer(text):
             end = _line_end(text, match.end())
-            if self.exact_word(text, match.end(), _sentence_end(text, match.end(), end)):
-                yield Cue(match.start(), match.end(), _sentence_end(text, match.end(), end), False, True)
-        patterns = _patterns(self.names)
-        for match in patterns.noun.finditer(text):
-            behind = patterns.marked.match(text, match.end())
-            lead = _lead(patterns.lead, text, match.start()) if behind else None
+            if self.exact_word(text, match.end(), sentence_end(text, match.end(), end)):
+                yield Cue(match.start(), match.end(), sentence_end(text, match.end(), end), False, True)
+        words = patterns(self.names)
+        for match in words.noun.finditer(text):
+            behind = words.marked.match(text, match.end())
+            lead = _lead(words.lead, text, match.start()) if behind else None
             if behind is not None and lead is not None:
                 yield _marked_cue(text, lead, behind, first)
-        for match in patterns.said_noun.finditer(text):
-            behind = patterns.said.match(text, match.end())
+        for match in words.said_noun.finditer(text):
+            behind = words.said.match(text, match.end())
             if behind is not None and not _is_supposed(text, match.start()):
-                end = _sentence_end(text, behind.end(), behind.end() + _VALUE)
+                end = sentence_end(text, behind.end(), behind.end() + VALUE)
                 if text[end : end + 1] not in ("?", "？", "؟"):
-                    start = _modified_start(patterns.modified, text, match.start())
+                    start = _modified_start(words.modified, text, match.start())
                     yield Cue(start, behind.end(), end, True, _is_final(text, start, behind.end(), first))
 
     def _configured(self, text: str) -> Iterator[Cue]:
-        for match in self.pattern.finditer(text) if self.pattern else ():
+        for match in self.pattern.matches(text) if self.pattern else ():
             start, end = match.span(1) if match.re.groups else (match.end(), _line_end(text, match.end()))
             if start >= 0:
                 yield Cue(match.start(), start, end, False, True, is_configured=True)
@@ -178,7 +154,7 @@ def _decided(text: str, stated: list[tuple[Cue, Reading]]) -> Reading:
     stated = sorted(stated, key=lambda each: each[0].start)
     places = [cue.start for cue, _ in stated]
     between = text[max(places[-2:][0], places[-1] - 60) : places[-1]]
-    if stated[-1][0].is_final and stated[-1][1].word and _wait().search(between):
+    if stated[-1][0].is_final and stated[-1][1].word and waits().search(between):
         return stated[-1][1]
     for some in (
         [reading for cue, reading in stated if cue.is_final],
@@ -192,44 +168,6 @@ def _decided(text: str, stated: list[tuple[Cue, Reading]]) -> Reading:
         if labels:
             return Reading(None, "ambiguous_label", labels, is_conflict=True)
     raise AssertionError("one of the lists holds what was stated")
-
-
-@dataclass(frozen=True, slots=True)
-class _Patterns:
-    noun: re.Pattern[str]
-    lead: re.Pattern[str]
-    marked: re.Pattern[str]
-    said_noun: re.Pattern[str]
-    said: re.Pattern[str]
-    modified: re.Pattern[str]
-
-
-@cache
-def _patterns(names: tuple[str, ...]) -> _Patterns:
-    """Return the patterns of the cues of all languages: their nouns, what may stand before and what must behind."""
-    codes = tuple(languages())
-
-    def words(*kinds: str) -> list[str]:
-        return [word for kind in kinds for word in words_of(codes, kind)]
-
-    modifiers = phrases([*words("modifiers"), *names])
-    leads = phrases([*words("modifiers", "connectors", "final"), *names, "here is", "and", "in conclusion", "overall"])
-    nouns = phrases(words("nouns"))
-    flags = re.IGNORECASE
-    tail = rf"(?:[ \t_-]*(?:{modifiers}|{nouns}|\d{{2,4}}|\([^()\n]{{0,20}}\))){{0,6}}"
-    sign = r"[ \t]*[*_`\"'”’)\]}】」\\]*[ \t]*(?:[:：=→|>]|--?>|[ \t][-–—][ \t])"
-    heading = r"[ \t]*[*_#]*[ \t]*(?=\n)"
-    start = r"[\n.!?。！？:：;{,，(>|<」\]]"
-    copulas = phrases(words("copulas"))
-    joined = r"(?:\s*:|\s*：)?(?:\s+that\b)?"
-    return _Patterns(
-        noun=re.compile(nouns, flags),
-        lead=re.compile(rf"{start}(?P<dress>[\s*_#>\"'“`{{(\[<|\\•\d.)-]{{0,16}})(?:{leads}[\s_,-]*){{0,7}}\Z", flags),
-        marked=re.compile(rf"{tail}(?:{sign}|(?P<heading>{heading}))", flags),
-        said_noun=re.compile(phrases(words("said_nouns")), flags),
-        said=re.compile(rf"{tail}\s*{copulas}{joined}[\s*_`\"'“(\[$]*", flags),
-        modified=re.compile(rf"(?:{modifiers}[\s_-]*){{1,6}}\Z", flags),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,39 +196,13 @@ def _marked_cue(text: str, lead: _Lead, behind: re.Match[str], since: int) -> Cu
     is_bare = behind["heading"] is not None and not lead.is_heading
     start = _VALUE_START.match(text, behind.end())
     first = start.end() if start else behind.end()
-    end = _sentence_end(text, first, first + _VALUE)
+    end = sentence_end(text, first, first + VALUE)
     if text[behind.end() - 1 : behind.end()] == ">":
-        closing = _CLOSING.search(text, first, first + _VALUE)
+        closing = _CLOSING.search(text, first, first + VALUE)
         end = closing.start() if closing else end
     if is_bare or text[end : end + 1] in ("?", "？", "؟"):
         end = first
     return Cue(lead.start, first, end, False, _is_final(text, lead.start, behind.end(), since))
-
-
-def _corrections(mentions: Mentions, after: int) -> Iterator[Cue]:
-    """Yield what an answer takes back behind its last cue: "Correction: B", "No wait, B."; the label must follow."""
-    for match in _corrected().finditer(mentions.text, after + 1):
-        end = _sentence_end(mentions.text, match.end(), match.end() + _VALUE)
-        following = mentions.within(match.end(), end)
-        if mentions.within(*match.span()) or not following or mentions.text[end : end + 1] in ("?", "？", "؟"):
-            continue
-        word = following[0].word
-        is_all = not re.search(r"[^\W_]", mentions.text[word.end : end])
-        if fillers().fullmatch(mentions.text, match.end(), word.start) and (is_all or ends_clause(mentions, word)):
-            yield Cue(match.start(), match.end(), word.end, False, True)
-
-
-@cache
-def _corrected() -> re.Pattern[str]:
-    words = phrases(words_of(languages(), "corrections"))
-    between = r"(?:[\s*_,.:!…—–，。：-]|it's|it\s+should\b|no\b(?=[\s,.]*\w)){0,12}"
-    start = r"(?:\A|[\n.!?…,;:(—–。，；！-])[\s*_#>(]{0,6}"
-    return re.compile(rf"{start}(?:(?:no\b,?\s{{1,3}})?(?:{words}{between}){{1,3}}|no,\s)", re.IGNORECASE)
-
-
-@cache
-def _wait() -> re.Pattern[str]:
-    return re.compile(rf"{phrases(words_of(languages(), 'corrections'))}[\s*_,.:!…—–-]*(?:\\|\$|\Z)", re.IGNORECASE)
 
 
 def _modified_start(pattern: re.Pattern[str], text: str, position: int) -> int:
@@ -313,20 +225,15 @@ def _is_supposed(text: str, position: int) -> bool:
     return bool(pattern_of(tuple(languages()), "supposing").search(clause))
 
 
-def _sentence_end(text: str, start: int, limit: int) -> int:
-    match = _SENTENCE_END.search(text, start, min(limit, len(text)))
-    return match.start() if match else min(limit, len(text))
-
-
 def _line_end(text: str, start: int) -> int:
-    end = text.find("\n", start, start + _VALUE)
-    return end if end >= 0 else min(len(text), start + _VALUE)
+    end = text.find("\n", start, start + VALUE)
+    return end if end >= 0 else min(len(text), start + VALUE)
 
 
 def _brace_end(text: str, start: int) -> int:
     """Return where the brace that was opened before a position closes; the limit where it never does."""
     depth = 1
-    limit = min(len(text), start + _VALUE)
+    limit = min(len(text), start + VALUE)
     for place in range(start, limit):
         depth += (text[place] == "{") - (text[place] == "}")
         if not depth:

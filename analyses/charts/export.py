@@ -1,0 +1,150 @@
+"""Charts exported by a process of its own: what draws them (V8) ends its process where memory is short.
+
+V8 reserves tens of gigabytes of addresses when it starts, which ``ulimit -v`` of a batch system forbids; it then dies
+by a signal. The analysis goes on without the charts and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyses.charts.files import javascript_bundle, vegalite_version, write_chart
+
+_MOST_DEATHS = 3
+"""Deaths of the process after which the charts that are left are given up."""
+
+
+@dataclass(frozen=True)
+class ChartFiles:
+    """A chart to be written next to ``stem`` in each format."""
+
+    specification: dict[str, object]
+    title: str
+    stem: Path
+    formats: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export.
+
+    Attributes
+    ----------
+    bundle
+        The scripts that draw charts in a page; empty where there are no charts, or they could not be made.
+    undrawn
+        Names of the charts whose files could not be made.
+    problem
+        What happened and what helps, in a sentence; empty where everything was made.
+    """
+
+    bundle: str = ""
+    undrawn: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def export_charts(charts: Sequence[ChartFiles]) -> Exported:
+    """Write all charts, and return what a page needs to draw them.
+
+    Raises
+    ------
+    RuntimeError
+        When a chart cannot be drawn or written for a reason of its own.
+    """
+    if not charts:
+        return Exported()
+    with tempfile.TemporaryDirectory(prefix="headledger-charts-") as folder:
+        bundle = Path(folder) / "bundle.js"
+        tasks: list[dict[str, object]] = [
+            {"bundle": str(bundle), "version": vegalite_version(charts[0].specification), "name": ""},
+            *(_task(chart) for chart in charts),
+        ]
+        undrawn: list[str] = []
+        reason, num_deaths = "", 0
+        while tasks and num_deaths < _MOST_DEATHS:
+            done, code = _run(tasks)
+            tasks = tasks[done:]
+            if not tasks:
+                break
+            num_deaths, reason = num_deaths + 1, _death(code)
+            undrawn.append(str(tasks.pop(0)["name"]))
+        undrawn += [str(task["name"]) for task in tasks]
+        text = bundle.read_text(encoding="utf-8") if bundle.exists() else ""
+    if not reason:
+        return Exported(text)
+    return Exported(text, tuple(filter(None, undrawn)), _problem(reason, undrawn, len(charts)))
+
+
+def _task(chart: ChartFiles) -> dict[str, object]:
+    return {
+        "name": chart.stem.name,
+        "stem": str(chart.stem.absolute()),
+        "specification": chart.specification,
+        "title": chart.title,
+        "formats": list(chart.formats),
+    }
+
+
+def _run(tasks: Sequence[Mapping[str, object]]) -> tuple[int, int]:
+    """Let a process do tasks in order; return how many it did, and its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from analyses.charts.export import serve; serve()"],
+        input="".join(f"{json.dumps(task)}\n" for task in tasks),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # V8's last words are a stack of its own functions
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.endswith("}")]
+    if failed := next((answer["error"] for answer in answers if answer["error"]), ""):
+        raise RuntimeError(failed)
+    return len(answers), done.returncode
+
+
+def _death(code: int) -> str:
+    name = signal.Signals(-code).name if -code in set(map(int, signal.Signals)) else f"exit code {code}"
+    return f"the process that draws them died ({name})"
+
+
+def _problem(reason: str, undrawn: Sequence[str], total: int) -> str:
+    limit = _address_limit()
+    why = f", where the address space is limited to {limit / 2**30:,.1f} GiB (ulimit -v)" if limit else ""
+    count = sum(map(bool, undrawn))
+    return (
+        f"{count} of {total} charts could not be drawn: {reason}{why}. All numbers are there. What draws charts needs "
+        f"tens of GiB of addresses, few of them memory: lift the limit (ulimit -v unlimited) and analyse again."
+    )
+
+
+def _address_limit() -> int:
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return 0
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return 0 if limit == resource.RLIM_INFINITY else limit
+
+
+def serve() -> None:
+    """Do the tasks that stand on stdin, one JSON object a line, and answer each with one."""
+    for line in sys.stdin.buffer.read().splitlines():
+        task = json.loads(line)
+        try:
+            if "bundle" in task:
+                Path(task["bundle"]).write_text(javascript_bundle(task["version"]), encoding="utf-8")
+            else:
+                write_chart(task["specification"], task["title"], Path(task["stem"]), task["formats"])
+            error = ""
+        except Exception as problem:
+            error = f"{task['name']}: {type(problem).__name__}: {problem}"
+        print(json.dumps({"error": error}), flush=True)

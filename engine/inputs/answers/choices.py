@@ -1,0 +1,83 @@
+"""Labels that are merely offered: joined by "or", "and", a stroke or commas, or heading the lines of a list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from engine.inputs.answers.languages import languages, phrases, words_of
+from engine.inputs.answers.words import LabelWord
+
+_GAP = 40
+"""Characters between two labels of one choice at most."""
+_LIST_SIGN = re.compile(r"[*_`\"'”’»\]}$]*([.):：])(?=[ \t*_]*[^\s*_])")
+_SENTENCE_BEFORE = re.compile(r"[.;!][ \t]+[*_\"'`(]*\Z")
+_LIST_DRESS = re.compile(r"(?:[\s*_#>`\"'“(\[|•-]|[Oo]ption )*+")
+
+
+@cache
+def _links(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return patterns of what joins the labels of a choice: by a word or a stroke, and by a comma.
+
+    Words of one letter (o, e, y) count in their own language only; no link begins a sentence or a line.
+    """
+    mark = r"(?:[^\S\n]|[*_\"'`“”‘’()\[\]<>「」『』]|\.(?=[)\]]))"
+    words = [word for word in words_of(languages(), "choices") if len(word) > 1 or not word.isascii()]
+    words += words_of(codes, "choices")
+    spaced = phrases(word for word in words if word.isascii() or word.isalpha())
+    articles = "a|an|the|slight|moderate|strong|option|option:|ein|eine|einen|une|un|una|um|uma|der|die|das|la|le|el"
+    filler = rf"(?:(?:{articles}){mark}+){{0,2}}"
+    strong = rf"{mark}*,?{mark}*(?:[/|、]|{spaced}){mark}*\n?{mark}*{filler}"
+    weak = rf"{mark}*[,،，]{mark}*\n?{mark}*{filler}"
+    return re.compile(strong, re.IGNORECASE), re.compile(weak, re.IGNORECASE)
+
+
+_FEW = 8
+"""Words of a text that may be too short to tell its language, so that linking words of all languages count."""
+
+
+def offered_words(text: str, words: Sequence[LabelWord], denied: Sequence[bool], codes: tuple[str, ...]) -> list[bool]:
+    """Return which words are labels of a choice: joined by "or", "and", a stroke, or three and more by commas."""
+    strong, weak = _links(codes if len(text) > 200 or len(text.split()) > _FEW else tuple(languages()))
+    offered = [False] * len(words)
+    live = [index for index, is_denied in enumerate(denied) if not is_denied]
+    group: list[int] = []
+    is_choice = False
+    for place, index in enumerate(live):
+        before = live[place - 1] if place else None
+        gap = text[words[before].end : words[index].start] if before is not None else "\n"
+        is_strong = len(gap) <= _GAP and bool(strong.fullmatch(gap))
+        if group and (is_strong or (len(gap) <= _GAP and weak.fullmatch(gap))):
+            group.append(index)
+            is_choice = is_choice or is_strong
+        else:
+            _mark(offered, words, group, is_choice)
+            group, is_choice = [index], False
+    _mark(offered, words, group, is_choice)
+    return offered
+
+
+def _mark(offered: list[bool], words: Sequence[LabelWord], group: Sequence[int], is_choice: bool) -> None:
+    labels = {words[index].label for index in group}
+    if len(labels) > 1 and (is_choice or len(group) > 2):
+        for index in group:
+            offered[index] = True
+
+
+def mark_listed(
+    offered: list[bool], text: str, words: Sequence[LabelWord], denied: Sequence[bool], order: Sequence[str]
+) -> None:
+    """Mark labels that head the lines of a list: options in their order ("A) …"), or with words behind ("Up: …")."""
+    heads: dict[str, list[int]] = {}
+    for index, word in enumerate(words):
+        line = text.rfind("\n", max(0, word.start - 20), word.start) + 1
+        is_head = (line or word.start < 20) and _LIST_DRESS.fullmatch(text, line, word.start)
+        is_head = is_head or _SENTENCE_BEFORE.search(text[max(0, word.start - 8) : word.start])
+        sign = _LIST_SIGN.match(text, word.end) if is_head and not denied[index] else None
+        if sign:
+            heads.setdefault(sign.group(1), []).append(index)
+    for sign, group in heads.items():
+        labels = [words[index].label for index in group]
+        if sign in ":：" or labels == list(order)[: len(labels)]:
+            _mark(offered, words, group, is_choice=True)

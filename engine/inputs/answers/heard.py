@@ -1,0 +1,131 @@
+"""The language of a text, told by its script, for Latin and Cyrillic by the share of function words of a language."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+
+from engine.inputs.answers.languages import ARABIC, HANGUL, languages
+
+_SCRIPTS = {
+    "hangul": HANGUL,
+    "kana": "\u3041-\u3096\u30a1-\u30fa",
+    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
+    "arabic": ARABIC,
+    "devanagari": "\u0900-\u0963\u0966-\u097f",
+    "cyrillic": "\u0400-\u052f",
+    "latin": "A-Za-z\u00c0-\u024f\u1e00-\u1eff",
+    "greek": "\u0370-\u03ff\u1f00-\u1fff",
+    "hebrew": "\u05d0-\u05ea",
+    "thai": "\u0e00-\u0e7f",
+    "bengali": "\u0980-\u09ff",
+    "tamil": "\u0b80-\u0bff",
+    "telugu": "\u0c00-\u0c7f",
+    "georgian": "\u10a0-\u10ff",
+    "armenian": "\u0530-\u058f",
+    "khmer": "\u1780-\u17ff",
+    "burmese": "\u1000-\u109f",
+    "lao": "\u0e80-\u0eff",
+}
+_LETTERS = {script: re.compile(f"[{signs}]") for script, signs in _SCRIPTS.items()}
+_OTHER_ALPHABETS = {
+    "arabic": "[\u067e\u0686\u0698\u06a9\u06af\u06cc\u06d2\u0679\u0688]",
+    "cyrillic": "[іїєґўјљњћђџѓќѕқңғұһө]",
+}
+"""Letters of other languages in a script that we have one of: Persian, Urdu; Ukrainian, Serbian, Kazakh, …."""
+_SAMPLED = 2_000
+"""Characters from either end of an answer that its language is told by."""
+_LEAST_SHARE = 0.15
+"""Share of a text's words that must be function words of a language."""
+_FEW_WORDS = 4
+"""Up to so many words say nothing of a language, and hold no denial that we know, when none of them is known."""
+UNDETERMINED = "undetermined"
+SHORT = "too short to tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The language that most of a text is in, by name, and the codes of those whose words are looked for in it."""
+
+    name: str
+    codes: tuple[str, ...]
+
+
+def language_of(text: str) -> Heard:
+    """Return the language of a text; a script without data by its name, ``undetermined`` below the share."""
+    sample = text if len(text) <= 2 * _SAMPLED else f"{text[:_SAMPLED]} {text[-_SAMPLED:]}"
+    scripts = ("latin", "kana", "han") if sample.isascii() else tuple(_LETTERS)
+    counts = {script: len(_LETTERS[script].findall(sample)) for script in scripts}
+    if counts["kana"] and counts["kana"] * 10 >= counts["han"]:
+        counts["kana"], counts["han"] = counts["kana"] + counts["han"], 0
+    counts = {script: count for script, count in counts.items() if count}
+    if not counts:
+        return Heard(SHORT, ("en",))
+    # A sign of Han or Hangul says about as much as two letters.
+    weights = {script: count * (2 if script in ("han", "hangul", "kana") else 1) for script, count in counts.items()}
+    largest = max(weights, key=lambda script: weights[script])
+    codes: list[str] = []
+    name = UNDETERMINED
+    for script in weights:
+        heard, some = _in_script(script, sample)
+        codes += some
+        if script == largest:
+            name = heard
+    return Heard(name, tuple(sorted(dict.fromkeys(codes or ["en"]))))
+
+
+def _in_script(script: str, text: str) -> tuple[str, list[str]]:
+    """Return the language that a text's words in one script are in, and the codes that come into question."""
+    known = [language for language in languages().values() if script in language.scripts]
+    other = _OTHER_ALPHABETS.get(script)
+    if other and re.search(other, text, re.IGNORECASE):
+        return f"another language in {script.title()} script", []
+    if not known:
+        return f"{script.title()} script", []
+    if not any(language.function_words for language in known) or script in ("arabic", "devanagari"):
+        return known[0].name, [known[0].code]
+    found = [word.casefold() for word in re.findall(rf"[{_SCRIPTS[script]}]+", text)]
+    scores = {language.code: 0 for language in known}
+    spoken = _spoken_in(tuple(scores))
+    for word, count in Counter(found).items():
+        for code in spoken.get(word, ()):
+            scores[code] += count
+    best = max(scores.values())
+    leading = [language for language in known if scores[language.code] == best]
+    if not best and script == "latin" and re.search("[ğşı]", text):
+        return SHORT if len(found) <= _FEW_WORDS else UNDETERMINED, ["en", "tr"]
+    if not best:
+        return SHORT if len(found) <= _FEW_WORDS else UNDETERMINED, ["en"] if script == "latin" else [
+            language.code for language in known
+        ]
+    if len(leading) == 1 and best >= _LEAST_SHARE * len(found):
+        return leading[0].name, [leading[0].code]
+    name = SHORT if len(found) <= _FEW_WORDS else UNDETERMINED
+    return name, [code for code, score in scores.items() if score]
+
+
+@cache
+def _spoken_in(codes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the languages, of some, that each word speaks for."""
+    words = {word for code in codes for word in _telling_words(code)}
+    return {word: tuple(code for code in codes if word in _telling_words(code)) for word in words}
+
+
+@cache
+def _telling_words(code: str) -> frozenset[str]:
+    """Return words that speak for a language: its function words, its denials and what it leads to answers with."""
+    language = languages()[code]
+    kinds = (
+        language.function_words,
+        language.before,
+        language.after,
+        language.nouns,
+        language.connectors,
+        language.yields,
+        language.chances,
+    )
+    return frozenset(
+        word.rstrip("*").casefold() for kind in kinds for text in kind for word in text.split() if word[0] != "*"
+    ) | frozenset(word.casefold() for word in language.function_words)
