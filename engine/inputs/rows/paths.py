@@ -11,7 +11,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-_STEP = re.compile(r"\.?([^.\[\]\"']+)|\[\s*(-?\d+)\s*\]|\[\s*([\"'])(.*?)\3\s*\]")
+_STEP = re.compile(r"\.?([^.\[\]\"']+)|\[\s*(-?\d+)\s*\]|\[\s*([\"'])(.*?)\3\s*\]", re.DOTALL)
+_PLAIN = re.compile(r"[^.\[\]\"']+")
 _NUMBER = re.compile(r"-?\d+")
 _LONGEST_JSON = 2**22
 """Characters of a text that is looked into for JSON."""
@@ -42,7 +43,10 @@ def value_at(values: Mapping[str, object], path: str) -> object:
 
 def quoted_step(key: str) -> str:
     """Return the step of a path for a key, in brackets and quotes where it could be read as several."""
-    return f".{key}" if _STEP.fullmatch(key) and not is_path(key) and key == key.strip() else f"[{json.dumps(key)}]"
+    if _PLAIN.fullmatch(key) and key == key.strip():
+        return f".{key}"
+    quote = "'" if '"' in key else '"'
+    return f"[{quote}{key}{quote}]"
 
 
 def _steps(path: str) -> list[str | int]:
