@@ -16,7 +16,7 @@ from engine.drafting.fields import Guesses, guess_fields
 from engine.drafting.labels import shown, task_labels
 from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
-from engine.inputs.correctness import verdict_of
+from engine.inputs.outcomes.correctness import verdict_of
 from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import as_number

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.inputs.conversations.messages import is_message_list
-from engine.inputs.correctness import verdict_of
+from engine.inputs.outcomes.correctness import verdict_of
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "transcript": ("full_model_response", "transcript", "full_transcript", "chat_log"),

@@ -14,8 +14,8 @@ from engine.config import Config, FieldsSection
 from engine.errors import ConfigError, InputError
 from engine.inputs.advice import advice_on
 from engine.inputs.label_values import FieldValues, counted, mapping_line
+from engine.inputs.outcomes.row_labels import label_fields
 from engine.inputs.readers.record import Record
-from engine.inputs.row_labels import label_fields
 from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import Selection

@@ -18,11 +18,11 @@ from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
-from engine.inputs.correctness import correctness
-from engine.inputs.free_answers import FreeAnswers, free_actual
-from engine.inputs.ranked import RankedAnswers, ranked_answers
+from engine.inputs.outcomes.correctness import correctness
+from engine.inputs.outcomes.free_answers import FreeAnswers, free_actual
+from engine.inputs.outcomes.ranked import RankedAnswers, ranked_answers
+from engine.inputs.outcomes.row_labels import LabelsOfRows, label_fields
 from engine.inputs.readers.record import Record
-from engine.inputs.row_labels import LabelsOfRows, label_fields
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
 from engine.samples import Answer, RowRejected, Sample

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import InputError
-from engine.inputs.choices import choices_of
+from engine.inputs.outcomes.choices import choices_of
 from engine.inputs.predictions import read_predictions
 from engine.samples import RowRejected
 from tests.fixtures.prediction_files import config, write

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine.inputs.correctness import verdict_of
+from engine.inputs.outcomes.correctness import verdict_of
 from engine.inputs.predictions import read_predictions
 from engine.inputs.readers.record import Record
 from engine.inputs.sample_reader import SampleReader

@@ -4,8 +4,8 @@ import pytest
 
 from engine.config import DecisionSection
 from engine.errors import InputError
+from engine.inputs.outcomes.spans import answer_span, same_answer
 from engine.inputs.predictions import read_predictions
-from engine.inputs.spans import answer_span, same_answer
 from engine.samples import RowRejected
 from tests.fixtures.prediction_files import config, write
 

@@ -10,7 +10,7 @@ from engine.inputs.answers.decided import DecidedLabel
 from engine.inputs.answers.heard import language_of
 from engine.inputs.answers.recorded import RecordedValue, plain_text
 from engine.inputs.answers.words import LabelWord
-from engine.inputs.spans import answer_span, same_answer
+from engine.inputs.outcomes.spans import answer_span, same_answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.config import DecisionSection, FieldsSection
 from engine.inputs.answers.decided import LabelDecider
 from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
-from engine.inputs.choices import Choices, choices_of
+from engine.inputs.outcomes.choices import Choices, choices_of
 from engine.samples import RowRejected
 
 

@@ -10,7 +10,7 @@ from engine.inputs.answers.decided import DecidedLabel
 from engine.inputs.answers.heard import language_of
 from engine.inputs.answers.recorded import RecordedValue
 from engine.inputs.answers.words import LabelWord
-from engine.inputs.choices import Choices
+from engine.inputs.outcomes.choices import Choices
 from engine.inputs.selection import as_number
 from engine.samples import RowRejected
 
