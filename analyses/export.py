@@ -6,6 +6,11 @@ the id that the log has, so that it joins in the tool that the log came from.
 
 from __future__ import annotations
 
+from engine.interruptions import answer_early_signals, stop_answering
+
+if __name__ == "__main__":
+    answer_early_signals()  # before anything else is loaded
+
 import argparse
 import json
 import re
@@ -35,6 +40,7 @@ _HEAD = re.compile(r"[Ll]?(\d+)(?:[.:]|[Hh])(\d+)")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     print_anything()
+    stop_answering()
     options = _parser().parse_args(arguments)
     try:
         check_names(filter(None, (options.run_dir, options.output)))
@@ -49,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{printable(f'{error.filename}: ') if error.filename else ''}{reason_of(error)}.", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
+        print("Interrupted: nothing was exported.", file=sys.stderr)
         return EXIT_STOPPED
 
 

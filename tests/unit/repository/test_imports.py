@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "polars pyarrow",
     ),
     "analyses.exporting": ("analyses.runs", "polars"),
-    "analyses.export": ("analyses.exporting analyses.runs engine.errors", ""),
+    "analyses.export": ("analyses.exporting analyses.runs engine.errors engine.interruptions", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),
     "engine.config": ("engine.sections engine.attention analyses.settings", "pydantic yaml"),
     "engine.machine": ("engine.config", "pyarrow torch"),
