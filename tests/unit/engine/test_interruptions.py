@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.fixtures import signals
 from tests.fixtures.places import ROOT
 
 WAIT_WHILE_LOADING = """
@@ -31,6 +32,7 @@ def loading(module, **options):
     """Return a command that has begun to load its libraries and gets no further."""
     command = [sys.executable, "-c", WAIT_WHILE_LOADING, module, "x"]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    options.setdefault("preexec_fn", signals.heard)
     process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes, **options)
     assert process.stdout is not None and process.stdout.readline() == "loading\n"
     return process
@@ -74,7 +76,13 @@ def test_a_closed_terminal_lets_a_run_end_in_order(tmp_path):
     ours, terminal = pty.openpty()
     command = [sys.executable, "-c", STOP_IN_TERMINAL, str(tmp_path / "end")]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=signals.heard,
     )
     os.close(terminal)
     assert b"begun" in os.read(ours, 100)
