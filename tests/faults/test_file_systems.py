@@ -14,7 +14,10 @@ from engine.storage.records import PlannedUnit
 from tests.fixtures.laboratory import NUM_SHARDS, finished, wait_for
 from tests.fixtures.shims import shimmed
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD, as Linux has it")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD, as Linux has it"),
+]
 
 
 def lines_of(path: Path):

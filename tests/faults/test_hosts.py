@@ -22,6 +22,8 @@ from tests.fixtures.laboratory import NUM_SHARDS, finished, replicas_of, wait_fo
 from tests.fixtures.places import ROOT
 from tests.fixtures.ray_clusters import Cluster
 
+pytestmark = pytest.mark.soak
+
 LESS_PATIENCE = "ray_driver.STALL_SECONDS = 3.0; ray_driver._STALL_FACTOR = 2.0"
 GROUPS = Path("/sys/fs/cgroup")
 
@@ -148,7 +150,6 @@ def test_two_drivers_on_two_hosts_with_one_run_directory(lab):
     lab.assert_whole(name)
 
 
-@pytest.mark.soak
 def test_a_node_that_loses_its_disk(lab):
     """Fault 33: the folder of a node's Ray, sockets and logs, is gone; the run goes on with or without it; equal."""
     needs("mount", "umount")
