@@ -115,6 +115,9 @@ def resolve_comparison(samples: pl.DataFrame, group: str | Group, contrast: tupl
 def _halves(column: str, values: pl.Series) -> tuple[np.ndarray, np.ndarray, str, str]:
     """Cut a number at its median, with the median itself on the side that makes the halves more alike."""
     median = values.median()
+    if median is None:  # unknown for every sample
+        nobody = np.zeros(len(values), dtype=bool)
+        return nobody, nobody, f"{column} above its median", f"{column} up to its median"
     above, below = (values > median).fill_null(False), (values < median).fill_null(False)
     middle = (values == median).fill_null(False)
     is_upper = below.sum() > above.sum()

@@ -15,8 +15,10 @@ def _clusters(run: Run, settings: AnalysisSettings) -> str:
     number = len(np.unique(cluster_codes(run, settings.cluster_by)))
     counted = count_text(number, noun_of_clusters(run, settings))
     unknown = run.samples[settings.cluster_by].null_count()
-    if not unknown or unknown == len(run.samples):
+    if not unknown:
         return counted
+    if unknown == len(run.samples):
+        return f"{counted}; no cluster is known, and each is taken as a cluster of its own"
     return f"{counted}; of {count_text(unknown, 'sample')} it is unknown, and each is taken as a cluster of its own"
 
 

@@ -132,7 +132,7 @@ def test_nothing_but_words_reaches_stderr(tmp_path, capsys, kind):
     ("kind", "words"),
     [
         ("three wrong", "heads averaged: stretches of layers could not be tested: too few samples to carry"),
-        ("unknown clusters", "of 24 samples it is unknown, and each is taken as a cluster of its own"),
+        ("unknown clusters", "24 samples; no cluster is known, and each is taken as a cluster of its own"),
         ("one cluster", "no test could be made: fewer than two clusters"),
     ],
 )
