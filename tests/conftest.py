@@ -42,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    # A shell that starts the suite in its background makes it ignore SIGINT; Jupyter and others listen again.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     seed = config.getoption("random_files")
     return f"files in random order: --random-files {seed}" if seed else None

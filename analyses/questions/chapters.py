@@ -52,7 +52,7 @@ WORDS = Chapter(
 LAYERS = Chapter(
     "layers",
     "Layers and flow",
-    "How does attention develop from layer to layer, and how does it flow from the statement to the answer?",
+    "How does attention develop from layer to layer, and how does it flow from the prompt to the answer?",
 )
 SAMPLES = Chapter("samples", "Real samples", "What does this look like in single predictions?")
 ERRORS = Chapter(

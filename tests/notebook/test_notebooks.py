@@ -38,8 +38,6 @@ def kernel():
     manager.shutdown_kernel(now=True)
 
 
-# A kernel's channels are closed by whoever collects them, at whatever time; what warns then is Jupyter's.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, kernel):
     book = nbformat.read(path, as_version=4)

@@ -45,6 +45,6 @@ def decodability_figure(answers: Answers) -> Figure | Absent:
         "A sparse model predicts, for samples it has not seen, whether the answer was right (or what else was asked) "
         "from the heads alone. Beside it stand models that need no head, and the heads on exchanged labels (control), "
         "which must lie at 0.5. Only where the heads lie above every model without heads do they know something that "
-        "length, margin or the statement's own figures do not tell."
+        "length, margin or the figures of a statement do not tell."
     )
     return Figure("decodability", "Do the heads know?", guide, specification(chart), ("decodability",))

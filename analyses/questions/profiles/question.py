@@ -42,7 +42,7 @@ class Profiles(Question):
         Part("figures_lift", "Numbers, periods and magnitudes", WORDS),
         Part("decision_top_tokens", "What the model looks at when it decides", WORDS),
         Part("layer_profile", "From layer to layer", LAYERS),
-        Part("segment_flow", "Where attention flows: statement, reasoning, answer", LAYERS),
+        Part("segment_flow", "Where attention flows: prompt, reasoning, answer", LAYERS),
     )
 
     def answer(self, asked: Asked) -> Mapping[str, pl.DataFrame]:
