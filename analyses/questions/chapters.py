@@ -47,7 +47,7 @@ HEADS = Chapter(
 WORDS = Chapter(
     "words",
     "Words and figures",
-    "Which words, numbers and periods do heads look at, in right and in wrong predictions?",
+    "Which words and numbers do heads look at, in right and in wrong predictions?",
 )
 LAYERS = Chapter(
     "layers",

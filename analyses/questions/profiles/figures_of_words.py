@@ -45,14 +45,14 @@ def numbers_figure(answers: Answers) -> Figure | Absent:
     measure = "lift" if len(_measured(answers, "lift")) else "mass"
     rows = _measured(answers, measure).filter(pl.col("key_group").is_in(names))
     if rows.is_empty():
-        return Absent("figures_lift", "No sample holds numbers, periods or line items that the run has key groups for.")
+        return Absent("figures_lift", "No sample holds numbers or line items that the run has key groups for.")
     guide = (
         "The same for figures: numbers, percentages and years anywhere in the text, and where a statement's table was "
         "found its line items, the columns of the recent and the prior period, and its large and small amounts. Two "
         "rows that lie apart (recent and prior, large and small) are read differently often; whether that is more than "
         "chance is tested under Hypotheses."
     )
-    return _compared(answers, rows, measure, "figures_lift", "Numbers, periods and magnitudes", guide)
+    return _compared(answers, rows, measure, "figures_lift", "Numbers and magnitudes", guide)
 
 
 def _measured(answers: Answers, measure: str) -> pl.DataFrame:

@@ -39,7 +39,7 @@ class Profiles(Question):
     parts = (
         Part("key_group_weight", "Which words heads look at", WORDS),
         Part("key_group_lift", "Which words heads look at more than chance would have it", WORDS),
-        Part("figures_lift", "Numbers, periods and magnitudes", WORDS),
+        Part("figures_lift", "Numbers and magnitudes", WORDS),
         Part("decision_top_tokens", "What the model looks at when it decides", WORDS),
         Part("layer_profile", "From layer to layer", LAYERS),
         Part("segment_flow", "Where attention flows: prompt, reasoning, answer", LAYERS),
