@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from engine.config import Config, FieldsSection, PredictionsSection
+from engine.inputs.answers.recorded import plain_text
 from engine.inputs.readers.evaluations.log_records import FIRST_OF_SCORES
 from engine.inputs.readers.reader import OnBytes
 from engine.inputs.readers.record import OneOf, Record
@@ -71,11 +72,9 @@ def answers_apart(record: Record, settings: PredictionsSection) -> Iterator[Reco
     verdicts = record.values.get(correct) if correct else None
     cluster = _field(record, settings, "cluster") or ""
     for number, answer in enumerate(answers, start=1):
-        values = {**record.values, name: answer}
-        if sample_id is not None:
-            values |= {id_name: f"{sample_id}-{number}"}
-            if values.get(cluster) is None:
-                values[cluster] = sample_id
+        values = {**record.values, name: answer, id_name: f"{sample_id}-{number}"}
+        if values.get(cluster) is None:
+            values[cluster] = sample_id
         if correct and isinstance(verdicts, list) and len(verdicts) == len(answers):
             values[correct] = verdicts[number - 1]
         yield replace(record, values=values)
@@ -84,7 +83,11 @@ def answers_apart(record: Record, settings: PredictionsSection) -> Iterator[Reco
 def _id_of(record: Record, settings: PredictionsSection) -> tuple[str, object]:
     names = [settings.fields.id] if settings.fields.id else ["sample_id", "id"]
     found = next((name for name in names if record.values.get(name) is not None), names[0])
-    return found, record.values.get(found)
+    value = record.values.get(found)
+    if value is None and not settings.fields.id:  # as rows without an id are called: by company and year
+        parts = [plain_text(record.values.get(_field(record, settings, key) or "")) for key in ("cluster", "year")]
+        value = None if None in parts else "-".join(map(str, parts))
+    return found, f"row-{record.number}" if value is None else value
 
 
 def _field(record: Record, settings: PredictionsSection, key: str) -> str | None:
