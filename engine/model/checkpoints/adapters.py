@@ -98,10 +98,9 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
             f"{strangers[0]}: the adapter would be applied in part. It belongs to another model, or to another version "
             f"of it."
         )
-    if adapter.merge:
-        _refuse_tied(adapter, wrapped)
     if not adapter.merge:
         return wrapped.get_base_model().eval()
+    _refuse_tied(adapter, wrapped)
     try:
         return wrapped.merge_and_unload(safe_merge=True).eval()
     # A kind of adapter that cannot be merged has no such method, or one that says so.
