@@ -13,6 +13,16 @@ _GAP = 40
 """Characters between two labels of one choice at most."""
 _LIST_SIGN = re.compile(r"[*_`\"'”’»\]}$]*([.):：])(?=[ \t*_]*[^\s*_])")
 _SENTENCE_BEFORE = re.compile(r"[.;!][ \t]+[*_\"'`(]*\Z")
+_STANDS_FOR = r"(?:is\s+for|stands\s+for|denotes|represents|refers\s+to|steht\s+für|signifie|significa|означает)\s+"
+_EXPLAINED = re.compile(
+    rf"[*_`\"'”’»)\]]*\s*(?:(?P<alone>{_STANDS_FOR})|(?:means|indicates|bedeutet|for)\s+|(?:=|:=|→|->|=>)\s*)"
+    r"[*_`\"'“(]*[^\W\d_]",
+    re.IGNORECASE,
+)
+_SIGNS = 3
+"""Letters that a label has fewer of, which is a sign for something."""
+_CODED = re.compile(r"(?:\A|[\n,;])[ \t*_>•-]*[\"'`(]?\w{1,2}[\"'`)]?[ \t]*(?:[:=：]|->|→|=>)[ \t*_`\"']*\Z")
+_CODE_ENDS = re.compile(r"[*_`\"'”’»)\]]*[ \t]*(?:\Z|[\n,;.])")
 _LIST_DRESS = re.compile(r"(?:[\s*_#>`\"'“(\[|•-]|[Oo]ption )*+")
 
 
@@ -81,3 +91,22 @@ def mark_listed(
         labels = [words[index].label for index in group]
         if sign in ":：" or labels == list(order)[: len(labels)]:
             _mark(offered, words, group, is_choice=True)
+
+
+def explained(text: str, words: Sequence[LabelWord]) -> set[tuple[int, int]]:
+    """Return the spans of the labels of a legend, told what they stand for ("1 = up, 0 = down") or coded ("1: yes").
+
+    One alone counts where it is a sign and said to stand for something ("B stands for decline").
+    """
+    told = [(word, match) for word in words if (match := _EXPLAINED.match(text, word.end))]
+    coded = [
+        word
+        for word in words
+        if _CODED.search(text, max(0, word.start - 12), word.start) and _CODE_ENDS.match(text, word.end)
+    ]
+    spans: set[tuple[int, int]] = set()
+    for group in ([word for word, _ in told], coded):
+        if len({word.label for word in group}) > 1:
+            spans.update((word.start, word.end) for word in group)
+    alone = (word for word, match in told if match["alone"] and word.end - word.start < _SIGNS)
+    return spans | {(word.start, word.end) for word in alone}

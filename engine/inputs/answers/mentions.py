@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from engine.inputs.answers.choices import mark_listed, offered_words
+from engine.inputs.answers.choices import explained, mark_listed, offered_words
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
 from engine.inputs.answers.unstated.movements import (
@@ -41,6 +41,12 @@ _NAMED_AS = re.compile(
     r"(?:\s+\w+){0,5}\s+\Z",
     re.IGNORECASE,
 )
+_COMING = re.compile(
+    r"\b(?:will|is\s+going\s+to|(?:is|are)\s+(?:\w+\s+)?(?:expected|likely|set|bound|poised|projected)\s+to|should)\s+"
+    r"(?:\w+ly\s+|now\s+|then\s+|again\s+|soon\s+)*[*_\"']*\Z",
+    re.IGNORECASE,
+)
+"""Right before a verb that tells what is to come."""
 _WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
 
 
@@ -83,6 +89,8 @@ class Mentions:
         denied = denials.of(text, words)
         offered = offered_words(text, words, denied, codes)
         mark_listed(offered, text, words, denied, list(labels.labels))
+        legend = explained(text, labels.find(text))
+        offered = [is_one or (word.start, word.end) in legend for is_one, word in zip(offered, words, strict=True)]
         given = shares(text, words, denied, codes)
         offered = [any(kinds) for kinds in zip(offered, given, supposed(text, words, codes), strict=True)]
         items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
@@ -160,7 +168,16 @@ def _of_what_is_asked(mentions: Mentions, start: int, words: list[LabelWord]) ->
         return words
     own = [word for word in words if not _is_beside(mentions, start, word)]
     is_all = len(own) < len(words) and all(is_of_subject(mentions, word, start) for word in own)
-    return own if own and is_all else words
+    return own if own and is_all else _of_the_future(mentions, start, words)
+
+
+def _of_the_future(mentions: Mentions, start: int, words: list[LabelWord]) -> list[LabelWord]:
+    """Return the words of movement that are yet to come, where all others are told in the past, in English."""
+    text = mentions.text
+    coming = [word for word in words if _COMING.search(text, max(start, word.start - _GAP), word.start)]
+    past = [word for word in words if word not in coming and text[word.start : word.end].lower().endswith("ed")]
+    is_all = coming and len(coming) + len(past) == len(words)
+    return coming if is_all and all(word.label in mentions.signs for word in words) else words
 
 
 def is_of_subject(mentions: Mentions, word: LabelWord, start: int) -> bool:

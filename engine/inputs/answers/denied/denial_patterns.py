@@ -132,7 +132,7 @@ def pattern_doubted(words: list[str], breaks: list[str], verbs: list[str], codes
     any_word = rf"{LETTER}+(?:['’]{LETTER}*)?"
     before = rf"(?:{MARKS}+(?!{stop}){any_word}){{0,9}}?"
     between = rf"(?:,[^,.\n]{{1,30}},)?(?:{MARKS}+(?!{stop}|{inner}){any_word}){{0,2}}?"
-    article = r"(?:(?:the|an?|die|eine?|l[ae]|une?|una?|uma?|o|il)\s+)?"
+    article = r"(?:as\s+)?(?:(?:the|an?|die|eine?|l[ae]|une?|una?|uma?|o|il)\s+)?"
     return rf"{_other_line(verbs)}{before}{MARKS}+{phrases(verbs)}{between}{MARKS}+{article}{phrases(words)}"
 
 

@@ -96,7 +96,7 @@ class Denials:
         self._after = re.compile(pattern_after(after, ends, verbs), re.IGNORECASE)
         self._doubted = re.compile(pattern_doubted(doubted, ends, verbs, codes), re.IGNORECASE)
         self._judged = re.compile(
-            rf"(?:[^\w\n.!?,(（{DASHED}\-–—]{{1,5}}{phrases(judged)}|[^\w\n.!?,]{{1,5}}{phrases(judged)}{_VERDICT_ENDS})",
+            rf"(?:[^\w\n.!?,(（{DASHED}\-–—]{{1,5}}(?:as\s+)?{phrases(judged)}|[^\w\n.!?,]{{1,5}}{phrases(judged)}{_VERDICT_ENDS})",
             re.IGNORECASE,
         )
         self._unbelieved = re.compile(phrases(unbelieved), re.IGNORECASE)

@@ -107,10 +107,9 @@ def _is_past(before: str, label: str, behind: str, ahead: str) -> bool:
 
 def _is_of_other(topic: Topic, before: str, behind: str) -> bool:
     codes, things = topic.codes, _things(topic)
-    for place in () if _VERB_LAST & set(codes) else _object_places(codes, behind):
-        thing = things.match(behind, place)
-        if thing:
-            return _is_other(thing)
+    thing = _object(topic, behind)
+    if thing:
+        return _is_other(thing)
     nearest = None
     for nearest in things.finditer(before):  # noqa: B007
         pass
@@ -131,6 +130,12 @@ def _is_within_adjunct(topic: Topic, before: str) -> bool:
     for adjunct in pattern_of(topic.codes, "adjuncts").finditer(before):  # noqa: B007
         pass
     return adjunct is not None and speaks_of_subject(before, 0, adjunct.start(), topic)
+
+
+def _object(topic: Topic, behind: str) -> re.Match[str] | None:
+    """Return what stands right behind a label as what moves ("increase in EPS"); None where nothing does."""
+    places = () if _VERB_LAST & set(topic.codes) else _object_places(topic.codes, behind)
+    return next((thing for place in places if (thing := _things(topic).match(behind, place))), None)
 
 
 def _object_places(codes: tuple[str, ...], behind: str) -> list[int]:
@@ -222,13 +227,15 @@ def is_said_of_subject(text: str, topic: Topic, start: int, word: LabelWord) -> 
     low = max(start, word.start - _REACH_BEFORE)
     for boundary in _BOUNDARY.finditer(text, low, word.start):
         low = low if boundary.group() in ":：" else boundary.end()
+    stop = _BOUNDARY.search(text, word.end, word.end + _REACH_BEHIND)
+    end = stop.start() if stop else word.end + _REACH_BEHIND
+    own = _object(topic, text[word.end : end])
+    if own is not None:
+        return not _is_other(own)
     last = None
     for last in _things(topic).finditer(text, low, word.start):  # noqa: B007
         pass
-    if last is not None:
-        return not _is_other(last)
-    end = _BOUNDARY.search(text, word.end, word.end + _REACH_BEHIND)
-    return speaks_of_subject(text, word.end, end.start() if end else word.end + _REACH_BEHIND, topic)
+    return not _is_other(last) if last is not None else speaks_of_subject(text, word.end, end, topic)
 
 
 def is_future(text: str) -> bool:

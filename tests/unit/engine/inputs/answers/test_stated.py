@@ -24,6 +24,15 @@ def read(labels, answer, **settings):
 
 
 ANSWERS = [
+    (DIRECTIONS, "EPS decreased in 1999, increased in 2000, and will decrease in 2001.", "decrease"),
+    (DIRECTIONS, "EPS has decreased for years and is likely to increase now.", "increase"),
+    (DIRECTIONS, "EPS increased and decreased.", "ambiguous_label"),
+    (DIRECTIONS, "Prediction: Increased costs will decrease EPS.", "decrease"),
+    (DIRECTIONS, "A decrease in costs will lead to an increase in EPS.", "increase"),
+    (DIRECTIONS, "An increase in EPS will follow from the decrease in costs.", "increase"),
+    (LETTERS, "The teacher marked B as wrong. D is right.", "D"),
+    (ONE_ZERO, "1 = increase, 0 = decrease. Answer: 0", "0"),
+    (YES_NO, "1: yes, 0: no\nAnswer: no", "no"),
     (DIRECTIONS, "The answer is (not applicable). EPS will increase.", "increase"),
     (LETTERS, "The answer is (C), because D is unsupported.", "C"),
     (LETTERS, "Answer: B (not A)", "B"),
@@ -243,7 +252,6 @@ UNDECIDED = [
     (LETTERS, "B > A"),
     (LETTERS, "So the answer would be C if A were false."),
     (DIRECTIONS, "Prediction: costs decrease, sales will increase"),
-    (DIRECTIONS, "Prediction: Increased costs will decrease EPS."),
 ]
 
 

@@ -15,6 +15,7 @@ NOT_STATED = {
     "verdicts behind": [
         (LETTERS, ["The answer is A, wrong.", "A, which is incorrect.", "The answer is A. Wrong.", "A, incorrect."]),
         (LETTERS, ["A is tempting but wrong.", "A seems right but isn't.", "Answer: B (this is wrong)", "A, no."]),
+        (LETTERS, ["The teacher marked B as wrong.", "B was graded as incorrect."]),
         (LETTERS, ["Die Antwort ist A, falsch.", "La réponse est A, c'est faux.", "La respuesta es A, incorrecto."]),
     ],
     "supposed": [
@@ -64,6 +65,11 @@ NOT_STATED = {
             DIRECTIONS,
             ["EPS increased last year.", "EPS decreased from 2.1 to 1.9 in 1973.", "Historically, EPS increased."],
         ),
+    ],
+    "legends": [
+        (ONE_ZERO, ["1 is for increase, 0 for decrease", "0 = decrease, 1 = increase", "1 means up and 0 means down."]),
+        (YES_NO, ["1: yes\n0: no", "1 = yes, 0 = no", "a) -> yes\nb) -> no"]),
+        (LETTERS, ["A stands for growth, B stands for decline."]),
     ],
     "other meanings": [
         (("ja", "nein"), ["Die Firma ist ja groß."]),
