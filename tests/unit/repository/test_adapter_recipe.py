@@ -1,4 +1,4 @@
-"""Base against fine-tune, as docs/models.md tells it: its commands run, and the comparison shows what the adapter did."""
+"""Base against fine-tune, as docs/models.md tells it: its commands run, and the comparison shows the adapter."""
 
 from __future__ import annotations
 
