@@ -11,38 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from data.generation import decode, greedy
 from data.quiz.questions import LETTERS, Question, heldout_questions
-from data.sentiment.tokenizer import prompt_text
+from data.small_llama import THREADS, accuracy, answers
 
 HERE = Path(__file__).resolve().parent
 MAX_NEW_TOKENS = 90
-THREADS = 1
-RESAMPLES = 4000
-SEED = 7
-
-
-def answers(model: Any, tokenizer: Any, questions: Sequence[Question]) -> list[str]:
-    """Return greedy answers in the order of `questions`. Only equally long prompts share a batch: no padding."""
-    prompts = [tokenizer.encode(prompt_text(tokenizer, q.prompt), add_special_tokens=False) for q in questions]
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index, prompt in enumerate(prompts):
-        groups[len(prompt)].append(index)
-    texts = [""] * len(questions)
-    for members in groups.values():
-        found = greedy(model, torch.tensor([prompts[i] for i in members]), tokenizer.eos_token_id, MAX_NEW_TOKENS)
-        for index, ids in zip(members, found, strict=True):
-            texts[index] = decode(tokenizer, ids)
-    return texts
 
 
 def read_letter(question: Question, answer: str) -> str | None:
@@ -65,33 +45,21 @@ def record(number: int, question: Question, answer: str) -> dict[str, Any]:
     }
 
 
-def accuracy(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def score(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the share of right answers with the 95 % interval of a seeded bootstrap over rounds."""
-    by_round: dict[str, list[bool]] = defaultdict(list)
-    for row in records:
-        by_round[row["round"]].append(row["score"] == "C")
-    counts = np.array([(len(hits), sum(hits)) for hits in by_round.values()])
-    draws = np.random.default_rng(SEED).integers(len(counts), size=(RESAMPLES, len(counts)))
-    resampled = counts[draws].sum(1)
-    low, high = np.quantile(resampled[:, 1] / resampled[:, 0], [0.025, 0.975])
-    return {
-        "questions": len(records),
-        "right": int(counts[:, 1].sum()),
-        "accuracy": round(float(counts[:, 1].sum() / counts[:, 0].sum()), 3),
-        "interval": [round(float(low), 3), round(float(high), 3)],
-    }
+    return accuracy(records, "questions", "round", lambda row: row["score"] == "C")
 
 
 def measure(questions: Sequence[Question], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return accuracy overall, by the kind of question and by how rare the right word is."""
 
     def where(keep: Callable[[Question], bool]) -> dict[str, Any]:
-        return accuracy([row for question, row in zip(questions, records, strict=True) if keep(question)])
+        return score([row for question, row in zip(questions, records, strict=True) if keep(question)])
 
     letters = [read_letter(question, row["response"]) for question, row in zip(questions, records, strict=True)]
     return {
         "rounds": len({row["round"] for row in records}),
-        "heldout": accuracy(records),
+        "heldout": score(records),
         "unreadable": letters.count(None),
         "said": {letter: letters.count(letter) for letter in LETTERS},
         "targets": {letter: sum(q.target == place for q in questions) for place, letter in enumerate(LETTERS)},
@@ -118,7 +86,7 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     questions = heldout_questions()
-    said = answers(model, tokenizer, questions)
+    said = answers(model, tokenizer, questions, MAX_NEW_TOKENS)
     records = [record(n, q, answer) for n, (q, answer) in enumerate(zip(questions, said, strict=True))]
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in records]
     (args.output / "predictions.jsonl").write_text("".join(lines))

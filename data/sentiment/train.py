@@ -6,108 +6,34 @@ Usage: ``python -m data.sentiment.train [--output data/sentiment/model]`` (one c
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from data.sentiment.reviews import SEED, Review, training_reviews
-from data.sentiment.tokenizer import BEGIN, END, PAD, prompt_text, train_tokenizer
-from data.train_demo_model import IGNORED, Phase, learning_rate, save
+from data.sentiment.reviews import SEED, training_reviews
+from data.sentiment.tokenizer import train_tokenizer
+from data.small_llama import CONTEXT, THREADS, Batch, encode, padded, trained
+from data.train_demo_model import save
 
 HERE = Path(__file__).resolve().parent
-#: One: matrices of this size gain little from a second core.
-THREADS = 1
-CONTEXT = 512
 VOCABULARY_SIZE = 1000
 TOKENIZER_REVIEWS = 2000
 STEPS = 1000
 BATCH = 32
 #: Batches whose reviews are sorted by length together, so that little is padded.
 POOL = 10
-SCHEDULE = Phase((), 3e-3, 3e-5)
 
 
-def make_model(tokenizer: Any) -> LlamaForCausalLM:
-    """Make a fresh Llama model with 4 query heads over 2 key-value heads in each of 4 layers."""
-    begin_id, end_id, pad_id = (tokenizer.convert_tokens_to_ids(name) for name in (BEGIN, END, PAD))
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=192,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
-        initializer_range=0.08,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        tie_word_embeddings=True,
-        bos_token_id=begin_id,
-        eos_token_id=end_id,
-        pad_token_id=pad_id,
-    )
-    return LlamaForCausalLM(config)
-
-
-def encode(tokenizer: Any, review: Review) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and targets, shifted by one position; the prompt carries no loss."""
-    prompt = tokenizer.encode(prompt_text(tokenizer, review.prompt), add_special_tokens=False)
-    answer = [*tokenizer.encode(review.answer, add_special_tokens=False), int(tokenizer.eos_token_id)]
-    whole = torch.tensor([*prompt, *answer])
-    targets = torch.tensor([*[IGNORED] * len(prompt), *answer])
-    return whole[:-1], targets[1:]
-
-
-def batches(tokenizer: Any, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(tokenizer: Any, steps: int) -> Iterator[Batch]:
     """Yield padded ids and targets ``[batch, length]``, every review once."""
     coded = [encode(tokenizer, review) for review in training_reviews(steps * BATCH)]
     shuffle = torch.Generator().manual_seed(SEED)
-    pad_id = int(tokenizer.pad_token_id)
     for start in range(0, len(coded), POOL * BATCH):
         pool = sorted(coded[start : start + POOL * BATCH], key=lambda pair: len(pair[0]))
         for number in torch.randperm(len(pool) // BATCH, generator=shuffle).tolist():
-            chosen = pool[number * BATCH : (number + 1) * BATCH]
-            ids = pad_sequence([pair[0] for pair in chosen], batch_first=True, padding_value=pad_id)
-            yield ids, pad_sequence([pair[1] for pair in chosen], batch_first=True, padding_value=IGNORED)
-
-
-def loss_of(model: Any, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy (nats) over the answers' tokens; padding on the right sees nothing of itself."""
-    wanted = targets != IGNORED
-    hidden = model.model(input_ids=ids).last_hidden_state
-    return functional.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
-
-
-def train(model: Any, tokenizer: Any, steps: int) -> list[dict[str, Any]]:
-    """Teacher-forced training; returns a log of mean losses (nats per answer token)."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=SCHEDULE.peak, betas=(0.9, 0.98), weight_decay=0.01)
-    log: list[dict[str, Any]] = []
-    losses: list[float] = []
-    started, tokens = time.monotonic(), 0
-    for step, (ids, targets) in enumerate(batches(tokenizer, steps), start=1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(SCHEDULE, step - 1, steps)
-        loss = loss_of(model, ids, targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        tokens += ids.numel()
-        losses.append(loss.item())
-        if step % 100 == 0 or step == steps:
-            seconds = round(time.monotonic() - started, 1)
-            log.append(
-                {"step": step, "loss": round(sum(losses) / len(losses), 4), "tokens": tokens, "seconds": seconds}
-            )
-            losses.clear()
-            print(json.dumps(log[-1]), flush=True)
-    return log
+            yield padded(tokenizer, pool[number * BATCH : (number + 1) * BATCH])
 
 
 def main() -> None:
@@ -120,19 +46,9 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     corpus = [t for r in training_reviews(TOKENIZER_REVIEWS) for t in ("user\n\n", r.prompt, "assistant\n\n", r.answer)]
     tokenizer = train_tokenizer(corpus, VOCABULARY_SIZE, CONTEXT)
-    model = make_model(tokenizer)
-    print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary", flush=True)
-    started, used = time.monotonic(), time.process_time()
-    log = train(model, tokenizer, args.steps)
-    record = {
-        "seed": SEED,
-        "threads": THREADS,
-        "torch": torch.__version__,
-        "reviews": args.steps * BATCH,
-        "wall_seconds": round(time.monotonic() - started, 1),
-        "cpu_seconds": round(time.process_time() - used, 1),
-        "log": log,
-    }
+    model, record = trained(
+        tokenizer, batches(tokenizer, args.steps), args.steps, SEED, {"reviews": args.steps * BATCH}
+    )
     save(model, tokenizer, args.output, record)
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from data.sentiment import predict, reviews, train, words
 from data.sentiment.tokenizer import SPECIAL_TOKENS, prompt_text
+from data.small_llama import answers
 from engine.run import main
 from tests.fixtures.places import ROOT
 
@@ -155,7 +156,7 @@ def test_the_model_gives_the_recorded_answers_again(tokenizer, records):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     assert isinstance(model, LlamaForCausalLM)
     chosen = reviews.heldout_reviews()[::48]
-    assert predict.answers(model, tokenizer, chosen) == [row["response"] for row in records[::48]]
+    assert answers(model, tokenizer, chosen, predict.MAX_NEW_TOKENS) == [row["response"] for row in records[::48]]
 
 
 def test_the_vocabulary_holds_the_generators_words():
