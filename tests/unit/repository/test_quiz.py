@@ -12,7 +12,6 @@ import yaml
 
 from data.quiz import predict, questions, train
 from data.sentiment.tokenizer import prompt_text
-from data.small_llama import answers
 from engine.run import main
 from tests.fixtures.places import ROOT
 
@@ -84,7 +83,7 @@ def test_the_model_gives_the_recorded_answers_again(records):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     chosen = questions.heldout_questions()[::48]
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert answers(model, tokenizer, chosen, predict.MAX_NEW_TOKENS) == [row["response"] for row in records[::48]]
+    assert predict.guided_answers(model, tokenizer, chosen) == [row["response"] for row in records[::48]]
     assert prompt_text(tokenizer, chosen[0].prompt).count(chosen[0].prompt) == 1
 
 
