@@ -9,6 +9,7 @@ from engine.errors import ConfigError, InputError
 from engine.inputs.readers.arrow import ArrowReader
 from engine.inputs.readers.delimited import CsvReader
 from engine.inputs.readers.evaluations.batch import BatchReader
+from engine.inputs.readers.evaluations.chat_export import ChatExportReader
 from engine.inputs.readers.evaluations.every_eval import EveryEvalReader
 from engine.inputs.readers.evaluations.helm import HelmReader
 from engine.inputs.readers.evaluations.inspect_log import InspectReader
@@ -40,6 +41,7 @@ READERS: dict[str, Reader] = {
     "helm": HelmReader(),
     "promptfoo": PromptfooReader(),
     "langfuse": LangfuseReader(),
+    "chat-export": ChatExportReader(),
 }
 """One row per format. Of several that recognise a file the last counts, so that a more particular format stands below
 the general one whose suffix it shares."""

@@ -100,6 +100,8 @@ _OF_FLAGS = {
     "counts by its size alone. Print a minus or brackets",
     "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
     "predictions.fields.correct, such as scores.judge.value",
+    "other_branches": "the conversation has branches that were replaced (asked or answered again): the one that was "
+    "shown last is measured",
     "score_of_several": "the log scores several answers to one question together: is_correct goes by the labels alone, "
     "and is null where there are none. If a field says it of each answer, name that in predictions.fields.correct",
     "scored_choice": "the model wrote no answer: of several that were scored as continuations the one with the highest "

@@ -92,7 +92,7 @@ def test_a_format_that_there_is_none_of(config_file, capsys, stage):
     assert main([str(config_file), "predictions.format=jsonn", "--stage", stage]) == 2
     message = capsys.readouterr().err.strip()
     assert message.startswith("predictions.format: 'jsonn' is no format that can be read (did you mean json?)")
-    assert "give auto, json, jsonl, parquet, csv, " in message and message.endswith(" or langfuse.")
+    assert "give auto, json, jsonl, parquet, csv, " in message and message.endswith(" or chat-export.")
     assert "\n" not in message
     assert not (config_file.parent / "runs").exists()
     for name in ("", "xlsx"):
