@@ -93,9 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from engine.stages import run_stages  # loaded when there is something to run: --help answers at once
-
     config, expected = _config(options)
+    from engine.stages import run_stages  # loaded when there is something to run: --help and mistakes answer at once
+
     run_stages(config, expected, RunOptions(stage=options.stage, debug=options.debug, fresh=options.fresh))
     return EXIT_DONE
 

@@ -7,7 +7,7 @@ without a trace, is an ``InputError``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from engine.inputs.readers.record import EmptyFileError, Limits, Record
 
 def read_records(
     path: str, file_format: str = AUTO, on_bytes: OnBytes | None = None, limits: Limits | None = None
-) -> Iterator[Record]:
+) -> Generator[Record]:
     """Yield the records of one or more files, without ever holding a file as a whole.
 
     Parameters
@@ -43,7 +43,20 @@ def read_records(
     return _records(input_files(path, file_format), file_format, on_bytes, limits or Limits())
 
 
-def _records(files: list[Path], file_format: str, on_bytes: OnBytes | None, limits: Limits) -> Iterator[Record]:
+def refuse_unreadable(path: str, file_format: str = AUTO) -> None:
+    """Refuse files of which the first record cannot be read, before anything that takes seconds is loaded.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As ``read_records`` does.
+    """
+    records = read_records(path, file_format)
+    next(records, None)
+    records.close()
+
+
+def _records(files: list[Path], file_format: str, on_bytes: OnBytes | None, limits: Limits) -> Generator[Record]:
     folder = os.path.commonpath([file.parent for file in files])
     number = 0
     for file in files:

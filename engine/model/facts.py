@@ -10,7 +10,7 @@ from engine.config import Config
 from engine.config.model import ModelSection
 from engine.errors import ConfigError, UnsupportedModelError
 from engine.model.checkpoints.adapters import check_adapter
-from engine.model.checkpoints.folders import check_folder
+from engine.model.checkpoints.folders import SAFETENSORS, WEIGHT_PATTERNS, check_folder
 from engine.model.checkpoints.gguf import told_of_gguf
 from engine.model.checkpoints.quantised import Quantisation
 from engine.model.classes import auto_class, check_code
@@ -22,9 +22,6 @@ from engine.sections import nearest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
-
-_SAFETENSORS = "*.safetensors"
-WEIGHT_PATTERNS = (_SAFETENSORS, "pytorch_model*.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,7 @@ def _check_weights(section: ModelSection) -> None:
             f"model.path: {section.path!r} holds a config but no weights ({' or '.join(WEIGHT_PATTERNS)}); copy the "
             f"weights there, or plan without them by --stage plan."
         )
-    if not section.allow_pickle and not any(folder.glob(_SAFETENSORS)):
+    if not section.allow_pickle and not any(folder.glob(SAFETENSORS)):
         raise ConfigError(
             f"model.path: {section.path!r} holds weights only as pickles (pytorch_model*.bin), which can run any code "
             f"when they are read; save them as safetensors, or set model.allow_pickle=true if you trust them."

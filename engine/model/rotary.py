@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class RopeSettings(NamedTuple):
@@ -63,6 +63,8 @@ def _stated_positions(text_config: PreTrainedConfig) -> int | None:
 
 def forget_longer_inputs(model: PreTrainedModel) -> None:
     """Reset rotary embeddings that remember the longest input so far, so that no batch depends on earlier ones."""
+    import torch  # not with the module: a plan reads sizes alone, and mistakes are told before anything is loaded
+
     for module in model.modules():
         original = getattr(module, "original_inv_freq", None)
         inv_freq = getattr(module, "inv_freq", None)

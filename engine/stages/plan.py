@@ -7,6 +7,7 @@ import sys
 
 from engine.config import Config
 from engine.errors import RunFailedError, printable
+from engine.inputs.records import refuse_unreadable
 from engine.samples import Answer
 from engine.schema import layout
 from engine.stages.options import RunOptions
@@ -44,6 +45,7 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
 
     Files are read several times for it; all of them must be those that were fingerprinted before and still are.
     """
+    refuse_unreadable(config.predictions.path, config.predictions.format)
     from engine.model.facts import read_model_facts
     from engine.planning.prepare import prepare_plan
     from engine.planning.text import plan_lines

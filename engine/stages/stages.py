@@ -87,8 +87,6 @@ def _measure(
 ) -> None:
     """Plan where nothing is planned, collect what is missing, and publish what is verified."""
     from engine.planning.text import plan_lines
-    from engine.stages.collect import collect
-    from engine.stages.compact import compact, compacts
     from engine.storage.fingerprints import LOADED
     from engine.storage.identity import checked_fingerprints, write_run_yaml
     from engine.storage.merging import settle
@@ -112,6 +110,9 @@ def _measure(
         show_estimate(config, run_dir, plan, current.values["model"])
         print(f"The plan is in {run_dir.root}.")
         return
+    from engine.stages.collect import collect
+    from engine.stages.compact import compact, compacts
+
     started = time.perf_counter()
     counts = collect(config, run_dir, plan.key_groups)
     lease.check()

@@ -18,7 +18,7 @@ from engine.errors import ConfigError, InputError, RunFailedError
 from engine.inputs.files import beside, input_files
 from engine.machine.atomic_files import sha256
 from engine.model.checkpoints.adapters import ADAPTER_PATTERNS
-from engine.model.facts import WEIGHT_PATTERNS
+from engine.model.checkpoints.folders import WEIGHT_PATTERNS
 from engine.model.lent import lent_model
 from engine.schema import layout
 from engine.storage.file_digests import FileDigests, Stamp, stamps_of

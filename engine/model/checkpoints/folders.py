@@ -10,6 +10,8 @@ from engine.config.model import ModelSection
 from engine.errors import ConfigError
 from engine.model.checkpoints.gguf import check_gguf
 
+SAFETENSORS = "*.safetensors"
+WEIGHT_PATTERNS = (SAFETENSORS, "pytorch_model*.bin")
 _ADAPTER = "adapter_config.json"
 _MERGE = (
     "Merge them once: peft.AutoPeftModelForCausalLM.from_pretrained({path!r}).merge_and_unload()"
