@@ -40,7 +40,7 @@ def auto_class(model_config: PreTrainedConfig, trust_remote_code: bool = False) 
     for auto in (AutoModelForCausalLM, AutoModelForImageTextToText):
         if trust_remote_code and auto.__name__ in remote:
             return auto
-        if type(model_config) in auto._model_mapping.keys():  # noqa: SIM118 - a lazy mapping: this knows all of them
+        if _made(auto._model_mapping, model_config) is not None:
             return auto
     hint = " Set model.trust_remote_code=true if you trust the code that comes with it" if remote else ""
     raise UnsupportedModelError(
@@ -87,8 +87,22 @@ def _classes(auto: Any, model_config: PreTrainedConfig) -> Iterator[tuple[str, A
     if text is not model_config:
         wanted.append((AutoModel._model_mapping, text))
     for mapping, config in wanted:
-        if type(config) in mapping.keys():  # noqa: SIM118
-            made = mapping[type(config)]
-            for one in made if isinstance(made, tuple) else (made,):
-                if one is not None:
-                    yield str(config.model_type), one
+        made = _made(mapping, config)
+        for one in made if isinstance(made, tuple) else (made,):
+            if one is not None:
+                yield str(config.model_type), one
+
+
+def _made(mapping: Any, model_config: PreTrainedConfig) -> Any:
+    """Return what a lazy mapping of an auto class makes of a config: a class or several; None where it is not known.
+
+    By one entry: asking for its keys would import the configs of all models, which takes seconds. Entries go by the
+    config's name alone, so that one of other code is not mistaken for that of transformers.
+    """
+    kind = type(model_config)
+    if kind not in mapping._extra_content and not kind.__module__.startswith("transformers."):
+        return None
+    try:
+        return mapping[kind]
+    except KeyError:
+        return None
