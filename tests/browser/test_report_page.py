@@ -62,6 +62,7 @@ def test_clicking_a_head_shows_that_head(report, visit):
         page.wait_for_selector(f'#head-panel[data-head="{layer}.{head}"]')
         assert page.inner_text("#panel-title") == f"Head {layer}.{head}"
         told[layer, head] = page.inner_text("#head-panel")
+        page.click("#tab-words")
         tables = report.parent / "tables"
         types = pl.read_parquet(tables / "head_types.parquet").filter(layer=layer, head=head)
         assert types["head_type"][0] in page.inner_text("#panel-type")
@@ -70,8 +71,10 @@ def test_clicking_a_head_shows_that_head(report, visit):
         assert f"{100 * tokens['mean'][0]:.2g}"[:3] in first
         for chart in ("head_distribution", "head_lift"):
             assert page.locator(f"[data-chart={chart}] svg.marks").count() == 1
+        page.click("#tab-values")
     assert told[0, 0] != told[2, 3]
-    assert "Ablation" in told[2, 3] and "nats" in page.inner_text("#panel-causes")
+    page.click("#tab-causes")
+    assert "Ablation" in page.inner_text("#panel-causes") and "nats" in page.inner_text("#panel-causes")
 
 
 def test_the_panel_shows_the_tables_numbers(report, visit):
