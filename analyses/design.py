@@ -93,7 +93,7 @@ DARK = Neutrals(
     accent="#62b8ea",
     warn="#ffcf87",
     warn_paper="#3a2a10",
-    shade="213, 94, 0",
+    shade="178, 74, 0",
 )
 
 

@@ -23,6 +23,15 @@ def test_text_has_the_contrast_of_wcag_aa(theme):
     assert contrast(theme.warn, theme.warn_paper) >= 4.5
 
 
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_is_readable_on_the_heaviest_token(theme):
+    """Style sheets lay the shade over the paper with 0.85 times the weight."""
+    shade = [int(part) for part in theme.shade.split(",")]
+    paper = [int(theme.paper[at : at + 2], 16) for at in (1, 3, 5)]
+    mixed = [round(0.85 * one + 0.15 * other) for one, other in zip(shade, paper, strict=True)]
+    assert contrast(theme.ink, "#" + "".join(f"{part:02x}" for part in mixed)) >= 4.5
+
+
 @pytest.mark.parametrize("name", MEANINGS)
 def test_marks_are_seen_on_both_papers(name):
     assert min(contrast(MEANINGS[name], theme.paper) for theme in (LIGHT, DARK)) >= 3

@@ -145,8 +145,6 @@ def test_the_statement_is_a_table_whose_figures_hold_their_tokens_weight():
     assert figure.is_number and not rows[0][0].is_number
     # Three of the five characters of " | 12", all of ".5", and the blank before the next bar.
     assert figure.weight == pytest.approx(0.5 * 3 / 5 + 0.3 + 0.05 / 9)
-        0.3 + 0.5 * 3 / 5
-    )  # " | 12": blank, bar, blank, "12"; three of five behind it
     assert statement_rows(pieces, weights, [("response", 0, len(pieces))]) == []
 
 
