@@ -58,7 +58,7 @@ def correlations(
     chosen = alt.param(name="chosen_target", value=next(iter(targets)), bind=bound)
     verdicts = ["significant", "not significant"]
     colour = alt.Color("verdict:N", title=None, sort=verdicts, scale=category_scale(style, verdicts))
-    y = alt.Y("shown:N", title=None, sort=alt.SortField("order"), axis=alt.Axis(labelLimit=330, grid=True))
+    y = alt.Y("shown:N", title=None, sort=alt.SortField("order"), axis=alt.Axis(labelLimit=420, grid=True))
     x = {"title": "Spearman's rho", "scale": alt.Scale(domain=[-1, 1])}
     base = chart_of(frame, alt.Title("What goes with certainty and the other numbers of a sample", subtitle=subtitle))
     base = base.transform_filter("datum.target == chosen_target")
@@ -271,7 +271,7 @@ def hypotheses(
     for unit in frame["unit"].unique(maintain_order=True):
         own = frame.filter(pl.col("unit") == unit)
         base = alt.Chart(own)
-        y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=330, grid=True))
+        y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=420, grid=True))
         zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
         x = {"title": unit, "scale": alt.Scale(zero=True, nice=True)}
         rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)

@@ -34,6 +34,8 @@ def _theme(neutrals: Neutrals) -> dict[str, object]:
             "domainColor": muted,
             "tickColor": muted,
         },
+        # Numbers that touch read as one number: every second is left out until there is room.
+        "axisQuantitative": {"labelOverlap": True, "labelSeparation": 8},
         "legend": text | {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260},
         "header": text | {"labelFontSize": 12, "titleFontSize": 12, "labelFontWeight": "bold", "labelLimit": 300},
         "view": {"stroke": None},

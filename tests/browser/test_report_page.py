@@ -218,10 +218,11 @@ FAINT = """() => {
   const light = (rgb) => { const [r, g, b] = rgb.map((part) => { const x = part / 255;
     return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const paper = (one) => { const layers = [];
-    for (let at = one; at; at = at.parentElement) { const [r, g, b, a = 1] = parse(getComputedStyle(at).backgroundColor);
+    for (let at = one; at; at = at.parentElement) {
+      const [r, g, b, a = 1] = parse(getComputedStyle(at).backgroundColor);
       layers.push([r, g, b, a]); if (a === 1) break; }
-    return layers.reverse().reduce((under, [r, g, b, a]) => [r, g, b].map((part, slot) => part * a + under[slot] * (1 - a)),
-      [255, 255, 255]); };
+    const over = (under, [r, g, b, a]) => [r, g, b].map((part, slot) => part * a + under[slot] * (1 - a));
+    return layers.reverse().reduce(over, [255, 255, 255]); };
   const faint = [];
   for (const one of document.querySelectorAll("body *")) {
     if (one.closest("svg, canvas, script, style, .vega-embed") || !one.offsetParent) continue;

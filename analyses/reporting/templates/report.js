@@ -50,7 +50,7 @@ function takeTitle(specification) {
 }
 
 function fitted(specification, room) {
-  limitLabels(specification, room < NARROW ? 0.42 * room : 330);
+  limitLabels(specification, room < NARROW ? 0.42 * room : Math.min(420, 0.45 * room));
   const inner = specification.spec || (specification.concat || specification.vconcat || [])[0];
   if (!inner) {
     specification.width = widthOf(specification, room);
@@ -65,7 +65,7 @@ function fitted(specification, room) {
   const width = Math.max(110, Math.min(700, (room - labels - legend) / columns - gap));
   if (!specification.vconcat) specification.columns = columns;
   const panels = specification.spec ? [inner] : specification.concat || specification.vconcat;
-  for (const panel of panels) panel.width = specification.vconcat ? (room < NARROW ? 0.48 * room : Math.min(room - 480, 900)) : width;
+  for (const panel of panels) panel.width = specification.vconcat ? (room < NARROW ? 0.48 * room : Math.min(room - 580, 900)) : width;
   return specification;
 }
 
