@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from analyses.questions.answers import Answers
-from analyses.questions.causes.sentences import effect_family
+from analyses.questions.causes.sentences import constant_text, effect_family
 from analyses.questions.causes.values import KEYS, MEASURED, has_causes
 from analyses.questions.causes.wording import cause_label, nats_text, part_label
 from analyses.questions.chapters import Headline, Tile
@@ -25,15 +25,17 @@ def cause_headlines(answers: Answers) -> list[Headline]:
     if not has_causes(answers.run):
         return []
     lead = answers["causal_effects"].filter(pl.col("measure") == "lead")
-    return [_headline(answers, kind, lead.filter(kind=kind)) for kind in lead["kind"].unique(maintain_order=True)]
+    kinds = lead["kind"].unique(maintain_order=True)
+    return [_headline(answers, kind, lead.filter(kind=kind)) for kind in kinds]
 
 
 def _headline(answers: Answers, kind: str, rows: pl.DataFrame) -> Headline:
     link = "knockout_curves" if kind == "knockout" else "causal_map"
     what = kind.replace("_", " ").replace("dla", "direct attribution").capitalize()
     tested = rows.drop_nulls("pvalue").with_columns(claim=claim_pvalue(MEAN_CHECKS))
+    constant = constant_text(rows)
     if tested.is_empty():
-        return Headline(f"{what}: no effect could be tested.", link)
+        return Headline(f"{what}: no effect could be tested.{constant}", link)
     size = f"n = {tested['num_samples'].max():,}"
     certain = tested.filter(is_certain(answers.level(effect_family(kind)), MEAN_CHECKS))
     noun = _noun(tested)
@@ -41,14 +43,14 @@ def _headline(answers: Answers, kind: str, rows: pl.DataFrame) -> Headline:
     if certain.is_empty():
         least = tested["claim"].min()
         held = held_text(least, answers.level(effect_family(kind)), answers.settings.alpha)  # pyright: ignore[reportArgumentType]
-        text = f"{what}: none of {counted} is shown to move the answer's lead ({size}, {held} at best)."  # pyright: ignore[reportArgumentType]
+        text = f"{what}: none of {counted} is shown to move the answer's lead ({size}, {held} at best).{constant}"  # pyright: ignore[reportArgumentType]
         return Headline(text, link, pvalue=least)  # pyright: ignore[reportArgumentType]
     row = certain.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
     verb = "move" if kind in MEASURED else "are worth something of"
     verb = f"{verb}s" if len(certain) == 1 and kind in MEASURED else verb
     text = (
         f"{what}: {len(certain):,} of {counted} {verb} the answer's lead ({size}). Largest is {part_label(row)}: "
-        f"{_effect(answers, row)}."
+        f"{_effect(answers, row)}.{constant}"
     )
     return Headline(text, link, pvalue=certain["claim"].min(), is_finding=True)  # pyright: ignore[reportArgumentType]
 
@@ -84,21 +86,21 @@ def cause_tiles(answers: Answers) -> list[Tile]:
     for kind in ("ablation", "amplification", "head_gradient", "dla", "patching"):
         rows = tested.filter(kind=kind)
         if len(rows):
-            return [_tile(answers, kind, rows, label, link)]
-    return [Tile(label, "not tested", "No cause was tested head by head.", link, unknown)]
+            return [_tile(answers, kind, rows, label, link, constant_text(lead.filter(kind=kind)))]
+    return [Tile(label, "not tested", f"No cause was tested head by head.{constant_text(lead)}", link, unknown)]
 
 
-def _tile(answers: Answers, kind: str, rows: pl.DataFrame, label: str, link: str) -> Tile:
+def _tile(answers: Answers, kind: str, rows: pl.DataFrame, label: str, link: str, constant: str) -> Tile:
     how = "intervened on" if kind in MEASURED else "looked at by gradients alone, without an intervention"
     certain = rows.filter(is_certain(answers.level(effect_family(kind)), MEAN_CHECKS))
     heads, num = rows.select("layer", "head").n_unique(), _num_heads(certain)
     figure, size = f"{num:,} of {heads:,}", f"n = {rows['num_samples'].max():,}"
     if certain.is_empty():
-        beside = f"Heads {how} ({size}); that is no evidence that none matters."
+        beside = f"Heads {how} ({size}); that is no evidence that none matters.{constant}"
         return Tile(label, figure, beside, link, f"none of {count_text(heads, 'head')} {how} is shown to matter")
     row = certain.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
     effect = _effect(answers, row)
-    beside = f"Heads {how}. Strongest is {part_label(row)}, {cause_label(row)}: {effect}; {size}."
+    beside = f"Heads {how}. Strongest is {part_label(row)}, {cause_label(row)}: {effect}; {size}.{constant}"
     clause = f"{figure} heads {how} move the answer's lead, most of all {part_label(row)} ({effect})"
     return Tile(label, figure, beside, link, clause, True)
 
