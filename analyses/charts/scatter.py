@@ -171,8 +171,8 @@ def replication(
     verdicts = list(VERDICTS)
     base = chart_of(frame, title).transform_filter("datum.comparison == chosen_comparison")
     points = base.mark_point(filled=True, cursor="pointer").encode(
-        x=alt.X("discovery:Q", title="difference where it was looked for (standard deviations)", scale=scale),
-        y=alt.Y("confirmation:Q", title="difference on the clusters kept apart", scale=scale),
+        x=alt.X("discovery:Q", title="where it was looked for (SD)", scale=scale),
+        y=alt.Y("confirmation:Q", title="on the clusters kept apart (SD)", scale=scale),
         color=alt.Color("verdict:N", title=None, sort=verdicts, scale=category_scale(style, verdicts)),
         opacity=alt.condition("datum.verdict == 'not significant'", alt.value(0.45), alt.value(0.95)),
         size=alt.condition("datum.verdict == 'not significant'", alt.value(16), alt.value(60)),

@@ -258,7 +258,8 @@ def replication_figure(answers: Answers) -> Figure | Absent:
     noun = wording.plural(answers.cluster_noun)
     share = answers.settings.confirmation_fraction
     guide = (
-        f"Differences are looked for on {100 * (1 - share):g} % of the {noun} and looked at again on the "
+        "Differences are in standard deviations of the samples (SD). "
+        f"They are looked for on {100 * (1 - share):g} % of the {noun} and looked at again on the "
         f"{100 * share:g} % kept apart. Points on the dashed line are as large there as where they were found; those "
         "near the horizontal axis were chance, or need more samples. Few samples are kept apart, so that clouds are "
         "wide."

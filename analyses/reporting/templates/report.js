@@ -84,7 +84,9 @@ function signalsOf(embedded) {
 
 async function draw(place, data) {
   const name = place.dataset.chart;
-  const room = Math.max(240, place.clientWidth - 2);
+  const wide = place.clientWidth - 2;
+  // Where there is room, the chart's own menu stands beside it and not on it.
+  const room = Math.max(240, wide > SIDE_LEGEND ? wide - 36 : wide);
   const specification = specificationOf(name);
   const title = takeTitle(specification);
   if (!place.closest(".panel, .explorer")) tellSubtitle(place, title);
@@ -103,7 +105,7 @@ async function draw(place, data) {
   const renderer = ON_CANVAS.has(name) ? "canvas" : "svg";
   const embedded = await vegaEmbed(place, specification, { actions, renderer });
   views.set(name, embedded);
-  place.dataset.room = room;
+  place.dataset.room = wide;
   embedded.view.addEventListener("click", (event, item) => {
     const datum = item && item.datum;
     if (!datum) return;
