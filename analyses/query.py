@@ -15,7 +15,7 @@ if __name__ == "__main__":
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -63,12 +63,27 @@ def run_query(run_dir: Path, sql: str, *, partial: bool = False) -> pl.DataFrame
     """
     tables = open_tables(run_dir, partial=partial)
     _say_left_out(tables)
-    frames: dict[str, pl.LazyFrame] = {path.stem: scan_table([path]) for path in _analysis_files(run_dir)}
+    return answer_query(query_frames(tables), sql)
+
+
+def query_frames(run: Run) -> dict[str, pl.LazyFrame]:
+    """Return the tables that a query may read, by name; of two tables of one name the run's own."""
+    frames: dict[str, pl.LazyFrame] = {path.stem: scan_table([path]) for path in _analysis_files(run.run_dir)}
     frames["rejects"] = _no_rejects()
-    frames |= {**tables.tables, "samples": tables.samples.lazy()}
+    return frames | {**run.tables, "samples": run.samples.lazy()}
+
+
+def answer_query(frames: Mapping[str, pl.LazyFrame], sql: str) -> pl.DataFrame:
+    """Return the answer to a query over tables.
+
+    Raises
+    ------
+    QueryError
+        When the query is refused, or is wrong.
+    """
     query = fenced(sql, frames)
     try:
-        context = pl.SQLContext(frames, register_globals=False)
+        context = pl.SQLContext(dict(frames), register_globals=False)
         return context.execute(query, eager=False).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # '1.5'::NUMERIC(5, 6) is a panic
         reason = str(error).splitlines()[0]
@@ -129,6 +144,11 @@ def write_answer(answer: pl.DataFrame, path: Path) -> None:
         writers[path.suffix.lower()](path)
     except OSError as error:
         raise QueryError(f"--output {path}: cannot be written ({error}).") from error
+
+
+def csv_text(answer: pl.DataFrame) -> str:
+    """Return an answer as CSV: lists as text, and nothing in it that a spreadsheet would run."""
+    return _without_formulas(_flat(answer)).write_csv()
 
 
 def _flat(answer: pl.DataFrame) -> pl.DataFrame:

@@ -56,15 +56,18 @@ def _analysed(given: Sequence[Path], *, partial: bool) -> int:
     """Analyse the runs and return the exit code."""
     # Loaded inside of main: Ctrl-C may come meanwhile.
     from analyses.comparing.page import write_comparison
-    from analyses.reporting.terminal import print_summary
-    from analyses.reporting.write import analyze
+    from analyses.reporting.terminal import analysis_bar, print_summary
+    from analyses.reporting.write import STEPS, analyze
     from analyses.runs.units import RunError
     from analyses.settings.analysis import SettingsError
 
     try:
         check_names(given)
         run_dirs = _distinct(given)
-        results = [analyze(path, partial=partial) for path in run_dirs]
+        results = []
+        for path in run_dirs:
+            with analysis_bar(STEPS) as watch:
+                results.append(analyze(path, partial=partial, watch=watch))
         for result in results:
             if result.partial:
                 print(printable(f"{result.directory.parent}: {result.partial}"), file=sys.stderr)

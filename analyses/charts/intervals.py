@@ -9,7 +9,7 @@ import polars as pl
 
 from analyses.charts.parts import SHARE, category_scale, chart_of, has_intervals, interval_tooltip, mean_tooltip, menu
 from analyses.charts.scatter import NATS
-from analyses.charts.themes import GREY
+from analyses.design import GREY
 from analyses.settings.visualization import VisualizationSettings
 
 
@@ -58,7 +58,7 @@ def correlations(
     chosen = alt.param(name="chosen_target", value=next(iter(targets)), bind=bound)
     verdicts = ["significant", "not significant"]
     colour = alt.Color("verdict:N", title=None, sort=verdicts, scale=category_scale(style, verdicts))
-    y = alt.Y("shown:N", title=None, sort=alt.SortField("order"), axis=alt.Axis(labelLimit=330, grid=True))
+    y = alt.Y("shown:N", title=None, sort=alt.SortField("order"), axis=alt.Axis(labelLimit=420, grid=True))
     x = {"title": "Spearman's rho", "scale": alt.Scale(domain=[-1, 1])}
     base = chart_of(frame, alt.Title("What goes with certainty and the other numbers of a sample", subtitle=subtitle))
     base = base.transform_filter("datum.target == chosen_target")
@@ -181,16 +181,21 @@ def key_group_comparison(
     measure: str,
     title: str,
     subtitle: str,
+    apart: Sequence[str] = (),
 ) -> alt.TopLevelMixin:
     """Draw weight or lift per key group and group of samples with intervals, one panel per query group.
 
-    ``frame``: ``rows, key_group, group, mean, ci_low, ci_high, num_samples, num_clusters, pvalue_adjusted``.
+    ``frame``: ``rows, key_group, group, mean, ci_low, ci_high, num_samples, num_clusters, pvalue_adjusted``. ``apart``:
+    key groups that stand first, an empty row before the others: unions of them.
     """
     is_lift = measure == "lift"
     axis_title = "times uniform attention" if is_lift else "share of attention"
     number_format = "~g" if is_lift else SHARE
-    order = frame["key_group"].unique(maintain_order=True).to_list()
-    y = alt.Y("key_group:N", title=None, sort=order, axis=alt.Axis(labelLimit=200, grid=True))
+    named = frame["key_group"].unique(maintain_order=True).to_list()
+    first = [name for name in named if name in apart]
+    order = [*first, *([" "] if first else []), *(name for name in named if name not in first)]
+    scale = alt.Scale(domain=order) if first else alt.Undefined
+    y = alt.Y("key_group:N", title=None, sort=order, scale=scale, axis=alt.Axis(labelLimit=200, grid=True))
     offset = alt.YOffset("group:N", sort=list(groups))
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(style, groups))
     base = alt.Chart(frame)
@@ -251,3 +256,41 @@ def decision_top_keys(
     height = 13 * max(len(order), 1) * len(groups)
     layers = [rules, points] if has_intervals(frame) else [points]
     return alt.layer(*layers).properties(width=style.figure_sizes.width, height=height)
+
+
+def hypotheses(
+    frame: pl.DataFrame, style: VisualizationSettings, *, verdicts: Sequence[str], subtitle: str
+) -> alt.TopLevelMixin:
+    """Draw effects with their intervals, one panel per unit, coloured by verdict.
+
+    ``frame``: ``shown, unit, effect, ci_low, ci_high, share`` (percentage points, or null)``, verdict, pvalue,
+    expected, num_samples``.
+    """
+    colour = alt.Color("verdict:N", title="verdict", sort=list(verdicts), scale=category_scale(style, verdicts))
+    panels = []
+    for unit in frame["unit"].unique(maintain_order=True):
+        own = frame.filter(pl.col("unit") == unit)
+        base = alt.Chart(own)
+        y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=420, grid=True))
+        zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
+        x = {"title": unit, "scale": alt.Scale(zero=True, nice=True)}
+        rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+        points = base.mark_point(filled=True, size=70, opacity=1).encode(
+            y=y,
+            x=alt.X("effect:Q", **x),
+            color=colour,
+            tooltip=[
+                alt.Tooltip("shown:N", title=" "),
+                "verdict:N",
+                "expected:N",
+                alt.Tooltip("effect:Q", format="+.3g"),
+                *interval_tooltip("+.3g"),
+                alt.Tooltip("share:Q", title="in points of attention", format="+.2g"),
+                alt.Tooltip("pvalue:Q", title="adjusted p, all checks", format=".2g"),
+                alt.Tooltip("num_samples:Q", title="n"),
+            ],
+        )
+        panels.append(alt.layer(zero, rules, points).properties(width=style.figure_sizes.width, height=26 * len(own)))
+    return alt.vconcat(*panels, title=alt.Title("Effects of hypotheses", subtitle=subtitle)).resolve_scale(
+        color="shared"
+    )

@@ -23,7 +23,7 @@ from analyses.charts.parts import (
     scheme,
 )
 from analyses.charts.scatter import NATS
-from analyses.charts.themes import GREY
+from analyses.design import GREY
 from analyses.settings.visualization import VisualizationSettings
 
 

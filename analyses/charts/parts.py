@@ -9,7 +9,7 @@ from typing import Any, Literal
 import altair as alt
 import polars as pl
 
-from analyses.charts.themes import OKABE_ITO
+from analyses.design import OKABE_ITO, colours_of
 from analyses.settings.visualization import VisualizationSettings
 
 alt.data_transformers.disable_max_rows()
@@ -159,14 +159,17 @@ def quoted(text: str) -> str:
 def scheme(style: VisualizationSettings, kind: Literal["sequential", "diverging", "categorical"]) -> dict[str, Any]:
     """Return the scale's colours of one kind (sequential, diverging, categorical)."""
     name = getattr(style.color_schemes, kind)
-    return {"range": list(OKABE_ITO)} if name == "okabe_ito" else {"scheme": name}
+    if name == "okabe_ito":
+        return {"range": list(OKABE_ITO)}
+    # On every map the scheme's first colour (blue, as that of correct samples) is for what is higher.
+    return {"scheme": name, "reverse": True} if kind == "diverging" else {"scheme": name}
 
 
 def category_scale(style: VisualizationSettings, domain: Sequence[str]) -> alt.Scale:
-    """Return a colour for each value of a domain."""
+    """Return a colour for each value of a domain: that of its meaning (``analyses.design``), whatever the chart."""
     colours = scheme(style, "categorical")
     if "range" in colours:
-        colours["range"] = [colours["range"][slot % len(OKABE_ITO)] for slot in range(len(domain))]
+        colours["range"] = colours_of(domain)
     return alt.Scale(domain=list(domain), **colours)
 
 

@@ -18,7 +18,7 @@ from analyses.charts.parts import (
     names_in_vega,
     scheme,
 )
-from analyses.charts.themes import GREY
+from analyses.design import GREY
 from analyses.settings.visualization import VisualizationSettings
 
 NATS = "change of the lead (nats)"
@@ -135,7 +135,7 @@ def _tests(base: alt.Chart, style: VisualizationSettings, query_groups: Sequence
         color=alt.Color(
             "rows:N", title="attention of", sort=list(query_groups), scale=category_scale(style, query_groups)
         ),
-        opacity=alt.condition("datum.is_significant", alt.value(0.95), alt.value(0.3)),
+        opacity=alt.condition("datum.is_significant", alt.value(0.95), alt.value(0.45)),
         size=alt.condition("datum.is_significant", alt.value(60), alt.value(18)),
         tooltip=[
             alt.Tooltip("shown:N", title="head"),
@@ -171,10 +171,10 @@ def replication(
     verdicts = list(VERDICTS)
     base = chart_of(frame, title).transform_filter("datum.comparison == chosen_comparison")
     points = base.mark_point(filled=True, cursor="pointer").encode(
-        x=alt.X("discovery:Q", title="difference where it was looked for (standard deviations)", scale=scale),
-        y=alt.Y("confirmation:Q", title="difference on the clusters kept apart", scale=scale),
+        x=alt.X("discovery:Q", title="where it was looked for (SD)", scale=scale),
+        y=alt.Y("confirmation:Q", title="on the clusters kept apart (SD)", scale=scale),
         color=alt.Color("verdict:N", title=None, sort=verdicts, scale=category_scale(style, verdicts)),
-        opacity=alt.condition("datum.verdict == 'not significant'", alt.value(0.25), alt.value(0.95)),
+        opacity=alt.condition("datum.verdict == 'not significant'", alt.value(0.45), alt.value(0.95)),
         size=alt.condition("datum.verdict == 'not significant'", alt.value(16), alt.value(60)),
         tooltip=[
             alt.Tooltip("shown:N", title="head"),

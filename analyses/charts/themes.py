@@ -1,21 +1,19 @@
-"""Colours and fonts of charts, light and dark, as Vega-Lite configs."""
+"""Fonts and neutrals of charts, light and dark, as Vega-Lite configs; colours are those of ``analyses.design``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#999999")
-
-GREY = "#8a8a8a"
-"""Of everyone, of what is not significant, of rules: readable on white and on black."""
+from analyses.design import DARK, LIGHT, Neutrals
 
 _FONT = "DejaVu Sans, Verdana, Segoe UI, Helvetica, Arial, sans-serif"
 
 
-def _theme(ink: str, muted: str, paper: str, grid: str) -> dict[str, object]:
+def _theme(neutrals: Neutrals) -> dict[str, object]:
+    ink, muted, grid = neutrals.ink, neutrals.muted, neutrals.line
     text = {"labelColor": ink, "titleColor": ink}
     return {
-        "background": paper,
+        "background": neutrals.paper,
         "font": _FONT,
         "title": {
             "anchor": "start",
@@ -36,6 +34,8 @@ def _theme(ink: str, muted: str, paper: str, grid: str) -> dict[str, object]:
             "domainColor": muted,
             "tickColor": muted,
         },
+        # Numbers that touch read as one number: every second is left out until there is room.
+        "axisQuantitative": {"labelOverlap": True, "labelSeparation": 8},
         "legend": text | {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260},
         "header": text | {"labelFontSize": 12, "titleFontSize": 12, "labelFontWeight": "bold", "labelLimit": 300},
         "view": {"stroke": None},
@@ -43,7 +43,10 @@ def _theme(ink: str, muted: str, paper: str, grid: str) -> dict[str, object]:
     }
 
 
-THEMES: Mapping[str, dict[str, object]] = {
-    "light": _theme("#1c2430", "#5b6675", "#ffffff", "#e3e7ec"),
-    "dark": _theme("#e8ecf1", "#9aa6b5", "#151a21", "#2d3540"),
-}
+THEMES: Mapping[str, dict[str, object]] = {"light": _theme(LIGHT), "dark": _theme(DARK)}
+"""By the name of the theme; ``auto`` is drawn as either."""
+
+
+def theme_of_files(theme: str) -> dict[str, object]:
+    """Return the theme of exported files: they cannot ask a system for its own, so that ``auto`` is light."""
+    return THEMES["dark" if theme == "dark" else "light"]

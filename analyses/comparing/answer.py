@@ -22,6 +22,7 @@ import polars as pl
 from scipy import stats
 
 from analyses.comparing.tables import COMPARED_CHANGES, COMPARED_HEADS, COMPARED_PAIRS
+from analyses.comparing.type_rows import type_rows, why_unequal
 from analyses.inference.adjusted.coefficients import design_of, fit_last
 from analyses.inference.clustered_means import clustered_mean
 from analyses.inference.multiplicity import adjust_pvalues
@@ -131,6 +132,7 @@ def _summary(run: AnalysedRun) -> pl.DataFrame:
         "num_significant": tests.filter(is_certain(run.settings.alpha)).height,
         "smallest_pvalue_adjusted": tests["pvalue_adjusted"].min(),
         "num_replicated": int(tests["is_replicated"].fill_null(False).sum()),
+        "type_rows": type_rows(run),
     }
     counts = dict(types["head_type"].value_counts().iter_rows())
     return pl.DataFrame([row | {f"share_{name}": count / len(types) for name, count in sorted(counts.items())}])
@@ -253,7 +255,7 @@ def _findings(first: AnalysedRun, other: AnalysedRun) -> dict[str, object]:
     if len(effects) > 2:
         rho = effects.select(pl.corr("effect_size_adjusted", "effect_size_adjusted_other", method="spearman")).item()
     return {
-        "share_same_type": float(same.mean()) if len(same) else None,
+        "share_same_type": float(same.mean()) if len(same) and not why_unequal(first, other) else None,
         "num_tests": len(tests),
         "num_significant": int(tests["is_found"].sum()),
         "num_significant_other": int(tests["is_found_other"].sum()),

@@ -15,7 +15,7 @@ from analyses.charts import heads, layers, scatter
 from analyses.charts.export import ChartFiles, Exported, export_charts
 from analyses.charts.files import as_json
 from analyses.charts.parts import Menus, specification
-from analyses.charts.themes import THEMES
+from analyses.charts.themes import THEMES, theme_of_files
 from analyses.comparing.answer import (
     EQUIVALENT,
     AnalysedRun,
@@ -33,6 +33,7 @@ from analyses.comparing.tables import (
     COMPARED_PAIRS,
     COMPARED_RUNS,
 )
+from analyses.comparing.type_rows import type_rows, why_unequal
 from analyses.questions.claims import Sentence
 from analyses.questions.figure import Figure, rounded
 from analyses.questions.heads.head_types import MIXED
@@ -65,7 +66,7 @@ def write_comparison(run_dirs: Sequence[Path], *, partial: bool = False) -> Path
     style = VisualizationSettings.from_mapping(runs[0].opened.config.get("visualization") or {})
     figures = _figures(runs, compared, style)
     (folder / "visualizations").mkdir(exist_ok=True)
-    theme, drawings = THEMES[style.theme], folder / "visualizations"
+    theme, drawings = theme_of_files(style.theme), folder / "visualizations"
     exported = export_charts(
         [
             ChartFiles(figure.specification | {"config": theme}, figure.title, drawings / figure.name, style.formats)
@@ -103,8 +104,8 @@ def _page(
         .render(
             theme=style.theme,
             links=links,
-            rows=_side_by_side(compared.runs),
-            sentences=said,
+            rows=_side_by_side(compared.runs, [not why_unequal(runs[0], run) for run in runs]),
+            sentences=[*said, *unequal_types(runs)],
             figures=figures,
             excerpts={table.name: excerpt(getattr(compared, attribute)) for table, attribute in TABLES.items()},
             specifications={figure.name: as_json(figure.specification) for figure in figures},
@@ -125,11 +126,17 @@ _ROWS = {
     "num_significant": "Significant by every check",
     "num_replicated": "Significant and replicated",
     "smallest_pvalue_adjusted": "Smallest adjusted p",
+    "type_rows": "Head types come from rows of",
 }
 
 
-def _side_by_side(table: pl.DataFrame) -> list[tuple[str, list[object]]]:
-    """Return one row per fact, in words, with a value per run."""
+def unequal_types(runs: Sequence[AnalysedRun]) -> list[str]:
+    """Return why types of some runs do not stand beside those of the first, a sentence per run."""
+    return [f"{reason}." for run in runs[1:] if (reason := why_unequal(runs[0], run))]
+
+
+def _side_by_side(table: pl.DataFrame, has_equal_types: Sequence[bool]) -> list[tuple[str, list[object]]]:
+    """Return one row per fact, in words, with a value per run; no types beside unequal ones."""
     rows = []
     for name, label in _ROWS.items():
         values = table[name].to_list()
@@ -140,7 +147,11 @@ def _side_by_side(table: pl.DataFrame) -> list[tuple[str, list[object]]]:
     for name in table.columns:
         if name.startswith("share_"):
             label = f"Heads of type {wording.head_type_label(name.removeprefix('share_'))}"
-            rows.append((label, [percent_text(value or 0.0) for value in table[name]]))
+            values = [
+                percent_text(value or 0.0) if equal else None
+                for value, equal in zip(table[name], has_equal_types, strict=True)
+            ]
+            rows.append((label, values))
     return rows
 
 
@@ -188,7 +199,8 @@ def _profiles(compared: RunComparison, names: list[str], menus: Menus, style: Vi
 
 def _types(runs: Sequence[AnalysedRun], names: list[str], style: VisualizationSettings) -> Figure:
     parts = []
-    for run in runs:
+    equal = [run for run in runs if not why_unequal(runs[0], run)]
+    for run in equal:
         types = run.table("head_types")
         counts = types.group_by("head_type", maintain_order=True).len("num_heads")
         parts.append(counts.with_columns(run=pl.lit(run.name), share=pl.col("num_heads") / len(types)))
@@ -200,8 +212,12 @@ def _types(runs: Sequence[AnalysedRun], names: list[str], style: VisualizationSe
         order=pl.col("head_type").replace_strict(order, return_dtype=pl.Int32),
         head_type=pl.col("head_type").replace(labels),
     )
-    chart = heads.type_shares(frame, style, runs=names, types=list(labels.values()))
-    guide = "The share of each run's heads of each type, by the thresholds of that run's own config."
+    shown = [run.name for run in equal]
+    chart = heads.type_shares(frame, style, runs=shown, types=list(labels.values()))
+    guide = f"The share of each run's heads of each type, from rows of {type_rows(runs[0])}, by the same thresholds."
+    if len(equal) < len(runs):
+        left = ", ".join(name for name in names if name not in shown)
+        guide += f" Not beside them: {left}, whose types come from other rows or thresholds."
     return Figure("compared_types", "Head types", guide, specification(chart), ("compared_runs",))
 
 

@@ -40,6 +40,7 @@ COMPARED_RUNS = AnswerTable(
         Column("num_significant", pl.Int64, "Of them significant by every check"),
         Column("smallest_pvalue_adjusted", pl.Float64, "Smallest adjusted p of all tests", span="0..1"),
         Column("num_replicated", pl.Int64, "Significant by every check and replicated"),
+        Column("type_rows", pl.String, "Whose rows the head types come from"),
     ),
     others="Share of the heads with the type that {} names",
 )

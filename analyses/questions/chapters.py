@@ -1,8 +1,12 @@
-"""Chapters of the report, in the order in which a reader asks, and the parts that questions give them."""
+"""Chapters of the report, in the order in which a reader asks, and the parts that questions give them.
+
+Before the chapters stands the story: figures on tiles (``Tile``) and one line per comparison and cause (``Headline``).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,56 @@ TRUST = Chapter("trust", "How far to trust this", "What could this many samples 
 
 CHAPTERS = (HEADS, WORDS, LAYERS, SAMPLES, ERRORS, CAUSES, TRUST)
 """In the order of the report; a chapter that only a question names comes after them."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that stands for a question at the top of the report.
+
+    Attributes
+    ----------
+    label
+        What it is a figure of.
+    figure
+        The figure with its unit: "60.7 %", "3 of 48".
+    beside
+        What it is to be read against, with interval and n; one or two sentences.
+    link
+        Name of the part, or of the section of the page, that is its evidence.
+    clause
+        Its part of the answer in one sentence, without a full stop.
+    is_finding
+        Whether something was found; the tile is set apart where it was.
+    """
+
+    label: str
+    figure: str
+    beside: str
+    link: str
+    clause: str
+    is_finding: bool = False
+
+
+class Headline(str):
+    """One line of the story: on a comparison, on a cause, or on what else was asked.
+
+    Text with the name of the part that is its evidence (``link``) and its strength: the smallest adjusted p that it
+    rests on (``pvalue``), and whether that passes its level (``is_finding``).
+    """
+
+    __slots__ = ("is_finding", "link", "pvalue")
+    link: str
+    pvalue: float
+    is_finding: bool
+
+    def __new__(cls, text: str, link: str, *, pvalue: float | None = None, is_finding: bool = False) -> Self:
+        """Return the text with what it rests on."""
+        made = super().__new__(cls, text)
+        made.link, made.is_finding = link, is_finding
+        made.pvalue = 1.0 if pvalue is None else pvalue
+        return made
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What lines are sorted by: findings first, each by its p."""
+        return not self.is_finding, self.pvalue

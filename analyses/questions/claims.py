@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
+from analyses.wording import p_text
+
 PRIMARY = "heads"
 """Name of the primary family."""
 
@@ -101,6 +103,13 @@ def direction_of(value: float | None) -> str:
     if value is None or value == 0:
         return ""
     return "higher" if value > 0 else "lower"
+
+
+def held_text(pvalue: float | None, level: float, alpha: float) -> str:
+    """Return p in words, and its level where that is why a small p is no finding: "p = 0.039, its level is 0.0042"."""
+    if pvalue is not None and level < pvalue <= alpha:
+        return f"{p_text(pvalue)}, its level is {level:.2g}"
+    return p_text(pvalue)
 
 
 def shared_levels(smallest: Mapping[str, float], alpha: float) -> dict[str, float]:

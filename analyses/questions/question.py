@@ -8,14 +8,14 @@ this module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import polars as pl
 
 from analyses.questions.answer_table import AnswerTable
 from analyses.questions.answers import Answers, Asked
-from analyses.questions.chapters import Part
+from analyses.questions.chapters import Headline, Part, Tile
 from analyses.questions.figure import Absent, Figure
 
 NUM_LISTED = 50
@@ -67,8 +67,12 @@ class Question(Protocol):
         """Return its charts, and for each that cannot be drawn why."""
         return []
 
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return what belongs into the report in short; ``sentences`` are those of all parts."""
+    def tiles(self, answers: Answers) -> list[Tile]:
+        """Return the figures that stand for it at the top of the report; most questions have none."""
+        return []
+
+    def headlines(self, answers: Answers) -> list[Headline]:
+        """Return its lines of the story: one per comparison, per cause, or per thing that was asked."""
         return []
 
     def results(self, answers: Answers) -> Mapping[str, object]:

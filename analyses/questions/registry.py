@@ -17,11 +17,11 @@ QUESTIONS: tuple[Question, ...] = (
     Overview(),
     Differences(),
     Heads(),
+    Causes(),
     Decodability(),
     Correlations(),
     Hypotheses(),
-    Causes(),
     Profiles(),
     Power(),
 )
-"""In the order of the report in short and of its methods; chapters have an order of their own."""
+"""In the order of the tiles at the top of the report and of its methods; chapters have an order of their own."""

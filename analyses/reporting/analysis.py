@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import polars as pl
@@ -17,9 +18,23 @@ from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.checks import check_statistics
 from analyses.settings.visualization import VisualizationSettings
 
+Watch = Callable[[str], None]
+"""Called with what is begun: the name of a question, or of what is made of the answers."""
 
-def answer_questions(run: Run, settings: AnalysisSettings, style: VisualizationSettings) -> Answers:
+
+def ignore(step: str) -> None:
+    """Watch nothing."""
+
+
+def answer_questions(
+    run: Run, settings: AnalysisSettings, style: VisualizationSettings, watch: Watch = ignore
+) -> Answers:
     """Answer every question of ``registry.QUESTIONS``; nothing is written.
+
+    Parameters
+    ----------
+    watch
+        Told of each question as it is begun.
 
     Raises
     ------
@@ -34,6 +49,7 @@ def answer_questions(run: Run, settings: AnalysisSettings, style: VisualizationS
     asked = Asked(run, settings, style, tuple(comparisons_of(run, settings)), means)
     frames: dict[str, pl.DataFrame] = {}
     for question in registry.QUESTIONS:
+        watch(question.name)
         answer = question.answer(asked)
         expected = [table for table in question.tables if table.name in answer or not table.is_optional]
         frames |= {table.name: table.declared(answer[table.name]) for table in expected}

@@ -12,9 +12,9 @@ from analyses.questions.overview.facts import run_facts
 from analyses.questions.sample_choice import RULE
 from analyses.reporting.chapters import EXPLORER, make_figures, parts
 from analyses.reporting.findings import findings, method_lines
-from analyses.reporting.headlines import headlines
 from analyses.reporting.interactive.atlas import atlas_content, panel_figures
 from analyses.reporting.interactive.explorer import explorer_content, sample_flow_figure
+from analyses.reporting.story import Story, story, summary_figure
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class ReportContent:
         Findings by the name of the part they belong to.
     methods
         What was tested and how.
-    headlines
-        The report in short.
+    story
+        The top of the report.
     atlas, explorer
         Data of the head panel and of the sample explorer, JSON-ready; None where ``absent`` says why.
     """
@@ -44,7 +44,7 @@ class ReportContent:
     absent: Mapping[str, str]
     sentences: Mapping[str, list[str]]
     methods: Sequence[str]
-    headlines: Sequence[str]
+    story: Story
     atlas: Mapping[str, object] | None
     explorer: Mapping[str, Any] | None
 
@@ -61,6 +61,8 @@ class ReportContent:
 def report_content(answers: Answers) -> ReportContent:
     """Turn the tables into charts, sentences and data."""
     figures, absent = make_figures(answers)
+    picture = summary_figure(answers)
+    figures += [picture] if picture else []
     sentences = findings(answers)
     atlas = atlas_content(answers)
     if atlas is not None:
@@ -79,7 +81,7 @@ def report_content(answers: Answers) -> ReportContent:
         absent=absent,
         sentences=sentences,
         methods=method_lines(answers),
-        headlines=headlines(answers, sentences),
+        story=story(answers),
         atlas=atlas,
         explorer=explorer,
     )

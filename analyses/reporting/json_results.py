@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ from analyses.questions import registry
 from analyses.questions.answers import Answers
 from analyses.questions.comparisons import EVERYONE
 from analyses.reporting.findings import CAVEAT, claims
+from analyses.reporting.story import Story
 
 
 def attention_results(answers: Answers, facts: Sequence[tuple[str, str]]) -> dict[str, object]:
@@ -62,7 +64,7 @@ def _attention_summary(answers: Answers, label: str) -> dict[str, object]:
     return {"key_group_attention": attention, "layer_profiles": profiles}
 
 
-def comparison_results(answers: Answers, sentences: Mapping[str, list[str]]) -> dict[str, object]:
+def comparison_results(answers: Answers, sentences: Mapping[str, list[str]], story: Story) -> dict[str, object]:
     """Return the content of ``comparison_analysis_results.json``: questions' results, settings and findings."""
     settings, given = answers.settings, answers.settings.model_dump(mode="json")
     content = {key: value for question in registry.QUESTIONS for key, value in question.results(answers).items()}
@@ -84,6 +86,15 @@ def comparison_results(answers: Answers, sentences: Mapping[str, list[str]]) -> 
                 "decodability": settings.predicted.model_dump(mode="json") if settings.predicted else None,
                 "hypotheses": given["hypotheses"],
                 "seed": answers.run.seed,
+            },
+            "story": {
+                "question": story.question,
+                "answer": story.answer,
+                "tiles": [asdict(tile) for tile in story.tiles],
+                "lines": [
+                    {"text": str(line), "part": line.link, "pvalue": line.pvalue, "is_finding": line.is_finding}
+                    for line in story.lines
+                ],
             },
             "findings": dict(sentences),
             "claims": claims(sentences),

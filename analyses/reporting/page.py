@@ -9,12 +9,14 @@ import polars as pl
 
 from analyses.charts.files import as_json
 from analyses.charts.themes import THEMES
+from analyses.design import style_sheet
 from analyses.questions.answers import Answers
 from analyses.questions.chapters import Chapter, Part
 from analyses.reporting.chapters import EXPLORER, absent_parts, chapters, parts
 from analyses.reporting.content import ReportContent
 from analyses.reporting.findings import CAVEAT, level_lines
 from analyses.reporting.references import bibtex
+from analyses.reporting.story import PICTURE
 from analyses.reporting.text import partial_line
 from analyses.wording import visible_token
 
@@ -29,6 +31,7 @@ def environment() -> jinja2.Environment:
     """Return the environment of the templates: every value is escaped."""
     made = jinja2.Environment(loader=jinja2.PackageLoader("analyses.reporting"), autoescape=True, trim_blocks=True)
     made.filters["number"] = shown_number
+    made.globals["design"] = style_sheet()
     return made
 
 
@@ -60,7 +63,8 @@ def render_page(answers: Answers, content: ReportContent, bundle: str) -> str:
                 row | {"decision_token": visible_token(row["decision_token"], 60)}
                 for row in answers["decision_tokens"].head(10).to_dicts()
             ],
-            headlines=content.headlines,
+            story=content.story,
+            picture=content.figure(PICTURE),
             caveat=CAVEAT,
             methods=content.methods,
             levels=level_lines(answers, content.sentences),

@@ -1,9 +1,13 @@
-"""The end of an analysis on a terminal: what was run, what came out, where the report is. Plain lines elsewhere."""
+"""An analysis on a terminal: a bar while it works, then what was run, what came out, where the report is.
+
+Plain lines elsewhere, and no bar.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +15,34 @@ from engine.errors import printable
 
 SHOWN = ("Run", "Model", "Samples", "Independent units", "Heads", "Charts")
 """Facts printed on a terminal; the report has all."""
+
+
+@contextmanager
+def analysis_bar(steps: Sequence[str], stream: TextIO | None = None) -> Iterator[Callable[[str], None]]:
+    """Show a bar over the steps of an analysis on a terminal; yield what is to be told of each as it is begun.
+
+    Parameters
+    ----------
+    steps
+        All that will be told, in order.
+    stream
+        Where to show it; standard error by default.
+    """
+    out: TextIO = stream or sys.stderr
+    if not out.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("analysing"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(file=out), transient=True) as bar:
+        task = bar.add_task("", total=len(steps))
+
+        def told(step: str) -> None:
+            bar.update(task, description=step.replace("_", " "), completed=steps.index(step) if step in steps else 0)
+
+        yield told
 
 
 def print_summary(

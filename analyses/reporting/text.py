@@ -20,7 +20,10 @@ def text_report(answers: Answers, content: ReportContent) -> str:
     blocks = [_heading("Headledger: attention of every head behind recorded predictions", "=")]
     if partial := partial_line(answers.run):
         blocks.append(_wrap(partial))
-    blocks += _listed("In short", content.headlines)
+    told = content.story
+    blocks += [_heading("In short", "-"), _wrap(told.question), _wrap(told.answer)]
+    blocks.append("\n".join(_wrap(f"* {tile.label}: {tile.figure}. {tile.beside}") for tile in told.tiles))
+    blocks.append("\n".join(_wrap(f"* {line}") for line in told.lines))
     blocks.append(_wrap(f"Keep in mind. {CAVEAT}"))
     blocks.append(_heading("What was run", "-"))
     blocks.append("\n".join(_wrap(f"{name}: {value}") for name, value in content.facts))

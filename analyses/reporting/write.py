@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analyses.charts.export import ChartFiles, export_charts
-from analyses.charts.themes import THEMES
+from analyses.charts.themes import theme_of_files
 from analyses.questions import registry
 from analyses.questions.answers import Answers
 from analyses.questions.families import is_certain
-from analyses.reporting.analysis import answer_questions
+from analyses.reporting.analysis import Watch, answer_questions, ignore
 from analyses.reporting.content import ReportContent, report_content
 from analyses.reporting.json_results import attention_results, comparison_results, write_json
 from analyses.reporting.page import render_page
@@ -50,7 +50,7 @@ class AnalysisResult:
     sentences
         The findings on group differences, the verdict first.
     headlines
-        The report in short.
+        The report in short: the answer in one sentence, then a line per comparison and cause, strongest first.
     facts
         What was run, as (what, value).
     seconds
@@ -73,7 +73,11 @@ class AnalysisResult:
     partial: str
 
 
-def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
+STEPS = ("open the run", *(question.name for question in registry.QUESTIONS), "sentences and charts", "page")
+"""What an analysis does, in order: what ``analyze`` tells whoever watches."""
+
+
+def analyze(run_dir: Path, *, partial: bool = False, watch: Watch = ignore) -> AnalysisResult:
     """Analyse a run and write its ``analysis`` folder.
 
     Parameters
@@ -82,6 +86,8 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         A run directory.
     partial
         Whether a run without ``_SUCCESS``, or with incomplete shards, is acceptable.
+    watch
+        Told of each of ``STEPS`` as it is begun.
 
     Raises
     ------
@@ -91,16 +97,17 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         When ``run.yaml`` holds an impossible setting. Nothing was computed or drawn yet.
     """
     started = time.perf_counter()
+    watch(STEPS[0])
     run = open_tables(Path(run_dir), partial=partial)
     sections = run.config.get("analysis") or {}, run.config.get("visualization") or {}
     settings, style = AnalysisSettings.from_mapping(sections[0]), VisualizationSettings.from_mapping(sections[1])
     check_columns(settings, run.samples.columns)
-    answers = answer_questions(run, settings, style)
+    answers = answer_questions(run, settings, style, watch)
     target = run.run_dir / layout.ANALYSIS
     building = run.run_dir / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}"
     _sweep(run.run_dir, target)
     try:
-        content = _write(building, answers)
+        content = _write(building, answers, watch)
         _replace(target, building)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -115,7 +122,7 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         num_significant=len(certain),
         num_replicated=int(certain["is_replicated"].fill_null(False).sum()),
         sentences=tuple(content.sentences["difference_map"]),
-        headlines=tuple(content.headlines),
+        headlines=tuple(content.story.told),
         facts=tuple(content.facts),
         seconds=time.perf_counter() - started,
         partial=partial_line(run) or "",
@@ -163,15 +170,16 @@ def _replace(target: Path, building: Path) -> None:
     shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _write(folder: Path, answers: Answers) -> ReportContent:
+def _write(folder: Path, answers: Answers, watch: Watch) -> ReportContent:
     (folder / "tables").mkdir(parents=True)
     (folder / "visualizations").mkdir()
     for question in registry.QUESTIONS:
         for table in question.tables:
             if (frame := answers.get(table.name)) is not None:
                 write_table(frame, folder / "tables", table, answers)
+    watch(STEPS[-2])
     content = report_content(answers)
-    theme, formats = THEMES[answers.style.theme], answers.style.formats
+    theme, formats = theme_of_files(answers.style.theme), answers.style.formats
     exported = export_charts(
         [
             ChartFiles(
@@ -180,10 +188,13 @@ def _write(folder: Path, answers: Answers) -> ReportContent:
             for figure in content.figures
         ]
     )
+    watch(STEPS[-1])
     if exported.problem:
         content = replace(content, facts=[*content.facts, ("Charts", exported.problem)])
     write_json(folder / "attention_analysis_results.json", attention_results(answers, content.facts))
-    write_json(folder / "comparison_analysis_results.json", comparison_results(answers, content.sentences))
+    write_json(
+        folder / "comparison_analysis_results.json", comparison_results(answers, content.sentences, content.story)
+    )
     (folder / "analysis_summary_report.txt").write_text(text_report(answers, content), encoding="utf-8")
     (folder / "report.html").write_text(render_page(answers, content, exported.bundle), encoding="utf-8")
     return content

@@ -51,8 +51,8 @@ class VisualizationSettings(Settings):
     path: ClassVar[str] = "visualization"
     formats: tuple[Literal["html", "png", "svg", "pdf", "json"], ...] = ("html", "png", "svg", "pdf")
     """File formats of each chart; ``json`` is the Vega-Lite specification."""
-    theme: Literal["light", "dark"] = "light"
-    """The exported files, and what the report shows first."""
+    theme: Literal["light", "dark", "auto"] = "light"
+    """The exported files, and what the report shows first; ``auto``: what the reader's system shows, files in light."""
     color_schemes: Annotated[ColorSchemes, AS_GIVEN] = ColorSchemes()
     """Colours of numbers and of names."""
     figure_sizes: Annotated[FigureSizes, AS_GIVEN] = FigureSizes()

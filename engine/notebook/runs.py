@@ -9,7 +9,7 @@ import polars as pl
 
 from analyses.charts.parts import Chart
 from analyses.charts.single_texts import drawn
-from analyses.charts.themes import THEMES
+from analyses.charts.themes import theme_of_files
 from analyses.reporting.analysis import answer_questions
 from analyses.reporting.chapters import make_figures
 from analyses.runs.run import Run, open_tables
@@ -90,7 +90,7 @@ class OpenRun:
         look = VisualizationSettings.from_mapping(sections[1])
         tables = answer_questions(self.run_tables, AnalysisSettings.from_mapping(sections[0]), look)
         return {
-            figure.name: drawn(figure.specification | {"config": THEMES[look.theme]})
+            figure.name: drawn(figure.specification | {"config": theme_of_files(look.theme)})
             for figure in make_figures(tables)[0]
         }
 

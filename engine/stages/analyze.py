@@ -10,8 +10,8 @@ from engine.storage.run_directory import RunDirectory
 
 def analyze_run(config: Config, run_dir: RunDirectory) -> None:
     """Test, draw and report a finished measurement, with the analysis settings of this config."""
-    from analyses.reporting.terminal import print_summary
-    from analyses.reporting.write import analyze
+    from analyses.reporting.terminal import analysis_bar, print_summary
+    from analyses.reporting.write import STEPS, analyze
     from analyses.runs.units import DamagedRunError
     from engine.storage.identity import adopt_analysis_settings
 
@@ -21,7 +21,8 @@ def analyze_run(config: Config, run_dir: RunDirectory) -> None:
         )
     adopt_analysis_settings(config, run_dir)
     try:
-        result = analyze(run_dir.root)
+        with analysis_bar(STEPS) as watch:
+            result = analyze(run_dir.root, watch=watch)
     except SettingsError as error:
         raise ConfigError(f"{error}.") from None
     except DamagedRunError as error:

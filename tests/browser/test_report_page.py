@@ -62,6 +62,7 @@ def test_clicking_a_head_shows_that_head(report, visit):
         page.wait_for_selector(f'#head-panel[data-head="{layer}.{head}"]')
         assert page.inner_text("#panel-title") == f"Head {layer}.{head}"
         told[layer, head] = page.inner_text("#head-panel")
+        page.click("#tab-words")
         tables = report.parent / "tables"
         types = pl.read_parquet(tables / "head_types.parquet").filter(layer=layer, head=head)
         assert types["head_type"][0] in page.inner_text("#panel-type")
@@ -70,8 +71,10 @@ def test_clicking_a_head_shows_that_head(report, visit):
         assert f"{100 * tokens['mean'][0]:.2g}"[:3] in first
         for chart in ("head_distribution", "head_lift"):
             assert page.locator(f"[data-chart={chart}] svg.marks").count() == 1
+        page.click("#tab-values")
     assert told[0, 0] != told[2, 3]
-    assert "Ablation" in told[2, 3] and "nats" in page.inner_text("#panel-causes")
+    page.click("#tab-causes")
+    assert "Ablation" in page.inner_text("#panel-causes") and "nats" in page.inner_text("#panel-causes")
 
 
 def test_the_panel_shows_the_tables_numbers(report, visit):
@@ -208,6 +211,90 @@ def test_both_themes_look_alike_but_for_their_colours(report, visit, browser):
     blank.close()
     assert papers[0] > 230 and papers[1] < 60
     assert all(0.01 < share < 0.6 for share in inked) and abs(inked[0] - inked[1]) < 0.1
+
+
+FAINT = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const light = (rgb) => { const [r, g, b] = rgb.map((part) => { const x = part / 255;
+    return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const paper = (one) => { const layers = [];
+    for (let at = one; at; at = at.parentElement) {
+      const [r, g, b, a = 1] = parse(getComputedStyle(at).backgroundColor);
+      layers.push([r, g, b, a]); if (a === 1) break; }
+    const over = (under, [r, g, b, a]) => [r, g, b].map((part, slot) => part * a + under[slot] * (1 - a));
+    return layers.reverse().reduce(over, [255, 255, 255]); };
+  const faint = [];
+  for (const one of document.querySelectorAll("body *")) {
+    if (one.closest("svg, canvas, script, style, .vega-embed") || !one.offsetParent) continue;
+    if (![...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())) continue;
+    const style = getComputedStyle(one), size = parseFloat(style.fontSize);
+    const [a, b] = [light(parse(style.color).slice(0, 3)), light(paper(one))].sort((x, y) => y - x);
+    const least = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5;
+    if ((a + 0.05) / (b + 0.05) < least) faint.push(`${one.tagName} ${one.className}: ${one.textContent.slice(0, 30)}`);
+  }
+  return faint;
+}"""
+"""Visible texts whose contrast with what lies behind them is below WCAG AA."""
+
+NAMELESS = """() => [...document.querySelectorAll(
+    'button, input:not([type=hidden]), select, a, summary, [role=tab], [role=figure]')]
+    .filter((one) => !(one.textContent || '').trim() && !one.ariaLabel && !(one.labels || []).length && !one.title)
+    .map((one) => one.outerHTML.slice(0, 80))"""
+"""Controls and charts that a screen reader could not name."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_readable_and_everything_has_a_name(report, visit, theme):
+    page = visit(report).page
+    if theme == "dark":
+        page.click("#theme")
+        page.wait_for_timeout(1500)
+    assert page.evaluate(FAINT) == [] and page.evaluate(NAMELESS) == []
+    assert page.locator("h1").count() == 1 and page.locator("main").count() == 1
+
+
+def test_every_tile_and_line_leads_to_its_evidence(report, visit):
+    page = visit(report).page
+    assert page.locator(".tile").count() == 4 and page.locator(".lines li").count() >= 4
+    for link in page.locator(".tile, .lines a").all():
+        assert page.locator(link.get_attribute("href")).count() == 1
+    assert page.locator("[data-chart=summary_map] svg.marks").count() == 1
+
+
+def test_chapters_stand_at_the_side_or_in_a_menu(report, visit):
+    wide, narrow = visit(report, 1400).page, visit(report, 390).page
+    assert wide.is_visible("nav a[href='#causes']") and not narrow.is_visible("nav a[href='#causes']")
+    narrow.click("nav summary")
+    narrow.click("nav a[href='#causes']")
+    assert not narrow.is_visible("nav a[href='#causes']")
+    box = wide.locator("nav").bounding_box()
+    assert box["x"] + box["width"] <= wide.locator("main").bounding_box()["x"]
+
+
+def test_auto_follows_the_system(tmp_path, visit):
+    from analyses.reporting.write import analyze
+
+    run_dir = write_run(tmp_path / "run", num_samples=24, num_layers=1, num_heads=2, num_shards=1)
+    add_metadata(run_dir, QUICK | {"visualization": {"formats": [], "theme": "auto"}})
+    path = analyze(run_dir).report
+    for scheme in ("light", "dark"):
+        page = visit(path, color_scheme=scheme).page
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    page.click("#theme")
+    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark", "the reader's choice stays"
+
+
+def test_the_panel_follows_the_rows_that_the_map_shows(report, visit):
+    page = visit(report).page
+    page.wait_for_selector("#head-panel[data-head]")
+    page.click("#tab-words")
+    assert page.inner_text("#panel-lift-note") == "Decision token"
+    page.locator("[data-chart=head_map] select").first.select_option(label="All tokens")
+    page.wait_for_function("document.getElementById('panel-lift-note').textContent === 'All tokens'")
 
 
 def test_it_prints(report, visit):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -12,9 +11,9 @@ from analyses.questions.causes.agreement import head_agreement
 from analyses.questions.causes.effects import causal_effects
 from analyses.questions.causes.figures import causal_figures
 from analyses.questions.causes.sentences import causal_sentences, contrast_family, effect_family
+from analyses.questions.causes.story import cause_headlines, cause_tiles
 from analyses.questions.causes.tables import CAUSAL_DIFFERENCES, CAUSAL_EFFECTS, HEAD_AGREEMENT, HEAD_SCREENING
-from analyses.questions.causes.values import MEASURED, has_causes
-from analyses.questions.chapters import CAUSES, Part
+from analyses.questions.chapters import CAUSES, Headline, Part, Tile
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue, smallest
 from analyses.questions.figure import Absent, Figure
 from analyses.questions.question import NUM_LISTED, Question
@@ -74,15 +73,13 @@ class Causes(Question):
         """Return map, ranking, knockouts, agreement and forecast."""
         return causal_figures(answers)
 
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return the verdict on what was measured by intervening, or else by a gradient; or that nothing was."""
-        if not has_causes(answers.run):
-            return ["No cause was measured: nothing here shows which head matters for the answer."]
-        kinds = [kind.capitalize() for kind in MEASURED]
-        lines = [*sentences.get("causal_map", ()), *sentences.get("knockout_curves", ())]
-        verdicts = [line for line in lines if line.split(":")[0] in kinds] or lines
-        # A verdict stands without its pointer to the sentences that follow it in its section.
-        return [re.sub(r" Below, the largest\.", "", line) for line in verdicts[:1]]
+    def tiles(self, answers: Answers) -> list[Tile]:
+        """Return how many heads matter, or that nobody looked."""
+        return cause_tiles(answers)
+
+    def headlines(self, answers: Answers) -> list[Headline]:
+        """Return one line per kind of cause."""
+        return cause_headlines(answers)
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the strongest effects, agreement over all heads, and the forecast."""

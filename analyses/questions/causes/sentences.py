@@ -52,7 +52,7 @@ def _kind(answers: Answers, kind: str) -> list[str]:
     rows = answers["causal_effects"].filter((pl.col("measure") == "lead") & (pl.col("kind") == kind))
     tested = rows.drop_nulls("pvalue")
     what = kind.replace("_", " ").replace("dla", "direct attribution").capitalize()
-    constant = _constant(rows)
+    constant = constant_text(rows)
     if tested.is_empty():
         notes = rows["note"].drop_nulls().unique().sort().to_list()
         return [f"{what}: no effect could be tested ({'; '.join(notes[:2]) or 'no value'}).{constant}"]
@@ -86,8 +86,8 @@ def _kind(answers: Answers, kind: str) -> list[str]:
     return lines + [_sentence(answers, row) for row in largest.iter_rows(named=True)]
 
 
-def _constant(rows: pl.DataFrame) -> str:
-    """Tell of the largest effect that is the same in every sample: it has no error, so no test, but it is there."""
+def constant_text(rows: pl.DataFrame) -> str:
+    """Return a sentence on the largest effect that is the same in every sample: without an error, so without a test."""
     same = rows.filter(pl.col("pvalue").is_null() & (pl.col("mean").abs() > SMALLEST) & (pl.col("num_clusters") > 1))
     if same.is_empty():
         return ""

@@ -45,6 +45,8 @@ def decodability_figure(answers: Answers) -> Figure | Absent:
         "A sparse model predicts, for samples it has not seen, whether the answer was right (or what else was asked) "
         "from the heads alone. Beside it stand models that need no head, and the heads on exchanged labels (control), "
         "which must lie at 0.5. Only where the heads lie above every model without heads do they know something that "
-        "length, margin or the figures of a statement do not tell."
+        "length, margin or the figures of a statement do not tell. The AUROC is the chance that a sample of the "
+        "first kind is ranked above one of the other. Below 0.5 the model learnt what was the other way round "
+        "in samples it had not seen: there was too little to learn from, which is no finding."
     )
     return Figure("decodability", "Do the heads know?", guide, specification(chart), ("decodability",))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
 from analyses.questions.answers import Answers, Asked
-from analyses.questions.chapters import ERRORS, Part
+from analyses.questions.chapters import ERRORS, Headline, Part, Tile
 from analyses.questions.decodability.answer import HEADS, decodability
 from analyses.questions.decodability.figures import decodability_figure
 from analyses.questions.decodability.sentences import FAMILY, decodability_sentences
+from analyses.questions.decodability.story import decodability_headlines, decodability_tiles
 from analyses.questions.decodability.tables import DECODABILITY
 from analyses.questions.families import smallest
 from analyses.questions.figure import Absent, Figure
@@ -64,10 +65,13 @@ class Decodability(Question):
         """Return the models side by side."""
         return [decodability_figure(answers)]
 
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return the first target's sentence, where any target was predicted."""
-        is_known = answers["decodability"]["auroc"].is_not_null().any()
-        return list(sentences["decodability"][:1]) if is_known else []
+    def tiles(self, answers: Answers) -> list[Tile]:
+        """Return how well heads foretell errors."""
+        return decodability_tiles(answers)
+
+    def headlines(self, answers: Answers) -> list[Headline]:
+        """Return one line per target."""
+        return decodability_headlines(answers)
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the whole table."""

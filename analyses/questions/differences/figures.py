@@ -116,7 +116,9 @@ def _map_guide(answers: Answers, first: Comparison, *, has_menu: bool, rows: Map
         f"{first.label_a} than in {first.label_b} samples, after adjusting for the predicted label and the covariates. "
         f"A black dot marks a difference that stays significant after adjustment over its whole family of tests; a "
         f"diamond marks one that was also found on some {wording.plural(answers.cluster_noun)} and confirmed on "
-        "others. No mark means that the colour may be chance."
+        "others. No mark means that the colour may be chance; an empty cell, that no sample has a value of it. "
+        "Significant means by every check: p adjusted over the family, the same on ranks, and max-T, which compares a "
+        "test with the largest of all tests where chance alone decides, and so holds however tests go together."
     )
     if has_menu:
         guide += " The menu has every comparison that was configured."
@@ -180,7 +182,8 @@ def volcano_figure(answers: Answers) -> Figure | Absent:
         num_significant = int(tested.select(is_significant.sum()).item())
         start = f"{name}: " if len(compared) > 1 else ""
         counts.append(
-            f"{start}{num_significant:,} of {len(tested):,} tests significant by every check; {len(drawn):,} drawn"
+            f"{start}{num_significant:,} of {len(tested):,} tests significant by every check"
+            f"{_drawn(len(drawn), len(tested))}"
         )
     chart = scatter.volcano(
         rounded(pl.concat(frames)),
@@ -193,11 +196,17 @@ def volcano_figure(answers: Answers) -> Figure | Absent:
     guide = (
         "Each point is one test (head, statistic, query group). To the right the statistic is higher in "
         f"{first.label_a} samples, to the left in {first.label_b} ones; higher up the evidence is stronger. Points "
-        "above the dashed line pass the adjustment, strong ones every check; without a line none passes."
+        "above the dashed line pass the adjustment, strong ones every check; without a line none passes. "
+        "A ring is round the head that was chosen in a map."
     )
     if len(compared) > 1:
         guide += " Of another comparison, to the right is its first group."
     return Figure("volcano", "Effect against evidence", guide, specification(chart), ("group_differences",))
+
+
+def _drawn(number: int, total: int) -> str:
+    """Return which tests a chart draws where it does not draw all."""
+    return "" if number == total else f" (drawn: {number:,}, those with the smallest p and an even share of the rest)"
 
 
 def _tested_on_both_parts(answers: Answers, name: str) -> pl.DataFrame:
@@ -244,12 +253,13 @@ def replication_figure(answers: Answers) -> Figure | Absent:
         answers.style,
         comparisons={name: compared[name] for name in halves},
         reach=reach or 1.0,
-        subtitle=f"rank correlation over the {len(frame):,} tests drawn: {agreement}",
+        subtitle=f"rank correlation of both parts over these {len(frame):,} tests: {agreement}",
     )
     noun = wording.plural(answers.cluster_noun)
     share = answers.settings.confirmation_fraction
     guide = (
-        f"Differences are looked for on {100 * (1 - share):g} % of the {noun} and looked at again on the "
+        "Differences are in standard deviations of the samples (SD). "
+        f"They are looked for on {100 * (1 - share):g} % of the {noun} and looked at again on the "
         f"{100 * share:g} % kept apart. Points on the dashed line are as large there as where they were found; those "
         "near the horizontal axis were chance, or need more samples. Few samples are kept apart, so that clouds are "
         "wide."

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
 from analyses.inference.multiplicity import ASSUMPTIONS
 from analyses.questions.answers import Answers, Asked
-from analyses.questions.chapters import HEADS, Part
+from analyses.questions.chapters import HEADS, Headline, Part, Tile
 from analyses.questions.claims import PRIMARY
 from analyses.questions.comparisons import Comparison
 from analyses.questions.differences.answer import group_differences
@@ -23,6 +22,7 @@ from analyses.questions.differences.sentences_beyond_heads import (
     stratum_sentences,
     stretch_family,
 )
+from analyses.questions.differences.story import comparison_headlines, difference_tiles
 from analyses.questions.differences.strata import replication_by_stratum
 from analyses.questions.differences.tables import GROUP_DIFFERENCES, LAYER_CLUSTERS, REPLICATION_BY_STRATUM
 from analyses.questions.families import claim_pvalue, is_certain, smallest
@@ -116,15 +116,13 @@ class Differences(Question):
         """Return the map, effect against evidence, and replication."""
         return [difference_map_figure(answers), volcano_figure(answers), replication_figure(answers)]
 
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return the verdict on the first comparison, and a warning of few samples or else the strongest finding."""
-        lines = sentences["difference_map"]
-        warning = [line for line in lines if line.startswith("Beware")][:1]
-        is_any = answers.tested.filter(is_certain(answers.settings.alpha)).height > 0
-        strongest = [line for line in lines if line.startswith("Head ")][:1] if is_any else []
-        # A verdict stands without its pointer to the sentences that follow it in its section.
-        verdict = [re.sub(r" Below, the strongest per head, at most \d+\.", "", line) for line in lines[:1]]
-        return [*verdict, *(warning or strongest)]
+    def tiles(self, answers: Answers) -> list[Tile]:
+        """Return how many heads differ, and how many of them were confirmed."""
+        return difference_tiles(answers)
+
+    def headlines(self, answers: Answers) -> list[Headline]:
+        """Return one line per comparison."""
+        return comparison_headlines(answers)
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return each comparison's counts and strongest tests, stretches of layers, and findings within strata."""

@@ -77,7 +77,7 @@ def _verdict(answers: Answers, name: str, tested: pl.DataFrame, significant: pl.
 
 
 def _verdict_text(answers: Answers, name: str, tested: pl.DataFrame, significant: pl.DataFrame, alpha: float) -> str:
-    correction = _CORRECTIONS[answers.settings.correction]
+    correction, at = _CORRECTIONS[answers.settings.correction], f"{alpha:.2g}"
     checks = "on ranks too, and by max-T" if tested["pvalue_max_t"].is_not_null().any() else "on ranks too"
     held = " and ".join(name.replace("_", " ") for name in _held(answers, tested))
     also = f", with {held} held fixed as well" if held else ""
@@ -89,7 +89,7 @@ def _verdict_text(answers: Answers, name: str, tested: pl.DataFrame, significant
         best = tested.sort("pvalue").row(0, named=True)
         return (
             f"Comparison {name}: none of {count_text(len(tested), 'test')} is significant (adjusted by {correction} "
-            f"at {alpha:g}). The smallest adjusted p is {best['pvalue_adjusted']:.2g} (head {best['layer']}."
+            f"at {at}). The smallest adjusted p is {best['pvalue_adjusted']:.2g} (head {best['layer']}."
             f"{best['head']}, {statistic_label(best['statistic']).lower()}). That is no evidence that nothing differs, "
             "only that this many samples do not show it."
         )
@@ -98,7 +98,7 @@ def _verdict_text(answers: Answers, name: str, tested: pl.DataFrame, significant
     if certain.is_empty():
         return (
             f"Comparison {name}: {len(significant):,} of {count_text(len(tested), 'test')} "
-            f"{'passes' if len(significant) == 1 else 'pass'} {correction} at {alpha:g}, but not {checks}{also}. A few "
+            f"{'passes' if len(significant) == 1 else 'pass'} {correction} at {at}, but not {checks}{also}. A few "
             "large values can do that when a group is small, or a drift in time: a hint, no finding; "
             f"{_replication_text(significant)}.{strongest}"
         )
@@ -106,7 +106,7 @@ def _verdict_text(answers: Answers, name: str, tested: pl.DataFrame, significant
     hints = f" Another {weaker:,} {'passes' if weaker == 1 else 'pass'} {correction} alone, a hint." if weaker else ""
     return (
         f"Comparison {name}: {len(certain):,} of {count_text(len(tested), 'test')} "
-        f"{'is' if len(certain) == 1 else 'are'} significant (adjusted by {correction} at {alpha:g}, {checks}){also}; "
+        f"{'is' if len(certain) == 1 else 'are'} significant (adjusted by {correction} at {at}, {checks}){also}; "
         f"{_replication_text(certain)}.{hints}{strongest}"
     )
 

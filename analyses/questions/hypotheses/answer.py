@@ -17,7 +17,7 @@ same model is fitted to normal scores as well (of the signed number where there 
 verdict other than "not decided" needs all of them at the level that the hypotheses have among all further findings
 (``questions.claims``; ``settled``). It is "supported" when the effect has the expected sign and
 "contradicted" when it has the other one, so that each is wrong with a chance of at most alpha / 2 where there is no
-effect.
+effect; "mixed" where a layer, or the same number on the scale of the charts, says the opposite (``chart_scale``).
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ from analyses.inference.multiplicity import adjust_pvalues
 from analyses.inference.ranks import signed_scores
 from analyses.inference.unadjusted import hedges_standardizer
 from analyses.questions.comparisons import comparisons_of, fixed_samples, model_samples
+from analyses.questions.hypotheses.chart_scale import (
+    Estimator,
+    beside_chart,
+    difference_estimator,
+    is_mixed,
+    mean_estimator,
+)
 from analyses.questions.hypotheses.numbers import CannotTestError, sample_numbers
 from analyses.questions.hypotheses.tables import HYPOTHESES
 from analyses.questions.rare_key_groups import rare_statistics
@@ -50,8 +57,9 @@ from engine.schema import MASS_PREFIX
 SHARE = "share of attention"
 """Unit of weights in the table; sentences tell them in percentage points."""
 
-SUPPORTED, CONTRADICTED, NOT_DECIDED = "supported", "contradicted", "not decided"
+SUPPORTED, CONTRADICTED, MIXED, NOT_DECIDED = "supported", "contradicted", "mixed", "not decided"
 CANNOT, NOT_UNDERSTOOD = "cannot be tested", "not understood"
+DECIDED = (SUPPORTED, CONTRADICTED, MIXED)
 
 
 @dataclass
@@ -128,6 +136,8 @@ def _verdict(columns: Mapping[str, Any], level: float) -> str:
         return CANNOT
     if pvalue > level:
         return NOT_DECIDED
+    if is_mixed(columns):
+        return MIXED
     expected = {"greater": 1.0, "less": -1.0}.get(columns["direction"])
     return SUPPORTED if expected is None or np.sign(columns["effect"]) == expected else CONTRADICTED
 
@@ -146,11 +156,12 @@ def _test(run: Run, settings: AnalysisSettings, hypothesis: Hypothesis) -> _Resu
         result.columns |= {"tested_as": numbers.words, "unit": numbers.unit}
         result.notes.extend(numbers.notes)
         if hypothesis.group is None:
-            _test_mean(
-                numbers.values, cluster_codes(run, settings.cluster_by), settings.alpha, result.columns, result.notes
-            )
+            cluster = cluster_codes(run, settings.cluster_by)
+            _test_mean(numbers.values, cluster, settings.alpha, result.columns, result.notes)
+            estimate = mean_estimator(cluster, settings.alpha)
         else:
-            _test_groups(run, settings, hypothesis, numbers.values, result)
+            estimate = _test_groups(run, settings, hypothesis, numbers.values, result)
+        result.columns |= beside_chart(estimate, numbers.shares, numbers.layers, result.columns["effect"])
     except CannotTestError as reason:
         result.columns["verdict"] = CANNOT
         result.notes.insert(0, str(reason))
@@ -181,8 +192,8 @@ def _test_mean(
 
 def _test_groups(
     run: Run, settings: AnalysisSettings, hypothesis: Hypothesis, scores: np.ndarray, result: _Result
-) -> None:
-    """Test the adjusted difference of ``scores`` between two groups of samples."""
+) -> Estimator:
+    """Test the adjusted difference of ``scores`` between two groups of samples, and return what estimates it."""
     group = hypothesis.group
     assert group is not None, "only a hypothesis on groups comes here"
     try:
@@ -218,3 +229,4 @@ def _test_groups(
     columns["effect_fixed"] = float(checks.difference_fixed[0])
     standardizer = hedges_standardizer(values[known & samples.is_a], values[known & ~samples.is_a])
     columns["effect_size"] = columns["effect"] / float(standardizer[0])
+    return difference_estimator(samples, comparison.is_member, settings.alpha)

@@ -34,12 +34,18 @@ class SampleNumbers:
         What it is.
     notes
         What was left out or clamped.
+    shares
+        ``[samples]``: the same as a share of attention, as charts draw it; None where it is no share of attention.
+    layers
+        ``[samples, layers]``: the same of each layer that is averaged; None where layers are compared with one another.
     """
 
     values: np.ndarray
     words: str
     unit: str
     notes: list[str]
+    shares: np.ndarray | None = None
+    layers: np.ndarray | None = None
 
 
 def sample_numbers(run: Run, hypothesis: Hypothesis) -> SampleNumbers:
@@ -64,7 +70,24 @@ def sample_numbers(run: Run, hypothesis: Hypothesis) -> SampleNumbers:
     own = "on a scale from 0 to 1" if own == "0 to 1" else own
     unit = {"log_odds": "log-odds", "lift": "times uniform attention"}.get(hypothesis.scale, own)
     per_layer = " per layer" if hypothesis.contrast == "slope" else ""
-    return SampleNumbers(numbers, _in_words(run, hypothesis, np.flatnonzero(chosen)), f"{unit}{per_layer}", notes)
+    inside, outside = exists & chosen, exists & ~chosen
+    shares = values if hypothesis.scale == "value" else _shares(run, hypothesis)
+    is_share = hypothesis.statistic is None or statistic_unit(hypothesis.statistic) == "share of attention"
+    return SampleNumbers(
+        numbers,
+        _in_words(run, hypothesis, np.flatnonzero(chosen)),
+        f"{unit}{per_layer}",
+        notes,
+        shares=_over_layers(shares, hypothesis.contrast, inside, outside) if is_share else None,
+        layers=values[:, inside] if hypothesis.contrast in ("difference", "versus") else None,
+    )
+
+
+def _shares(run: Run, hypothesis: Hypothesis) -> np.ndarray:
+    """Return ``[samples, layers]``: attention as it is, whatever scale is tested."""
+    plain = hypothesis.model_copy(update={"scale": "value"})
+    values = _layer_values(run, plain, hypothesis.key_group, [])
+    return values if hypothesis.versus is None else values - _layer_values(run, plain, hypothesis.versus, [])
 
 
 def _over_layers(values: np.ndarray, contrast: str, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:

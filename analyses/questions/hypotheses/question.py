@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
 from analyses.questions.answers import Answers, Asked
-from analyses.questions.chapters import ERRORS, Part
+from analyses.questions.chapters import ERRORS, Headline, Part
 from analyses.questions.families import smallest
-from analyses.questions.hypotheses.answer import CONTRADICTED, SUPPORTED, hypotheses, settled
+from analyses.questions.figure import Absent, Figure
+from analyses.questions.hypotheses.answer import DECIDED, hypotheses, settled
+from analyses.questions.hypotheses.figures import hypothesis_figure
 from analyses.questions.hypotheses.sentences import FAMILY, hypothesis_sentences
 from analyses.questions.hypotheses.tables import HYPOTHESES
 from analyses.questions.question import Question
@@ -49,19 +51,25 @@ class Hypotheses(Question):
         """Return each verdict."""
         return {"hypotheses": hypothesis_sentences(answers) or ["No hypothesis is configured."]}
 
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
+    def figures(self, answers: Answers) -> list[Figure | Absent]:
+        """Return the effects with their intervals."""
+        return [hypothesis_figure(answers)]
+
+    def headlines(self, answers: Answers) -> list[Headline]:
         """Return how many there are of each verdict, and those that are decided."""
-        verdicts = answers["hypotheses"]["verdict"]
-        if verdicts.is_empty():
+        table = answers["hypotheses"]
+        if table.is_empty():
             return []
-        counts = verdicts.value_counts(sort=True)
+        counts = table["verdict"].value_counts(sort=True)
         listed = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.iter_rows())
-        decided = answers["hypotheses"].filter(pl.col("verdict").is_in([SUPPORTED, CONTRADICTED]))
+        decided = table.filter(pl.col("verdict").is_in(DECIDED)).sort("pvalue_claim")
         named = "; ".join(
-            f"“{row['text']}” is {row['verdict']}, adjusted {p_text(row['pvalue_claim'])}, n = {row['num_samples']:,}"
+            f"“{row['text'] or row['hypothesis']}” is {row['verdict']} ({p_text(row['pvalue_claim'])})"
             for row in decided.to_dicts()
         )
-        return [f"Of {count_text(len(verdicts), 'hypothesis')}: {listed}{f' ({named})' if named else ''}."]
+        text = f"Of {count_text(len(table), 'hypothesis')}: {listed}{f'. {named}' if named else ''}."
+        least = table["pvalue_claim"].min()
+        return [Headline(text, "hypotheses", pvalue=least, is_finding=len(decided) > 0)]  # pyright: ignore[reportArgumentType]
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the whole table."""

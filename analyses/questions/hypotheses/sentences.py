@@ -80,6 +80,7 @@ def _sentence(row: Mapping[str, Any], alpha: float, held: str) -> str:
         interval += f"; with {held} held fixed {scale * row['effect_fixed']:+.3g}, {p_text(row['pvalue_fixed'])}"
     size = f"{count_text(row['num_samples'], 'sample')} of {count_text(row['num_clusters'], 'cluster')}"
     note = f" {_capital(row['note'])}." if row["note"] else ""
+    note = f"{_on_the_chart(row)}{note}"
     undecided = (
         " This many samples do not show it; that is no evidence against it." if row["verdict"] == NOT_DECIDED else ""
     )
@@ -87,6 +88,23 @@ def _sentence(row: Mapping[str, Any], alpha: float, held: str) -> str:
         f"{start} Tested: {row['tested_as']}, expected {ending}. It is {effect} ({interval}; {size}; adjusted "
         f"{p_text(row['pvalue_adjusted'])}, on ranks {p_text(row['pvalue_ranks_adjusted'])}).{undecided}{note}"
     )
+
+
+def _on_the_chart(row: Mapping[str, Any]) -> str:
+    """Say what a chart of shares of attention shows of it, and which layers disagree."""
+    text = ""
+    if row.get("effect_share") is not None and not row["unit"].startswith(SHARE):
+        each = " per layer" if "per layer" in row["unit"] else ""
+        text = f" As a share of attention it is {100 * row['effect_share']:+.2g} points{each}"
+        if row["share_ci_low"] is not None:
+            text += f" ({100 * row['share_ci_low']:+.2g} to {100 * row['share_ci_high']:+.2g})"
+        text += "."
+    if row.get("num_layers_other"):
+        text += (
+            f" Layers disagree: {row['num_layers_same']} with an interval on that side of 0, "
+            f"{row['num_layers_other']} on the other."
+        )
+    return text
 
 
 def _capital(text: str) -> str:

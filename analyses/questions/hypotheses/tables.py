@@ -34,7 +34,7 @@ HYPOTHESES = AnswerTable(
         Column("hypothesis", pl.String, "Name of the hypothesis"),
         Column("text", pl.String, "What was asked, as the config has it"),
         Column("tested_as", pl.String, "The number per sample that was tested"),
-        Column("verdict", pl.String, "supported, contradicted, not decided, cannot be tested, not understood"),
+        Column("verdict", pl.String, "supported, contradicted, mixed, not decided, cannot be tested, not understood"),
         Column("effect", pl.Float64, "Mean of that number, or its adjusted difference a - b"),
         CI_LOW,
         CI_HIGH,
@@ -59,6 +59,15 @@ HYPOTHESES = AnswerTable(
         NUM_A,
         NUM_B,
         NUM_CLUSTERS,
+        Column(
+            "effect_share", pl.Float64, "The effect on the charts' scale: share of attention; null where it is none"
+        ),
+        Column("share_ci_low", pl.Float64, "Lower end of its interval (1 - alpha), clustered"),
+        Column("share_ci_high", pl.Float64, "Upper end of its interval (1 - alpha), clustered"),
+        Column(
+            "num_layers_same", pl.Int32, "Layers whose own interval lies on the effect's side of 0; null for slopes"
+        ),
+        Column("num_layers_other", pl.Int32, "Layers whose own interval lies on the other side of 0; null for slopes"),
         Column("direction", pl.String, "Expected: greater or less than 0, or two-sided"),
         METHOD,
         NOTE,

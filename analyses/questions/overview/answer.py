@@ -55,6 +55,27 @@ def accuracy(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ACCURACY.schema, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
+def over_constant(run: Run, settings: AnalysisSettings) -> tuple[float, float, float]:
+    """Return how much more often the model is right than always saying the most frequent label, with the interval.
+
+    The difference is taken sample by sample, so that what both share cancels; clustered error. NaN where no true label
+    is known, or no error can be estimated.
+    """
+    actual = labels_of(run, "actual_label").to_numpy()
+    known = run.samples["is_correct"].is_not_null().to_numpy()
+    levels = sorted({label for label in actual[known] if label not in ("unknown", FREE)})
+    if not levels:
+        return float("nan"), float("nan"), float("nan")
+    most_frequent = max(levels, key=lambda label: int((known & (actual == label)).sum()))
+    is_right = run.samples["is_correct"].fill_null(False).to_numpy().astype(np.float64)
+    difference = (is_right - (actual == most_frequent))[known]
+    codes = cluster_codes(run, settings.cluster_by)[known]
+    estimate = clustered_mean(difference[:, None], codes, 1 - settings.alpha)
+    if not _varies_between_clusters(estimate):
+        return float(difference.mean()), float("nan"), float("nan")
+    return float(difference.mean()), float(estimate.ci_low[0]), float(estimate.ci_high[0])
+
+
 def _confusion(run: Run, settings: AnalysisSettings, counted: pl.DataFrame) -> pl.DataFrame:
     cluster = cluster_codes(run, settings.cluster_by)
     rows = []

@@ -27,7 +27,8 @@ def key_group_figure(answers: Answers, measure: str) -> Figure | Absent:
         guide = (
             "Each point is the share of attention that goes to tokens of one kind, averaged over all heads, with its "
             "interval over samples. A kind with many tokens gets more attention for that reason alone, so read this "
-            "beside the next chart. Categories can overlap, and their union is counted once."
+            "beside the next chart. The row that stands apart is the union of the others, which can overlap; in it "
+            "each token counts once."
         )
     else:
         title = "Which words heads look at more than chance would have it"
@@ -64,6 +65,8 @@ def _compared(answers: Answers, rows: pl.DataFrame, measure: str, name: str, tit
     groups, rows = drawn_groups(answers, rows)
     menu = row_menu(answers)
     labels = {name: wording.key_group_label(name) for name in answers.run.key_groups}
+    unions = rows.filter(pl.col("kind") == "union")["key_group"].unique().to_list()
+    labels |= {name: f"all {labels[name]}" for name in unions}
     frame = rows.with_columns(
         key_group=pl.col("key_group").replace(labels), rows=pl.col("query_group").replace(menu)
     ).drop("query_group", "kind", "measure")
@@ -72,6 +75,7 @@ def _compared(answers: Answers, rows: pl.DataFrame, measure: str, name: str, tit
         answers.style,
         groups=groups,
         measure=measure,
+        apart=[labels[name] for name in unions],
         title=title,
         subtitle=f"mean over heads, layers and samples with {answers.intervals}, {sample_line(answers)}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -88,10 +88,6 @@ class Profiles(Question):
             layer_profile_figure(answers),
             segment_flow_figure(answers),
         ]
-
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return what gets most attention, over chance where that is known."""
-        return list(sentences["key_group_lift"][:1] or sentences["key_group_weight"][:1])
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the differences in attention to the vocabulary, under the name that the old script gave them."""

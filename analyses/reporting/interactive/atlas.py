@@ -64,8 +64,7 @@ def atlas_content(answers: Answers) -> dict[str, object] | None:
         "rows": row_menu(answers),
         "statistics": statistic_menu(answers),
         "distributions": _distributions(answers, shown_rows, groups),
-        "lifts": _lifts(answers, rows),
-        "lift_rows": wording.query_group_label(rows),
+        "lifts": _lifts(answers, _lift_rows_shown(answers, rows)),
         "heads": {
             f"{layer}.{head}": [part.get((layer, head), []) for part in parts]
             for layer, head in answers["head_types"].select("layer", "head").iter_rows()
@@ -100,23 +99,33 @@ def _distributions(
     return content
 
 
-def _lifts(answers: Answers, rows: str) -> dict[str, object]:
-    """Return the key groups with name and kind, and "layer.head" to mean, interval and n of each."""
+def _lift_rows_shown(answers: Answers, first: str) -> list[str]:
+    """Return the query groups whose lifts fit into the page, the one shown first before the others."""
+    known = answers["head_lifts"]["query_group"].unique(maintain_order=True).to_list()
+    ordered = [first, *(name for name in known if name != first)]
+    each = 4 * answers["head_lifts"].filter(pl.col("query_group") == first).height
+    return ordered[: max(1, MAX_NUMBERS // max(each, 1))]
+
+
+def _lifts(answers: Answers, shown_rows: list[str]) -> dict[str, object]:
+    """Return the key groups with name and kind, and per query group "layer.head" to mean, interval and n of each."""
     frame = (
         answers["head_lifts"]
-        .filter(pl.col("query_group") == rows)
+        .filter(pl.col("query_group").is_in(shown_rows))
         .with_columns(pl.col("mean", "ci_low", "ci_high").round_sig_figs(3))
     )
     order = list(_KINDS)
     kinds = dict(frame.select("key_group", "kind").unique(maintain_order=True).iter_rows())
     names = sorted(kinds, key=lambda name: order.index(kinds[name]))
-    heads: dict[str, list[object]] = {}
-    for row in frame.select("layer", "head", "key_group", "mean", "ci_low", "ci_high", "num_samples").iter_rows():
-        heads.setdefault(f"{row[0]}.{row[1]}", [None] * len(names))[names.index(row[2])] = list(row[3:])
+    rows: dict[str, dict[str, list[object]]] = {name: {} for name in shown_rows}
+    columns = ("query_group", "layer", "head", "key_group", "mean", "ci_low", "ci_high", "num_samples")
+    for row in frame.select(columns).iter_rows():
+        here = rows[row[0]].setdefault(f"{row[1]}.{row[2]}", [None] * len(names))
+        here[names.index(row[3])] = list(row[4:])
     randoms = [name for name in names if kinds[name] == "random"]
     labels = {name: f"random words {slot}" for slot, name in enumerate(randoms, start=1)}
     groups = [[labels.get(name) or wording.key_group_label(name), _KINDS[kinds[name]]] for name in names]
-    return {"groups": groups, "heads": heads}
+    return {"groups": groups, "rows": rows}
 
 
 def _facts(answers: Answers) -> dict[Head, list[list[str]]]:
@@ -273,7 +282,7 @@ def panel_figures(answers: Answers, content: Mapping[str, Any]) -> list[Figure]:
                 "panel",
             )
         )
-    lifts = content["lifts"]["heads"].get(key)
+    lifts = content["lifts"]["rows"].get(start["rows"], {}).get(key)
     if lifts:
         rows = [
             {"key_group": name, "kind": kind}
@@ -281,7 +290,7 @@ def panel_figures(answers: Answers, content: Mapping[str, Any]) -> list[Figure]:
             for (name, kind), row in zip(content["lifts"]["groups"], lifts, strict=True)
             if row is not None
         ]
-        title = f"Head {key}, {content['lift_rows']}: weight over that of uniform attention"
+        title = f"Head {key}, {wording.query_group_label(start['rows'])}: weight over that of uniform attention"
         has_any = any(row["ci_low"] is not None for row in rows)
         chart = intervals.head_lifts(answers.style, num_rows=len(lifts), has_intervals=has_any, title=title)
         guide = "Weight over that of uniform attention, with intervals; random vocabularies beside the words."

@@ -37,8 +37,11 @@ function atlasPanel() {
 
   function lifts(key) {
     const place = document.querySelector('[data-chart="head_lift"]');
-    const found = atlas.lifts.heads[key];
-    document.getElementById("panel-lift-note").textContent = found ? `rows: ${atlas.lift_rows}` : atlas.absent.lifts || "No sample has a value here.";
+    const { rows } = chosenInMap();
+    const known = atlas.lifts.rows[rows], found = (known || {})[key];
+    const held = Object.keys(atlas.lifts.rows).map((name) => atlas.rows[name].toLowerCase()).join(", ");
+    document.getElementById("panel-lift-note").textContent = found ? atlas.rows[rows] : atlas.absent.lifts ||
+      (known ? "No sample has a value here." : `The page holds lifts of ${held} only, to stay small; tables/head_lifts.parquet has all.`);
     if (!place) return;
     place.hidden = !found;
     if (!found) return;
@@ -59,9 +62,32 @@ function atlasPanel() {
     return list;
   }
 
+  // One part of the panel at a time: a panel that shows all is longer than the map beside it is high.
+  const tabs = [...panel.querySelectorAll("[role=tab]")];
+  function open(tab) {
+    for (const other of tabs) {
+      const isOpen = other === tab;
+      other.setAttribute("aria-selected", isOpen);
+      other.tabIndex = isOpen ? 0 : -1;
+      document.getElementById(other.getAttribute("aria-controls")).hidden = !isOpen;
+    }
+    if (panel.dataset.head) show("menu");
+  }
+  tabs.forEach((tab, slot) => {
+    tab.addEventListener("click", () => open(tab));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const next = tabs[(slot + step + tabs.length) % tabs.length];
+      next.focus();
+      open(next);
+    });
+  });
+
   let turn = Promise.resolve();
   function show(from) {
-    if (from === "page" || from === "menu") turn = turn.then(() => spread(key())).then(() => from === "page" && lifts(key()));
+    if (from === "page" || from === "menu") turn = turn.then(() => spread(key())).then(() => lifts(key()));
     if (from === "page" || from === "menu") return;
     const [facts, tests, causes, words] = atlas.heads[key()] || [[], [], [], []];
     document.getElementById("panel-title").textContent = `Head ${key()}`;

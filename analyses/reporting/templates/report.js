@@ -4,7 +4,7 @@ const themes = JSON.parse(document.getElementById("themes").textContent);
 const views = new Map();
 const chosen = { layer: -1, head: -1 };
 const listeners = [];
-const NARROW = 560, SIDE_LEGEND = 760, PANEL = 250, WIDEST = 880;
+const NARROW = 560, SIDE_LEGEND = 760, PANEL = 250, WIDEST = 1400;
 const ON_CANVAS = new Set(["volcano", "replication"]);
 
 function readJson(id) {
@@ -34,10 +34,11 @@ function limitLabels(part, limit) {
   Object.values(part).forEach((inner) => limitLabels(inner, limit));
 }
 
+// As wide as the place; a square chart stays one.
 function widthOf(specification, room) {
-  const width = specification.width;
-  const natural = typeof width === "number" ? width + (room < SIDE_LEGEND ? 110 : 230) : WIDEST;
-  return Math.min(room, natural);
+  const { width, height } = specification;
+  const isSquare = typeof width === "number" && width === height;
+  return Math.min(room, isSquare ? width + (room < SIDE_LEGEND ? 110 : 230) : WIDEST);
 }
 
 // Layers may carry the title of their chart; the page takes it from wherever it stands.
@@ -49,7 +50,7 @@ function takeTitle(specification) {
 }
 
 function fitted(specification, room) {
-  limitLabels(specification, room < NARROW ? 0.42 * room : 330);
+  limitLabels(specification, room < NARROW ? 0.42 * room : Math.min(420, 0.45 * room));
   const inner = specification.spec || (specification.concat || specification.vconcat || [])[0];
   if (!inner) {
     specification.width = widthOf(specification, room);
@@ -61,10 +62,10 @@ function fitted(specification, room) {
   const labels = specification.spec ? (room < NARROW ? 130 : 190) : 0;
   const gap = specification.spec ? 34 : 72;
   const legend = room < SIDE_LEGEND ? 0 : 140;
-  const width = Math.max(110, Math.min(420, (room - labels - legend) / columns - gap));
+  const width = Math.max(110, Math.min(700, (room - labels - legend) / columns - gap));
   if (!specification.vconcat) specification.columns = columns;
   const panels = specification.spec ? [inner] : specification.concat || specification.vconcat;
-  for (const panel of panels) panel.width = specification.vconcat ? Math.min(room - 90, 560) : width;
+  for (const panel of panels) panel.width = specification.vconcat ? (room < NARROW ? 0.48 * room : Math.min(room - 580, 900)) : width;
   return specification;
 }
 
@@ -83,7 +84,9 @@ function signalsOf(embedded) {
 
 async function draw(place, data) {
   const name = place.dataset.chart;
-  const room = Math.max(240, place.clientWidth - 2);
+  const wide = place.clientWidth - 2;
+  // Where there is room, the chart's own menu stands beside it and not on it.
+  const room = Math.max(240, wide > SIDE_LEGEND ? wide - 36 : wide);
   const specification = specificationOf(name);
   const title = takeTitle(specification);
   if (!place.closest(".panel, .explorer")) tellSubtitle(place, title);
@@ -102,7 +105,7 @@ async function draw(place, data) {
   const renderer = ON_CANVAS.has(name) ? "canvas" : "svg";
   const embedded = await vegaEmbed(place, specification, { actions, renderer });
   views.set(name, embedded);
-  place.dataset.room = room;
+  place.dataset.room = wide;
   embedded.view.addEventListener("click", (event, item) => {
     const datum = item && item.datum;
     if (!datum) return;
@@ -149,10 +152,27 @@ async function drawAgain() {
 const firstDrawn = pause().then(() => sections.length && draw(sections[0]));
 const drawn = firstDrawn.then(drawOthers).then(() => { page.dataset.drawn = "yes"; });
 
+let hasChosen = false;
 document.getElementById("theme").addEventListener("click", () => {
+  hasChosen = true;
   page.dataset.theme = page.dataset.theme === "dark" ? "light" : "dark";
   drawAgain();
 });
+scheme.addEventListener("change", () => {
+  if (!followsSystem || hasChosen) return;
+  page.dataset.theme = scheme.matches ? "dark" : "light";
+  drawAgain();
+});
+
+// A bar at the side where there is room; else a menu that opens, and closes once a chapter is chosen.
+const chapterMenu = document.getElementById("menu");
+if (chapterMenu) {
+  const wide = matchMedia("(min-width: 72rem)");
+  const settle = () => { chapterMenu.open = wide.matches; };
+  wide.addEventListener("change", settle);
+  chapterMenu.addEventListener("click", (event) => { if (event.target.closest("a")) settle(); });
+  settle();
+}
 
 let waiting = null;
 window.addEventListener("resize", () => {

@@ -39,6 +39,8 @@ CHARTS = {
     "correlations",
     "head_distribution",
     "head_lift",
+    "hypotheses",
+    "summary_map",
 }
 """Of a run without causes and texts."""
 
@@ -166,7 +168,7 @@ def test_the_page_needs_no_network_and_holds_the_script_once(analysed):
     links = read_links(result.report)
     assert links.external == []
     assert page.count("window.vegaEmbed=") == 1
-    assert links.scripts == 2 + len(CHARTS) + 2, "themes, the atlas, one per chart, the bundle, the page's own"
+    assert links.scripts == 2 + len(CHARTS) + 3, "themes, the atlas, one per chart, the bundle, the page's own two"
     assert "default-src 'none'" in page and not re.search(r"@import|url\(", page.split("</style>")[0])
     assert read_links(run_dir / "analysis" / "visualizations" / "volcano.html").external == []
 
@@ -184,7 +186,7 @@ def test_hostile_text_is_shown_and_not_run(plain):
     (plain / "run.yaml").write_text(json.dumps({"config": config}))
     result = analyze(plain)
     links = read_links(result.report)
-    assert links.scripts == 2 + len(CHARTS - {"decodability"}) + 2 and links.external == [] and "img" not in links.tags
+    assert links.scripts == 2 + len(CHARTS - {"decodability"}) + 3 and links.external == [] and "img" not in links.tags
     page = result.report.read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(2)" in page and "<script>alert" not in page
 

@@ -24,17 +24,18 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "engine.sections": ("", "pydantic"),
     "engine.statements": ("", ""),
     "analyses.wording": ("engine.schema", ""),
+    "analyses.design": ("", ""),
     "analyses.settings": ("engine.schema engine.sections", "pydantic"),
     "analyses.inference": ("", "scipy sklearn statsmodels"),
     "analyses.runs": ("analyses.settings analyses.wording engine.schema", "polars pyarrow yaml"),
-    "analyses.charts": ("analyses.settings analyses.wording", "altair polars vl_convert"),
+    "analyses.charts": ("analyses.settings analyses.design analyses.wording", "altair polars vl_convert"),
     "analyses.questions": (
         "analyses.runs analyses.inference analyses.settings analyses.charts analyses.wording engine.schema",
         "polars scipy",
     ),
     "analyses.reporting": (
-        "analyses.questions analyses.runs analyses.charts analyses.settings analyses.wording engine.schema "
-        "engine.errors",
+        "analyses.questions analyses.runs analyses.charts analyses.settings analyses.design analyses.wording "
+        "engine.schema engine.errors",
         "jinja2 polars pyarrow rich",
     ),
     "analyses.comparing": (
@@ -51,6 +52,12 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "analyses.querying analyses.runs engine.schema engine.errors engine.interruptions",
         "polars pyarrow",
     ),
+    "analyses.viewing": (
+        "analyses.query analyses.querying analyses.runs analyses.charts analyses.settings analyses.design "
+        "analyses.wording engine.schema",
+        "jinja2 polars",
+    ),
+    "analyses.view": ("analyses.viewing analyses.runs engine.errors engine.interruptions", ""),
     "analyses.exporting": ("analyses.runs", "polars"),
     "analyses.export": ("analyses.exporting analyses.runs engine.errors engine.interruptions", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),

@@ -1,0 +1,121 @@
+"""What the page of one sample shows: facts, tokens with their shades, the statement's table, menus and exports."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from analyses.viewing.links import Asked, NotThereError, downloads, shown_value, within
+from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
+from analyses.viewing.source import ViewedRun
+from analyses.wording import visible_token
+
+NUM_HEAVIEST = 12
+"""Tokens that are named above the text, the heaviest."""
+
+_FACTS = (
+    "is_correct",
+    "predicted_label",
+    "actual_label",
+    "certainty",
+    "cluster",
+    "year",
+    "logit_difference",
+    "label_probability",
+    "num_tokens",
+)
+
+
+def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action: str) -> dict[str, object]:
+    """Return what the template shows of a sample.
+
+    Parameters
+    ----------
+    run
+        Number of its run in addresses.
+    prefix
+        Of the sample's own fields in what is asked.
+    action
+        The page that its menus lead to.
+
+    Raises
+    ------
+    NotThereError
+        When the run has no such sample, or kept no tokens of it.
+    """
+    sample_id = asked.get(f"{prefix}id", "")
+    tokens = tokens_of(viewed, sample_id)
+    layer, by = layer_and_way(viewed, asked, prefix)
+    weights = weights_of(viewed, sample_id, len(tokens), layer, by)
+    values = np.nan_to_num(weights.values)
+    top = float(values.max(initial=0.0)) or 1.0
+    shown, segments = shown_tokens(tokens), segments_of(tokens)
+    statement = statement_rows(shown, values, segments)
+    most = max((cell.weight for row in statement for cell in row), default=0.0) or 1.0
+    row = viewed.run.samples.row(viewed.run.rows_of[sample_id], named=True)
+    own = {name: value for name, value in asked.items() if name not in (f"{prefix}layer", f"{prefix}by")}
+    plain = {"run": str(run), "id": sample_id, "layer": str(layer), "by": by}
+    heaviest = [at for at in np.argsort(-values, kind="stable")[:NUM_HEAVIEST] if values[at] > 0]
+    return {
+        "id": sample_id,
+        "facts": [
+            (name.replace("_", " "), shown_value(row[name], name)) for name in _FACTS if row.get(name) is not None
+        ],
+        "action": action,
+        "prefix": prefix,
+        "kept": list(own.items()),
+        "layers": [(one, str(one)) for one in range(viewed.run.num_layers)],
+        "layer": layer,
+        "ways": _ways(viewed, layer),
+        "by": by,
+        "what": weights.what,
+        "exports": downloads("/sample", plain),
+        "heaviest": [(visible_token(shown[at]), f"{100 * values[at]:.2g} %") for at in heaviest],
+        "statement": [
+            [{"text": cell.text, "is_number": cell.is_number, **_shade(cell.weight, most)} for cell in cells]
+            for cells in statement
+        ],
+        "segments": [
+            (
+                name,
+                [
+                    {
+                        "text": shown[at],
+                        "position": at,
+                        "is_decision": at == row["decision_position"],
+                        **_shade(values[at], top),
+                    }
+                    for at in range(start, end)
+                ],
+            )
+            for name, start, end in segments
+        ],
+    }
+
+
+def tokens_of(viewed: ViewedRun, sample_id: str) -> pl.DataFrame:
+    """Return a sample's tokens in order of their positions."""
+    if sample_id not in viewed.run.rows_of:
+        raise NotThereError(f"{viewed.name} has no sample {sample_id!r}. The list of samples has all of them.")
+    tokens = viewed.rows("tokens", sample_id)
+    if tokens.is_empty():
+        raise NotThereError(f"{viewed.name} kept no tokens of sample {sample_id!r}.")
+    return tokens.sort("position")
+
+
+def layer_and_way(viewed: ViewedRun, asked: Asked, prefix: str) -> tuple[int, str]:
+    """Return the layer that is asked for, and what shades the tokens."""
+    last = viewed.run.num_layers - 1
+    layer = within(asked.get(f"{prefix}layer", str(last)), viewed.run.num_layers)
+    by = asked.get(f"{prefix}by", "mean")
+    is_known = by in ("mean", "rollout", "attribution") or (by.isdecimal() and int(by) < viewed.run.num_heads)
+    return layer, by if is_known else "mean"
+
+
+def _ways(viewed: ViewedRun, layer: int) -> list[tuple[str, str]]:
+    heads = [(str(head), f"head {layer}.{head}") for head in range(viewed.run.num_heads)]
+    return [("mean", "the layer, mean of its heads"), *heads, ("rollout", "rollout"), ("attribution", "attribution")]
+
+
+def _shade(weight: float, top: float) -> dict[str, str]:
+    return {"shade": f"{min(1.0, weight / top):.3f}", "share": f"{100 * weight:.2g} %"}
