@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**30
 """Bytes of whole patterns that are kept at most, unless ``max_bytes`` says otherwise."""
 
-FINANCIAL_VOCABULARY = Path(__file__).parents[2] / "config" / "vocabulary" / "financial.yaml"
+FINANCIAL_VOCABULARY = "financial"
+"""The vocabulary of the package that is taken where none is given."""
 
 AnySample = str | Mapping[str, object] | Sample | EncodedSample
 """A text, a record as in a predictions file, or what the engine made of one."""
@@ -224,21 +225,12 @@ def notebook_config(
             else str(vocabulary)
         )
     elif made.vocabulary is None and made.key_groups is None:
-        made.vocabulary = _financial_vocabulary()
+        made.vocabulary = FINANCIAL_VOCABULARY
     if made.prompt.chat_template is None and not getattr(tokenizer, "chat_template", None):
         made.prompt.chat_template = "none"
     if "query_groups" not in made.statistics.model_fields_set and made.key_groups is None:
         made.statistics.query_groups = [*made.statistics.query_groups, union_name(made.vocabulary)]
     return made
-
-
-def _financial_vocabulary() -> str:
-    if not FINANCIAL_VOCABULARY.is_file():
-        raise ConfigError(
-            f"vocabulary: {FINANCIAL_VOCABULARY} is not there (it comes with a checkout); give vocabulary= a YAML file "
-            f"or categories with their terms, such as {{'profit': ['net income', 'eps']}}."
-        )
-    return str(FINANCIAL_VOCABULARY)
 
 
 def prompt_source(record: Mapping[str, object], config: Config) -> PromptSource:

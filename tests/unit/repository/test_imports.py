@@ -96,6 +96,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     ),
     "engine.init": ("engine.drafting engine.inputs", ""),
     "engine.run": ("engine.stages engine.executors engine.config", ""),
+    "engine.commands": ("", ""),  # loads the command line that is asked for by its name
     "engine.notebook": (
         "engine.stages engine.causal engine.generation engine.measuring engine.interventions "
         "engine.attention engine.encoding engine.inputs engine.model engine.storage engine.machine engine.config "
