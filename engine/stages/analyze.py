@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from analyses.settings.analysis import SettingsError
 from engine.config import Config
 from engine.errors import ConfigError, InputError, RunFailedError
@@ -13,13 +15,14 @@ def analyze_run(config: Config, run_dir: RunDirectory) -> None:
     from analyses.reporting.terminal import print_summary
     from analyses.reporting.write import analyze
     from analyses.runs.units import DamagedRunError
-    from engine.storage.identity import adopt_analysis_settings
+    from engine.storage.identity import adopt_analysis_settings, record_timing
 
     if not run_dir.is_published():
         raise RunFailedError(
             f"{run_dir.root}: holds no finished measurement (_SUCCESS is missing); run --stage collect."
         )
     adopt_analysis_settings(config, run_dir)
+    started = time.perf_counter()
     try:
         result = analyze(run_dir.root)
     except SettingsError as error:
@@ -31,5 +34,6 @@ def analyze_run(config: Config, run_dir: RunDirectory) -> None:
             f"{run_dir.root}: the analysis failed: {' '.join(str(error).split()) or type(error).__name__} The "
             f"measurement is complete and kept; mend this and run --stage analyze."
         ) from error
+    record_timing(run_dir, "analyze_seconds", time.perf_counter() - started)
     print_summary(result.facts, result.headlines, result.report, partial=result.partial)
     print(f"Report: {result.report}")
