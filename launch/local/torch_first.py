@@ -1,8 +1,8 @@
 """Install torch before everything else, from PyTorch's own index where one is named: ``python torch_first.py [INDEX]``.
 
-PyPI's torch for Linux brings gigabytes of CUDA, which a machine without an NVIDIA driver has no use for. ``make`` calls this
-with the index of CPU builds there. Needs nothing but Python and pip. An index that cannot be reached is passed over with a
-sentence, since pip itself would go on without a word and take the large build.
+PyPI's torch for Linux brings gigabytes of CUDA, which a machine without an NVIDIA driver has no use for. ``make`` calls
+this with the index of CPU builds there. Needs nothing but Python and pip. An index that cannot be reached is passed
+over with a sentence, since pip itself would go on without a word and take the large build.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SIZES = "with CUDA it takes about 6 GB of disk, for CPUs alone 0.8 GB"
 
 def main(arguments: list[str]) -> int:
     """Install what is missing and return the exit code of pip; constraints may follow the index."""
-    index, *more = [*arguments, ""] if not arguments else arguments
+    index, *more = arguments or [""]
     requirement = _requirement()
     if _is_installed():
         return 0
     fault = _fault_of(index) if index else ""
     if fault:
         print(
-            f"TORCH_INDEX={index}: {fault}. Taking torch from the ordinary index instead: on Linux {_SIZES}.",
+            f"TORCH_INDEX={index}: {fault}. Torch is taken from the ordinary index: on Linux {_SIZES}.",
             flush=True,
         )
     elif index:

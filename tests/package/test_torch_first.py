@@ -1,4 +1,4 @@
-"""Torch is installed first, from the index that is named; one that does not answer is said. Indexes are folders here."""
+"""Torch is installed first, from the index that is named; one that does not answer is said. Indexes are folders."""
 
 from __future__ import annotations
 
