@@ -93,6 +93,11 @@ class Workbench:
         self.encoder = Encoder(self.config, tokenizer, self.groups, context_length(model.config))
         self.geometry = Geometry.of(model.config)
 
+    def __repr__(self) -> str:
+        """Say which model is on it."""
+        geometry = self.geometry
+        return f"{type(self.model).__name__}, {geometry.num_layers} layers x {geometry.num_heads} heads"
+
     def encode(self, sample: AnySample, label: str | None = None, sample_id: str = "sample") -> EncodedSample:
         """Return a sample as the model sees it.
 
