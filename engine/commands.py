@@ -15,23 +15,29 @@ from engine.interruptions import answer_early_signals
 
 
 class Command(NamedTuple):
-    """A module with ``main(arguments, prog)``, what is put around its arguments, and what it does."""
+    """A module with ``main(arguments, prog)``, what it does, and what is put around its arguments."""
 
-    module: str
+    package: str
+    name: str
     help: str
     first: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
 
+    @property
+    def module(self) -> str:
+        """The module's dotted name."""
+        return f"{self.package}.{self.name}"
+
 
 COMMANDS = {
-    "demo": Command("engine.run", "the whole way with the data that comes with the package", first=("demo",)),
-    "init": Command("engine.init", "write a config for a file of predictions or a log"),
-    "plan": Command("engine.run", "what a run would take and leave out; loads no weights", last=("--stage", "plan")),
-    "run": Command("engine.run", "measure, verify, test and report what a config names"),
-    "report": Command("analyses.report", "tests, charts and a report of one run, or of several side by side"),
-    "query": Command("analyses.query", "SQL over a run's tables"),
-    "view": Command("analyses.view", "look at a run's samples in a browser"),
-    "export": Command("analyses.export", "results in the form of the tool whose log was measured"),
+    "demo": Command("engine", "run", "the whole way with the data that comes with the package", first=("demo",)),
+    "init": Command("engine", "init", "write a config for a file of predictions or a log"),
+    "plan": Command("engine", "run", "what a run would take and leave out; loads no weights", last=("--stage", "plan")),
+    "run": Command("engine", "run", "measure, verify, test and report what a config names"),
+    "report": Command("analyses", "report", "tests, charts and a report of one run, or of several side by side"),
+    "query": Command("analyses", "query", "SQL over a run's tables"),
+    "view": Command("analyses", "view", "look at a run's samples in a browser"),
+    "export": Command("analyses", "export", "results in the form of the tool whose log was measured"),
 }
 
 
