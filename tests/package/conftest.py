@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.places import ROOT
+from tests.package.environments import Installed
 
 SOURCES = (
     "engine",
@@ -25,28 +25,6 @@ SOURCES = (
     "CHANGELOG.md",
     "CITATION.cff",
 )
-
-
-class Installed:
-    """An environment with the wheel, and a folder without a checkout to start from."""
-
-    def __init__(self, root: Path, folder: Path):
-        self.root, self.folder = root, folder
-
-    def run(self, *command: str, code: int = 0) -> str:
-        """Run a command of the environment in the folder and return what it printed."""
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"PATH": f"{self.root / 'bin'}:{environment['PATH']}", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [str(self.root / "bin" / command[0]), *command[1:]],
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            env=environment,
-            check=False,
-        )
-        assert done.returncode == code and "Traceback" not in done.stderr, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")

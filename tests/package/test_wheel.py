@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
+import venv
 import zipfile
 
 import pytest
+
+from tests.package.environments import Installed
 
 SMALL = (
     "predictions.max_samples=8",
@@ -99,6 +103,17 @@ def test_every_command_says_what_it_takes(installed):
         assert f"usage: headledger {name}" in installed.run("headledger", name, "--help")
     assert installed.run("headledger", "--version").startswith("headledger 0.")
     assert "'diagnose' is no command" in installed.run("headledger", "diagnose", code=2)
+
+
+@pytest.mark.soak
+def test_the_whole_install(built, tmp_path):
+    """With everything that the package needs, from the registries that pip is set up with: minutes, gigabytes."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    (wheel,) = built.glob("*.whl")
+    python = str(tmp_path / "venv" / "bin" / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True)
+    Installed(tmp_path / "venv", tmp_path).run("headledger", "demo", *SMALL)
+    assert (tmp_path / "runs" / "demo" / "analysis" / "report.html").is_file()
 
 
 @pytest.mark.soak
