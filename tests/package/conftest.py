@@ -66,8 +66,8 @@ def installed(built, tmp_path_factory) -> Installed:
     )
     assert done.returncode == 0, done.stderr
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    here = Path(sys.prefix) / "lib" / version / "site-packages"
+    here = [path for path in sys.path if Path(path).name == "site-packages"]
     # A line of a .pth file puts a folder behind the environment's own, and reads no .pth file of that folder: a
     # checkout installed there in editable form stays out of sight.
-    (root / "lib" / version / "site-packages" / "packages.pth").write_text(f"{here}\n")
+    (root / "lib" / version / "site-packages" / "packages.pth").write_text("\n".join(here) + "\n")
     return Installed(root, tmp_path_factory.mktemp("elsewhere"))

@@ -60,3 +60,12 @@ def test_the_navigation_names_every_page_once():
 
 def source(name):
     return (ROOT / "docs" / f"{name}.py").read_text()
+
+
+def test_every_message_that_the_questions_explain_is_said_somewhere():
+    source = " ".join(path.read_text() for folder in ("engine", "analyses") for path in (ROOT / folder).rglob("*.py"))
+    said = " ".join(re.sub(r'"\s*f?"', "", source).split())
+    table = (ROOT / "docs" / "faq.md").read_text().partition("## Errors")[2].partition("## Questions")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| `")]
+    parts = [part.strip() for row in rows for text in re.findall(r"`([^`]+)`", row) for part in text.split("…")]
+    assert len(parts) > 10 and not [part for part in parts if part not in said]
