@@ -129,7 +129,7 @@ class PredictionsSection(Section):
     """A file, a glob pattern or a folder. Example: preds/*.jsonl.gz."""
     format: str = "auto"
     """``auto`` (by suffix and content), json, jsonl, parquet, csv, arrow, or a log: lm-eval, inspect, every-eval-ever,
-    batch, lighteval, helm, promptfoo, langfuse. Example: inspect."""
+    batch, lighteval, helm, promptfoo, langfuse, chat-export. Example: inspect."""
     fields: FieldsSection = Field(default_factory=FieldsSection)
     max_samples: int | None = Field(default=None, ge=1)
     """Draw so many with ``run.seed``; null: all. Example: 200."""
