@@ -1,20 +1,27 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+# Where torch is looked for first, beside the ordinary index: PyTorch's builds for CPUs on Linux without an NVIDIA driver. Empty:
+# nowhere (make demo TORCH_INDEX=).
+TORCH_INDEX ?= $(shell test "$$(uname)" = Linux && ! command -v nvidia-smi > /dev/null && echo https://download.pytorch.org/whl/cpu)
+# A file of versions to install (make test CONSTRAINTS=constraints.txt); empty: the newest that pyproject.toml allows.
+CONSTRAINTS ?=
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
 .PHONY: demo test test-random test-all test-mutation lint docs bench bench-gpu clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	$(PY) launch/local/torch_first.py "$(TORCH_INDEX)" $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+	$(INSTALL) --editable .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(INSTALL) --editable '.[test]'
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 docs: $(VENV)/.installed-docs

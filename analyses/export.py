@@ -37,11 +37,11 @@ from engine.errors import (
 _HEAD = re.compile(r"[Ll]?(\d+)(?:[.:]|[Hh])(\d+)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m analyses.export") -> int:
+    """Run the command line, called ``prog`` in its help; return its exit code."""
     print_anything()
     stop_answering()
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         check_names(filter(None, (options.run_dir, options.output)))
         return _export(options)
@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STOPPED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analyses.export", description="Results for the log they are of.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Results for the log they are of.")
     parser.add_argument("run_dir", type=Path, help="run directory")
     parser.add_argument("--format", choices=FORMATS, default="jsonl", help="whose form the lines have")
     parser.add_argument("--output", metavar="PATH", help="a file; without it, the lines are printed")

@@ -169,10 +169,10 @@ def _without_formulas(answer: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m analyses.query") -> int:
+    """Run the command line, called ``prog`` in its help; return its exit code."""
     print_anything()
-    parser = argparse.ArgumentParser(prog="python -m analyses.query", description="SQL over a run's tables.")
+    parser = argparse.ArgumentParser(prog=prog, description="SQL over a run's tables.")
     parser.add_argument("run_dir", type=Path, help="run directory")
     parser.add_argument("sql", nargs="?", help="one query")
     parser.add_argument("--output", type=Path, help="file to write: .csv, .parquet, .json or .jsonl")

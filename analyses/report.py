@@ -37,10 +37,10 @@ def _distinct(run_dirs: Sequence[Path]) -> list[Path]:
     return list(given.values())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m analyses.report") -> int:
+    """Run the command line, called ``prog`` in its help; return its exit code."""
     print_anything()
-    parser = argparse.ArgumentParser(prog="python -m analyses.report", description="Tests, charts and a report.")
+    parser = argparse.ArgumentParser(prog=prog, description="Tests, charts and a report.")
     parser.add_argument("run_dir", nargs="+", type=Path, help="run directory; several are compared as well")
     parser.add_argument("--partial", action="store_true", help="analyse what is committed of an unfinished run")
     options = parser.parse_args(arguments)

@@ -23,17 +23,19 @@ from engine.errors import (
     printable,
     reason_of,
 )
+from engine.interruptions import stop_answering
 
 _WIDTH = 24
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m engine.init") -> int:
+    """Run the command line, called ``prog`` in its help, and return its exit code."""
     print_anything()
-    options = _parser().parse_args(arguments)
+    stop_answering()
+    options = _parser(prog).parse_args(arguments)
     try:
         check_names([options.file, options.output])
-        return _write(options)
+        return _write(options, prog.replace("init", "run"))
     except UserError as error:
         print(printable(str(error)), file=sys.stderr)
         return error.exit_code
@@ -46,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STOPPED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m engine.init", description="Write a config for a file.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Write a config for a file.")
     parser.add_argument("file", metavar="FILE", help="predictions or a log: a file, a pattern or a folder")
     parser.add_argument("--model", metavar="NAME", help="the model that answered: a folder, or a name on the hub")
     parser.add_argument("--output", metavar="PATH", default="config.yaml", help="where the config is written")
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(options: argparse.Namespace) -> int:
+def _write(options: argparse.Namespace, run_command: str) -> int:
     from engine.drafting.draft import UNKNOWN_MODEL, config_text, drafted
     from engine.inputs.predictions import scan_predictions
     from engine.inputs.sample_reader import SampleReader
@@ -81,7 +83,7 @@ def _write(options: argparse.Namespace) -> int:
             printable(f"  {'rejects, ' + reason:<{_WIDTH}} {count:,}   such as {first.sample_id}: {first.detail[:150]}")
         )
     lacking = " Set model.path first." if config.model.path == UNKNOWN_MODEL else ""
-    print(printable(f"Next:{lacking} python -m engine.run {output} --stage plan"))
+    print(printable(f"Next:{lacking} {run_command} {output} --stage plan"))
     return EXIT_DONE
 
 

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 _DEBUG_SAMPLES = 4
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m engine.run") -> int:
+    """Run the command line, called ``prog`` in its help, and return its exit code."""
     print_anything()
-    options = _parser().parse_intermixed_args(arguments)
+    options = _parser(prog).parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO if options.debug else logging.ERROR, format="%(name)s: %(message)s")
     _quiet_libraries(options.debug)
     try:
@@ -76,18 +76,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_STOPPED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m engine.run",
+        prog=prog,
         description="Measure what every attention head looks at behind recorded predictions, test it and report it.",
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="YAML config, or a finished run's run.yaml")
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help="YAML config, a finished run's run.yaml, or the name of an example: demo",
+    )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the config's")
     parser.add_argument("--config", dest="config_option", metavar="PATH", help="the same as CONFIG")
     parser.add_argument("--predictions", metavar="PATH", help="the same as predictions.path=PATH")
     parser.add_argument("--max-samples", "--max_samples", type=int, metavar="N", help="predictions.max_samples=N")
     parser.add_argument("--stage", choices=STAGES, default="all", help="plan is a dry run that loads no weights")
-    parser.add_argument("--debug", action="store_true", help="4 samples, inline, verbose, with tracebacks")
+    parser.add_argument("--debug", action="store_true", help="inline, verbose, 4 samples unless told")
     parser.add_argument("--fresh", action="store_true", help="set an existing run directory aside and start anew")
     return parser
 
@@ -109,7 +114,9 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, str]]:
     if len(paths) == 2 and "=" in paths[0]:
         overrides.insert(0, paths.pop(0))
     if len(paths) != 1:
-        raise ConfigError("Give one config file: python -m engine.run config/demo.yaml [section.key=value ...].")
+        raise ConfigError(
+            "Give one config file, or the name of an example: python -m engine.run demo [section.key=value ...]."
+        )
     if options.predictions:
         overrides.append(f"predictions.path={options.predictions}")
     if options.max_samples is not None:
@@ -124,7 +131,7 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, str]]:
     adapter = "" if model.adapter is None else model.adapter.path
     names = [config.run.output, config.run.name, config.predictions.path, vocabulary, model.path, adapter]
     check_names([*names, model.tokenizer or ""])
-    if options.debug:
+    if options.debug and not any(text.partition("=")[0].strip() == "predictions.max_samples" for text in overrides):
         config.predictions.max_samples = min(config.predictions.max_samples or _DEBUG_SAMPLES, _DEBUG_SAMPLES)
     return config, expected
 

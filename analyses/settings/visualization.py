@@ -42,7 +42,9 @@ class FigureSizes(Settings):
 
     path: ClassVar[str] = "visualization.figure_sizes"
     width: Pixels = 640
+    """Pixels from left to right."""
     height: Pixels = 360
+    """Pixels from top to bottom."""
 
 
 class VisualizationSettings(Settings):

@@ -13,20 +13,11 @@ from engine.config.causal import (
     TopHeads,
 )
 from engine.config.config import ClusterSection, Config, RunSection
+from engine.config.decision import CONTRASTS, DecisionSection, GenerationSection, SpanSection
 from engine.config.files import config_of_tree, load_config, translation_lines
 from engine.config.measuring import KeyGroup, PatternsSection, StatisticsSection
 from engine.config.model import AdapterSection, ModelSection
-from engine.config.predictions import (
-    CONTRASTS,
-    DecisionSection,
-    FieldsSection,
-    GenerationSection,
-    JoinSection,
-    PredictionsSection,
-    PromptSection,
-    SpanSection,
-    as_date,
-)
+from engine.config.predictions import FieldsSection, JoinSection, PredictionsSection, PromptSection, as_date
 
 __all__ = [
     "CONTRASTS",

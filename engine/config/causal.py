@@ -20,6 +20,7 @@ class TopHeads(Section):
     """The heads that attribution ranks first, and as many random heads of the same layers."""
 
     top: int = Field(ge=1)
+    """How many of them. Example: 20."""
 
 
 Heads = Literal["all"] | TopHeads | list[tuple[int, int]]
@@ -160,15 +161,15 @@ class AttentionGradientSection(MethodSection):
 
 
 class HeadsSection(MethodSection):
-    """Heads that are intervened upon, one by one or together.
-
-    ``unit`` says what is changed at a time: a query head, all query heads of its KV group, all of its layer, or, for
-    ``set``, all heads listed.
-    """
+    """Heads that are intervened upon, one by one or together."""
 
     heads: Heads = "all"
+    """``all``, {top: k} of attribution's ranking and as many random ones, or a list of [layer, head]."""
     rows: Rows = "all"
+    """Rows that are changed: all, or the decision row alone."""
     unit: Unit = "head"
+    """What is changed at a time: a query head, all query heads of its KV group, all of its layer, or (``set``) all
+    heads listed."""
 
     @field_validator("heads", mode="before")
     @classmethod
@@ -221,6 +222,7 @@ class AblationSection(HeadsSection):
     """Heads whose output is replaced by zero, by its mean over the dataset or by that of another sample."""
 
     replace: Literal["zero", "mean", "resample"] = "zero"
+    """What takes the heads' output's place: zero, its mean over the dataset, or that of another sample."""
 
     @property
     def mean_rows(self) -> Rows | None:
@@ -243,6 +245,7 @@ class AmplificationSection(HeadsSection):
     """Heads whose output is multiplied."""
 
     factors: list[float] = Field(default=[0.5, 2.0], min_length=1)
+    """What outputs are multiplied by, each in turn."""
 
     @property
     def num_changes(self) -> int:
@@ -251,19 +254,21 @@ class AmplificationSection(HeadsSection):
 
 
 class PatchingSection(MethodSection):
-    """Attribution patching to an edited statement; no line items means all of them.
-
-    ``scale`` multiplies the current period's figures by ``factor``, ``replace`` puts ``value`` in their place,
-    ``flip_sign`` turns every figure's sign, ``swap_periods`` exchanges the current and the prior period.
-    """
+    """Attribution patching to an edited statement; no line items means all of them."""
 
     gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads", "outputs"})
     uses_tokenizer: ClassVar[bool] = True
 
     counterfactual: Literal["swap_periods", "scale", "replace", "flip_sign"]
+    """How the statement is edited: ``scale`` multiplies the current period's figures by ``factor``, ``replace`` puts
+    ``value`` in their place, ``flip_sign`` turns every figure's sign, ``swap_periods`` exchanges the current and the
+    prior period."""
     line_items: list[str] = []
+    """Line items that are edited; empty: all. Example: [Net Income]."""
     factor: float = 2.0
+    """Of ``scale``."""
     value: str | None = None
+    """Of ``replace``. Example: '100'."""
 
     @model_validator(mode="after")
     def _a_replacement_is_given(self) -> PatchingSection:
@@ -280,8 +285,12 @@ class KnockoutSection(MethodSection):
     """Attention to key groups that is blocked in windows of layers; no key groups means all of them."""
 
     rows: Literal["decision", "response"] = "decision"
+    """Rows that are kept from looking: the decision row, or the whole answer."""
     key_groups: list[str] = []
+    """What they are kept from looking at, each in turn; empty: every key group. Example: [current_period,
+    instruction]."""
     window: int = Field(default=5, ge=1)
+    """Layers in which they are, around each layer."""
 
     def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
         """Return the cost of a window around every layer for every key group."""
@@ -307,8 +316,11 @@ class CausalSection(Section):
     """
 
     max_samples: int | None = Field(default=None, ge=1)
+    """Samples that are explained, drawn with ``run.seed``; null: all. Example: 200."""
     attribution: AttributionSection | None = None
+    """Direct logit attribution and head gradients."""
     attention_gradient: AttentionGradientSection | None = None
+    """Attention times gradient, by key group."""
     patching: PatchingSection | None = None
     ablation: AblationSection | None = None
     amplification: AmplificationSection | None = None

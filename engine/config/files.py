@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from engine.config.config import Config
+from engine.config.examples import EXAMPLES, config_file, is_example, vocabulary_names
 from engine.config.model import AdapterSection
 from engine.config.old_script import is_old, translated
 from engine.config.yaml_text import YamlTextError, read_yaml_text
@@ -24,7 +25,8 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     Parameters
     ----------
     path
-        The file. A ``run.yaml`` is recognised by its ``config`` and ``fingerprints`` sections.
+        The file, or the name of a config that comes with the package (``demo``). A ``run.yaml`` is recognised by its
+        ``config`` and ``fingerprints`` sections.
     overrides
         ``section.key=value`` strings; the value is read as YAML.
 
@@ -38,7 +40,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     ConfigError
         When the file is missing or not YAML, or a key or value is not allowed.
     """
-    path = Path(path)
+    path = config_file(str(path))
     tree = _read_yaml(path)
     fingerprints: dict[str, Any] = {}
     if "fingerprints" in tree and isinstance(tree.get("config"), dict):
@@ -50,7 +52,7 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     if tree.get("causal", {}) is None:  # switched off
         del tree["causal"]
     config = config_of_tree(tree, path)
-    _find_relative_paths(config, path.parent)
+    _find_relative_paths(config, (EXAMPLES, Path()) if is_example(path) else (Path(), path.parent))
     return config, fingerprints
 
 
@@ -76,7 +78,7 @@ def translation_lines(path: str | Path) -> list[str]:
     ConfigError
         When the file is missing or not YAML.
     """
-    tree = _read_yaml(Path(path))
+    tree = _read_yaml(config_file(str(path)))
     if not is_old(tree):
         return []
     new, changes = translated(tree)
@@ -95,8 +97,6 @@ def translation_lines(path: str | Path) -> list[str]:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file. Start from config/demo.yaml or config/full.yaml.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a UTF-8 text file: {error}.") from None
     try:
@@ -127,13 +127,15 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override[:200]!r}: the value {error}.") from None
 
 
-def _find_relative_paths(config: Config, folder: Path) -> None:
-    """Let a path be relative to the working directory or else to the config file's folder."""
+def _find_relative_paths(config: Config, bases: Sequence[Path]) -> None:
+    """Let a path be relative to the first of some folders that holds it: the working directory, the config file's."""
 
     def found(value: str) -> str:
         is_pattern = any(sign in value for sign in "*?[") and not Path(value).is_absolute()
-        here, there = (any(base.glob(value)) if is_pattern else (base / value).exists() for base in (Path(), folder))
-        return str(folder / value) if there and not here else value
+        for base in bases:
+            if any(base.glob(value)) if is_pattern else (base / value).exists():
+                return value if base == Path() else str(base / value)
+        return value
 
     config.predictions.path = found(config.predictions.path)
     for join in config.predictions.join:
@@ -154,7 +156,7 @@ def _find_relative_paths(config: Config, folder: Path) -> None:
         config.model.adapter.path = found(config.model.adapter.path)
     if config.model.tokenizer is not None:
         config.model.tokenizer = found(config.model.tokenizer)
-    if isinstance(config.vocabulary, str):
+    if isinstance(config.vocabulary, str) and config.vocabulary not in vocabulary_names():
         config.vocabulary = found(config.vocabulary)
 
 

@@ -11,11 +11,18 @@ class KeyGroup(Section):
     """A set of token positions; exactly one way of saying which."""
 
     vocabulary: list[str] | None = None
+    """Terms that are found as whole words and phrases. Example: [net income, eps]."""
     regex: str | None = None
+    """A regular expression; tokens of its matches. Example: 'Q[1-4]'."""
     segment: str | None = None
+    """A part of the conversation: system, prompt, thinking, answer, reasoning, response, or a sentence of one. Example:
+    'thinking: -1'."""
     spans: str | None = None
+    """What is found in financial statements: a line item, a period. Example: 'line_item: Net Income'."""
     complement_of: str | None = None
+    """All tokens but those of another group. Example: number."""
     random_like: str | None = None
+    """Random words, as many and as frequent as another group's. Example: financial."""
 
     @model_validator(mode="after")
     def _one_definition(self) -> KeyGroup:
@@ -29,25 +36,34 @@ class PatternsSection(Section):
     """Whole patterns to keep: which samples, layers and heads, under a byte limit."""
 
     samples: list[str] = Field(min_length=1)
+    """Ids of the samples. Example: ['1000-1990']."""
     layers: list[int] = Field(min_length=1)
+    """Layers, from 0. Example: [0, 5]."""
     heads: list[int] = Field(min_length=1)
+    """Heads of each of these layers, from 0. Example: [3]."""
     max_bytes: int = Field(default=256 * 2**20, ge=1)
+    """The plan is refused where the patterns take more."""
 
 
 class StatisticsSection(Section):
-    """What is measured beside the statistics that are always kept.
-
-    ``decision_rows`` keeps each layer's decision row averaged over heads; a list of sample ids keeps those samples'
-    rows head by head as well.
-    """
+    """What is measured beside the statistics that are always kept."""
 
     query_groups: list[str] = ["all", "decision", "response"]
+    """Rows that statistics are averaged over: all, decision, response, prompt, thinking, answer, reasoning, span, or a
+    key group."""
     norm_weighted: bool = False
+    """Masses weighted by the norm of what each token contributes, too (Kobayashi et al. 2020)."""
     random_groups: int = Field(default=0, ge=0, le=200)
+    """Random vocabularies, the null for heads that favour the vocabulary. Example: 20."""
     decision_rows: bool | list[str] = False
+    """Keep each layer's decision row averaged over heads; a list of sample ids keeps those samples' rows head by head
+    as well."""
     rollout: bool = False
+    """Rollout of the decision row (Abnar and Zuidema 2020)."""
     top_keys: int = Field(default=10, ge=0, le=1000)
+    """Tokens with the largest weights of the decision row that are kept, per head."""
     patterns: PatternsSection | None = None
+    """Whole patterns to keep; null: none."""
 
     @field_validator("query_groups")
     @classmethod

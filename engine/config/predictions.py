@@ -1,64 +1,76 @@
-"""What a config says of the predictions: files, fields, choice of samples, prompt, decision, generation."""
+"""What a config says of the predictions: files, fields, choice of samples, prompt."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.config.user_patterns import UserPattern
 from engine.sections import Section
 
 
 class FieldsSection(Section):
-    """Names of the record's fields, or paths to them; the defaults are those of the users' file.
-
-    ``reasoning`` is the field of a thought that was recorded apart from the answer; ``auto`` is ``reasoning_content``,
-    ``reasoning`` or ``thinking``, whichever a record has. ``prompt_token_ids`` and ``token_ids`` are the ids of the
-    prompt and of the answer, as vLLM returns them. Null: a field of that name means something else and is not read.
-    ``correct`` says whether the answer is right (true or false, C or I, 0 or 1, a number with ``decision.threshold``);
-    where it is named it alone decides, and no actual label is needed. ``choices`` are what a row offers to choose from,
-    in place of ``decision.labels``, and ``target`` is the right one, by index, name or text. ``choice_scores`` are the
-    log-likelihoods of choices that were scored one by one as continuations of the prompt (``continuations``; without
-    it a blank and the choice's text).
-    """
+    """Names of the record's fields, or paths to them; the defaults are those of the users' file."""
 
     id: str | None = None
+    """Unique name of a sample; null: ``sample_id`` or ``id`` where the record has one, else cluster and year. Example:
+    question_id."""
     cluster: str = "company_id"
+    """What rows are alike by: a company, a document, a subject. Example: subject."""
     year: str = "year"
+    """When it was; held fixed in tests."""
     actual: str = "actual_label"
+    """The label that came true."""
     correct: str | None = None
+    """Right or wrong as the record says it: true or false, C or I, 0 or 1, a number with ``decision.threshold``; where
+    it is named it alone decides, and no actual label is needed. Example: score."""
     choices: str | None = None
+    """What a row offers to choose from, in place of ``decision.labels``. Example: choices."""
     target: str | None = None
+    """The right one of ``choices``: its place from 0, its letter or its text. Example: answer."""
     choice_scores: str | None = None
+    """Log-likelihoods of choices that were scored one by one as continuations of the prompt. Example: scores."""
     continuations: str | None = None
+    """The texts that ``choice_scores`` scored; null: a blank and the choice's text. Example: continuations."""
     predicted: str = "predicted_direction"
+    """The label that was predicted, where the record has it; else it is read from the answer."""
     certainty: str = "certainty"
+    """How sure the answer is: words or a number."""
     magnitude: str = "magnitude"
+    """How large a change the answer expects."""
     transcript: str = "full_model_response"
+    """``prompt.source: transcript``: the whole conversation as one text."""
     prompt: str = "prompt"
+    """``prompt.source: fields``: the prompt."""
     response: str = "response"
+    """``prompt.source: fields``: the answer."""
     messages: str = "messages"
+    """``prompt.source: messages``: a list of {role, content}."""
     system: str = "system"
+    """The system message, where it has a field of its own."""
     reasoning: str | None = "auto"
+    """A thought that was recorded apart from the answer; ``auto``: ``reasoning_content``, ``reasoning`` or
+    ``thinking``, whichever a record has; null: such a field means something else. Example: thoughts."""
     prompt_token_ids: str | None = "prompt_token_ids"
+    """Recorded token ids of the prompt, as vLLM returns them; null: a field of that name means something else."""
     token_ids: str | None = "token_ids"
+    """The same of the answer."""
 
 
 class JoinSection(Section):
-    """A second file with fields of the rows: labels, prompts or scores that were written apart.
-
-    ``on`` is the field that both files have, or ``{field of the row: field of the file}``; either may be a path.
-    ``fields`` names what is taken over: a list, or ``{name in the row: path in the file}``; null takes everything.
-    """
+    """A second file with fields of the rows: labels, prompts or scores that were written apart."""
 
     path: str
+    """The second file. Example: labels.csv."""
     format: str = "auto"
+    """As ``predictions.format``."""
     on: str | dict[str, str]
+    """The field that both files have, or one pair {field of the row: field of the file}; either may be a path. Example:
+    {id: doc_id}."""
     fields: list[str] | dict[str, str] | None = None
+    """What is taken over: a list, or {name in the row: path in the file}; null: everything. Example: {actual_label:
+    gold}."""
 
     @field_validator("on")
     @classmethod
@@ -110,20 +122,28 @@ def as_date(value: object) -> date | None:
 class PredictionsSection(Section):
     """The predictions file, or files, and which rows are used.
 
-    ``path`` is a file, a glob pattern or a folder; ``format`` is ``auto`` or a format that ``engine.inputs`` reads.
-    ``keep`` names record fields that become columns ``field_<name>`` of ``samples``, as text or as numbers. ``join``
-    takes fields over from other files. Fields inside others are named by paths (``scores.match.value``,
-    ``resps[0][0]``).
+    Fields inside others are named by paths (``scores.match.value``, ``resps[0][0]``).
     """
 
     path: str
+    """A file, a glob pattern or a folder. Example: preds/*.jsonl.gz."""
     format: str = "auto"
+    """``auto`` (by suffix and content), json, jsonl, parquet, csv, arrow, or a log: lm-eval, inspect, every-eval-ever,
+    batch, lighteval, helm, promptfoo, langfuse, chat-export. Example: inspect."""
     fields: FieldsSection = Field(default_factory=FieldsSection)
     max_samples: int | None = Field(default=None, ge=1)
+    """Draw so many with ``run.seed``; null: all. Example: 200."""
     balance: list[str] = []
+    """Draw them in equal shares over these: is_correct, predicted_label, actual_label, label_source, certainty,
+    magnitude, year, cluster, or fields of ``keep``. Example: [is_correct, predicted_label]."""
     filter: dict[str, Any] = {}
+    """Rows to use, by any field: a value, a list of values, or {min, max, not}. Example: {year: {min: 1990, max: 1999},
+    sector: {not: bank}}."""
     keep: dict[str, Literal["text", "number"]] = {}
+    """More fields that become columns ``field_<name>`` of ``samples``, as text or as numbers. Example: {sector: text,
+    total_assets: number}."""
     join: list[JoinSection] = []
+    """Fields from other files, row by row. Example: [{path: labels.csv, on: id, fields: {actual_label: gold}}]."""
 
     @field_validator("keep", mode="before")
     @classmethod
@@ -180,17 +200,20 @@ _RENDERING = (
 
 
 class PromptSection(Section):
-    """How the prompt is recovered from a record.
-
-    ``template_kwargs`` are handed to the chat template beside the messages: ``enable_thinking``, ``reasoning_effort``,
-    ``tools``, ``documents``, ``date_string``. ``date`` is the day that a template prints which asks for today's.
-    """
+    """How the prompt is recovered from a record."""
 
     source: Literal["transcript", "fields", "messages"] = "transcript"
+    """What a record holds: the whole conversation as one text, prompt and answer in fields of their own, or
+    messages."""
     chat_template: str | None = None
+    """A Jinja template, its file, or ``none``; null: the tokenizer's own. Example: none."""
     system: str | None = None
+    """A system message for records that have none. Example: You are an analyst."""
     template_kwargs: dict[str, Any] = {}
+    """Handed to the chat template beside the messages: enable_thinking, reasoning_effort, tools, documents,
+    date_string. Example: {enable_thinking: false}."""
     date: str | None = None
+    """The day that a template prints which asks for today's; null: that of the first plan. Example: 2024-07-26."""
 
     @field_validator("template_kwargs")
     @classmethod
@@ -213,162 +236,3 @@ class PromptSection(Section):
             return date.fromisoformat(str(value)).isoformat()
         except ValueError:
             raise ValueError(f"date is {value!r}; give a day such as 2024-07-26, or leave it out") from None
-
-
-CONTRASTS = ("said_vs_best_other", "said_vs_actual", "said_vs_runner_up")
-"""Rules for what the said label is compared with, beside a fixed pair of labels."""
-
-
-SPAN_KINDS = ("cue", "boxed", "last_number", "last_line", "regex", "offsets")
-"""How a free answer is found."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpanSection:
-    """How a free answer is found: one of ``SPAN_KINDS``, with the cue, the pattern or the field that it needs."""
-
-    kind: str
-    value: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The setting as a config writes it."""
-        return self.kind if self.value is None else f"{self.kind}: {self.value}"
-
-
-class DecisionSection(Section):
-    """The labels and where in the answer they stand.
-
-    ``contrast`` is what margins compare: two labels, or a rule. ``said_vs_best_other`` (of more than two labels the
-    default) compares the said label with the likeliest of the others, ``said_vs_actual`` a wrong answer with the actual
-    label, ``said_vs_runner_up`` with the likeliest other token of the vocabulary.
-    ``negations`` are words that deny a label within the next three words ("not expected to increase"), or before it
-    where they begin with …; null stands for the words of the answer's language. ``match`` is ``word``, or ``inside``
-    where words are joined to others. ``pattern`` is a regular expression of a cue: its first group, or else what
-    follows it on the line, is the answer. ``field`` is the answer's JSON field with the label; ``certainty_field`` and
-    ``magnitude_field`` are read from the answer where the record itself has none. ``threshold`` is the least number of
-    ``predictions.fields.correct`` that is right. ``span`` finds a free answer in place of labels: ``cue`` (behind
-    ``Answer:``, ``####``; or ``{cue: text}``), ``boxed``, ``last_number``, ``last_line``, ``{regex: pattern}``, or
-    ``{offsets: field}`` of the record; its margin is against the runner-up.
-    """
-
-    labels: dict[str, list[str]] = {
-        "increase": ["increase", "increases", "increased"],
-        "decrease": ["decrease", "decreases", "decreased"],
-    }
-    contrast: list[str] | str = []
-    field: str | None = "direction_of_eps_change"
-    certainty_field: str | None = "certainty_of_assessment"
-    magnitude_field: str | None = "magnitude_of_change"
-    negations: list[str] | None = None
-    match: Literal["word", "inside"] = "word"
-    pattern: str | None = None
-    locate: Literal["auto", "field", "text"] = "auto"
-    threshold: float | None = None
-    span: str | dict[str, str | None] | None = None
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _a_label_spells_itself(cls, value: object) -> object:
-        if isinstance(value, list):
-            value = {str(label): [] for label in value}
-        if not isinstance(value, dict):
-            return value
-        return {
-            str(label): [str(s) for s in spellings] if spellings else [str(label)] for label, spellings in value.items()
-        }
-
-    @field_validator("pattern")
-    @classmethod
-    def _pattern_compiles(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            compiled = UserPattern("decision.pattern", value).compiled
-        except ValueError as error:
-            raise ValueError(f"pattern: {error}") from None
-        if compiled.search("") is not None:
-            raise ValueError(f"pattern is {value!r}, which matches the empty text; name the words before the answer")
-        return value
-
-    @property
-    def span_section(self) -> SpanSection | None:
-        """How a free answer is found; None where labels are."""
-        if self.span is None:
-            return None
-        return SpanSection(self.span) if isinstance(self.span, str) else SpanSection(*next(iter(self.span.items())))
-
-    @model_validator(mode="after")
-    def _span_is_known(self) -> DecisionSection:
-        if self.span is None:
-            return self
-        allowed = "cue, boxed, last_number, last_line, {cue: text}, {regex: pattern} or {offsets: field}"
-        if isinstance(self.span, dict) and len(self.span) != 1:
-            raise ValueError(f"span is {self.span}; give one of {allowed}")
-        span = self.span_section
-        assert span is not None
-        is_bare = span.value is None and span.kind in SPAN_KINDS[:4]
-        if not is_bare and not (span.value and span.kind in ("cue", "regex", "offsets")):
-            raise ValueError(f"span is {self.span!r}; give one of {allowed}")
-        if span.kind == "regex":
-            try:
-                re.compile(str(span.value))
-            except re.error as error:
-                raise ValueError(f"span is {self.span}, which is no regular expression: {error}") from None
-        if "contrast" in self.model_fields_set and self.contrast not in ([], CONTRASTS[2]):
-            raise ValueError(
-                f"contrast is {self.contrast}, which compares labels, and span asks for free answers, which have none: "
-                f"leave contrast out, or set it to {CONTRASTS[2]}"
-            )
-        self.contrast = CONTRASTS[2]
-        return self
-
-    @property
-    def pair(self) -> tuple[str, str] | None:
-        """The two labels of a fixed contrast; None where a rule chooses them."""
-        return None if isinstance(self.contrast, str) else (self.contrast[0], self.contrast[1])
-
-    @property
-    def choice_names(self) -> list[str]:
-        """Names of choices by position, where the config gives labels of its own."""
-        return [] if self.labels == type(self).model_fields["labels"].default else list(self.labels)
-
-    @model_validator(mode="after")
-    def _contrast_is_known(self) -> DecisionSection:
-        if len(self.labels) < 2:
-            raise ValueError(f"labels has {len(self.labels)} label(s), at least two are needed")
-        if not self.contrast and self.span is None:
-            self.contrast = list(self.labels) if len(self.labels) == 2 else CONTRASTS[0]
-        if self.locate == "field" and not self.field:
-            raise ValueError("locate is 'field', which needs field, the name of the JSON field with the label")
-        if isinstance(self.contrast, str) or self.span is not None:
-            if isinstance(self.contrast, str) and self.contrast not in CONTRASTS:
-                raise ValueError(f"contrast is {self.contrast!r}; give two labels, or one of {', '.join(CONTRASTS)}")
-        elif len(self.contrast) != 2 or len(set(self.contrast)) != 2:
-            raise ValueError(
-                f"contrast is {self.contrast}, it must name two different labels, or be one of {', '.join(CONTRASTS)}"
-            )
-        else:
-            for label in self.contrast:
-                if label not in self.labels:
-                    raise ValueError(f"contrast names {label!r}, which is not in labels {sorted(self.labels)}")
-        seen: dict[str, str] = {}
-        for label, spellings in self.labels.items():
-            for spelling in spellings:
-                plain = " ".join(re.split(r"[\s_]+", spelling.casefold().strip(" _")))
-                other = seen.setdefault(plain, label)
-                if other != label:
-                    raise ValueError(f"spelling {spelling!r} stands for both {other!r} and {label!r}")
-        return self
-
-
-class GenerationSection(Section):
-    """Answers for rows that have none: greedy unless ``do_sample``, then seeded."""
-
-    enabled: bool = False
-    batch_size: int = Field(default=8, ge=1)
-    max_new_tokens: int = Field(default=1024, ge=1)
-    temperature: float = Field(default=1.0, gt=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    do_sample: bool = False
-    seed: int = Field(default=0, ge=0)

@@ -28,7 +28,7 @@ UNKNOWN_MODEL = "the/model-that-answered"
 _PREFIXES = ("hf/", "vllm/", "hf-local/", "huggingface/", "openai/", "huggingface:text-generation:", "local/")
 """What tools put in front of the name of a model of the hub."""
 _FINANCE = ("balance sheet", "income statement", "net income", "total asset", "earnings per share")
-_FINANCIAL = "config/vocabulary/financial.yaml"
+_FINANCIAL = "financial"
 _MOST_ANSWERS = 500
 
 

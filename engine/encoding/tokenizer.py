@@ -9,6 +9,7 @@ import jinja2
 
 from engine.config import Config
 from engine.errors import ConfigError
+from engine.model.checkpoints.folders import refuse_missing_folder
 from engine.model.checkpoints.gguf import told_of_gguf
 from engine.model.lent import lent_model
 
@@ -39,6 +40,7 @@ def load_tokenizer(config: Config) -> PreTrainedTokenizerBase:
             **({} if config.model.tokenizer else told_of_gguf(config.model)),
         )
     except Exception as error:  # transformers raises many types here
+        refuse_missing_folder(key, path)
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ConfigError(
             f"{key}: no tokenizer could be loaded from {path!r}: {reason} Give a folder that holds tokenizer.json, or "

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.config.examples import vocabulary_file, vocabulary_names
 from engine.config.yaml_text import YamlTextError, read_yaml_text
 from engine.errors import ConfigError
 
 
 def load_vocabulary(source: str | dict[str, list[str]] | None) -> dict[str, list[str]]:
-    """Return terms per category from a YAML file or from the config itself.
+    """Return terms per category from a YAML file, from the package's vocabulary of a name or from the config itself.
 
     Raises
     ------
@@ -24,9 +25,12 @@ def load_vocabulary(source: str | dict[str, list[str]] | None) -> dict[str, list
     if isinstance(source, str):
         where = source
         try:
-            loaded = read_yaml_text(Path(source).read_text(encoding="utf-8"))
+            loaded = read_yaml_text(vocabulary_file(source).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ConfigError(f"vocabulary: {source}: no such file.") from None
+            raise ConfigError(
+                f"vocabulary: {source}: no such file. Give a YAML file of categories and their terms, the categories "
+                f"themselves, or the name of one that comes with the package: {', '.join(vocabulary_names())}."
+            ) from None
         except YamlTextError as error:
             raise ConfigError(f"vocabulary: {source}: {error}.") from None
         except (OSError, UnicodeDecodeError) as error:

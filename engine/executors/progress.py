@@ -25,17 +25,29 @@ class ProgressState(TypedDict):
     """What ``progress.json`` holds beside the state in words."""
 
     num_samples: int
+    """To be done."""
     num_done: int
+    """Done."""
     num_done_before: int
+    """Done before this start."""
     num_rejects: int
+    """Turned away while measured."""
     samples_per_second: float
+    """Since this start."""
     tokens_per_second: float
+    """Since this start."""
     remaining_seconds: float | None
+    """At this pace; null before the first."""
     elapsed_seconds: float
+    """Since this start."""
     num_units_done: int
+    """Committed since this start."""
     num_deaths: int
+    """Sudden deaths of replicas."""
     peak_memory_bytes: int | None
+    """Of the replica that took most."""
     updated: str
+    """When it was written, in UTC."""
 
 
 class ProgressReport:

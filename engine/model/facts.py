@@ -10,7 +10,7 @@ from engine.config import Config
 from engine.config.model import ModelSection
 from engine.errors import ConfigError, UnsupportedModelError
 from engine.model.checkpoints.adapters import check_adapter
-from engine.model.checkpoints.folders import SAFETENSORS, WEIGHT_PATTERNS, check_folder
+from engine.model.checkpoints.folders import SAFETENSORS, WEIGHT_PATTERNS, check_folder, refuse_missing_folder
 from engine.model.checkpoints.gguf import told_of_gguf
 from engine.model.checkpoints.quantised import Quantisation
 from engine.model.classes import auto_class, check_code
@@ -18,7 +18,6 @@ from engine.model.geometry import Geometry, refuse_norm_weighted, stated
 from engine.model.lent import lent_model
 from engine.model.limits import limits
 from engine.model.rotary import context_length, rope_settings
-from engine.sections import nearest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -146,11 +145,7 @@ def _why_unread(path: str, error: Exception) -> str:
     ConfigError
         When the path is that of a folder that does not exist.
     """
-    place = Path(path)
-    if place.parent.is_dir() and place.parent != Path() and not place.exists():
-        near = nearest(place.name, (file.name for file in place.parent.iterdir()))
-        hint = f"; did you mean {place.parent / near}?" if near else ""
-        raise ConfigError(f"model.path: no such folder: {path!r}{hint}") from None
+    refuse_missing_folder("model.path", path)
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return f"model.path: no model config could be read from {path!r}: {reason}"
 

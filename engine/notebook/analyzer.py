@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.tokenized_text import Tokens
 from engine.errors import UserError
 from engine.notebook.frames import ranges_of
+from engine.notebook.guide.cells import shows_itself
+from engine.notebook.hook import LayerPatterns
 from engine.notebook.sources import ModelSource, PatternSource
 from engine.notebook.text_statistics import TextStatistics
 from engine.notebook.token_labels import Region, choose_cut, summed_pattern, text_of_tokens, token_texts
@@ -40,7 +43,8 @@ class FinancialAttentionAnalyzer(TextStatistics):
         ``layer_<number>`` to patterns ``[1, heads, T, T]``; any layers.
     tokens
         Texts of the ``T`` tokens (``tokenizer.convert_ids_to_tokens(ids)``, or plain), which any tokenizer can give, or
-        their ids when ``tokenizer`` is given.
+        their ids when ``tokenizer`` is given. ``...``, as the guide has it, stands for the prompt that an
+        ``AttentionHook`` saw, with the tokenizer that lies beside its model.
     tokenizer
         Only to turn ids into texts; it need not be a fast one.
     vocabulary
@@ -64,13 +68,17 @@ class FinancialAttentionAnalyzer(TextStatistics):
     def __init__(
         self,
         attention_weights: Mapping[str, torch.Tensor],
-        tokens: Sequence[str] | Sequence[int] | torch.Tensor,
+        tokens: Sequence[str] | Sequence[int] | torch.Tensor | EllipsisType,
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
         config: Config | str | Path | Mapping[str, object] | None = None,
     ):
-        texts = token_texts(tokens, tokenizer)
+        if tokens is Ellipsis and isinstance(attention_weights, LayerPatterns):
+            seen, tokenizer = _seen_ids(attention_weights), tokenizer or _own_tokenizer(attention_weights)
+            texts = token_texts(seen, tokenizer)
+        else:
+            texts = token_texts(tokens, tokenizer)
         settings = notebook_config(None, None, config, vocabulary)
         settings.prompt.chat_template = "none"
         text, starts, ends = text_of_tokens(texts)
@@ -117,6 +125,15 @@ class FinancialAttentionAnalyzer(TextStatistics):
         TextStatistics.__init__(made, ModelSource(bench, bench.encode(text), layers, max_bytes), bench.config)
         return made
 
+    def __repr__(self) -> str:
+        """Say what was measured, and what can be asked."""
+        return (
+            f"FinancialAttentionAnalyzer({self.encoded.num_tokens} tokens, layers {ranges_of(self.layer_numbers)}, "
+            f"vocabulary {self.vocabulary_name!r}; .head_stats, .attention_weights, "
+            f".plot_attention_heatmap(layer, head))"
+        )
+
+    @shows_itself
     def plot_attention_heatmap(
         self,
         layer_idx: int,
@@ -153,6 +170,7 @@ class FinancialAttentionAnalyzer(TextStatistics):
             subtitle=cut.note or f"all {self.encoded.num_tokens} tokens",
         )
 
+    @shows_itself
     def plot_financial_attention_flow(
         self, layer_idx: int, query_group: str = "all", key_groups: Sequence[str] | None = None
     ) -> Chart:
@@ -201,6 +219,31 @@ class FinancialAttentionAnalyzer(TextStatistics):
             f"<p><b>{self.encoded.num_tokens} tokens, {len(self.layer_numbers)} layers.</b> {number} tokens belong to "
             f"the vocabulary <i>{self.vocabulary_name}</i>. Most attention to it: {heads or 'none'}.</p>"
         )
+
+
+def _seen_ids(patterns: LayerPatterns) -> torch.Tensor | None:
+    """Return the ids of the one prompt that patterns are of."""
+    ids = patterns.input_ids
+    return None if ids is None or ids.shape[0] != 1 else ids[0].cpu()
+
+
+def _own_tokenizer(patterns: LayerPatterns) -> PreTrainedTokenizerBase:
+    """Return the tokenizer that lies beside the model, without asking a hub.
+
+    Raises
+    ------
+    UserError
+        When there is none; the message says what to give.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(patterns.model_name, local_files_only=True)
+    except Exception:  # transformers raises many types here
+        raise UserError(
+            f"tokens: ... stands for the prompt that the hook saw, and no tokenizer lies beside the model "
+            f"({patterns.model_name or 'it was made here'}); give tokenizer= the one that made its ids."
+        ) from None
 
 
 def quick_attention_analysis(

@@ -26,6 +26,7 @@ from engine.config import Config
 from engine.errors import UserError
 from engine.measuring.measured import Measured
 from engine.measuring.tables import unit_tables
+from engine.notebook.guide.cells import shows_itself
 from engine.notebook.head_types import run_of_tables
 from engine.notebook.workbench import AnySample, Workbench, warn
 from engine.samples import EncodedSample
@@ -72,6 +73,13 @@ class PredictionComparison:
         """The tests whose every adjusted p is at most alpha, strongest first."""
         return self.table.filter(is_certain(self.alpha)).sort(pl.col("effect_size_adjusted").abs(), descending=True)
 
+    def __repr__(self) -> str:
+        """Say how much was compared and found."""
+        return (
+            f"PredictionComparison({self.num_a} {self.label_a}, {self.num_b} {self.label_b}: {len(self.findings):,} of "
+            f"{self.table['pvalue'].count():,} tests hold; .findings, .table, .power)"
+        )
+
     def _repr_html_(self) -> str:
         """Show in Jupyter and marimo how much was found."""
         warning = f"<p><b>{self.warning}</b></p>" if self.warning else ""
@@ -104,6 +112,10 @@ class ComparativeAnalyzer:
         vocabulary: str | Path | Mapping[str, Sequence[str]] | None = None,
     ):
         self.bench = Workbench(model, tokenizer, config, vocabulary)
+
+    def __repr__(self) -> str:
+        """Say whose answers it compares."""
+        return f"ComparativeAnalyzer({self.bench!r})"
 
     def compare_prediction_attention(
         self, increase_samples: Sequence[AnySample], decrease_samples: Sequence[AnySample]
@@ -187,6 +199,7 @@ class ComparativeAnalyzer:
         }
         return run_of_tables(folder, [merged], config)
 
+    @shows_itself
     def plot_attention_comparison(self, comparison: PredictionComparison, query_group: str = "decision") -> Chart:
         """Return a heatmap of heads, a minus b, with a menu of statistics; dots are findings. An Altair chart."""
         return plot_comparison(comparison, self.bench.config.visualization, query_group)

@@ -16,6 +16,7 @@ from engine.interventions.unchanged_run import trace
 from engine.model.decoder import Decoder
 from engine.model.wrapped import refuse_wrapped
 from engine.notebook.analyzer import FinancialAttentionAnalyzer
+from engine.notebook.guide.cells import shows_itself
 from engine.notebook.token_labels import visible
 from engine.notebook.workbench import MAX_BYTES, check_bytes, in_inference_state
 
@@ -42,6 +43,11 @@ class AttentionFlow(dict[str, torch.Tensor]):
             {f"layer_{layer}": row.mean(dim=0) for layer, row in zip(analyzer.layer_numbers, rows, strict=True)}
         )
 
+    def __repr__(self) -> str:
+        """Say whose row it is."""
+        token = visible(self._analyzer.tokens["token"][self.position])
+        return f"AttentionFlow(position {self.position} {token!r}, {len(self)} layers; .frame, .rollout, .plot())"
+
     @property
     def frame(self) -> pl.DataFrame:
         """``layer, key, token, weight``, one row per layer and visible key."""
@@ -56,6 +62,7 @@ class AttentionFlow(dict[str, torch.Tensor]):
             }
         )
 
+    @shows_itself
     def plot(self, max_tokens: int | None = None) -> Chart:
         """Return a chart of layers by keys: the keys that any layer weighs most, in the order of the text."""
         look, frame = self._analyzer.look, self.frame
@@ -115,6 +122,11 @@ class AttentionGradients(dict[str, torch.Tensor]):
     def __init__(self, weights: torch.Tensor, head_gradient: torch.Tensor, logit: float):
         super().__init__({f"layer_{layer}": own.float().cpu() for layer, own in enumerate(weights)})
         self.head_gradient, self.logit = head_gradient.cpu(), logit
+
+    def __repr__(self) -> str:
+        """Say what was differentiated."""
+        layers, heads = self.head_gradient.shape
+        return f"AttentionGradients(logit {self.logit:+.3f}, {layers} layers x {heads} heads; .frame, .head_gradient)"
 
     @property
     def frame(self) -> pl.DataFrame:

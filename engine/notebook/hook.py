@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,7 +23,23 @@ if TYPE_CHECKING:
 
 
 class LayerPatterns(dict[str, torch.Tensor]):
-    """Patterns by ``layer_<number>``, float32 on the CPU, ``[batch, head, query, key]``."""
+    """Patterns by ``layer_<number>``, float32 on the CPU, ``[batch, head, query, key]``.
+
+    Attributes
+    ----------
+    input_ids
+        Ids of the prompt that they are of, ``[batch, T]``; None where nobody saw them.
+    model_name
+        Where its model was loaded from; empty where it was made here.
+    """
+
+    input_ids: torch.Tensor | None = None
+    model_name: str = ""
+
+    def __repr__(self) -> str:
+        """Say which layers are there, and their shape."""
+        shape = f", each {list(next(iter(self.values())).shape)}" if self else ""
+        return f"{type(self).__name__}({', '.join(self) or 'no layer yet'}{shape})"
 
     def __missing__(self, name: str) -> torch.Tensor:
         """Say which layers are there."""
@@ -39,7 +55,8 @@ class AttentionHook:
     are computed from queries and keys in float32, whatever the model's dtype. Only whole prompts count (prefill), not
     the single rows of the steps of generation; a second prompt inside replaces the first. On exit, and on any
     exception, the model is as it was; hooks nest. (The guide's hook kept what ``output_attentions`` returned, which is
-    nothing unless the model was loaded with eager attention.)
+    nothing unless the model was loaded with eager attention; ``generate(…, output_attentions=True)`` may stay, and what
+    it returns of attention is empty.)
 
     Parameters
     ----------
@@ -71,6 +88,7 @@ class AttentionHook:
         self.attention_weights = LayerPatterns()
         self._stack: ExitStack | None = None
         self._modules: set[int] = set()
+        self._ids: torch.Tensor | None = None
 
     def __enter__(self) -> AttentionHook:
         """Look on from here."""
@@ -83,6 +101,8 @@ class AttentionHook:
         self._modules = {id(module) for module in self.model.modules()}
         stack = ExitStack()
         stack.enter_context(observed(self.model, self._keep))
+        stack.callback(self.model.register_forward_pre_hook(self._look_at_ids, with_kwargs=True).remove)
+        self.attention_weights.model_name = str(getattr(self.model, "name_or_path", "") or "")
         self._stack = stack
         return self
 
@@ -93,6 +113,15 @@ class AttentionHook:
         assert self._stack is not None
         stack, self._stack = self._stack, None
         stack.__exit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        """Say whether it looks on, and what it has kept."""
+        state = "looking on" if self._stack is not None else "not in use"
+        return f"AttentionHook({type(self.model).__name__}, {state}, {self.attention_weights!r})"
+
+    def _look_at_ids(self, _: nn.Module, arguments: tuple[object, ...], options: Mapping[str, object]) -> None:
+        ids = options.get("input_ids", arguments[0] if arguments else None)
+        self._ids = ids if isinstance(ids, torch.Tensor) and ids.dim() == 2 else None
 
     @torch.no_grad()
     def _keep(
@@ -112,3 +141,5 @@ class AttentionHook:
         check_bytes(needed, self.max_bytes, f"{self._num_layers} layer(s) x {num} x {heads} heads x {rows}² tokens")
         # The last kept pattern of a layer stays: a later prompt stands for itself alone.
         self.attention_weights[f"layer_{layer}"] = whole_patterns(query, key, mask, masking).cpu()
+        is_theirs = self._ids is not None and self._ids.shape[1] == rows
+        self.attention_weights.input_ids = self._ids if is_theirs else None

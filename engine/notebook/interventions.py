@@ -20,6 +20,7 @@ from engine.interventions.unchanged_run import trace
 from engine.model.decoder import Decoder
 from engine.model.wrapped import refuse_wrapped
 from engine.notebook.flow import one_text
+from engine.notebook.guide.cells import shows_itself
 from engine.notebook.workbench import check_head, in_inference_state
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ class InterventionResult:
     logit_difference: float
     reference: float
     num_prompt_tokens: int
+
+    def __repr__(self) -> str:
+        """Say what was done and what it changed."""
+        return (
+            f"InterventionResult({self.kind} layer {self.layer} head {self.head} x {self.factor:g}: logit difference "
+            f"{self.reference:+.3f} -> {self.logit_difference:+.3f}; .sequences, .change, .is_flipped)"
+        )
 
     @property
     def change(self) -> float:
@@ -104,6 +112,10 @@ class AttentionInterventions:
             self.decoder = Decoder(model)
         except UnsupportedModelError as error:
             raise UserError(f"model: {error}.") from None
+
+    def __repr__(self) -> str:
+        """Say whose heads it changes."""
+        return f"AttentionInterventions({type(self.model).__name__}, contrast {self.contrast or 'the two likeliest'})"
 
     def ablate_attention_head(
         self,
@@ -281,6 +293,7 @@ _EFFECT = {
 _TEXTS = {"text": pl.String, "is_text_changed": pl.Boolean}
 
 
+@shows_itself
 def plot_effects(effects: pl.DataFrame, look: VisualizationSettings | None = None) -> Chart:
     """Return bars of what each intervention of ``test_causal_intervention`` changes, an Altair chart."""
     name = pl.format("{} layer {} head {}", "kind", "layer", "head")

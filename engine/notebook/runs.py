@@ -111,6 +111,13 @@ class OpenRun:
                 return next(s for batch in read_batches(path) for s in batch if s.sample_id == sample_id)
         raise UserError(f"{self.run_dir}: holds no encoded samples (plan/encoded); the table tokens has their tokens.")
 
+    def __repr__(self) -> str:
+        """Say where the run lies and what it holds."""
+        found = (
+            f"{len(self.samples):,} samples, {self.run_tables.num_layers} layers x {self.run_tables.num_heads} heads"
+        )
+        return f"{type(self).__name__}({str(self.run_dir)!r}: {found}; .table(name), .charts, .sample(id))"
+
     def _repr_html_(self) -> str:
         """Show in Jupyter and marimo what the run holds."""
         return (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -187,7 +188,8 @@ def summed_pattern(pattern: torch.Tensor, cut: Cut) -> pl.DataFrame:
 
 
 def token_texts(
-    tokens: Sequence[str] | Sequence[int] | torch.Tensor, tokenizer: PreTrainedTokenizerBase | None
+    tokens: Sequence[str] | Sequence[int] | torch.Tensor | EllipsisType | None,
+    tokenizer: PreTrainedTokenizerBase | None,
 ) -> list[str]:
     """Return texts of tokens that are given as texts, or as ids with their tokenizer.
 
@@ -196,7 +198,7 @@ def token_texts(
     UserError
         When there is one text as a whole, or ids without a tokenizer.
     """
-    if tokens is None or tokens is Ellipsis or isinstance(tokens, str):
+    if tokens is None or isinstance(tokens, str | EllipsisType):
         raise UserError(
             "tokens: give the texts of the tokens, one for each row of the patterns: "
             "tokenizer.convert_ids_to_tokens(input_ids[0]). For a text as a whole, take "

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**30
 """Bytes of whole patterns that are kept at most, unless ``max_bytes`` says otherwise."""
 
-FINANCIAL_VOCABULARY = Path(__file__).parents[2] / "config" / "vocabulary" / "financial.yaml"
+FINANCIAL_VOCABULARY = "financial"
+"""The vocabulary of the package that is taken where none is given."""
 
 AnySample = str | Mapping[str, object] | Sample | EncodedSample
 """A text, a record as in a predictions file, or what the engine made of one."""
@@ -91,6 +92,11 @@ class Workbench:
         self.groups = TokenGroups.from_config(self.config)
         self.encoder = Encoder(self.config, tokenizer, self.groups, context_length(model.config))
         self.geometry = Geometry.of(model.config)
+
+    def __repr__(self) -> str:
+        """Say which model is on it."""
+        geometry = self.geometry
+        return f"{type(self.model).__name__}, {geometry.num_layers} layers x {geometry.num_heads} heads"
 
     def encode(self, sample: AnySample, label: str | None = None, sample_id: str = "sample") -> EncodedSample:
         """Return a sample as the model sees it.
@@ -224,21 +230,12 @@ def notebook_config(
             else str(vocabulary)
         )
     elif made.vocabulary is None and made.key_groups is None:
-        made.vocabulary = _financial_vocabulary()
+        made.vocabulary = FINANCIAL_VOCABULARY
     if made.prompt.chat_template is None and not getattr(tokenizer, "chat_template", None):
         made.prompt.chat_template = "none"
     if "query_groups" not in made.statistics.model_fields_set and made.key_groups is None:
         made.statistics.query_groups = [*made.statistics.query_groups, union_name(made.vocabulary)]
     return made
-
-
-def _financial_vocabulary() -> str:
-    if not FINANCIAL_VOCABULARY.is_file():
-        raise ConfigError(
-            f"vocabulary: {FINANCIAL_VOCABULARY} is not there (it comes with a checkout); give vocabulary= a YAML file "
-            f"or categories with their terms, such as {{'profit': ['net income', 'eps']}}."
-        )
-    return str(FINANCIAL_VOCABULARY)
 
 
 def prompt_source(record: Mapping[str, object], config: Config) -> PromptSource:

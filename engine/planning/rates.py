@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.config import Config
 from engine.errors import UserError
 from engine.machine.nodes import ACCELERATORS, Node
 from engine.planning.estimate import Rate
 from engine.schema import layout
-from engine.storage.records import RunRecord
+from engine.storage.identity import is_measured_alike
+from engine.storage.records import Plan, RunRecord, UnitFacts
 from engine.storage.run_directory import RunDirectory
 
 _GPU_SHARE, _CPU_SHARE = 0.35, 0.7
@@ -44,29 +46,45 @@ def rate_of_replica(config: Config, fingerprint: str, dtype: str, nodes: Sequenc
 
 
 def _measured(config: Config, fingerprint: str, is_gpu: bool) -> Rate | None:
-    """Return the rate of the newest run of this output folder with the same model and settings."""
+    """Return the rate of a run of this output folder with the same model and settings.
+
+    The newest of the same config is taken; without one, the one that measured most tokens: in a short run the seconds
+    of the check before measuring are most of it.
+    """
     records = [path for path in Path(config.run.output).glob(f"*/{layout.RUN_YAML}") if path.is_file()]
+    best: tuple[int, Rate] | None = None
     for path in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)[:_NUM_RUNS]:
         try:
-            rate = _rate_of_run(config, RunDirectory(path.parent), fingerprint, is_gpu)
+            found = _rate_of_run(config, RunDirectory(path.parent), fingerprint, is_gpu)
         except (UserError, KeyError, TypeError):  # another version's run, or a damaged one: no source of numbers
             continue
-        if rate is not None:
-            return rate
-    return None
+        if found is not None and found.is_same:
+            return found.rate
+        if found is not None and (best is None or found.num_tokens > best[0]):
+            best = found.num_tokens, found.rate
+    return None if best is None else best[1]
 
 
-def _rate_of_run(config: Config, run_dir: RunDirectory, fingerprint: str, is_gpu: bool) -> Rate | None:
+class _Shown(NamedTuple):
+    """What a run has shown: the rate, tokens that it rests on, and whether the run had this very config."""
+
+    rate: Rate
+    num_tokens: int
+    is_same: bool
+
+
+def _rate_of_run(config: Config, run_dir: RunDirectory, fingerprint: str, is_gpu: bool) -> _Shown | None:
     """Return the rate of a run, or None where it says nothing of this config's replicas."""
     record, plan = run_dir.read_run_yaml(), run_dir.plan.read()
     if record is None or plan is None or plan.predicted_flop is None:
         return None
-    if record["fingerprints"]["model"] != fingerprint or not _is_measured_alike(config, record, is_gpu):
+    if record["fingerprints"]["model"] != fingerprint or not _has_replicas_alike(config, record, is_gpu):
         return None
+    facts = [manifest["facts"] for manifest in run_dir.ledger.manifests(run_dir.units())]
     spent = [
-        (facts["num_tokens"], seconds, device)
-        for facts in (manifest["facts"] for manifest in run_dir.ledger.manifests(run_dir.plan.units()))
-        if (device := facts.get("device")) and (seconds := facts.get("measure_seconds"))
+        (one["num_tokens"], seconds, device)
+        for one in facts
+        if (device := one.get("device")) and (seconds := one.get("measure_seconds"))
         if (device in ("cpu", "mps")) != is_gpu
     ]
     if not spent:
@@ -74,11 +92,43 @@ def _rate_of_run(config: Config, run_dir: RunDirectory, fingerprint: str, is_gpu
     tokens, seconds = sum(tokens for tokens, _, _ in spent), sum(seconds for _, seconds, _ in spent)
     # The seconds of the units hold those of the check before measuring.
     flop = plan.predicted_flop.check + plan.predicted_flop.measure * tokens / plan.num_tokens
+    is_same = is_measured_alike(config, record)
     basis = f"measured: {tokens / seconds:,.0f} tokens/s of a replica on {spent[0][2]}, {len(spent)} shard(s) of"
-    return Rate(flop / seconds, f"{basis} {run_dir.root}")
+    whole = tokens == plan.num_tokens
+    rate = Rate(
+        flop / seconds,
+        f"{basis} {run_dir.root}{', a run of the same config' if is_same else ''}",
+        causal_flop_per_second=_causal_rate(plan, facts) if whole else None,
+        starting_seconds=_starting(record, facts) if is_same and whole else None,
+        analysis_seconds=record["timings"].get("analyze_seconds") if is_same and _tests_alike(config, record) else None,
+    )
+    return _Shown(rate, tokens, is_same)
 
 
-def _is_measured_alike(config: Config, record: RunRecord, is_gpu: bool) -> bool:
+def _causal_rate(plan: Plan, facts: Sequence[UnitFacts]) -> float | None:
+    """Return what a replica did a second of causes, in FLOP; None for a run without them."""
+    seconds = sum(one.get("explain_seconds", 0.0) for one in facts)
+    assert plan.predicted_flop is not None, "the caller looked"
+    return plan.predicted_flop.causal / seconds if seconds and plan.predicted_flop.causal else None
+
+
+def _starting(record: RunRecord, facts: Sequence[UnitFacts]) -> float | None:
+    """Return the seconds of collecting in which a run's replicas were not at work; None where nobody can tell."""
+    cluster, collected = record["config"]["cluster"], record["timings"].get("collect_seconds")
+    replicas = 1 if cluster["mode"] == "inline" else cluster["replicas"]
+    if collected is None or replicas is None:
+        return None
+    busy = sum(one.get("measure_seconds", 0.0) + one.get("explain_seconds", 0.0) for one in facts)
+    loading = max((one.get("load_seconds", 0.0) for one in facts), default=0.0)
+    return max(collected - busy / min(replicas, len(facts)), loading)
+
+
+def _tests_alike(config: Config, record: RunRecord) -> bool:
+    now = config.model_dump(mode="json")
+    return all(record["config"].get(name) == now[name] for name in ("analysis", "visualization"))
+
+
+def _has_replicas_alike(config: Config, record: RunRecord, is_gpu: bool) -> bool:
     """Whether a run's replicas were like those of this config in all that their rate depends on."""
     before = record["config"]
     share = "gpus_per_replica" if is_gpu else "cpus_per_replica"

@@ -170,7 +170,11 @@ def estimate_lines(config: Config, needs: Estimate, where: str) -> list[str]:
     rows = [
         (where, f"{needs.num_nodes} node(s), {needs.num_cpus:g} CPUs, {needs.num_gpus:g} GPUs{kinds}"),
         ("replicas at work", f"{needs.num_replicas} of {each}"),
-        ("time", _hours(needs)),
+        ("time", _seconds(needs.seconds)),
+        ("  starting", _seconds(needs.starting_seconds)),
+        ("  measuring and causes" if needs.causes_seconds else "  measuring", _hours(needs)),
+        *([("    of which causes", _seconds(needs.causes_seconds))] if needs.causes_seconds else []),
+        ("  analysis and report", _seconds(needs.analysis_seconds)),
         ("  based on", _basis(needs)),
         ("memory of a replica", f"{_bytes(needs.memory_bytes)} of {_bytes(needs.memory_bytes_offered)}"),
         ("disk", f"{_bytes(needs.disk_bytes)} of {_bytes(needs.disk_bytes_free)} free in {config.run.output}"),
@@ -192,6 +196,10 @@ def _hours(needs: Estimate) -> str:
     gpus = f", {_duration(needs.gpu_hours)} of GPU time" if needs.gpu_hours else ""
     alone = f"{_duration(needs.replica_hours)} of one replica{gpus}"
     return alone if needs.hours is None else f"{_duration(needs.hours)} on the clock; {alone}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "unknown" if seconds is None else _duration(seconds / 3600)
 
 
 def _duration(hours: float) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.config import Config
+from engine.config.examples import vocabulary_file
 from engine.errors import ConfigError, InputError, RunFailedError
 from engine.inputs.files import beside, input_files
 from engine.machine.atomic_files import sha256
@@ -203,6 +204,8 @@ def _files_of(config: Config, name: str) -> list[Path] | None:
             return None
         return sorted({file for pattern in folder.patterns for file in Path(folder.path).glob(pattern)})
     value = config.vocabulary if name == "vocabulary" else config.prompt.chat_template
+    if name == "vocabulary" and isinstance(value, str):
+        value = str(vocabulary_file(value))
     return [Path(value)] if isinstance(value, str) and "{" not in value and Path(value).is_file() else None
 
 

@@ -151,6 +151,22 @@ def _differences(before: object, after: object, path: str = "") -> list[str]:
     return [] if before == after else [f"{path} ({before!r} -> {after!r})"]
 
 
+def is_measured_alike(config: Config, record: RunRecord) -> bool:
+    """Whether an earlier run's config says the same as this one in all that the measured numbers depend on."""
+    now = config.model_dump(mode="json")
+    parts = [_completed(record, now), _measured_part(now)]
+    for part in parts:
+        part["run"].pop("name", None)
+    return parts[0] == parts[1]
+
+
+def record_timing(run_dir: RunDirectory, name: str, seconds: float) -> None:
+    """Write into ``run.yaml`` how long a stage took; nothing where there is no such file."""
+    record = run_dir.read_run_yaml()
+    if record is not None:
+        run_dir.write_run_yaml({**record, "timings": {**record["timings"], name: round(seconds, 3)}})
+
+
 def adopt_analysis_settings(config: Config, run_dir: RunDirectory) -> None:
     """Let a finished run be analysed by this config's settings.
 

@@ -122,6 +122,7 @@ class Plan:
     num_samples: int
     num_rejects: int
     rejects_by_reason: dict[str, int]
+    """Rows turned away so far, by reason."""
     samples_by_label_source: dict[str, int]
     samples_by_predicted_label: dict[str, int]
     samples_by_actual_label: dict[str, int]
@@ -130,13 +131,18 @@ class Plan:
     samples_by_sequence_source: dict[str, int] = field(default_factory=dict)
     num_samples_with_thought: int = 0
     num_decision_positions: int
+    """Samples whose decision position was found."""
     num_samples_with_statement: int
+    """Samples that hold a financial statement."""
     num_samples_with_periods: int
+    """Samples whose statement has periods."""
     empty_key_groups: list[str]
     num_tokens: int
     max_sample_tokens: int
     num_shards: int
+    """Units that are measured and committed, one by one."""
     num_batches: int
+    """Packed batches."""
     max_batch_tokens: int
     predicted_memory_bytes: int | None
     predicted_weight_bytes: int | None
@@ -144,10 +150,14 @@ class Plan:
     predicted_flop: PredictedFlop | None = None
     predicted_disk_bytes: int | None
     model: PlannedModel
+    """What is known of the model without its weights."""
     files: list[str]
+    """The predictions' files."""
     selection: Selection
+    """How samples were chosen among those that can be used."""
     examples_of_rejects: dict[str, str]
     key_groups: list[str]
+    """Names of the key groups, those drawn at random included."""
     is_causal: bool = False
     random_vocabularies: dict[str, list[str]] = field(default_factory=dict)
     label_values: dict[str, LabelValues] = field(default_factory=dict)
@@ -301,41 +311,64 @@ class UnitFacts(TypedDict, total=False):
     """What a replica says of one unit: how, where and how fast it was done, and the checks' figures."""
 
     num_tokens: Required[int]
+    """Tokens measured."""
     device: str
+    """cpu, mps, or the GPU's name."""
     attention: str
+    """The backend."""
     dtype: str
+    """What the model computed in."""
     measure_seconds: float
+    """Of measuring, the check before it included."""
     load_seconds: float
+    """Until the replica had its model."""
     explain_seconds: float
+    """Of causes, in a causal unit."""
     tokens_per_second: float
+    """Of this unit."""
     peak_memory_bytes: int | None
+    """Of the GPU's tensors, or of the whole process."""
     divided_sample_ids: list[str]
     """Samples that were not measured in their planned batch: equal within rounding only."""
     smallest_token_budget: int | None
+    """Of a batch, where batches had to be halved."""
     logit_deviation: float | None
+    """Largest difference of logits in the check."""
     is_packed: bool
     """Whether samples shared rows."""
     fallback_layers: dict[str, list[int]]
     """Layers that another backend than ``attention`` computed, by its name."""
     num_layers: int
+    """Of the model."""
     num_heads: int
+    """Of each layer."""
     max_row_sum_error: float
+    """How far the weights of a row were from 1, at most."""
     max_future_mass: float
+    """Weight that any row put on what comes after it, at most."""
     num_deaths: int
     """Sudden deaths of replicas that worked on the unit before."""
     isolated_sample_ids: list[str]
+    """Samples that were measured alone, after a death."""
 
 
 class Manifest(TypedDict):
     """What ``manifest.json`` of a committed unit holds."""
 
     unit: str
+    """Its name."""
     schema_version: str | int
+    """Of its tables."""
     attempt: str
+    """Which attempt committed it."""
     sample_ids: list[str]
+    """Samples that it holds."""
     rejected_ids: list[str]
+    """Samples of it that were turned away."""
     files: dict[str, FileFacts]
+    """Its files, with rows, bytes and checksum."""
     facts: UnitFacts
+    """What the replica says of it."""
     replaces: NotRequired[list[Manifest]]
     """Of merged units: their own manifests, in plan order."""
     digest: NotRequired[str]
@@ -392,19 +425,32 @@ class RunRecord(TypedDict):
     """What ``run.yaml`` holds: the resolved config, and all that a repetition of the run must match."""
 
     config: Settings
+    """Every section, with its defaults."""
     seed: int
+    """``run.seed``."""
     debug: bool
+    """Whether it is a run of ``--debug``."""
     version: str
+    """Of the program."""
     schema_version: str | int
+    """Of the tables."""
     code: str
+    """Checksum of the code that measures."""
     versions: dict[str, str | None]
+    """Of the packages that numbers may depend on."""
     commit: str | None
+    """Of the checkout; null outside of one."""
     fingerprints: dict[str, str]
+    """Checksums of model, adapter, tokenizer, input, vocabulary and chat template."""
     device: str | None
+    """Where the first unit was measured."""
     attention: str | None
+    """The backend that measured it."""
     fallback_layers: dict[str, list[int]] | None
     """Layers that another backend than ``attention`` computed, by its name, in the first unit."""
     start_check: object
     """What the check before measuring found; None before it."""
     machine: dict[str, object]
+    """Operating system and number of CPUs."""
     timings: dict[str, float]
+    """Seconds of the stages: plan, collect, analyze."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config import DecisionSection
@@ -10,6 +11,9 @@ from engine.inputs.answers.recorded import RecordedValue
 from engine.inputs.answers.stated import AnswerReader, StatedAnswer
 from engine.inputs.answers.words import LabelWord
 from engine.samples import RowRejected
+
+_MOST_SHOWN, _MOST_WORDS = 60, 6
+"""Characters of an answer, and labels or words of one, that a reject's detail shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,10 @@ class LabelDecider:
             return f"Neither {where} nor the answer says one of the labels without denying it ({names})."
         if reason != "no_label":
             return f"Neither {where} nor the answer decides for one of the labels."
-        return f"Neither {where} nor the answer names one of the labels.{self._hint(answer)}"
+        return (
+            f"Neither {where} nor the answer ({_beginning(answer)}) names one of the labels: "
+            f"{_spelled(self.settings.labels)}.{self._hint(answer)}"
+        )
 
     def _hint(self, answer: str) -> str:
         """Return what to do about a label inside a word; nothing where there is none."""
@@ -147,6 +154,20 @@ class LabelDecider:
                 "label", "no_decision", f"The answer says {label!r} only aside, of something else than its verdict."
             )
         return words[-1]
+
+
+def _beginning(answer: str) -> str:
+    text = " ".join(answer[:400].split())
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…")
+
+
+def _spelled(labels: Mapping[str, Sequence[str]]) -> str:
+    """Return labels with the words that stand for them, as far as a sentence holds them."""
+    parts = [
+        label if list(words) == [label] else f"{label} ({', '.join(words[:_MOST_WORDS])})"
+        for label, words in list(labels.items())[:_MOST_WORDS]
+    ]
+    return ", ".join([*parts, *([f"and {len(labels) - len(parts)} more"] if len(labels) > len(parts) else [])])
 
 
 def _shown(answered: FieldAnswer) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.config.model import ModelSection
 from engine.errors import ConfigError
 from engine.model.checkpoints.gguf import check_gguf
+from engine.sections import nearest
 
 SAFETENSORS = "*.safetensors"
 WEIGHT_PATTERNS = (SAFETENSORS, "pytorch_model*.bin")
@@ -94,6 +95,31 @@ def check_folder(section: ModelSection, *, needs_weights: bool) -> None:
     what = _kind_of(place, lambda pattern: sorted(place.glob(pattern)))
     if what:
         raise ConfigError(f"model.path: {section.path!r} holds {what}.")
+
+
+def refuse_missing_folder(key: str, path: str) -> None:
+    """Refuse a path that can only mean a folder of this machine, and none is there.
+
+    Names on the hub are ``name`` or ``owner/name``, with no dot, tilde or slash in front: anything else is a path, and
+    so is a name whose first part is a folder here.
+
+    Raises
+    ------
+    ConfigError
+        Naming the nearest folder, where there is one.
+    """
+    place = Path(path)
+    if place.exists():
+        return
+    is_path = path.startswith(("/", ".", "~")) or path.count("/") > 1 or "\\" in path
+    if not is_path and (place.parent == Path() or not place.parent.is_dir()):
+        return
+    known = next((parent for parent in place.parents if parent.is_dir()), Path())
+    missing = place.relative_to(known).parts[0] if known in place.parents else place.name
+    near = nearest(missing, (file.name for file in known.iterdir() if file.is_dir()))
+    hint = f"; did you mean {known / near}?" if near else f"; {str(known.resolve())!r} holds no {missing!r}."
+    home = " A shell replaces ~, a config does not: write the whole path." if path.startswith("~") else ""
+    raise ConfigError(f"{key}: no such folder: {path!r}{hint}{home}")
 
 
 def _kind_of(place: Path, matches: Matches) -> str:

@@ -329,6 +329,12 @@ def test_debug_runs_four_samples_and_never_mixes_with_a_real_run(config_file):
     assert pl.read_parquet(run.with_name("test-debug") / "shards" / "*" / "samples.parquet").height == 4
 
 
+@pytest.mark.parametrize("asked", [["--max_samples", "6"], ["predictions.max_samples=6"]], ids=["option", "override"])
+def test_debug_keeps_a_number_of_samples_that_is_asked_for(config_file, capsys, asked):
+    assert main([str(config_file), "--debug", "--stage", "plan", *asked]) == 0
+    assert "6 of 12, drawn with seed 0" in capsys.readouterr().out
+
+
 def test_older_spellings_of_options(config_file, predictions_file):
     arguments = ["--config", str(config_file), "--max_samples", "3", "--predictions", str(predictions_file)]
     assert main([*arguments, "run.name=older", "--stage", "plan"]) == 0

@@ -1,4 +1,4 @@
-"""docs/reference/json.md names every key of both JSON files, and none that is not there."""
+"""docs/reference/results.md names every key of both JSON files, and none that is not there."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from analyses.reporting.write import analyze
 from tests.fixtures.places import ROOT
 from tests.fixtures.synthetic_run import add_causes, add_metadata, write_run
 
-PAGE = (ROOT / "docs" / "reference" / "json.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "results.md").read_text()
 FILES = ("attention_analysis_results", "comparison_analysis_results")
 
 

@@ -103,12 +103,13 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     ),
     "engine.init": ("engine.drafting engine.inputs", ""),
     "engine.run": ("engine.stages engine.executors engine.config", ""),
+    "engine.commands": ("", ""),  # loads the command line that is asked for by its name
     "engine.notebook": (
         "engine.stages engine.causal engine.generation engine.measuring engine.interventions "
         "engine.attention engine.encoding engine.inputs engine.model engine.storage engine.machine engine.config "
-        "engine.schema analyses.settings analyses.runs analyses.questions analyses.charts "
+        "engine.schema analyses.settings analyses.runs analyses.inference analyses.questions analyses.charts "
         "analyses.reporting",
-        "polars pyarrow torch transformers yaml",
+        "polars pyarrow scipy torch transformers yaml",
     ),
 }
 """Every room above what it rests on: a room may import rows before its own only, so that there can be no circle."""

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -139,3 +141,21 @@ def test_two_labels_are_a_pair_and_more_are_compared_with_the_likeliest_other():
     assert DecisionSection(labels=["a", "b", "c"], contrast=["c", "a"]).pair == ("c", "a")
     with pytest.raises(ValueError, match="'best'; give two labels, or one of said_vs_best_other"):
         DecisionSection(contrast="best")
+
+
+def test_examples_and_vocabularies_have_names(tmp_path, monkeypatch):
+    """From any folder: a config of the package by its name, its paths inside the package, vocabularies by name."""
+    from engine.config.examples import EXAMPLES, example_names, vocabulary_file, vocabulary_names
+    from engine.encoding.vocabulary import load_vocabulary, union_name
+
+    monkeypatch.chdir(tmp_path)
+    assert {"demo", "full", "quiz", "sentiment"} <= set(example_names())
+    config, _ = load_config("demo")
+    assert config.predictions.path == str(EXAMPLES / "data" / "predictions_demo.json")
+    assert (config.model.path, config.vocabulary) == (str(EXAMPLES / "data" / "demo-model"), "financial")
+    assert load_vocabulary("financial") == load_vocabulary(str(ROOT / "config" / "vocabulary" / "financial.yaml"))
+    assert union_name("financial") == "financial" and vocabulary_file("my/words.yaml") == Path("my/words.yaml")
+    (tmp_path / "demo").write_text("predictions: {path: own}\nmodel: {path: own}\n")  # a file of that name comes first
+    assert load_config("demo")[0].predictions.path == "own"
+    with pytest.raises(ConfigError, match=", ".join(vocabulary_names())):
+        load_vocabulary("finance")

@@ -1,11 +1,13 @@
 """Labels of predictions, and where they were read."""
 
+import json
 import random
 
 import pytest
 
 from engine.errors import InputError
 from engine.inputs.predictions import read_predictions
+from engine.run import main
 from tests.fixtures.prediction_files import config, read_one, with_answer, write
 from tests.fixtures.predictions import answer
 
@@ -186,3 +188,13 @@ def test_label_and_decision_come_from_the_same_place(tmp_path, text, label):
         assert "ambiguous_label" in sample
         return
     assert (sample.predicted_label, sample.answer_label, sample.flags) == (label, label, ())
+
+
+def test_what_was_found_and_the_labels_are_listed_where_none_matches(config_file, capsys, tmp_path):
+    rows = [{"id": str(n), "prompt": "Rise?", "response": "It goes sideways", "actual_label": "up"} for n in range(3)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    told = ["predictions.path=" + str(path), "prompt.source=fields", "--stage", "plan"]
+    assert main([str(config_file), *told]) == 3
+    said = capsys.readouterr().err
+    assert "'It goes sideways'" in said and "increase (increase, increases, increased), decrease (decrease" in said

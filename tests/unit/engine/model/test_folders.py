@@ -123,3 +123,31 @@ def test_weights_that_mlx_quantised(demo):
 def test_a_config_alone_is_enough_to_plan_with(demo):
     (demo / "model.safetensors").unlink()
     assert read_model_facts(config_of(demo), needs_model=False)[0].num_layers == 6
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("models/demo-modle", "did you mean models/demo-model?"),
+        ("./model/demo-model", "did you mean models?"),
+        ("~/demo-model", "write the whole path"),
+        ("models/demo-model/checkpoint-1/best", "holds no 'checkpoint-1'"),
+        ("/nowhere-at-all/model", "'/' holds no 'nowhere-at-all'"),
+    ],
+    ids=["last part", "first part", "home", "deeper", "absolute"],
+)
+def test_a_mistyped_folder_is_no_name_on_the_hub(tmp_path, monkeypatch, path, words):
+    (tmp_path / "models" / "demo-model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for needs_model in (True, False):
+        with pytest.raises(ConfigError, match=r"model\.path: no such folder") as refused:
+            read_model_facts(config_of(path), needs_model)
+        assert words in str(refused.value)
+
+
+def test_a_name_on_the_hub_is_none(tmp_path, monkeypatch):
+    from engine.model.checkpoints.folders import refuse_missing_folder
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("Qwen/Qwen2-7B-Instruct", "gpt2"):
+        refuse_missing_folder("model.path", name)

@@ -203,3 +203,63 @@ def test_the_check_before_measuring_is_counted_once_for_each_regime_of_lengths()
     checked = [forward_flop(facts, n, n * (n + 1) // 2) for n in (12, 30)]
     assert found is not None and found.check == 3 * sum(checked)
     assert found.pairs == 4 * sum(n * (n + 1) // 2 for n in lengths)
+
+
+def test_the_process_is_part_of_what_a_replica_takes_of_a_machine_but_not_of_a_gpu():
+    from engine.planning.estimate import MemoryNeed
+
+    facts = ModelFacts(num_layers=2, num_heads=2, num_parameters=1000, hidden_size=8)
+    cpu, cuda = (MemoryNeed.of(facts, 4, device) for device in ("cpu", "cuda"))
+    assert cpu is not None and cuda is not None
+    assert cpu.process > 400 * 2**20 and cuda.process == 0
+    assert cpu.of_batch(100) == cpu.weights + cpu.workspace + cpu.process + 100 * cpu.per_token
+
+
+def test_the_parts_of_a_run_are_told_apart():
+    causes = replace(PLAN, predicted_flop=PredictedFlop(measure=3.6e18, causal=1.8e18, pairs=0.0))
+    settings = config(gpus_per_replica=1, cpus_per_replica=4)
+    rate = Rate(1e14, "so said", causal_flop_per_second=5e13, starting_seconds=60.0, analysis_seconds=90.0)
+    found = estimate(settings, causes, [A100, A100], rate, 10 * GIB)
+    assert (found.starting_seconds, found.measuring_seconds, found.causes_seconds) == (60.0, 4500.0, 4500.0)
+    assert (found.analysis_seconds, found.seconds, found.replica_hours) == (90.0, 9150.0, 20.0)
+    printed = "\n".join(estimate_lines(settings, found, "Ray at x"))
+    for line in (
+        "time  ",
+        "  starting  ",
+        "  measuring and causes  ",
+        "    of which causes  ",
+        "  analysis and report  ",
+    ):
+        assert line in printed
+    # Weights from a disk, and tests that grow with samples, where no run has shown them.
+    assumed = estimate(settings, PLAN, [A100, A100], Rate(1e14, "so said"), 10 * GIB)
+    assert assumed.starting_seconds is not None and assumed.starting_seconds > 15 * GIB / 1e9
+    fewer = estimate(settings, replace(PLAN, num_samples=32), [A100], Rate(1e14, ""), 10 * GIB)
+    assert assumed.analysis_seconds is not None and fewer.analysis_seconds is not None
+    assert assumed.analysis_seconds > fewer.analysis_seconds
+    nowhere = estimate(settings, PLAN, [], Rate(1e14, "so said"), 10 * GIB)
+    assert nowhere.seconds is None and nowhere.replica_hours == 10.0
+
+
+def test_a_run_of_the_same_config_is_believed_before_a_newer_one(config_file, capsys):
+    """And with it what its start and its analysis took; a short run of another choice of samples does not count."""
+    from engine.storage.identity import record_timing
+    from engine.storage.run_directory import RunDirectory
+
+    runs = config_file.parent / "runs"
+    assert main([str(config_file), "--stage", "collect", "run.name=whole"]) == 0
+    record_timing(RunDirectory(runs / "whole"), "analyze_seconds", 123.0)
+    assert main([str(config_file), "--stage", "collect", "run.name=short", "predictions.max_samples=2"]) == 0
+    capsys.readouterr()
+    assert main([str(config_file), "--stage", "plan", "run.name=next"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{runs / 'whole'}, a run of the same config" in printed and "2.0 min" in printed
+    found = json.loads((runs / "next" / "plan" / "estimate.json").read_text())
+    assert found["analysis_seconds"] == 123.0 and found["starting_seconds"] >= 0
+    assert found["seconds"] == pytest.approx(found["starting_seconds"] + found["measuring_seconds"] + 123.0)
+    # Without one of the same config, the one that measured most is taken, whose start and analysis say nothing here.
+    assert main([str(config_file), "--stage", "plan", "run.name=seeded", "run.seed=5"]) == 0
+    printed = capsys.readouterr().out
+    assert f"3 shard(s) of {runs / 'whole'}\n" in printed
+    found = json.loads((runs / "seeded" / "plan" / "estimate.json").read_text())
+    assert found["analysis_seconds"] != 123.0

@@ -1,0 +1,1 @@
+"""What the guide calls and leaves to its readers: many samples together, and charts of a cell."""
