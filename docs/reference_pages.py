@@ -111,44 +111,6 @@ def _errors(base: type) -> list[Any]:
     return [kind for _, kind in sorted(found.items()) if kind.__module__.startswith("engine")]
 
 
-ATTENTION_KEYS = {
-    "correct_predictions": "Samples that were right: number, weight and lift per key group, every statistic per layer.",
-    "incorrect_predictions": "The same of those that were wrong.",
-    "attention_patterns": "The same of all samples, with the numbers of head types, layers and heads.",
-    "run": "What was measured, as the head of the report says it.",
-    "is_partial": "Whether shards are missing (`--partial`).",
-    "left_out": "What of the run was left out, and why.",
-    "faults": "What is wrong with the run directory.",
-    "verification": "How the run was compared with its plan and manifests.",
-    "accuracy": "Rows of the table `accuracy`.",
-    "confusion": "Rows of the table `confusion`.",
-    "rejects": "Rows of the table `reject_counts`.",
-    "decision_tokens": "The most frequent tokens that are predicted at the decision.",
-    "decision_top_tokens": "Tokens that the decision row looks at most.",
-}
-"""Top-level keys of ``attention_analysis_results.json``."""
-
-COMPARISON_KEYS = {
-    "statistical_differences": "By comparison: numbers of tests and findings, and the strongest of them.",
-    "layer_clusters": "Stretches of layers that differ.",
-    "replication_by_stratum": "Findings in each part of the samples.",
-    "head_specialization_differences": "Head types, their strongest heads, and how stable they are.",
-    "decodability": "Whether the groups can be told from the heads.",
-    "correlations": "Statistics that go with certainty, probability, magnitude, year.",
-    "hypotheses": "Verdict, effect, interval and p of each hypothesis.",
-    "causes": "Effects of interventions; empty where none were made.",
-    "financial_attention_differences": "Differences of weight and lift by key group.",
-    "power": "What differences the run could have found.",
-    "settings": "The section `analysis`, as it was used.",
-    "findings": "The report's sentences, by part.",
-    "claims": "Each sentence's claim as data: kind, family, subject, direction, value, interval, p and level.",
-    "levels": "The alpha of the primary family and of each further one.",
-    "caveat": "What attention does not show.",
-    "verification": "How the run was compared with its plan and manifests.",
-}
-"""Top-level keys of ``comparison_analysis_results.json``."""
-
-
 def json_page() -> str:
     """Return the page of JSON and YAML files of a run directory."""
     from engine.executors.progress import ProgressState
@@ -158,15 +120,10 @@ def json_page() -> str:
     lines = [
         "# JSON and YAML files of a run",
         "",
-        "Not-a-number and infinities are null. Keys may be added, and keep their meaning.",
+        "Not-a-number and infinities are null. Keys may be added, and keep their meaning. What an analysis writes is on",
+        "[a page of its own](results.md).",
         "",
     ]
-    for name, known in (
-        ("attention_analysis_results", ATTENTION_KEYS),
-        ("comparison_analysis_results", COMPARISON_KEYS),
-    ):
-        lines += [f"## analysis/{name}.json", ""]
-        lines += table(("key", "holds"), [(f"`{key}`", text) for key, text in known.items()])
     files = {
         "plan.json": Plan,
         "plan/estimate.json": Estimate,

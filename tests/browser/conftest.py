@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 
 from analyses.reporting.write import analyze
+from tests.fixtures.browsing import HOSTILE, PATIENCE
 from tests.fixtures.synthetic_run import add_causes, add_metadata, add_texts, write_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-PATIENCE = 120_000
-"""Milliseconds that a busy machine may take for any step."""
-
-HOSTILE = (
-    "<script>window.stolen = 1</script> <img src=x onerror='window.stolen=2'> \"quoted' &amp; {{ 7*7 }} "
-    "\u202etxet desrever\u202c שלום مرحبا 👩‍👩‍👧 \u0000\u0007 </script><b>bold</b> " + "verylongword" * 40
-)
 
 
 def find_browser() -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from analyses.viewing.pages import Pages
 from analyses.viewing.server import ViewServer
 from analyses.viewing.source import open_viewed
-from tests.browser.conftest import HOSTILE, PATIENCE
+from tests.fixtures.browsing import HOSTILE, PATIENCE
 from tests.fixtures.synthetic_run import add_causes, add_texts, write_run
 
 PATHS = ("/", "/sample?id=s00000&by=attribution", "/head?layer=1&head=1", "/side", "/sql?sql=SELECT+*+FROM+samples")
