@@ -120,8 +120,8 @@ def json_page() -> str:
     lines = [
         "# JSON and YAML files of a run",
         "",
-        "Not-a-number and infinities are null. Keys may be added, and keep their meaning. What an analysis writes is on",
-        "[a page of its own](results.md).",
+        "Not-a-number and infinities are null. Keys may be added, and keep their meaning.",
+        "What an analysis writes is on [a page of its own](results.md).",
         "",
     ]
     files = {
