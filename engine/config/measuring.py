@@ -34,11 +34,21 @@ class PatternsSection(Section):
     max_bytes: int = Field(default=256 * 2**20, ge=1)
 
 
+class AttributionStatistics(Section):
+    """What each key carries through each head towards the first side of the contrast, and how many keys are named.
+
+    ``top_tokens`` keys are named of each sign, per head.
+    """
+
+    top_tokens: int = Field(default=5, ge=0, le=1000)
+
+
 class StatisticsSection(Section):
     """What is measured beside the statistics that are always kept.
 
     ``decision_rows`` keeps each layer's decision row averaged over heads; a list of sample ids keeps those samples'
-    rows head by head as well.
+    rows head by head as well. ``attribution`` is on by default (false: off) and is left out for samples without a
+    contrast and for models whose parts are not known.
     """
 
     query_groups: list[str] = ["all", "decision", "response"]
@@ -48,6 +58,12 @@ class StatisticsSection(Section):
     rollout: bool = False
     top_keys: int = Field(default=10, ge=0, le=1000)
     patterns: PatternsSection | None = None
+    attribution: AttributionStatistics | None = AttributionStatistics()
+
+    @field_validator("attribution", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: object) -> object:
+        return {True: AttributionStatistics(), False: None}[value] if isinstance(value, bool) else value
 
     @field_validator("query_groups")
     @classmethod

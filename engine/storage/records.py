@@ -319,6 +319,10 @@ class UnitFacts(TypedDict, total=False):
     """Layers that another backend than ``attention`` computed, by its name."""
     num_layers: int
     num_heads: int
+    why_unattributed: str
+    """Why samples have no attributions, where the model's parts are not known; empty else."""
+    num_attributed: int
+    """Samples with attributions."""
     max_row_sum_error: float
     max_future_mass: float
     num_deaths: int
