@@ -102,7 +102,8 @@ SPAN_ATTRIBUTIONS_SCHEMA = described_schema(
         column(
             "attribution",
             pa.float32(),
-            "What keys of the span carry through the head: positive towards the contrast's first side",
+            "What keys of the span carry through the head, rounded to 0.00001; positive towards the contrast's first "
+            "side",
             unit="nats",
         ),
     ],
