@@ -73,7 +73,7 @@ class AnalysisResult:
     partial: str
 
 
-def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
+def analyze(run_dir: Path, *, partial: bool = False, transfer: Path | None = None) -> AnalysisResult:
     """Analyse a run and write its ``analysis`` folder.
 
     Parameters
@@ -82,6 +82,8 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
         A run directory.
     partial
         Whether a run without ``_SUCCESS``, or with incomplete shards, is acceptable.
+    transfer
+        Another run directory, on which probes trained on this run are judged.
 
     Raises
     ------
@@ -95,7 +97,8 @@ def analyze(run_dir: Path, *, partial: bool = False) -> AnalysisResult:
     sections = run.config.get("analysis") or {}, run.config.get("visualization") or {}
     settings, style = AnalysisSettings.from_mapping(sections[0]), VisualizationSettings.from_mapping(sections[1])
     check_columns(settings, run.samples.columns)
-    answers = answer_questions(run, settings, style)
+    other = None if transfer is None else open_tables(Path(transfer), partial=partial)
+    answers = answer_questions(run, settings, style, other)
     target = run.run_dir / layout.ANALYSIS
     building = run.run_dir / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}"
     _sweep(run.run_dir, target)

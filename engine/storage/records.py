@@ -266,12 +266,15 @@ class CausalPlan:
         By sample id; empty unless heads are replaced by those of other samples.
     fingerprints
         Checksums of the tables that all causal units share, by name.
+    matched
+        The right prediction that is matched with each wrong one, by its sample id; empty unless asked for.
     """
 
     units: list[PlannedUnit]
     partners: dict[str, Partner]
     screened: ScreenedHeads
     fingerprints: dict[str, str]
+    matched: dict[str, Partner] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Return the content of ``plan/causal.json``."""
@@ -280,6 +283,7 @@ class CausalPlan:
             "partners": self.partners,
             "screened": self.screened._asdict(),
             "fingerprints": self.fingerprints,
+            **({"matched": self.matched} if self.matched else {}),
         }
 
     @classmethod
@@ -291,6 +295,7 @@ class CausalPlan:
             partners={sample_id: Partner(*partner) for sample_id, partner in content["partners"].items()},
             screened=ScreenedHeads(top, random),
             fingerprints=content["fingerprints"],
+            matched={sample_id: Partner(*match) for sample_id, match in content.get("matched", {}).items()},
         )
 
 
