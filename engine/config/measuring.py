@@ -48,7 +48,8 @@ class StatisticsSection(Section):
 
     ``decision_rows`` keeps each layer's decision row averaged over heads; a list of sample ids keeps those samples'
     rows head by head as well. ``attribution`` is on by default (false: off) and is left out for samples without a
-    contrast and for models whose parts are not known.
+    contrast and for models whose parts are not known. ``contribution`` adds, at the same row, each key group's share of
+    the head's output vector.
     """
 
     query_groups: list[str] = ["all", "decision", "response"]
@@ -59,11 +60,18 @@ class StatisticsSection(Section):
     top_keys: int = Field(default=10, ge=0, le=1000)
     patterns: PatternsSection | None = None
     attribution: AttributionStatistics | None = AttributionStatistics()
+    contribution: bool = False
 
     @field_validator("attribution", mode="before")
     @classmethod
     def _on_or_off(cls, value: object) -> object:
         return {True: AttributionStatistics(), False: None}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _contributions_go_with_attributions(self) -> StatisticsSection:
+        if self.contribution and self.attribution is None:
+            raise ValueError("contribution is true, which needs attribution (they are worked out together)")
+        return self
 
     @field_validator("query_groups")
     @classmethod

@@ -9,6 +9,10 @@ with ``g_d`` what the row multiplies heads' outputs with before ``W_O`` (1 witho
 head's direct logit attribution, ``(W_O^h (g_d * z_dh)) . w`` (Elhage et al. 2021); by key it is the direct term of
 ALTI-Logit (Ferrando et al. 2023). A norm behind the attention is frozen too.
 
+A contribution needs no contrast's direction: with y the head's output vector at the row, key j's share of it is
+``c_j = <A_dj f_j, y> / |y|^2`` with ``f_j = W_O^h (g_d * v_j)``, which sums to 1 over all keys and, other than a norm,
+sees where keys cancel each other.
+
 Shape legend: ``T`` tokens of a sequence, ``n`` keys up to its row, ``L`` layers that have heads, ``H`` query heads,
 ``KV`` key-value heads, ``C`` columns (key groups, then spans), ``k`` top tokens by sign.
 """
@@ -68,10 +72,12 @@ class Attribution:
     top_values, top_keys
         The ``k`` largest keys, descending, then the ``k`` smallest, ascending, and where they stand ``[L, H, 2k]``.
     remainder
-        What the parts of the model leave of s, keys of their head and heads of their layer: rounding, or a part that is
-        not known.
+        What the model's parts leave of s, keys of their layer's heads and heads of their layer: rounding, or a part that
+        is not known.
     scale
         Sum of the parts' sizes, which rounding is proportional to.
+    contributions
+        Shares of each head's output vector by column, ``[L, H, C]``, without unit; None unless asked for.
     """
 
     row: int
@@ -82,11 +88,13 @@ class Attribution:
     top_keys: torch.Tensor
     remainder: torch.Tensor
     scale: torch.Tensor
+    contributions: torch.Tensor | None = None
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Attribution:
         """Return the attribution with every tensor moved."""
         names = ("heads", "columns", "top_values", "top_keys", "remainder", "scale")
-        return replace(self, **{name: move(getattr(self, name)) for name in names})
+        shares = None if self.contributions is None else move(self.contributions)
+        return replace(self, **{name: move(getattr(self, name)) for name in names}, contributions=shares)
 
     def is_sound(self, dtype: str) -> bool:
         """Whether the parts sum to s within the table of tolerances; NaN is not sound."""
@@ -110,8 +118,6 @@ class LayerRow:
         As they reach the projection, ``[H * head_dim]``.
     projected, mlp
         Outputs of the projection and of the MLP ``[hidden]``, before any norm behind them.
-    added
-        What the whole layer adds to the residual stream ``[hidden]``.
     """
 
     weights: torch.Tensor
@@ -120,7 +126,6 @@ class LayerRow:
     given: torch.Tensor
     projected: torch.Tensor
     mlp: torch.Tensor
-    added: torch.Tensor
 
 
 class TargetSums:
@@ -131,7 +136,7 @@ class TargetSums:
 
     def __init__(self, attributor: Attributor, target: Target):
         self.attributor, self.target = attributor, target
-        geometry = attributor.decoder.geometry
+        geometry, self._wide = attributor.decoder.geometry, wide(target.columns.device)
         self._places = {layer: place for place, layer in enumerate(geometry.softmax_layers)}
         shape = len(self._places), geometry.num_heads
         num_top = min(attributor.top_tokens, target.row + 1)
@@ -139,14 +144,18 @@ class TargetSums:
         self.heads, self.columns = empty(shape), empty((*shape, target.columns.shape[1]))
         self.top_values = empty((*shape, 2 * num_top))
         self.top_keys = empty((*shape, 2 * num_top), dtype=torch.int64)
-        self.remainder, self.scale = target.columns.new_zeros(()), target.columns.new_zeros(())
+        self.parts, self.scale = (target.columns.new_zeros((), dtype=self._wide) for _ in range(2))
+        self.remainder = target.columns.new_zeros((), dtype=self._wide)
+        self.contributions = empty((*shape, target.columns.shape[1])) if attributor.contribution else None
         first, second = target.token_ids
         self.direction = None if second is None else attributor.direction((first, second))
 
     def add_headless(self, added: torch.Tensor) -> None:
         """Add a layer without heads: what it adds to the residual stream ``[hidden]``."""
         assert self.direction is not None
-        self.scale += (added.to(self.direction) @ self.direction).abs().to(self.scale)
+        part = added.to(self.direction) @ self.direction
+        self.parts += part.to(self.parts)
+        self.scale += part.abs().to(self.scale)
 
     def add(self, layer: int, found: LayerRow, columns: torch.Tensor) -> None:
         """Add a layer with heads; ``columns`` is ``W_O`` by head, ``[hidden, H, head_dim]``."""
@@ -162,13 +171,17 @@ class TargetSums:
         self.heads[place] = heads.to(self.heads)
         self.columns[place] = (by_key @ self.target.columns[: by_key.shape[1]].to(by_key)).to(self.columns)
         self._keep_top(place, by_key)
+        if self.contributions is not None:
+            shares = _shares(found, columns, given)
+            within = self.target.columns[: by_key.shape[1]].to(shares)
+            self.contributions[place] = (shares @ within).to(self.contributions)
         attention = found.projected.to(towards) @ towards + bias
         mlp, mlp_bias = frozen_norm(behind_mlp, found.mlp, added)
         mlp = found.mlp.to(mlp) @ mlp + mlp_bias
-        whole = found.added.to(added) @ self.direction.to(added)
-        left = (whole - attention - mlp).abs() + (heads - by_key.sum(dim=-1)).abs().sum()
+        left = (heads.sum() - by_key.sum()).abs()
         left = left + (attention - bias - self._projection_bias(layer, towards) - heads.sum()).abs()
         self.remainder += left.to(self.remainder)
+        self.parts += (attention + mlp).to(self.parts)
         self.scale += (heads.abs().sum() + mlp.abs()).to(self.scale)
 
     def _keep_top(self, place: int, by_key: torch.Tensor) -> None:
@@ -205,11 +218,11 @@ class TargetSums:
         towards, constant = decoder.direction(token_ids)
         frozen, bias = frozen_norm(decoder.final_norm, leaving, towards.to(direction))
         factor = (frozen @ direction) / (direction @ direction)
-        size = leaving.to(frozen)
+        size, embedding = leaving.to(frozen), first.to(frozen) @ frozen
         left = ((frozen - factor * direction).abs() * size.abs()).sum()
-        stated = size @ frozen + bias + constant
-        left = left + _beyond(logits, token_ids, stated, decoder)
-        scale = self.scale.to(factor) * factor.abs() + (first.to(frozen) @ frozen).abs() + abs(bias) + abs(constant)
+        left = left + (size @ frozen - embedding - factor * self.parts.to(factor)).abs()
+        left = left + _beyond(logits, token_ids, size @ frozen + bias + constant, decoder)
+        scale = self.scale.to(factor) * factor.abs() + embedding.abs() + abs(bias) + abs(constant)
         return Attribution(
             self.target.row,
             token_ids,
@@ -217,8 +230,9 @@ class TargetSums:
             self.columns * factor.to(self.columns),
             self.top_values * factor.to(self.top_values),
             self.top_keys,
-            (self.remainder.to(factor) * factor.abs() + left).to(self.remainder),
-            scale.to(self.scale),
+            self.remainder.to(factor) * factor.abs() + left,
+            scale,
+            self.contributions,
         )
 
 
@@ -231,6 +245,8 @@ class Attributor:
         A causal language model.
     top_tokens
         ``k``.
+    contribution
+        Whether shares of heads' output vectors are worked out too.
 
     Attributes
     ----------
@@ -243,8 +259,9 @@ class Attributor:
         Naming the part of the model that is not known.
     """
 
-    def __init__(self, model: PreTrainedModel, top_tokens: int):
+    def __init__(self, model: PreTrainedModel, top_tokens: int, contribution: bool = False):
         self.decoder, self.top_tokens = Decoder(model, allows_headless=True), top_tokens
+        self.contribution = contribution
         if getattr(model.config.get_text_config(), "apply_residual_connection_post_layernorm", False):
             raise UnsupportedModelError(
                 f"{type(model).__name__} adds to what its norms give, not to the residual stream, so that there is no "
@@ -268,6 +285,14 @@ def _by_key(found: LayerRow, reading: torch.Tensor, given: torch.Tensor) -> torc
     gated = reading * torch.where(answered == 0, 1.0, given / answered)
     by_group = gated.unflatten(0, (found.values.shape[0], -1)) @ found.values.to(reading).mT
     return found.weights.to(reading) * by_group.flatten(0, 1)
+
+
+def _shares(found: LayerRow, columns: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    """Return each key's share of each head's output vector y, ``<A_dj f_j, y> / |y|^2``, ``[H, n]``; 0 where y is 0."""
+    output = torch.einsum("ohd,hd->oh", columns, given)
+    reading = torch.einsum("ohd,oh->hd", columns, output)
+    size = output.square().sum(dim=0)[:, None]
+    return torch.where(size > 0, _by_key(found, reading, given) / size, 0.0)
 
 
 def _beyond(logits: torch.Tensor, token_ids: tuple[int, int], stated: torch.Tensor, decoder: Decoder) -> torch.Tensor:

@@ -13,7 +13,7 @@ from engine.measuring.attribution import Attribution, Target
 from engine.measuring.contrasts import RUNNER_UP, Contrast, candidates
 from engine.measuring.measured import Measured
 from engine.samples import EncodedSample, IntArray
-from engine.schema import ATTRIBUTION_PREFIX, CELL, CELL_PERIODS
+from engine.schema import ATTRIBUTION_PREFIX, CELL, CELL_PERIODS, CONTRIBUTION_PREFIX
 
 SPAN_STEP = 1e-5
 """Nats that attributions of spans are rounded to: what is less is the model's own rounding, and would take three
@@ -75,6 +75,12 @@ def attribution_rows(sample: Measured, found: Attribution) -> dict[str, dict[str
         f"{ATTRIBUTION_PREFIX}{name}": columns[..., column].reshape(-1)
         for column, name in enumerate(encoded.key_groups)
     }
+    if found.contributions is not None:
+        shares = found.contributions.numpy()
+        groups |= {
+            f"{CONTRIBUTION_PREFIX}{name}": shares[..., column].reshape(-1)
+            for column, name in enumerate(encoded.key_groups)
+        }
     rows: dict[str, dict[str, object]] = {"head_attributions": {**places, "dla": heads.reshape(-1), **groups}}
     if found.top_keys.shape[-1]:
         rows["top_token_attributions"] = _top_rows(encoded, numbers, found)

@@ -63,9 +63,8 @@ class AttributionWatch:
         )
         self._layers: dict[int, _Layer] = {}
         self._waiting: dict[int, dict[int, LayerRow]] = {}
-        self._headless: list[tuple[int, torch.Tensor]] = []
+        self._headless: list[torch.Tensor] = []
         self._first: torch.Tensor | None = None
-        self._last: torch.Tensor | None = None
         self._leaving: list[torch.Tensor] = []
         self.fault = ""
         """Why nothing is attributed; empty where all went well."""
@@ -120,8 +119,8 @@ class AttributionWatch:
     def _finish(self, logits: Sequence[Mapping[int, torch.Tensor]], found: list[list[Attribution]]) -> None:
         if self.fault:
             return
-        if self._first is None or self._last is None or len(self._leaving) != 1:
-            raise UnsupportedModelError("its last layer does not hand what it leaves to its final norm, once")
+        if self._first is None or len(self._leaving) != 1:
+            raise UnsupportedModelError("its final norm does not take the residual stream once")
         (leaving,) = self._leaving
         pairs = []
         for place, sums in zip(self._of_rows, self._sums, strict=True):
@@ -132,11 +131,8 @@ class AttributionWatch:
         for index, records in self._waiting.items():
             self._reduce(index, records)
         for number, (place, sums) in enumerate(zip(self._of_rows, self._sums, strict=True)):
-            for _, added in self._headless:
+            for added in self._headless:
                 sums.add_headless(added[number])
-            # What the last layer leaves is what the final norm takes, or an unknown part stands between them.
-            gap = (self._last[number].to(leaving.device) - leaving[number]).abs().max()
-            sums.remainder += torch.where(gap > 0, torch.inf, gap).to(sums.remainder)
             row = logits[place][sums.target.row].to(leaving.device)
             found[place].append(sums.finished(leaving[number], self._first[number], pairs[number], row))
 
@@ -154,10 +150,10 @@ class AttributionWatch:
 
     def _enters(self, index: int) -> Callable[..., None]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            hidden = args[0] if args else kwargs["hidden_states"]
-            self._layers.setdefault(index, _Layer()).entering = self._rows(hidden[0])
-            if self._first is None:
-                self._first = self._layers[index].entering
+            layer = self._layers.setdefault(index, _Layer())
+            if self._first is None or not self.decoder.has_heads(index):
+                layer.entering = self._rows((args[0] if args else kwargs["hidden_states"])[0])
+                self._first = layer.entering if self._first is None else self._first
 
         return hook
 
@@ -197,19 +193,18 @@ class AttributionWatch:
 
     def _leaves(self, index: int) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: Any, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
-            leaving = self._rows((output[0] if isinstance(output, tuple) else output)[0])
-            layer, self._last = self._layers.pop(index), leaving
-            assert layer.entering is not None
-            widest = wide(leaving.device)
-            added = leaving.to(widest) - layer.entering.to(leaving.device, widest)
+            layer = self._layers.pop(index)
             if self.decoder.has_heads(index):
-                self._keep(index, layer, added)
-            else:
-                self._headless.append((index, added))
+                self._keep(index, layer)
+                return
+            assert layer.entering is not None
+            leaving = self._rows((output[0] if isinstance(output, tuple) else output)[0])
+            widest = wide(leaving.device)
+            self._headless.append(leaving.to(widest) - layer.entering.to(leaving.device, widest))
 
         return hook
 
-    def _keep(self, index: int, layer: _Layer, added: torch.Tensor) -> None:
+    def _keep(self, index: int, layer: _Layer) -> None:
         """Reduce the rows of a layer that has run, or keep what it takes where the logits must be known first."""
         call = layer.call
         parts = (layer.answered, layer.given, layer.projected, layer.mlp)
@@ -234,7 +229,6 @@ class AttributionWatch:
                 given[number],
                 projected[number],
                 mlp[number],
-                added[number],
             )
         waiting = {number: record for number, record in records.items() if self._sums[number].direction is None}
         if waiting:

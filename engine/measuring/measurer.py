@@ -74,6 +74,7 @@ class Measurer:
                 config.model.attention,
                 statistics.query_groups == ["decision"],
                 None if statistics.attribution is None else statistics.attribution.top_tokens,
+                statistics.contribution,
             )
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None

@@ -102,6 +102,8 @@ class Probe:
         Whether decision rows are the only query group: norm-weighted masses of gated models are measured in no other.
     top_tokens
         Keys of each sign that attributions name; None where nothing is attributed.
+    contribution
+        Whether key groups' shares of heads' output vectors are worked out beside attributions.
 
     Attributes
     ----------
@@ -126,6 +128,7 @@ class Probe:
         attention: str = "auto",
         is_decision_alone: bool = False,
         top_tokens: int | None = None,
+        contribution: bool = False,
     ):
         self.model = model
         self.norm_weighted = norm_weighted
@@ -143,7 +146,7 @@ class Probe:
         self.attributor, self.why_unattributed = None, ""
         if top_tokens is not None:
             try:
-                self.attributor = Attributor(model, top_tokens)
+                self.attributor = Attributor(model, top_tokens, contribution)
             except UnsupportedModelError as error:
                 self.why_unattributed = str(error)
 

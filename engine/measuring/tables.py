@@ -46,7 +46,7 @@ def unit_tables(
     """
 
     def schema_of(name: str) -> pa.Schema:
-        return table_schema(name, key_groups, settings.norm_weighted, kept)
+        return table_schema(name, key_groups, settings.norm_weighted, kept, settings.contribution)
 
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:

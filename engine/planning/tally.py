@@ -166,7 +166,8 @@ class PlanTally:
         statistics = num_heads * len(settings.query_groups) * (12 + num_groups) * 4
         per_sample, per_span = statistics + num_heads * settings.top_keys * 9, 4.0
         if settings.attribution is not None:
-            per_sample += num_heads * ((1 + num_groups) * 4 + settings.attribution.top_tokens * 2 * 9)
+            columns = 1 + num_groups * (2 if settings.contribution else 1)
+            per_sample += num_heads * (columns * 4 + settings.attribution.top_tokens * 2 * 9)
             per_span += 4.0  # a line item stands there with its figures of either period, rounded
         return int(self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * per_span)
 

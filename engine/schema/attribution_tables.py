@@ -10,7 +10,15 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from engine.schema.columns import ATTRIBUTION_PREFIX, HEAD, LAYER, SAMPLE_ID, column, described_schema
+from engine.schema.columns import (
+    ATTRIBUTION_PREFIX,
+    CONTRIBUTION_PREFIX,
+    HEAD,
+    LAYER,
+    SAMPLE_ID,
+    column,
+    described_schema,
+)
 
 ATTRIBUTION_TABLES = ("head_attributions", "top_token_attributions", "span_attributions")
 """Tables of ``statistics.attribution``, for samples with a contrast and models whose parts are known."""
@@ -28,13 +36,15 @@ CELL_PERIODS = ("current_period", "prior_period")
 """Key groups of periods that cut a line item into the cells of ``span_attributions``."""
 
 
-def head_attributions_schema(key_groups: Sequence[str]) -> pa.Schema:
+def head_attributions_schema(key_groups: Sequence[str], contribution: bool = False) -> pa.Schema:
     """Return the schema of ``head_attributions``.
 
     Parameters
     ----------
     key_groups
         Names of the run's key groups, in config order; each adds ``attribution_<key group>``.
+    contribution
+        Whether ``contribution_<key group>`` is kept too.
     """
     return described_schema(
         "head_attributions",
@@ -59,6 +69,15 @@ def head_attributions_schema(key_groups: Sequence[str]) -> pa.Schema:
                     unit="nats",
                 )
                 for name in key_groups
+            ),
+            *(
+                column(
+                    f"{CONTRIBUTION_PREFIX}{name}",
+                    pa.float32(),
+                    f"Share of the head's output vector y that comes from keys of {name}, at the same row: sum over "
+                    f"them of <A_dj W_O v_j, y> / |y|^2; over all keys 1, negative where keys work against the others",
+                )
+                for name in (key_groups if contribution else ())
             ),
         ],
     )

@@ -40,6 +40,9 @@ NORM_MASS_PREFIX = "norm_mass_"
 ATTRIBUTION_PREFIX = "attribution_"
 
 
+CONTRIBUTION_PREFIX = "contribution_"
+
+
 BASELINE_PREFIX = "baseline_"
 
 

@@ -375,7 +375,11 @@ REJECTS_SCHEMA = described_schema(
 
 
 def table_schema(
-    table: str, key_groups: Sequence[str], norm_weighted: bool = False, kept: Mapping[str, str] | None = None
+    table: str,
+    key_groups: Sequence[str],
+    norm_weighted: bool = False,
+    kept: Mapping[str, str] | None = None,
+    contribution: bool = False,
 ) -> pa.Schema:
     """Return the schema of a table by name.
 
@@ -389,6 +393,8 @@ def table_schema(
         Whether norm-weighted masses are kept.
     kept
         Fields of ``predictions.keep``, as in ``samples_schema``.
+    contribution
+        Whether contributions are kept, as in ``head_attributions_schema``.
 
     Raises
     ------
@@ -402,7 +408,7 @@ def table_schema(
     if table == "head_stats":
         return head_stats_schema(key_groups, norm_weighted)
     if table == "head_attributions":
-        return head_attributions_schema(key_groups)
+        return head_attributions_schema(key_groups, contribution)
     return {
         "tokens": TOKENS_SCHEMA,
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,

@@ -124,7 +124,7 @@ def test_each_key_equals_its_value_alone_in_float64(kind):
     """The oracle: A_dj (W_O^h v_j) . w by loops over patterns and values of the model in float64."""
     model, planned = tiny_model(kind), samples(VOCABULARY)[:1]
     own, sample = double(tiny_model(kind)), planned[0]
-    _, tables = attributed(model, planned, attribution={"top_tokens": 1000})
+    _, tables = attributed(model, planned, attribution={"top_tokens": 1000}, contribution=True)
     _, patterns = own_patterns(own, sample)
     row, ids = sample.decision_position, torch.from_numpy(sample.input_ids.astype(np.int64))[None]
     values, final = {}, []
@@ -156,6 +156,12 @@ def test_each_key_equals_its_value_alone_in_float64(kind):
             some = expected[sample.key_groups["some"][sample.key_groups["some"] <= row]].sum()
             whole = tables["head_attributions"].filter(layer=layer, head=head)
             assert whole["attribution_some"].item() == pytest.approx(some, abs=1e-6)
+            parts = patterns[layer][head, row, : row + 1, None] * (value[: row + 1] @ blocks[:, head].T).numpy()
+            output = parts.sum(axis=0)
+            shares = parts @ output / (output @ output)
+            assert whole["contribution_all_keys"].item() == pytest.approx(1, abs=1e-5)
+            inside = sample.key_groups["some"][sample.key_groups["some"] <= row]
+            assert whole["contribution_some"].item() == pytest.approx(shares[inside].sum(), abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")

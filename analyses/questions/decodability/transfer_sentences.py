@@ -54,9 +54,9 @@ def transfer_sentences(answers: Answers) -> list[str]:
         verdict = "They tell something" if knows else "It is not shown"
         interval = f"{resampled_name(answers.settings.alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f}"
         size = f"{row['num_judged']:,} samples of {count_text(row['num_judged_clusters'], 'cluster')}"
+        auroc = f"AUROC {row['auroc']:.2f} ({interval}, {p_text(pvalue)}; {size})"
         text = (
-            f"{_asked(question, row, rows)} {verdict}: AUROC {row['auroc']:.2f} ({interval}, {p_text(pvalue)}; {size}), "
-            f"{_calibration(row)}{_beside(table, row)}{_shared(row)}"
+            f"{_asked(question, row, rows)} {verdict}: {auroc}, {_calibration(row)}{_beside(table, row)}{_shared(row)}"
         )
         lines.append(Sentence(text, claim))
     return lines
