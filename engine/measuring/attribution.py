@@ -72,8 +72,8 @@ class Attribution:
     top_values, top_keys
         The ``k`` largest keys, descending, then the ``k`` smallest, ascending, and where they stand ``[L, H, 2k]``.
     remainder
-        What the model's parts leave of s, keys of their layer's heads and heads of their layer: rounding, or a part that
-        is not known.
+        What the parts leave of s, keys of their layer's heads and heads of their layer: rounding, or a part that is not
+        known.
     scale
         Sum of the parts' sizes, which rounding is proportional to.
     contributions

@@ -11,6 +11,9 @@ from analyses.questions.attributions.values import FIRST, KEY_GROUP, WHOLE_HEAD,
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.wording import count_text, interval_name, key_group_label, p_text
 
+Row = dict[str, Any]
+"""A row of the table, by column."""
+
 FAMILY = "attributions"
 """All attributions are one family of tests."""
 
@@ -69,7 +72,7 @@ def found(tested: pl.DataFrame, level: float) -> pl.DataFrame:
     return certain.sort(pl.col("kind") == WHOLE_HEAD, -pl.col("difference").abs(), "layer", "head", "keys", "measure")
 
 
-def _sentence(answers: Answers, row: dict[str, Any], level: float) -> Sentence:
+def _sentence(answers: Answers, row: Row, level: float) -> Sentence:
     name = interval_name(answers.settings.alpha)
     claim = Claim(
         "attribution",
@@ -95,7 +98,7 @@ def _sentence(answers: Answers, row: dict[str, Any], level: float) -> Sentence:
     return Sentence(text, claim)
 
 
-def keys_text(row: dict[str, Any]) -> str:
+def keys_text(row: Row) -> str:
     """Name the keys: "the prior period's Net income", "numbers", "all that it reads"."""
     if row["kind"] == WHOLE_HEAD:
         return "all that it reads"
@@ -104,6 +107,6 @@ def keys_text(row: dict[str, Any]) -> str:
     return f"{row['keys']} of the {_PERIODS[row['period']]}" if row["period"] else f"{row['keys']}"
 
 
-def towards_text(answers: Answers, row: dict[str, Any]) -> str:
+def towards_text(answers: Answers, row: Row) -> str:
     """Name the side: the contrast's first label, or the answer given."""
     return str(first_side(answers.run)) if row["measure"] == FIRST else "the answer given"

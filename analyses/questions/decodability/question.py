@@ -9,7 +9,7 @@ import polars as pl
 from analyses.questions.answers import Answers, Asked
 from analyses.questions.chapters import ERRORS, Part
 from analyses.questions.decodability.answer import HEADS, decodability
-from analyses.questions.decodability.figures import decodability_figure
+from analyses.questions.decodability.figures import decodability_figure, transfer_figures
 from analyses.questions.decodability.sentences import FAMILY, decodability_sentences
 from analyses.questions.decodability.tables import DECODABILITY, TRANSFER
 from analyses.questions.decodability.transfer import transfer
@@ -72,7 +72,7 @@ class Decodability(Question):
 
     def figures(self, answers: Answers) -> list[Figure | Absent]:
         """Return the models side by side."""
-        return [decodability_figure(answers)]
+        return [decodability_figure(answers), *transfer_figures(answers)]
 
     def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the first target's sentence, where any target was predicted."""

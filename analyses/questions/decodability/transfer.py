@@ -33,6 +33,9 @@ from analyses.runs.run import Run
 from analyses.settings.columns import Group, SettingsError, group_name
 from analyses.settings.decodability import DecodabilitySettings
 
+Row = dict[str, Any]
+"""A row of the table, by column."""
+
 EARLIER_ROWS = ("prompt", "thinking")
 """Query groups whose rows lie before the answer; heads are asked there too, where both runs have them."""
 
@@ -50,7 +53,7 @@ def transfer(asked: Asked, other: Run) -> pl.DataFrame:
     choices = asked.settings.predicted or DecodabilitySettings()
     groups = [choices.query_group, *(name for name in EARLIER_ROWS if name != choices.query_group)]
     known = [name for name in groups if name in asked.run.query_groups and name in other.query_groups]
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for target in choices.targets:
         for query_group in known or groups[:1]:
             own = choices.model_copy(update={"query_group": query_group})
@@ -58,10 +61,8 @@ def transfer(asked: Asked, other: Run) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TRANSFER.schema).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _rows(
-    asked: Asked, other: Run, target: str | Group, choices: DecodabilitySettings, *, is_first: bool
-) -> list[dict[str, Any]]:
-    row: dict[str, Any] = {
+def _rows(asked: Asked, other: Run, target: str | Group, choices: DecodabilitySettings, *, is_first: bool) -> list[Row]:
+    row: Row = {
         "target": group_name(target),
         "query_group": choices.query_group,
         "model": HEADS,
@@ -142,9 +143,9 @@ class _Sets:
         names = [set(run.samples["cluster"].drop_nulls()) for run in (asked.run, other)]
         return cls(chosen, labels, clusters, len(names[0] & names[1]))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Row:
         """Return how many samples and clusters of each run there are."""
-        found: dict[str, Any] = {"num_shared_clusters": self.shared}
+        found: Row = {"num_shared_clusters": self.shared}
         for name, rows in (("training", self.is_training), ("judged", ~self.is_training)):
             found[f"num_{name}"] = int(rows.sum())
             found[f"num_{name}_clusters"] = len(np.unique(self.clusters[rows]))
@@ -161,7 +162,7 @@ class _Sets:
                 return f"{name} has fewer than {MIN_CLUSTERS} clusters"
         return ""
 
-    def judge(self, name: str, parts: list[np.ndarray], asked: Asked, choices: DecodabilitySettings) -> dict[str, Any]:
+    def judge(self, name: str, parts: list[np.ndarray], asked: Asked, choices: DecodabilitySettings) -> Row:
         """Return what a model's row holds beyond counts."""
         seed, labels = asked.run.seed, self.labels
         features = Features.of(np.vstack([part[rows] for part, rows in zip(parts, self.chosen, strict=True)]))
@@ -191,9 +192,11 @@ def cluster_max(asked: Asked) -> int:
 
 
 def _above_chance(result: Judged) -> float:
-    """Return one-sided p of an AUROC of 0.5, by its bootstrap error; NaN where it does not vary."""
+    """Return one-sided p of an AUROC of 0.5, by its bootstrap error; where no draw errs, one over their number."""
     spread = float(np.nanstd(result.auroc[1:]))
-    return float(stats.norm.sf((result.auroc[0] - 0.5) / spread)) if spread > 0 else float("nan")
+    if spread > 0:
+        return float(stats.norm.sf((result.auroc[0] - 0.5) / spread))
+    return 1 / len(result.auroc) if result.auroc[0] > 0.5 else 1.0
 
 
 def _columns(result: Judged, alpha: float) -> dict[str, float]:

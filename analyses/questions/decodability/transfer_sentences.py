@@ -12,6 +12,9 @@ from analyses.questions.decodability.answer import HEADS
 from analyses.questions.decodability.transfer import EARLIER_ROWS
 from analyses.wording import count_text, p_text, percent_text, query_group_label, resampled_name
 
+Row = dict[str, Any]
+"""A row of the table, by column."""
+
 FAMILY = "transfer to another run"
 
 
@@ -62,13 +65,13 @@ def transfer_sentences(answers: Answers) -> list[str]:
     return lines
 
 
-def _asked(question: str, row: dict[str, Any], rows: str) -> str:
+def _asked(question: str, row: Row, rows: str) -> str:
     if row["query_group"] in EARLIER_ROWS:
         return f"Can they before the answer is written ({rows})?"
     return f"{question}, by {rows}?"
 
 
-def _calibration(row: dict[str, Any]) -> str:
+def _calibration(row: Row) -> str:
     gain = 1 - row["brier"] / row["base_brier"] if row["base_brier"] else 0.0
     slope = "" if row["slope"] is None else f"slope {row['slope']:.2f} (1 is calibrated), "
     mean, share = percent_text(row["share_judged"] + row["gap"]), percent_text(row["share_judged"])
@@ -79,12 +82,12 @@ def _calibration(row: dict[str, Any]) -> str:
     )
 
 
-def _beside(table: pl.DataFrame, row: dict[str, Any]) -> str:
+def _beside(table: pl.DataFrame, row: Row) -> str:
     others = table.filter((pl.col("target") == row["target"]) & (pl.col("model") != HEADS)).drop_nulls("auroc")
     listed = ", ".join(f"{one['model']} {one['auroc']:.2f}" for one in others.iter_rows(named=True))
     return f". What needs no head, trained alike: {listed}." if listed else "."
 
 
-def _shared(row: dict[str, Any]) -> str:
+def _shared(row: Row) -> str:
     number = row["num_shared_clusters"]
     return f" {count_text(number, 'cluster')} are in both runs, so that not all of it is new." if number else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
+
 from engine.causal.head_effects import head_effects
 from engine.causal.method import CausalMethod, SampleRun
 from engine.causal.tables import Row, Rows, TablePart
@@ -30,7 +32,8 @@ class Matched(CausalMethod[MatchedSection]):
             layer: right.layers[layer].head_outputs[-1:].unflatten(-1, (geometry.num_heads, -1))
             for layer in geometry.softmax_layers
         }
-        of_right = float(run.decoder.logit_difference(right.leaving, run.unchanged.contrast))
+        with torch.no_grad():
+            of_right = float(run.decoder.logit_difference(right.leaving, run.unchanged.contrast))
         cluster = run.sample.metadata.get("cluster")
         shared = {
             "matched_id": match.sample_id,

@@ -83,7 +83,7 @@ def answers_of(one, other):
 
 
 def test_heads_of_two_runs_that_share_a_cause_transfer(tmp_path):
-    answers = answers_of(run_of(tmp_path / "a", 1, 1.0), run_of(tmp_path / "b", 2, 1.0))
+    answers = answers_of(run_of(tmp_path / "a", 1, 0.08), run_of(tmp_path / "b", 2, 0.08))
     table = answers["transfer"]
     heads = table.filter(model="heads")
     assert heads["query_group"].to_list() == ["decision", "prompt"] and heads["auroc"].min() > 0.8
@@ -101,14 +101,14 @@ def test_heads_of_two_runs_that_share_a_cause_transfer(tmp_path):
 
 
 def test_heads_that_know_nothing_elsewhere_claim_nothing(tmp_path):
-    answers = answers_of(run_of(tmp_path / "a", 1, 1.0), run_of(tmp_path / "b", 2, 0.0))
+    answers = answers_of(run_of(tmp_path / "a", 1, 0.08), run_of(tmp_path / "b", 2, 0.0))
     heads = answers["transfer"].filter(model="heads")
     assert heads["auroc"].is_between(0.3, 0.7).all()
     assert not any(claim.is_finding for line in transfer_sentences(answers) for claim in claims_of(line))
 
 
 def test_p_is_that_of_the_bootstrap_error(tmp_path):
-    answers = answers_of(run_of(tmp_path / "a", 1, 0.3), run_of(tmp_path / "b", 2, 0.3))
+    answers = answers_of(run_of(tmp_path / "a", 1, 0.04), run_of(tmp_path / "b", 2, 0.04))
     row = answers["transfer"].filter(model="heads").row(0, named=True)
     error = (row["ci_high"] - row["ci_low"]) / (2 * stats.norm.ppf(0.975))
     assert row["pvalue"] == pytest.approx(stats.norm.sf((row["auroc"] - 0.5) / error), rel=0.3, abs=1e-4)
@@ -124,7 +124,7 @@ def test_runs_of_other_heads_and_too_few_samples_say_why(tmp_path):
 
 
 def test_the_command_writes_the_table_and_names_a_run_that_is_none(tmp_path, capsys):
-    one, other = run_of(tmp_path / "a", 1, 1.0), run_of(tmp_path / "b", 2, 1.0)
+    one, other = run_of(tmp_path / "a", 1, 0.08), run_of(tmp_path / "b", 2, 0.08)
     assert main([str(one), "--transfer", str(other)]) == 0
     table = pl.read_parquet(one / "analysis" / "tables" / "transfer.parquet")
     assert set(table["other_run"]) == {"b"} and not (other / "analysis").exists()
