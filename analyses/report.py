@@ -43,16 +43,19 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m analyses
     parser = argparse.ArgumentParser(prog=prog, description="Tests, charts and a report.")
     parser.add_argument("run_dir", nargs="+", type=Path, help="run directory; several are compared as well")
     parser.add_argument("--partial", action="store_true", help="analyse what is committed of an unfinished run")
+    parser.add_argument(
+        "--transfer", type=Path, metavar="RUN_DIR", help="another run, on which probes trained on each run are judged"
+    )
     options = parser.parse_args(arguments)
     try:
         stop_answering()
-        return _analysed(options.run_dir, partial=options.partial)
+        return _analysed(options.run_dir, partial=options.partial, transfer=options.transfer)
     except KeyboardInterrupt:
         print("Interrupted: the analysis was stopped and nothing was replaced; start it again.", file=sys.stderr)
         return EXIT_STOPPED
 
 
-def _analysed(given: Sequence[Path], *, partial: bool) -> int:
+def _analysed(given: Sequence[Path], *, partial: bool, transfer: Path | None = None) -> int:
     """Analyse the runs and return the exit code."""
     # Loaded inside of main: Ctrl-C may come meanwhile.
     from analyses.comparing.page import write_comparison
@@ -62,12 +65,12 @@ def _analysed(given: Sequence[Path], *, partial: bool) -> int:
     from analyses.settings.analysis import SettingsError
 
     try:
-        check_names(given)
+        check_names(given if transfer is None else [*given, transfer])
         run_dirs = _distinct(given)
         results = []
         for path in run_dirs:
             with analysis_bar(STEPS) as watch:
-                results.append(analyze(path, partial=partial, watch=watch))
+                results.append(analyze(path, partial=partial, transfer=transfer, watch=watch))
         for result in results:
             if result.partial:
                 print(printable(f"{result.directory.parent}: {result.partial}"), file=sys.stderr)

@@ -39,3 +39,8 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 def tolerance(quantity: str, dtype: str = "float32") -> Tolerance:
     """Return the tolerance of a quantity for a model's dtype."""
     return TOLERANCES[quantity, dtype]
+
+
+def tolerated(dtype: str) -> str:
+    """Return the dtype of the table that a model's counts as; 8-bit floats compute in half precision."""
+    return {"float64": "float32", "float32": "float32", "float16": "float16"}.get(dtype, "bfloat16")

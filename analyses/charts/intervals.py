@@ -82,7 +82,12 @@ def correlations(
 
 
 def causal_ranking(
-    frame: pl.DataFrame, style: VisualizationSettings, *, groups: Sequence[str], subtitle: str
+    frame: pl.DataFrame,
+    style: VisualizationSettings,
+    *,
+    groups: Sequence[str],
+    subtitle: str,
+    title: str = "What happens to the answer's lead",
 ) -> alt.TopLevelMixin:
     """Draw the largest effects with intervals, and beside them those in right and in wrong predictions.
 
@@ -92,7 +97,7 @@ def causal_ranking(
     y = alt.Y("shown:N", title=None, sort=order, axis=alt.Axis(labelLimit=240, grid=True))
     offset = alt.YOffset("group:N", sort=list(groups))
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(style, groups))
-    base = chart_of(frame, alt.Title("What happens to the answer's lead", subtitle=subtitle))
+    base = chart_of(frame, alt.Title(title, subtitle=subtitle))
     zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
     rules = (
         base.transform_filter("isValid(datum.ci_low)")

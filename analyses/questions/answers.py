@@ -33,6 +33,8 @@ class Asked:
         Every configured comparison, those that cannot be tested with their reason.
     head_means
         Mean of every statistic per query group, layer and head.
+    transfer
+        Another run, on which what was trained on this one is judged; None where none was named.
     """
 
     run: Run
@@ -40,6 +42,7 @@ class Asked:
     style: VisualizationSettings
     comparisons: tuple[Comparison, ...]
     head_means: pl.DataFrame
+    transfer: Run | None = field(default=None, kw_only=True)
 
     @property
     def comparison(self) -> Comparison | None:

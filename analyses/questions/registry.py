@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyses.questions.attributions.question import Attributions
 from analyses.questions.causes.question import Causes
 from analyses.questions.correlations.question import Correlations
 from analyses.questions.decodability.question import Decodability
@@ -16,6 +17,7 @@ from analyses.questions.question import Question
 QUESTIONS: tuple[Question, ...] = (
     Overview(),
     Differences(),
+    Attributions(),
     Heads(),
     Causes(),
     Decodability(),

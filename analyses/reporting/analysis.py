@@ -27,7 +27,11 @@ def ignore(step: str) -> None:
 
 
 def answer_questions(
-    run: Run, settings: AnalysisSettings, style: VisualizationSettings, watch: Watch = ignore
+    run: Run,
+    settings: AnalysisSettings,
+    style: VisualizationSettings,
+    watch: Watch = ignore,
+    transfer: Run | None = None,
 ) -> Answers:
     """Answer every question of ``registry.QUESTIONS``; nothing is written.
 
@@ -35,6 +39,8 @@ def answer_questions(
     ----------
     watch
         Told of each question as it is begun.
+    transfer
+        Another run, on which what is trained on this one is judged.
 
     Raises
     ------
@@ -46,14 +52,14 @@ def answer_questions(
     check_statistics(settings, run.statistics, run.query_groups)
     means = head_means(run)
     _check_finite(run, means)
-    asked = Asked(run, settings, style, tuple(comparisons_of(run, settings)), means)
+    asked = Asked(run, settings, style, tuple(comparisons_of(run, settings)), means, transfer=transfer)
     frames: dict[str, pl.DataFrame] = {}
     for question in registry.QUESTIONS:
         watch(question.name)
         answer = question.answer(asked)
         expected = [table for table in question.tables if table.name in answer or not table.is_optional]
         frames |= {table.name: table.declared(answer[table.name]) for table in expected}
-    answers = Answers(run, settings, style, asked.comparisons, means, frames)
+    answers = Answers(run, settings, style, asked.comparisons, means, frames, transfer=transfer)
     smallest = {name: p for question in registry.QUESTIONS for name, p in question.families(answers).items()}
     answers = replace(answers, levels=shared_levels(smallest, settings.alpha))
     settled = {name: frame for question in registry.QUESTIONS for name, frame in question.settled(answers).items()}

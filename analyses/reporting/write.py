@@ -77,7 +77,9 @@ STEPS = ("open the run", *(question.name for question in registry.QUESTIONS), "s
 """What an analysis does, in order: what ``analyze`` tells whoever watches."""
 
 
-def analyze(run_dir: Path, *, partial: bool = False, watch: Watch = ignore) -> AnalysisResult:
+def analyze(
+    run_dir: Path, *, partial: bool = False, watch: Watch = ignore, transfer: Path | None = None
+) -> AnalysisResult:
     """Analyse a run and write its ``analysis`` folder.
 
     Parameters
@@ -88,6 +90,8 @@ def analyze(run_dir: Path, *, partial: bool = False, watch: Watch = ignore) -> A
         Whether a run without ``_SUCCESS``, or with incomplete shards, is acceptable.
     watch
         Told of each of ``STEPS`` as it is begun.
+    transfer
+        Another run directory, on which probes trained on this run are judged.
 
     Raises
     ------
@@ -102,7 +106,8 @@ def analyze(run_dir: Path, *, partial: bool = False, watch: Watch = ignore) -> A
     sections = run.config.get("analysis") or {}, run.config.get("visualization") or {}
     settings, style = AnalysisSettings.from_mapping(sections[0]), VisualizationSettings.from_mapping(sections[1])
     check_columns(settings, run.samples.columns)
-    answers = answer_questions(run, settings, style, watch)
+    other = None if transfer is None else open_tables(Path(transfer), partial=partial)
+    answers = answer_questions(run, settings, style, watch, other)
     target = run.run_dir / layout.ANALYSIS
     building = run.run_dir / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}"
     _sweep(run.run_dir, target)

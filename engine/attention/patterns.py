@@ -1,4 +1,4 @@
-"""Whole patterns from observed queries and keys: what a notebook looks at; runs never keep them like this.
+"""Patterns from queries and keys: whole ones, which a notebook looks at, and single rows; runs keep neither like this.
 
 Shape legend: ``B`` batch, ``H`` query heads, ``KV`` key-value heads, ``n`` query rows, ``m`` keys.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.attention.masking import MASKED, Masking, Window, first_visible_of
+from engine.attention.masking import MASKED, Masking, Window, first_visible, first_visible_of
 
 
 def whole_patterns(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, masking: Masking) -> torch.Tensor:
@@ -43,6 +43,36 @@ def whole_patterns(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | 
         pattern = torch.softmax(scores.masked_fill(own, MASKED), dim=-1)
         found[:, head] = pattern.masked_fill(own, 0.0)
     return found
+
+
+def row_weights(query: torch.Tensor, key: torch.Tensor, row: int, masking: Masking) -> torch.Tensor:
+    """Return what one row's output gives to the value of each key up to its own, float32 ``[H, row + 1]``.
+
+    It is the row of the pattern; beside attention sinks, times what they leave (``1 - null_mass``).
+
+    Parameters
+    ----------
+    query
+        ``[H, T, head_dim]``.
+    key
+        ``[KV, T, head_dim]``.
+    row
+        The row's position in the sequence.
+    masking
+        Scaling, window, soft-capping, biases and sinks.
+    """
+    num_heads, num_kv, end = query.shape[0], key.shape[0], row + 1
+    grouped = query[:, row].float().unflatten(0, (num_kv, -1)) * masking.scaling
+    scores = (grouped @ key[:, :end].float().mT).flatten(0, 1)
+    if masking.softcap is not None:
+        scores = torch.tanh(scores / masking.softcap) * masking.softcap
+    if masking.key_bias is not None:
+        scores = scores + masking.key_bias.beside(0, end, scores)
+    if first := first_visible(row, masking.window):
+        scores[:, :first] = MASKED
+    if masking.sinks is not None:
+        scores = torch.cat((scores, masking.sinks.to(scores).reshape(num_heads, 1)), dim=-1)
+    return torch.softmax(scores, dim=-1)[:, :end]
 
 
 def _hidden(mask: torch.Tensor | None, num_rows: int, window: Window, device: torch.device) -> torch.Tensor:

@@ -6,16 +6,14 @@ soft-capping. Shape legend: ``T`` tokens up to the decision row, ``L`` layers, `
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
-from engine.errors import UnsupportedModelError
 from engine.interventions.unchanged_run import Trace
 from engine.model.decoder import Decoder
+from engine.model.frozen_norms import frozen_norm
 from engine.model.placement import present
 
 
@@ -110,79 +108,6 @@ def _added_by(unchanged: Trace, index: int) -> torch.Tensor:
 def _dot(first: torch.Tensor, second: torch.Tensor) -> float:
     """Return the product of two vectors, which may lie on different devices, in float64."""
     return float(first.double() @ second.to(first.device))
-
-
-def frozen_norm(norm: nn.Module | None, frozen_at: torch.Tensor, direction: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Return ``w`` and ``c`` with ``norm(x) . direction = x . w + c`` at one input, the norm's statistics frozen there.
-
-    Parameters
-    ----------
-    norm
-        RMSNorm or LayerNorm, whatever its gain, or None for the identity.
-    frozen_at
-        The input at which it is frozen, ``[hidden]``.
-    direction
-        ``[hidden]``, float64.
-
-    Raises
-    ------
-    UnsupportedModelError
-        When the norm is neither.
-    """
-    if norm is None:
-        return direction, 0.0
-    row = frozen_at.double()
-    if type(norm) is nn.LayerNorm:
-        with present(norm):
-            weight, bias = norm.weight, norm.bias
-        gained = direction if weight is None else direction * weight.double().to(direction.device)
-        gained = gained / (row.var(correction=0) + norm.eps).sqrt()
-        return gained - gained.mean(), 0.0 if bias is None else _dot(bias, direction)
-    eps = _eps(norm)
-    if not type(norm).__name__.endswith("RMSNorm"):
-        return _frozen_by_effect(norm, frozen_at, direction, eps)
-    # The gain as the norm itself applies it: gamma in most models, 1 + gamma in Gemma.
-    ones = torch.ones_like(frozen_at, dtype=torch.promote_types(frozen_at.dtype, torch.float32))
-    gain = norm(ones).double().to(direction.device) * (1 + eps) ** 0.5
-    return direction * gain / (row.square().mean() + eps).sqrt(), 0.0
-
-
-def _eps(norm: nn.Module) -> float:
-    """Return what a norm adds under its root; PyTorch's functional default where it does not say."""
-    names = ("variance_epsilon", "eps", "epsilon", "norm_eps")
-    return float(next((value for name in names if (value := getattr(norm, name, None)) is not None), 1e-5))
-
-
-def _frozen_by_effect(
-    norm: nn.Module, frozen_at: torch.Tensor, direction: torch.Tensor, eps: float
-) -> tuple[torch.Tensor, float]:
-    """Freeze a norm of another class (OLMo's without gain, Cohere's, Nemotron's), by what it makes of three inputs.
-
-    Zeros give its bias, an alternating row of mean 0 and size 1 its gain, and the input itself tells whether it
-    centres.
-
-    Raises
-    ------
-    UnsupportedModelError
-        When no linear map of the (centred) input over its size gives what the norm gives.
-    """
-    wide = torch.promote_types(frozen_at.dtype, torch.float32)
-    given = frozen_at.to(wide)
-    with present(norm):
-        norm = copy.deepcopy(norm).to(wide)  # some norms take no input wider than their weights
-    signs = torch.ones_like(given)
-    signs[1::2] = -1
-    bias = norm(torch.zeros_like(given)).double()
-    gain = (norm(signs).double() - bias) * signs.double() * (1 + eps) ** 0.5
-    expected, row = norm(given).double() - bias, given.double()
-    for centre in (row.mean(), row.new_zeros(())):
-        size = ((row - centre).square().mean() + eps).sqrt()
-        gap = (gain * (row - centre) / size - expected).abs().max()
-        # The norm may round its result to the weights' dtype.
-        if gap <= 4 * torch.finfo(frozen_at.dtype).eps * expected.abs().max() + 1e-5:
-            gained = direction * gain.to(direction.device) / size.to(direction.device)
-            return gained - gained.mean() if bool(centre) else gained, _dot(bias, direction)
-    raise UnsupportedModelError(f"{type(norm).__name__} is neither RMSNorm nor LayerNorm, which is not covered")
 
 
 @torch.no_grad()

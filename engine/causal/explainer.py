@@ -122,7 +122,7 @@ class Explainer:
 
     def _check(self, unchanged: Trace, layout: SequenceLayout) -> None:
         _check_logits(self.decoder, unchanged, layout)
-        if any(table in ("interventions", "knockouts") for table in self.tables):
+        if any(table in ("interventions", "knockouts", "matched_patching") for table in self.tables):
             _check_recomputation(self.decoder, unchanged, layout, self.tokens_per_batch)
         for method, _ in self.methods:
             method.check_run(self.decoder, unchanged)

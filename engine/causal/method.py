@@ -38,11 +38,14 @@ class CausalInputs:
         Another sample for each, by sample id (resample ablation).
     screened
         Heads that ``heads: {top: k}`` verifies.
+    matched
+        The right prediction that is matched with a wrong one, by the wrong one's sample id.
     """
 
     means: Mapping[int, torch.Tensor] | None = None
     partners: Mapping[str, EncodedSample] = field(default_factory=dict)
     screened: tuple[Head, ...] = ()
+    matched: Mapping[str, EncodedSample] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

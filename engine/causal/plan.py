@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.causal.matching import COLUMNS, matches
 from engine.config import Config
 from engine.config.causal import RunFacts
-from engine.errors import RunFailedError
+from engine.errors import ConfigError, RunFailedError
 from engine.inputs.selection import drawn_rows
 from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS
 from engine.storage.records import CausalPlan, Partner, PlannedUnit, ScreenedHeads
@@ -75,7 +76,8 @@ def write_causal_plan(config: Config, run_dir: RunDirectory) -> None:
     screened = ScreenedHeads([], [])
     if config.causal.num_screened:
         screened = _screened(run_dir, prepared, config.causal.num_screened, config.run.seed)
-    plan = CausalPlan(units=units, partners=partners, screened=screened, fingerprints=fingerprints)
+    matched = _matched(config, run_dir, units)
+    plan = CausalPlan(units=units, partners=partners, screened=screened, fingerprints=fingerprints, matched=matched)
     run_dir.plan.write_causal(plan)
 
 
@@ -84,6 +86,35 @@ def _partners(units: list[PlannedUnit], seed: int) -> dict[str, Partner]:
     everyone = [Partner(unit.source, sample_id) for unit in units for sample_id in unit.sample_ids]
     random.Random(f"{seed}:resample").shuffle(everyone)
     return {one.sample_id: partner for one, partner in zip(everyone, [*everyone[1:], everyone[0]], strict=True)}
+
+
+def _matched(config: Config, run_dir: RunDirectory, units: list[PlannedUnit]) -> dict[str, Partner]:
+    """Return the right prediction that is matched with each wrong one that is explained, out of all measured samples.
+
+    Raises
+    ------
+    ConfigError
+        When no wrong prediction has a match.
+    """
+    matching = config.causal.matching
+    if matching is None:
+        return {}
+    committed = run_dir.ledger.committed()
+    units_of = [committed[unit.name] for unit in run_dir.plan.units()]
+    sources = {sample_id: unit.manifest["unit"] for unit in units_of for sample_id in unit.manifest["sample_ids"]}
+    # Units that were merged share a folder.
+    folders = dict.fromkeys(unit.folder for unit in units_of)
+    samples = pa.concat_tables(pq.read_table(folder / "samples.parquet", columns=list(COLUMNS)) for folder in folders)
+    explained = {sample_id for unit in units for sample_id in unit.sample_ids}
+    found = {
+        sample_id: match for sample_id, match in matches(samples, sources, matching).items() if sample_id in explained
+    }
+    if not found:
+        raise ConfigError(
+            f"causal.matched.match: {matching!r} finds no right prediction for any wrong one that is explained (it "
+            f"must say what the wrong one should have said). Use nearest, or explain more samples (causal.max_samples)."
+        )
+    return found
 
 
 def _means(run_dir: RunDirectory, prepared: list[PlannedUnit], asking: str) -> pa.Table:

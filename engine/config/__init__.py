@@ -9,6 +9,7 @@ from engine.config.causal import (
     AttributionSection,
     CausalSection,
     KnockoutSection,
+    MatchedSection,
     PatchingSection,
     TopHeads,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "JoinSection",
     "KeyGroup",
     "KnockoutSection",
+    "MatchedSection",
     "ModelSection",
     "PatchingSection",
     "PatternsSection",

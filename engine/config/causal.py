@@ -26,6 +26,9 @@ class TopHeads(Section):
 Heads = Literal["all"] | TopHeads | list[tuple[int, int]]
 Rows = Literal["all", "decision"]
 Unit = Literal["head", "kv_group", "layer", "set"]
+Matching = Literal["cluster", "nearest", "cluster_or_nearest"]
+"""Where the right prediction that is matched with a wrong one comes from: its cluster, anywhere, or, where its cluster
+has none, anywhere."""
 Gradient = Literal["heads", "key_groups", "outputs"]
 """Gradients of s: by head, by head and key group, and by every component of the heads' outputs."""
 
@@ -110,6 +113,11 @@ class MethodSection(Section):
     def needs_partners(self) -> bool:
         """Whether it needs another sample beside each."""
         return False
+
+    @property
+    def matching(self) -> Matching | None:
+        """How it matches every wrong prediction with a right one; None where it does not."""
+        return None
 
     @property
     def num_screened(self) -> int:
@@ -281,6 +289,35 @@ class PatchingSection(MethodSection):
         return 1.0
 
 
+class MatchedSection(MethodSection):
+    """Decision rows of right predictions put into matched wrong ones, by head and by layer.
+
+    ``units`` says what is put in at a time: each query head's output, or all of a layer.
+    """
+
+    heads: Literal["all"] | list[tuple[int, int]] = "all"
+    units: list[Literal["head", "layer"]] = Field(default=["head", "layer"], min_length=1)
+    match: Matching = "cluster_or_nearest"
+
+    @property
+    def matching(self) -> Matching:
+        """How right predictions are found."""
+        return self.match
+
+    def sections(self) -> list[HeadsSection]:
+        """Return what is changed at a time, unit by unit."""
+        return [HeadsSection(heads=self.heads, rows="decision", unit=unit) for unit in dict.fromkeys(self.units)]
+
+    def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
+        """Return the cost of the right prediction's run and of every change of the decision row."""
+        sizes = {"num_layers": num_layers, "num_heads": num_heads, "num_groups": num_groups}
+        return 1.0 + sum(section.forwards(**sizes) for section in self.sections())
+
+    def check(self, path: str, facts: RunFacts) -> None:
+        """Refuse listed heads that the model does not have."""
+        self.sections()[0].check(path, facts)
+
+
 class KnockoutSection(MethodSection):
     """Attention to key groups that is blocked in windows of layers; no key groups means all of them."""
 
@@ -325,6 +362,7 @@ class CausalSection(Section):
     ablation: AblationSection | None = None
     amplification: AmplificationSection | None = None
     knockout: KnockoutSection | None = None
+    matched: MatchedSection | None = None
 
     @property
     def parts(self) -> dict[str, MethodSection]:
@@ -359,6 +397,11 @@ class CausalSection(Section):
     def needs_partners(self) -> bool:
         """Whether any part needs another sample beside each."""
         return any(part.needs_partners for part in self.parts.values())
+
+    @property
+    def matching(self) -> Matching | None:
+        """How wrong predictions are matched with right ones; None where nothing asks for it."""
+        return next((part.matching for part in self.parts.values() if part.matching is not None), None)
 
     @property
     def num_screened(self) -> int:

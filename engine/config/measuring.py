@@ -45,6 +45,13 @@ class PatternsSection(Section):
     """The plan is refused where the patterns take more."""
 
 
+class AttributionStatistics(Section):
+    """What each key carries through each head towards the first side of the contrast, and how many keys are named."""
+
+    top_tokens: int = Field(default=5, ge=0, le=1000)
+    """Keys that are named of each sign, per head."""
+
+
 class StatisticsSection(Section):
     """What is measured beside the statistics that are always kept."""
 
@@ -64,6 +71,22 @@ class StatisticsSection(Section):
     """Tokens with the largest weights of the decision row that are kept, per head."""
     patterns: PatternsSection | None = None
     """Whole patterns to keep; null: none."""
+    attribution: AttributionStatistics | None = AttributionStatistics()
+    """What each key group and token carries at the decision row towards the contrast; false: off. Left out for samples
+    without a contrast and for models whose parts are not known."""
+    contribution: bool = False
+    """Each key group's share of the head's output vector at the same row."""
+
+    @field_validator("attribution", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: object) -> object:
+        return {True: AttributionStatistics(), False: None}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _contributions_go_with_attributions(self) -> StatisticsSection:
+        if self.contribution and self.attribution is None:
+            raise ValueError("contribution is true, which needs attribution (they are worked out together)")
+        return self
 
     @field_validator("query_groups")
     @classmethod

@@ -18,6 +18,9 @@ Logits = Mapping[int, torch.Tensor]
 Decode = Callable[[int], str]
 """Returns the text of a token."""
 
+RUNNER_UP = "said_vs_runner_up"
+"""The rule whose second side only the logits tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
@@ -61,20 +64,26 @@ def contrast_of(sample: EncodedSample, logits: Logits, decode: Decode | None = N
     decode
         Names the runner-up's token; its id does where there is none.
     """
+    if sample.contrast.name == RUNNER_UP:
+        return _runner_up(sample, logits, decode)
+    found = candidates(sample)
+    # A single one needs no logits, and may be asked for without.
+    return found[0] if len(found) == 1 else min(found, key=lambda contrast: contrast.margin(logits), default=None)
+
+
+def candidates(sample: EncodedSample) -> list[Contrast]:
+    """Return what a sample's margin may compare, as far as its tokens tell; of ``said_vs_runner_up``, nothing."""
     rule = sample.contrast
+    if rule.name == RUNNER_UP:
+        return []
     if rule.name == "pair":
         tokens = sample.contrast_token_ids
         is_known = len(set(tokens)) == 2
-        return Contrast(rule.first, rule.second, sample.decision_position, tokens) if is_known else None
-    if rule.name == "said_vs_runner_up":
-        return _runner_up(sample, logits, decode)
+        return [Contrast(rule.first, rule.second, sample.decision_position, tokens)] if is_known else []
     others = [token for token in sample.label_tokens if token.label != rule.first]
     if rule.name == "said_vs_actual" and rule.second not in ("", rule.first):
         others = [token for token in others if token.label == rule.second]
-    if not others:
-        return None
-    found = [Contrast(rule.first, token.label, token.row, _tokens(sample, token)) for token in others]
-    return min(found, key=lambda contrast: contrast.margin(logits))
+    return [Contrast(rule.first, token.label, token.row, _tokens(sample, token)) for token in others]
 
 
 def pinned(sample: EncodedSample, contrast: Contrast) -> EncodedSample:

@@ -23,6 +23,7 @@ from engine.machine.devices import (
     reset_peak_memory,
     wait_for_copies,
 )
+from engine.measuring.attribution_tables import num_attributed, targets_of
 from engine.measuring.checking.checker import Checker
 from engine.measuring.contrasts import Decode
 from engine.measuring.measured import Measured
@@ -31,6 +32,7 @@ from engine.measuring.tables import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device
 from engine.samples import EncodedSample, Reject
+from engine.tolerances import tolerated
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +73,16 @@ class Measurer:
                 statistics.rollout,
                 config.model.attention,
                 statistics.query_groups == ["decision"],
+                None if statistics.attribution is None else statistics.attribution.top_tokens,
+                statistics.contribution,
             )
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.load_seconds = 0.0
         self.checker = Checker(model, self.probe, config.model.path)
+        if self.probe.why_unattributed:
+            logger.warning("statistics.attribution is left out: %s", self.probe.why_unattributed)
 
     def forward_passes(
         self,
@@ -145,12 +151,15 @@ class Measurer:
             "fallback_layers": {name: list(layers) for name, layers in self.probe.backend.fallback_layers.items()},
             "num_layers": self.probe.geometry.num_layers,
             "num_heads": self.probe.geometry.num_heads,
+            "why_unattributed": self.probe.why_unattributed,
         }
 
     def _unit_result(self, progress: UnitProgress, key_groups: Sequence[str], facts: dict[str, Any]) -> UnitResult:
         sound = progress.sound()
-        tables = unit_tables(sound, key_groups, self.config.statistics, self.config.predictions.keep, self.decode)
+        settings, kept = self.config.statistics, self.config.predictions.keep
+        tables = unit_tables(sound, key_groups, settings, kept, self.decode, tolerated(self.dtype))
         facts |= {
+            "num_attributed": num_attributed(tables),
             "max_row_sum_error": max((sample.row_sum_error() for sample in sound), default=0.0),
             "max_future_mass": max((sample.future_mass() for sample in sound), default=0.0),
         }
@@ -198,7 +207,13 @@ class Measurer:
             layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
             start += sample.num_tokens
         input_ids = torch.cat([layout.token_ids for layout in layouts])
-        measurements = [measurement.on_host() for measurement in self.probe.measure(input_ids, layouts)]
+        targets = [
+            [] if self.probe.attributor is None else targets_of(sample, layout)
+            for sample, layout in zip(batch, layouts, strict=True)
+        ]
+        measurements = [
+            measurement.on_host() for measurement in self.probe.measure(input_ids, layouts, targets=targets)
+        ]
         wait_for_copies(self.devices)
         return [Measured(sample, measurement) for sample, measurement in zip(batch, measurements, strict=True)]
 

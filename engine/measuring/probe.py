@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,6 +19,8 @@ from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Masking, Window
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
+from engine.measuring.attribution import Attribution, Attributor, Target
+from engine.measuring.attribution_watch import AttributionWatch
 from engine.measuring.forward import logits_by_row
 from engine.measuring.gates import GatedNorms, GateWitness
 from engine.model.geometry import Geometry
@@ -43,6 +46,8 @@ class SequenceMeasurement:
         Rollout of the decision row, float32 ``[T]``, when asked for.
     more_logits
         Further rows at which labels part, by row, float32 ``[vocabulary]``.
+    attributions
+        One for each target that was asked for; none where the model's parts are not known.
     """
 
     logits: torch.Tensor
@@ -51,6 +56,7 @@ class SequenceMeasurement:
     layer_numbers: tuple[int, ...]
     rollout: torch.Tensor | None = None
     more_logits: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    attributions: Sequence[Attribution] = ()
 
     def on_host(self) -> SequenceMeasurement:
         """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
@@ -69,6 +75,7 @@ class SequenceMeasurement:
             ],
             rollout=None if self.rollout is None else _to_host(self.rollout),
             more_logits={row: _to_host(logits) for row, logits in self.more_logits.items()},
+            attributions=[attribution.moved(_to_host) for attribution in self.attributions],
         )
 
 
@@ -93,6 +100,17 @@ class Probe:
         A name of the backends' registry, or ``auto``.
     is_decision_alone
         Whether decision rows are the only query group: norm-weighted masses of gated models are measured in no other.
+    top_tokens
+        Keys of each sign that attributions name; None where nothing is attributed.
+    contribution
+        Whether key groups' shares of heads' output vectors are worked out beside attributions.
+
+    Attributes
+    ----------
+    attributor
+        Attributes targets; None where nothing is to be attributed, or the model's parts are not known.
+    why_unattributed
+        Which part is not known, or what failed; empty where all went well so far.
 
     Raises
     ------
@@ -109,6 +127,8 @@ class Probe:
         with_rollout: bool = False,
         attention: str = "auto",
         is_decision_alone: bool = False,
+        top_tokens: int | None = None,
+        contribution: bool = False,
     ):
         self.model = model
         self.norm_weighted = norm_weighted
@@ -123,12 +143,19 @@ class Probe:
                 "heads (recurrent layers or convolutions); set statistics.rollout=false"
             )
         self.backend = BackendChoice(attention, input_device(model))
+        self.attributor, self.why_unattributed = None, ""
+        if top_tokens is not None:
+            try:
+                self.attributor = Attributor(model, top_tokens, contribution)
+            except UnsupportedModelError as error:
+                self.why_unattributed = str(error)
 
     def measure(
         self,
         input_ids: torch.Tensor,
         layouts: Sequence[SequenceLayout],
         witness: Callable[[AttentionCall], None] | None = None,
+        targets: Sequence[Sequence[Target]] = (),
     ) -> list[SequenceMeasurement]:
         """Run one packed forward, or, where samples may not share a row, one forward for each.
 
@@ -140,6 +167,8 @@ class Probe:
             Where each sequence starts and what to reduce.
         witness
             Is shown every attention call and its answer.
+        targets
+            What is attributed of each sequence; nothing where empty.
 
         Returns
         -------
@@ -147,10 +176,16 @@ class Probe:
             In the order of ``layouts``.
         """
         if not self.is_packed and (len(layouts) > 1 or layouts[0].start):
-            return [self.measure(layout.token_ids, [replace(layout, start=0)], witness)[0] for layout in layouts]
+            each = zip(layouts, targets or [[]] * len(layouts), strict=True)
+            return [
+                self.measure(layout.token_ids, [replace(layout, start=0)], witness, [own])[0] for layout, own in each
+            ]
         gates = GateWitness() if self.norm_weighted and not self._is_ungated and not self.weighs_gates else None
         self.backend.prepare(layouts)
-        forward = _Forward(self, layouts)
+        watching = None
+        if self.attributor is not None and any(targets):
+            watching = AttributionWatch(self.attributor, layouts, targets)
+        forward = _Forward(self, layouts, watching)
         norms = GatedNorms(layouts, forward.decision_row, forward.keep_gated) if self.weighs_gates else None
 
         def watch(call: AttentionCall) -> None:
@@ -159,11 +194,14 @@ class Probe:
                     witnessing(call)
 
         longest = max(layouts, key=lambda layout: layout.num_tokens)
-        with armed(
-            self.model,
-            forward.attend,
-            sequence=(longest.start, longest.num_tokens),
-            witness=watch if witness or gates or norms else None,
+        with (
+            armed(
+                self.model,
+                forward.attend,
+                sequence=(longest.start, longest.num_tokens),
+                witness=watch if witness or gates or norms else None,
+            ),
+            nullcontext() if watching is None else watching.watching(),
         ):
             try:
                 logits = logits_by_row(self.model, input_ids, layouts, with_positions=self.is_packed)
@@ -179,8 +217,8 @@ class Probe:
 class _Forward:
     """One packed forward on its way through the layers: what each measured of each sequence."""
 
-    def __init__(self, probe: Probe, layouts: Sequence[SequenceLayout]):
-        self.probe = probe
+    def __init__(self, probe: Probe, layouts: Sequence[SequenceLayout], watching: AttributionWatch | None = None):
+        self.probe, self.watching = probe, watching
         self.sequences = [_Sequence(probe, layout) for layout in layouts]
         self.windows: dict[int, Window] = {}
         # What layers need of the sequences, on each device that layers are computed on.
@@ -210,6 +248,8 @@ class _Forward:
         statistics = self.probe.backend.attend(call, self._row(query.device), output)
         for sequence, of_sequence in zip(self.sequences, statistics, strict=True):
             sequence.keep(call, of_sequence)
+        if self.watching is not None:
+            self.watching.saw(call, output)
         self.windows[layer] = masking.window
         return output
 
@@ -240,6 +280,9 @@ class _Forward:
                 "statistics.norm_weighted=false"
             )
         windows = tuple(self.windows[layer] for layer in numbers)
+        attributed = [[]] * len(logits) if self.watching is None else self.watching.results(logits)
+        if self.watching is not None and self.watching.fault:
+            self.probe.why_unattributed = self.watching.fault
         return [
             SequenceMeasurement(
                 by_row[sequence.layout.decision],
@@ -248,8 +291,9 @@ class _Forward:
                 numbers,
                 sequence.rollout(),
                 {row: by_row[row] for row in sequence.layout.more_logits},
+                attributions,
             )
-            for sequence, by_row in zip(self.sequences, logits, strict=True)
+            for sequence, by_row, attributions in zip(self.sequences, logits, attributed, strict=True)
         ]
 
 

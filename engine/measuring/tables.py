@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from engine.config import StatisticsSection
+from engine.measuring.attribution_tables import attribution_of, attribution_rows
 from engine.measuring.baselines import baseline_rows
 from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
@@ -24,6 +25,7 @@ def unit_tables(
     settings: StatisticsSection,
     kept: Mapping[str, str] | None = None,
     decode: Decode | None = None,
+    dtype: str = "float32",
 ) -> dict[str, pa.Table]:
     """Return every measure table of a unit; tables are empty, with their schema, when nothing was measured.
 
@@ -39,14 +41,16 @@ def unit_tables(
         Fields of ``predictions.keep`` and their kinds.
     decode
         Names tokens that are no label's (``said_vs_runner_up``).
+    dtype
+        The model's, as tolerances name it: how far parts may lie from their sum.
     """
 
     def schema_of(name: str) -> pa.Schema:
-        return table_schema(name, key_groups, settings.norm_weighted, kept)
+        return table_schema(name, key_groups, settings.norm_weighted, kept, settings.contribution)
 
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:
-        for name, columns in _sample_columns(sample, settings, decode).items():
+        for name, columns in _sample_columns(sample, settings, decode, dtype).items():
             parts.setdefault(name, []).append(record_batch(columns, schema_of(name)))
     return {
         name: pa.Table.from_batches(parts.get(name, []), schema=schema_of(name))
@@ -55,7 +59,7 @@ def unit_tables(
 
 
 def _sample_columns(
-    sample: Measured, settings: StatisticsSection, decode: Decode | None
+    sample: Measured, settings: StatisticsSection, decode: Decode | None, dtype: str
 ) -> dict[str, dict[str, object]]:
     key_groups = list(sample.encoded.key_groups)
     encoded, layers, numbers = sample.encoded, sample.layers, sample.layer_numbers
@@ -76,6 +80,8 @@ def _sample_columns(
         rows["null_mass"] = null_mass_rows(sample)
     if any(layer.patterns for layer in sample.layers):
         rows["patterns"] = _pattern_rows(sample)
+    if (found := attribution_of(sample, contrast, dtype)) is not None:
+        rows |= attribution_rows(sample, found)
     if settings.decision_rows or settings.rollout:
         rows["decision_rows"] = decision_rows(encoded, layers, numbers, sample.found.rollout)
     if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:

@@ -164,8 +164,12 @@ class PlanTally:
             return None
         num_heads = (facts.num_layers_with_heads or 0) * facts.num_heads
         statistics = num_heads * len(settings.query_groups) * (12 + num_groups) * 4
-        per_sample = statistics + num_heads * settings.top_keys * 9
-        return self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * 4
+        per_sample, per_span = statistics + num_heads * settings.top_keys * 9, 4.0
+        if settings.attribution is not None:
+            columns = 1 + num_groups * (2 if settings.contribution else 1)
+            per_sample += num_heads * (columns * 4 + settings.attribution.top_tokens * 2 * 9)
+            per_span += 4.0  # a line item stands there with its figures of either period, rounded
+        return int(self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * per_span)
 
 
 def _pairs(num_tokens: int) -> int:

@@ -3,10 +3,13 @@
 The only room both sides share: ``engine`` writes these tables, ``analyses`` reads them. Loads pyarrow and nothing else.
 """
 
+from engine.schema.attribution_tables import ATTRIBUTION_TABLES, CELL, CELL_PERIODS
 from engine.schema.causal_tables import ATTENTION_GRADIENT_PREFIX, CAUSAL_TABLES, attributions_schema, causal_schema
 from engine.schema.columns import (
+    ATTRIBUTION_PREFIX,
     BASE_STATISTICS,
     BASELINE_PREFIX,
+    CONTRIBUTION_PREFIX,
     COUNT_PREFIX,
     KEPT_PREFIX,
     MASS_PREFIX,
@@ -42,10 +45,15 @@ from engine.schema.tables import (
 __all__ = [
     "AMOUNT_GROUPS",
     "ATTENTION_GRADIENT_PREFIX",
+    "ATTRIBUTION_PREFIX",
+    "ATTRIBUTION_TABLES",
     "BASELINE_GROUPS",
     "BASELINE_PREFIX",
     "BASE_STATISTICS",
     "CAUSAL_TABLES",
+    "CELL",
+    "CELL_PERIODS",
+    "CONTRIBUTION_PREFIX",
     "COUNT_PREFIX",
     "DEFAULT_KEY_GROUPS",
     "KEPT_PREFIX",

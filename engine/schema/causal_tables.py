@@ -149,12 +149,34 @@ PATCHING_SCHEMA = described_schema(
 )
 
 
+MATCHED_PATCHING_SCHEMA = described_schema(
+    "matched_patching",
+    "one row per wrong prediction with a match, and head or layer",
+    [
+        SAMPLE_ID,
+        column("matched_id", pa.string(), "The right prediction whose decision row is put in"),
+        column("is_same_cluster", pa.bool_(), "Whether both are of one cluster"),
+        column("unit", pa.string(), "What is put in at a time", span="head|layer"),
+        LAYER,
+        column("head", pa.int32(), "Query head; null for a layer"),
+        column(
+            "matched_logit_difference",
+            pa.float32(),
+            "s of the right prediction, between the tokens of the wrong one's contrast",
+            unit="nats",
+        ),
+        *_EFFECT,
+    ],
+)
+
+
 CAUSAL_TABLES: dict[str, pa.Schema | Callable[[Sequence[str]], pa.Schema]] = {
     "attributions": attributions_schema,
     "sample_attributions": SAMPLE_ATTRIBUTIONS_SCHEMA,
     "interventions": INTERVENTIONS_SCHEMA,
     "knockouts": KNOCKOUTS_SCHEMA,
     "patching": PATCHING_SCHEMA,
+    "matched_patching": MATCHED_PATCHING_SCHEMA,
 }
 """Tables that a causal unit writes, each when a method that fills it is on: a schema, or its maker from key groups."""
 

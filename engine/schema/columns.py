@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 """Major and minor version of the tables.
 
 The major one rises when a column changes meaning, type or name, or is gone; the minor one when something is added.
@@ -35,6 +35,12 @@ MASS_PREFIX = "mass_"
 
 
 NORM_MASS_PREFIX = "norm_mass_"
+
+
+ATTRIBUTION_PREFIX = "attribution_"
+
+
+CONTRIBUTION_PREFIX = "contribution_"
 
 
 BASELINE_PREFIX = "baseline_"

@@ -10,6 +10,13 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from engine.schema.attribution_tables import (
+    ATTRIBUTION_TABLES,
+    SPAN_ATTRIBUTIONS_SCHEMA,
+    SPAN_NAMES,
+    TOP_TOKEN_ATTRIBUTIONS_SCHEMA,
+    head_attributions_schema,
+)
 from engine.schema.columns import (
     BASE_STATISTICS,
     BASELINE_PREFIX,
@@ -29,13 +36,17 @@ MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_
 """Tables that every measure unit writes."""
 
 
-OPTIONAL_TABLES = ("label_logprobs", "span_mass", "null_mass", "patterns", "decision_rows", "decision_head_rows")
+OPTIONAL_TABLES = (
+    "label_logprobs",
+    "span_mass",
+    "null_mass",
+    "patterns",
+    "decision_rows",
+    "decision_head_rows",
+    *ATTRIBUTION_TABLES,
+)
 """Tables that a measure unit writes when the config asks for them, when a prompt holds a statement (``span_mass``), or
 when the model has attention sinks (``null_mass``)."""
-
-
-SPAN_NAMES = ("line_item", "period")
-"""Kinds of spans in ``span_mass``."""
 
 
 LABEL_SOURCES = ("field", "json", "repaired_json", "response_text", "span", "scores")
@@ -364,7 +375,11 @@ REJECTS_SCHEMA = described_schema(
 
 
 def table_schema(
-    table: str, key_groups: Sequence[str], norm_weighted: bool = False, kept: Mapping[str, str] | None = None
+    table: str,
+    key_groups: Sequence[str],
+    norm_weighted: bool = False,
+    kept: Mapping[str, str] | None = None,
+    contribution: bool = False,
 ) -> pa.Schema:
     """Return the schema of a table by name.
 
@@ -378,6 +393,8 @@ def table_schema(
         Whether norm-weighted masses are kept.
     kept
         Fields of ``predictions.keep``, as in ``samples_schema``.
+    contribution
+        Whether contributions are kept, as in ``head_attributions_schema``.
 
     Raises
     ------
@@ -390,6 +407,8 @@ def table_schema(
         return baselines_schema(key_groups)
     if table == "head_stats":
         return head_stats_schema(key_groups, norm_weighted)
+    if table == "head_attributions":
+        return head_attributions_schema(key_groups, contribution)
     return {
         "tokens": TOKENS_SCHEMA,
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
@@ -399,5 +418,7 @@ def table_schema(
         "patterns": PATTERNS_SCHEMA,
         "decision_rows": DECISION_ROWS_SCHEMA,
         "decision_head_rows": DECISION_HEAD_ROWS_SCHEMA,
+        "top_token_attributions": TOP_TOKEN_ATTRIBUTIONS_SCHEMA,
+        "span_attributions": SPAN_ATTRIBUTIONS_SCHEMA,
         "rejects": REJECTS_SCHEMA,
     }[table]

@@ -276,12 +276,15 @@ class CausalPlan:
         By sample id; empty unless heads are replaced by those of other samples.
     fingerprints
         Checksums of the tables that all causal units share, by name.
+    matched
+        The right prediction that is matched with each wrong one, by its sample id; empty unless asked for.
     """
 
     units: list[PlannedUnit]
     partners: dict[str, Partner]
     screened: ScreenedHeads
     fingerprints: dict[str, str]
+    matched: dict[str, Partner] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Return the content of ``plan/causal.json``."""
@@ -290,6 +293,7 @@ class CausalPlan:
             "partners": self.partners,
             "screened": self.screened._asdict(),
             "fingerprints": self.fingerprints,
+            **({"matched": self.matched} if self.matched else {}),
         }
 
     @classmethod
@@ -301,6 +305,7 @@ class CausalPlan:
             partners={sample_id: Partner(*partner) for sample_id, partner in content["partners"].items()},
             screened=ScreenedHeads(top, random),
             fingerprints=content["fingerprints"],
+            matched={sample_id: Partner(*match) for sample_id, match in content.get("matched", {}).items()},
         )
 
 
@@ -342,6 +347,10 @@ class UnitFacts(TypedDict, total=False):
     """Of the model."""
     num_heads: int
     """Of each layer."""
+    why_unattributed: str
+    """Why samples have no attributions, where the model's parts are not known; empty else."""
+    num_attributed: int
+    """Samples with attributions."""
     max_row_sum_error: float
     """How far the weights of a row were from 1, at most."""
     max_future_mass: float

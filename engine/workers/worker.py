@@ -219,13 +219,15 @@ class UnitWorker:
         """Return what the causal plan holds for these samples."""
         by_source: dict[str, list[str]] = {}
         partners = {s.sample_id: plan.partners[s.sample_id] for s in samples if s.sample_id in plan.partners}
-        for partner in partners.values():
+        matched = {s.sample_id: plan.matched[s.sample_id] for s in samples if s.sample_id in plan.matched}
+        for partner in (*partners.values(), *matched.values()):
             by_source.setdefault(partner.source, []).append(partner.sample_id)
         encoded = {s.sample_id: s for source, ids in by_source.items() for s in self._samples(source, ids)}
         return CausalInputs(
             read_means(self.run_dir.plan.table_path("head_means")) if "head_means" in plan.fingerprints else None,
             {sample_id: encoded[partner.sample_id] for sample_id, partner in partners.items()},
             tuple(sorted([*plan.screened.top, *plan.screened.random])),
+            {sample_id: encoded[match.sample_id] for sample_id, match in matched.items()},
         )
 
 

@@ -24,11 +24,13 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from engine.attention.layout import sequence_layout
+from engine.measuring.attribution_tables import targets_of
 from engine.measuring.forward import decision_logits
 from engine.measuring.probe import Probe
 from engine.samples import EncodedSample
 
 NUM_KEY_GROUPS = 16
+TOP_TOKENS = 5
 MIB = 2**20
 KINDS = ("plain", "probed", "patterns kept")
 
@@ -73,8 +75,9 @@ def fits(layers: int, num_tokens: int) -> bool:
 def forwards(layers: int, num_tokens: int):
     """Return one function without arguments per kind of forward."""
     model = build_model(layers)
-    probe = Probe(model)
-    layout = sequence_layout(encoded(num_tokens), 0, torch.device("cpu"))
+    probe, sample = Probe(model, top_tokens=TOP_TOKENS), encoded(num_tokens)
+    layout = sequence_layout(sample, 0, torch.device("cpu"))
+    targets = [targets_of(sample, layout)]
 
     def patterns_kept():
         model.set_attn_implementation("eager")
@@ -86,7 +89,7 @@ def forwards(layers: int, num_tokens: int):
 
     found = {
         "plain": lambda: decision_logits(model, layout.token_ids, [layout]),
-        "probed": lambda: probe.measure(layout.token_ids, [layout]),
+        "probed": lambda: probe.measure(layout.token_ids, [layout], targets=targets),
     }
     return found | ({"patterns kept": patterns_kept} if fits(layers, num_tokens) else {})
 
@@ -113,16 +116,18 @@ def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict
 
 
 def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, float]:
-    """Return CPU time of each optional statistic over the default ones, the median of ratios round by round."""
+    """Return CPU time of each optional statistic over the default ones without attributions, the median of ratios."""
     model = build_model(layers)
     plain, weighted, rolled = Probe(model), Probe(model, norm_weighted=True), Probe(model, with_rollout=True)
-    in_torch = Probe(model, attention="blocked")
+    in_torch, attributing = Probe(model, attention="blocked"), Probe(model, top_tokens=TOP_TOKENS)
     default, groups, queries = (
         sequence_layout(sample, 0, torch.device("cpu"))
         for sample in (encoded(num_tokens), encoded(num_tokens, 36), encoded(num_tokens, num_query_groups=10))
     )
+    targets = [targets_of(encoded(num_tokens), default)]
     by_kind = {
         "default": lambda: plain.measure(default.token_ids, [default]),
+        "attributions (on by default)": lambda: attributing.measure(default.token_ids, [default], targets=targets),
         "norm-weighted masses": lambda: weighted.measure(default.token_ids, [default]),
         "rollout of the decision row": lambda: rolled.measure(default.token_ids, [default]),
         "20 random vocabularies": lambda: plain.measure(groups.token_ids, [groups]),

@@ -117,6 +117,41 @@ def test_the_verdict_head_decides_the_label(run, stats, tokens):
     assert all(v == pytest.approx(1, abs=1e-6) for v in values(stats, "verdict", "mass_verdict", "decision").values())
 
 
+def test_attributions_name_the_head_and_the_word_that_decide_with_their_value(run, tokens):
+    """The verdict head carries the whole margin from one word; no other head carries anything."""
+    folders = run / "shards" / "*"
+    heads = pl.read_parquet(folders / "head_attributions.parquet")
+    keys = pl.read_parquet(folders / "top_token_attributions.parquet")
+    assert heads.height == 24 * 12
+    layer, head = planted.HEADS["verdict"]
+    is_verdict = (pl.col("layer") == layer) & (pl.col("head") == head)
+    for sample, text in tokens.items():
+        verdict = next(token for token in text if token in planted.VERDICTS)
+        expected = planted.logit_difference(verdict)
+        row = heads.filter(is_verdict, sample_id=sample).row(0, named=True)
+        assert row["dla"] == pytest.approx(expected, rel=1e-5)
+        assert row["attribution_verdict"] == pytest.approx(expected, rel=1e-5)
+        assert row["attribution_statement"] == pytest.approx(expected, rel=1e-5)
+        assert row["attribution_theme"] == pytest.approx(0, abs=1e-6)
+        (key,) = keys.filter(sample_id=sample, rank=0).iter_rows(named=True)
+        assert (key["layer"], key["head"], key["token"]) == (layer, head, verdict)
+        assert key["attribution"] == pytest.approx(expected, rel=1e-5)
+    assert heads.filter(~is_verdict).select(pl.col(pl.Float32).abs().max()).row(0) == pytest.approx([0] * 6, abs=1e-6)
+
+
+def test_a_head_that_copies_a_line_item_towards_a_label_is_found_by_name(tmp_path):
+    config = planted.write_config(tmp_path, count=6)
+    planted.build_model(verdicts=("Earnings",)).save_pretrained(tmp_path / "planted" / "model")
+    assert main([str(config), "--stage", "collect"]) == 0
+    spans = pl.read_parquet(tmp_path / "runs" / "planted" / "shards" / "*" / "span_attributions.parquet")
+    layer, head = planted.HEADS["verdict"]
+    items = spans.filter(kind="line_item")
+    carried = items.filter(layer=layer, head=head, span="Earnings")["attribution"]
+    assert len(carried) == 6 and carried.to_list() == pytest.approx([planted.logit_difference("rose")] * 6, abs=2e-5)
+    others = items.filter((pl.col("layer") != layer) | (pl.col("head") != head) | (pl.col("span") != "Earnings"))
+    assert others.height > 6 * 12 * 2 and others["attribution"].abs().max() < 1e-6
+
+
 def test_no_other_head_looks_like_a_planted_one(stats):
     """The behaviours are told apart: each statistic singles out its own head."""
     means = stats.filter(query_group="all").group_by("layer", "head").agg(pl.col(pl.Float32).mean())

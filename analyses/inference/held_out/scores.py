@@ -187,15 +187,22 @@ def lasso_scores(training: Training, judged: np.ndarray) -> np.ndarray:
 
 def logistic_weights(training: Training, penalty: float) -> np.ndarray:
     """Return the weights ``[chosen]`` of the sparse logistic model."""
+    return logistic_model(training, penalty)[0]
+
+
+def logistic_model(training: Training, penalty: float) -> tuple[np.ndarray, float]:
+    """Return the weights ``[chosen]`` of the sparse logistic model, and its intercept."""
     from sklearn.linear_model import LogisticRegression
 
     if not len(training.chosen):
-        return np.zeros(0)
+        share = float(training.labels[training.rows].mean())
+        return np.zeros(0), float(np.log(share / (1 - share)))
     # The intercept's column is scaled up so that the penalty hardly touches it.
     model = LogisticRegression(
         C=penalty / training.slope, l1_ratio=1.0, solver="liblinear", intercept_scaling=10, random_state=0
     )
-    return model.fit(training.values[training.rows], training.labels[training.rows]).coef_[0]
+    fitted = model.fit(training.values[training.rows], training.labels[training.rows])
+    return fitted.coef_[0], float(fitted.intercept_[0])
 
 
 def aurocs(scores: np.ndarray, is_a: np.ndarray) -> np.ndarray:

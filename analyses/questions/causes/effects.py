@@ -63,7 +63,7 @@ def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
             if not rate and len(signs):
                 largest = _largest(values, cluster, signs)
                 maxima[family] = np.maximum(maxima.get(family, 0.0), largest)
-            if measure != "change":
+            if measure not in ("change", "restored"):
                 differences += _compared(run, settings, comparison, block, measure, family, values)
     schema = CAUSAL_DIFFERENCES.schema
     joined = _joined(differences, schema)

@@ -108,7 +108,8 @@ def _sentence(answers: Answers, row: dict[str, Any]) -> str:
     contrast, compared = _right_and_wrong(answers, row)
     text = (
         f"{start[0].upper()}{start[1:]}: {cause_label(row)} {said} ({interval}, adjusted "
-        f"{p_text(row['pvalue_adjusted'])}{max_t}; {size}){_flips(answers, row, name)}.{contrast}"
+        f"{p_text(row['pvalue_adjusted'])}{max_t}; {size}){_flips(answers, row, name)}"
+        f"{_restored(answers, row, name)}.{contrast}"
     )
     family = effect_family(row["kind"])
     claim = Claim(
@@ -141,6 +142,16 @@ def _flips(answers: Answers, row: dict[str, Any], name: str) -> str:
     return (
         f" and turns {percent_text(flips['mean'])} of the answers ({name} {percent_text(flips['ci_low'])} to "
         f"{percent_text(flips['ci_high'])})"
+    )
+
+
+def _restored(answers: Answers, row: dict[str, Any], name: str) -> str:
+    restored = _same(answers["causal_effects"], row, "restored")
+    if restored is None or restored["mean"] is None or restored["ci_low"] is None:
+        return ""
+    return (
+        f", which is {percent_text(restored['mean'])} of the way to the right prediction's margin ({name} "
+        f"{percent_text(restored['ci_low'])} to {percent_text(restored['ci_high'])})"
     )
 
 

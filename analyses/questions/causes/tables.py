@@ -93,8 +93,8 @@ CAUSAL_EFFECTS = AnswerTable(
         Column(
             "measure",
             pl.String,
-            "lead, change (nats), flip (share): of the side of the contrast that the model favours, of its first side "
-            "over its second, of the answers",
+            "lead, change (nats), flip, restored (shares): of the side of the contrast that the model favours, of its "
+            "first side over its second, of the answers, of the way from a wrong prediction's margin to its match's",
         ),
         Column("mean", pl.Float64, "Mean over samples: nats, or the share of the answers that turn"),
         CI_LOW,

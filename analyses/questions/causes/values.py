@@ -39,10 +39,12 @@ KEYS: dict[str, type[pl.DataType]] = {
 }
 """What says which cause a row is about; those that a kind does not have are null."""
 
-KINDS = ("ablation", "amplification", "knockout", "dla", "head_gradient", "attention_gradient", "patching")
+MATCHED = "matched_patching"
+
+KINDS = ("ablation", "amplification", "knockout", MATCHED, "dla", "head_gradient", "attention_gradient", "patching")
 """Interventions first, then what gradients and the frozen model say without one."""
 
-MEASURED = KINDS[:3]
+MEASURED = KINDS[:4]
 """Kinds that were found by intervening."""
 
 _INTERVENTION_KEYS = ("kind", "unit", "replace", "rows", "factor", "layer", "head", "members")
@@ -58,8 +60,8 @@ class CausalBlock:
     keys
         One row per cause, columns as in ``KEYS``.
     measures
-        ``lead``, ``change`` (nats) and, of interventions, ``flip`` (0 or 1): float64 ``[samples, causes]`` over the
-        rows of ``Run.samples``, NaN where a sample has none.
+        ``lead``, ``change`` (nats), of interventions ``flip`` (0 or 1) and of matched patching ``restored`` (share):
+        float64 ``[samples, causes]`` over the rows of ``Run.samples``, NaN where a sample has none.
     without
         As ``lead``, by the sign of s without the part.
     """
@@ -130,11 +132,37 @@ def _patching(run: Run) -> Iterator[CausalBlock]:
         yield _block(run, part, ("kind", "counterfactual", "layer", "head"), ("change",))
 
 
+def _matched(run: Run) -> Iterator[CausalBlock]:
+    """Yield what right predictions' decision rows restore in wrong ones.
+
+    ``restored`` has the mean r = sum c / sum g, c the change of s towards the right prediction's and g the gap between
+    the two: of each sample r + (c - r g) / mean g, so that its clustered error is the linearised ratio's (Cochran 1977,
+    section 6.3).
+    """
+    frame = _indexed(run, MATCHED).with_columns(kind=pl.lit(MATCHED))
+    for layer in _values_of(frame, "layer"):
+        part = frame.filter(pl.col("layer") == layer)
+        gap = pl.col("matched_logit_difference") - (pl.col("logit_difference") - pl.col("change"))
+        given = part.with_columns(gap=gap.abs(), towards=pl.col("change") * gap.sign())
+        keys = ("kind", "unit", "layer", "head")
+        block = _effect_block(run, given, keys, ("gap", "towards"))
+        measures = dict(block.measures)
+        gaps, changes = measures.pop("gap"), measures.pop("towards")
+        known = ~np.isnan(changes)
+        number = np.maximum(known.sum(axis=0), 1)
+        mean_gap = np.where(known, gaps, 0.0).sum(axis=0) / number
+        mean_gap[mean_gap == 0] = np.nan
+        ratio = np.where(known, changes, 0.0).sum(axis=0) / number / mean_gap
+        measures["restored"] = ratio + (changes - ratio * gaps) / mean_gap
+        yield CausalBlock(block.keys, measures, block.without)
+
+
 BLOCKS: dict[str, Callable[[Run], Iterator[CausalBlock]]] = {
     "interventions": _interventions,
     "knockouts": _knockouts,
     "attributions": _attributions,
     "patching": _patching,
+    MATCHED: _matched,
 }
 """Table of a run to what makes blocks of it, in the order of the report; a new causal table gets a row."""
 
@@ -149,18 +177,20 @@ def _values_of(frame: pl.LazyFrame, column: str) -> list:
     return frame.select(column).unique().collect()[column].sort(nulls_last=True).to_list()
 
 
-def _effect_block(run: Run, frame: pl.LazyFrame, keys: tuple[str, ...]) -> CausalBlock:
+def _effect_block(run: Run, frame: pl.LazyFrame, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> CausalBlock:
     given = frame.with_columns(
         before=pl.col("logit_difference") - pl.col("change"), flip=pl.col("is_flipped").cast(pl.Float64)
     )
-    return _block(run, given, keys, ("change", "flip"))
+    return _block(run, given, keys, ("change", "flip", *more), is_measured=True)
 
 
-def _block(run: Run, frame: pl.LazyFrame, keys: tuple[str, ...], names: tuple[str, ...]) -> CausalBlock:
+def _block(
+    run: Run, frame: pl.LazyFrame, keys: tuple[str, ...], names: tuple[str, ...], *, is_measured: bool = False
+) -> CausalBlock:
     """Turn rows with ``row``, ``change`` and ``before`` into matrices, one column per distinct value of ``keys``."""
     change, before = pl.col("change").cast(pl.Float64), pl.col("before").cast(pl.Float64)
     # Interventions change s by so much; gradients and attributions say how much of s is the part's own.
-    rest = before + change if _is_measured(keys) else before - change
+    rest = before + change if is_measured or _is_measured(keys) else before - change
     is_nothing = rest.abs() <= NOTHING_LEFT * before.abs()
     values = frame.select(
         "row",

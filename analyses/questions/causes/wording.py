@@ -38,6 +38,8 @@ def cause_label(row: Mapping[str, Any]) -> str:
         return f"amplification (times {row['factor']:g}, {_ROWS[row['rows']]})"
     if kind == "knockout":
         return f"no attention to {key_group_label(row['key_group'])} {_ROWS[row['rows']]}"
+    if kind == "matched_patching":
+        return "the decision row of a matched right prediction put in its place"
     if kind == "attention_gradient":
         return f"attention gradient of {key_group_label(row['key_group'])}"
     if kind == "patching":

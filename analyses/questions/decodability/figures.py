@@ -50,3 +50,35 @@ def decodability_figure(answers: Answers) -> Figure | Absent:
         "in samples it had not seen: there was too little to learn from, which is no finding."
     )
     return Figure("decodability", "Do the heads know?", guide, specification(chart), ("decodability",))
+
+
+def transfer_figures(answers: Answers) -> list[Figure | Absent]:
+    """Draw how probes of this run fare in the other one; nothing where none was named."""
+    table = answers.get("transfer")
+    if table is None:
+        return []
+    models = table.drop_nulls("auroc")
+    if models.is_empty():
+        why = table["note"].drop_nulls()
+        return [Absent("transfer", f"Nothing could be judged: {why[0] if len(why) else 'no value'}.")]
+    rows = pl.when(pl.col("model") == HEADS).then(pl.format("heads, {} rows", "query_group")).otherwise(pl.col("model"))
+    frame = models.select(
+        "target",
+        "auroc",
+        "ci_low",
+        "ci_high",
+        num_samples="num_judged",
+        kind=pl.when(pl.col("model") == HEADS).then(pl.lit("heads")).otherwise(pl.lit("no heads")),
+        shown=pl.format("{}: {}", pl.col("target").str.replace_all("_", " "), rows),
+    )
+    chart = intervals.decodability(
+        rounded(frame),
+        answers.style,
+        kinds=["heads", "no heads"],
+        subtitle=f"{answers.resampled_intervals}, judged on {models['other_run'][0]}",
+    )
+    guide = (
+        "Models trained on all samples of this run predict those of the other, which nothing was chosen by. Heads that "
+        "lie above every model without heads carry over something that length, margin and surprisal do not tell."
+    )
+    return [Figure("transfer", "Do they know in another run?", guide, specification(chart), ("transfer",))]

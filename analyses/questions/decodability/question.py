@@ -9,10 +9,13 @@ import polars as pl
 from analyses.questions.answers import Answers, Asked
 from analyses.questions.chapters import ERRORS, Headline, Part, Tile
 from analyses.questions.decodability.answer import HEADS, decodability
-from analyses.questions.decodability.figures import decodability_figure
+from analyses.questions.decodability.figures import decodability_figure, transfer_figures
 from analyses.questions.decodability.sentences import FAMILY, decodability_sentences
 from analyses.questions.decodability.story import decodability_headlines, decodability_tiles
-from analyses.questions.decodability.tables import DECODABILITY
+from analyses.questions.decodability.tables import DECODABILITY, TRANSFER
+from analyses.questions.decodability.transfer import transfer
+from analyses.questions.decodability.transfer_sentences import FAMILY as TRANSFER_FAMILY
+from analyses.questions.decodability.transfer_sentences import transfer_claims, transfer_sentences
 from analyses.questions.families import smallest
 from analyses.questions.figure import Absent, Figure
 from analyses.questions.question import Question
@@ -23,23 +26,30 @@ class Decodability(Question):
     """Labels predicted from heads, on clusters kept apart, beside what needs no head."""
 
     name = "decodability"
-    tables = (DECODABILITY,)
-    parts = (Part("decodability", "Do the heads know?", ERRORS, has_table=True),)
+    tables = (DECODABILITY, TRANSFER)
+    parts = (
+        Part("decodability", "Do the heads know?", ERRORS, has_table=True),
+        Part("transfer", "Do they know in another run?", ERRORS),
+    )
 
     def answer(self, asked: Asked) -> Mapping[str, pl.DataFrame]:
         """Predict every target; no row where prediction is turned off."""
         choices = asked.settings.predicted
         table = DECODABILITY.empty() if choices is None else decodability(asked.run, asked.settings, choices)
-        return {"decodability": table}
+        if asked.transfer is None:
+            return {"decodability": table}
+        return {"decodability": table, "transfer": transfer(asked, asked.transfer)}
 
     def families(self, answers: Answers) -> Mapping[str, float]:
         """Return all targets as one family; heads against baselines is asked of the same."""
         table = answers["decodability"].filter(pl.col("model") == HEADS)
+        other = answers.get("transfer")
+        found = {} if other is None else {TRANSFER_FAMILY: smallest(transfer_claims(other)["pvalue_claim"])}
         tested = table.drop_nulls("auroc")
         if tested.is_empty():
-            return {}
+            return found
         both = pl.concat([tested["pvalue_controls_adjusted"], tested["difference_pvalue"] * (2 * len(tested))])
-        return {FAMILY: smallest(both)}
+        return {FAMILY: smallest(both), **found}
 
     def method(self, answers: Answers) -> list[str]:
         """Return how samples were kept apart, and the controls."""
@@ -59,11 +69,11 @@ class Decodability(Question):
         alpha, level = answers.settings.alpha, answers.level(FAMILY)
         lines = decodability_sentences(answers["decodability"], alpha, num_controls, level)
         off = ["Nothing was predicted from the heads: analysis.decodability is turned off."]
-        return {"decodability": lines or off}
+        return {"decodability": lines or off, "transfer": transfer_sentences(answers)}
 
     def figures(self, answers: Answers) -> list[Figure | Absent]:
         """Return the models side by side."""
-        return [decodability_figure(answers)]
+        return [decodability_figure(answers), *transfer_figures(answers)]
 
     def tiles(self, answers: Answers) -> list[Tile]:
         """Return how well heads foretell errors."""
@@ -75,4 +85,6 @@ class Decodability(Question):
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the whole table."""
-        return {"decodability": answers["decodability"].to_dicts()}
+        other = answers.get("transfer")
+        more = {} if other is None else {"transfer": other.to_dicts()}
+        return {"decodability": answers["decodability"].to_dicts(), **more}

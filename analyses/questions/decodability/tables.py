@@ -69,3 +69,49 @@ DECODABILITY = AnswerTable(
     ),
     method=_method,
 )
+
+
+def _transfer_method(asked: Asked) -> str:
+    return (
+        "sparse logistic models trained on all samples of this run, the penalty chosen in folds grouped by "
+        f"{asked.cluster_noun}, judged once on the samples of another run; intervals redraw its clusters for models "
+        f"that stay as they are; assumes that {independence(asked)}"
+    )
+
+
+TRANSFER = AnswerTable(
+    "transfer",
+    "one row per target, query group and model, trained on this run and judged on another",
+    (
+        Column("target", pl.String, "What is predicted"),
+        Column("label_a", pl.String, "The class that is predicted"),
+        Column("label_b", pl.String, "The other class"),
+        Column("query_group", pl.String, "Whose attention the heads' model uses: set of query rows"),
+        Column("model", pl.String, "What predicts: heads, or features that need no head"),
+        Column("other_run", pl.String, "Name of the run that is judged"),
+        Column("auroc", pl.Float64, "Area under the ROC curve in the other run; 0.5 is chance", span="0..1"),
+        CI_LOW,
+        CI_HIGH,
+        Column("pvalue", pl.Float64, "One-sided p of an AUROC of 0.5, by its error over redrawn clusters", span="0..1"),
+        Column("brier", pl.Float64, "Mean squared difference of predicted probability and label", span="0..1"),
+        Column("base_brier", pl.Float64, "The same where everybody's probability is share_training", span="0..1"),
+        Column("gap", pl.Float64, "Mean predicted probability minus share_judged; 0 is calibrated", span="-1..1"),
+        Column("gap_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
+        Column("gap_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
+        Column("slope", pl.Float64, "Slope of the labels on the predicted log-odds; 1 is calibrated, below 1 too sure"),
+        Column("slope_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
+        Column("slope_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
+        Column("share_training", pl.Float64, "Share of label_a in this run", span="0..1"),
+        Column("share_judged", pl.Float64, "Share of label_a in the other run: its base rate", span="0..1"),
+        Column("num_training", pl.Int32, "Samples of this run that are trained on"),
+        Column("num_training_clusters", pl.Int32, "Clusters of these"),
+        Column("num_judged", pl.Int32, "Samples of the other run that are judged"),
+        Column("num_judged_clusters", pl.Int32, "Clusters of these"),
+        Column("num_shared_clusters", pl.Int32, "Clusters that both runs name: samples of these are not all new"),
+        Column("num_features", pl.Int32, "Features the model may choose from"),
+        Column("num_used", pl.Int32, "Features with a weight"),
+        NOTE,
+    ),
+    method=_transfer_method,
+    is_optional=True,
+)

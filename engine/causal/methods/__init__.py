@@ -10,6 +10,7 @@ from engine.causal.methods.amplification import Amplification
 from engine.causal.methods.attention_gradient import AttentionGradient
 from engine.causal.methods.attribution import Attribution
 from engine.causal.methods.knockout import AttentionKnockout
+from engine.causal.methods.matched import Matched
 from engine.causal.methods.patching import Patching
 
 METHODS: dict[str, CausalMethod[Any]] = {  # Any: each takes its own part of the config
@@ -19,4 +20,5 @@ METHODS: dict[str, CausalMethod[Any]] = {  # Any: each takes its own part of the
     "ablation": Ablation(),
     "amplification": Amplification(),
     "knockout": AttentionKnockout(),
+    "matched": Matched(),
 }

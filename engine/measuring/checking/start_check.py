@@ -28,7 +28,7 @@ from engine.measuring.checking.witness import Witness
 from engine.measuring.forward import plain_logits
 from engine.measuring.probe import Probe
 from engine.model.limits import limits
-from engine.tolerances import tolerance
+from engine.tolerances import tolerance, tolerated
 
 PREFIX = 16
 """Tokens before the sample in the packed row."""
@@ -136,9 +136,9 @@ def check(model: PreTrainedModel, probe: Probe, layout: SequenceLayout, sample_i
         (measured,) = probe.measure(layout.token_ids, [checked], alone)
         worst = alone.worst([layer.means for layer in measured.layers], measured.layer_numbers)
         gap = float((measured.logits - plain).abs().max())
-        allowed = tolerance("logits", _tolerated(dtype))
+        allowed = tolerance("logits", tolerated(dtype))
         share = over_tolerance = gap / (allowed.atol + allowed.rtol * _largest(plain))
-        bound = f"the table of tolerances for {_tolerated(dtype)}"
+        bound = f"the table of tolerances for {tolerated(dtype)}"
         if not share <= 1:  # written so that NaN is refused too
             share, bound = _beyond_noise(model, probe, layout, sample_id, gap)
         why = "" if was_packed else "the config says that layers carry state, or count positions, across a row"
@@ -163,11 +163,6 @@ def _largest(logits: torch.Tensor) -> float:
     """Return the size of the largest logit, tokens left out that a model rules out by the lowest number there is."""
     kept = logits[logits > torch.finfo(torch.float32).min / 2]
     return float(kept.abs().max()) if kept.numel() else 0.0
-
-
-def _tolerated(dtype: str) -> str:
-    """Return the dtype of the table of tolerances that a model's counts as; 8-bit floats compute in half precision."""
-    return {"float64": "float32", "float32": "float32", "float16": "float16"}.get(dtype, "bfloat16")
 
 
 def _refuse_finite(probe: Probe, layout: SequenceLayout, sample_id: str) -> None:
@@ -210,12 +205,12 @@ def _why_not_packed(probe: Probe, layout: SequenceLayout, alone: Witness, logits
     for layer, inputs in alone.inputs.items():
         for name, mine, shared in zip(("queries", "keys", "values"), inputs, together.inputs[layer], strict=True):
             moved = float((mine - shared).square().mean().sqrt() / mine.square().mean().sqrt().clamp(min=1e-12))
-            if not moved <= SAME_INPUTS[_tolerated(dtype)]:
+            if not moved <= SAME_INPUTS[tolerated(dtype)]:
                 return (
                     f"in a row with another sample, {name} of layer {layer} move by {moved:.2g} of their size: state, "
                     f"a convolution or positions pass from one sample to the next"
                 )
-    allowed = tolerance("logits", _tolerated(dtype))
+    allowed = tolerance("logits", tolerated(dtype))
     gap = float((found.logits - logits).abs().max())
     if dtype in ("float32", "float64") and gap > 2 * (allowed.atol + allowed.rtol * _largest(logits)):
         return f"in a row with another sample, logits move by {gap:.2g}"

@@ -139,6 +139,8 @@ def test_gradients_are_worked_out_once_for_all_methods(config_file, monkeypatch)
         ({"amplification": {"heads": [[0, 1], [1, 1]], "unit": "set", "factors": [0, 2, 3]}}, 1 + 3 * 0.51),
         ({"knockout": {}}, 1 + 2 * 5 * 0.009),
         ({"knockout": {"key_groups": ["a"], "rows": "response"}}, 1 + 2 * 0.51),
+        ({"matched": {}}, 1 + 1 + (8 + 2) * 0.009),
+        ({"matched": {"heads": [[0, 1]], "units": ["head"]}}, 1 + 1 + 0.009),
     ],
 )
 def test_what_explaining_a_sample_costs(parts, forwards):

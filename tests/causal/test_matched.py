@@ -1,0 +1,128 @@
+"""Matched counterfactuals: pairs by their rule, planted causes found with their share, nothing where nothing is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from scipy import stats
+
+from analyses.questions.causes.effects import causal_effects
+from analyses.questions.causes.values import MATCHED, causal_blocks
+from analyses.runs.run import open_tables
+from analyses.settings.analysis import AnalysisSettings
+from engine.causal.matching import COLUMNS, matches
+from engine.run import main
+from tests.causal.test_causal_runs import table, with_causal
+from tests.fixtures import planted
+
+
+def samples(*rows):
+    """Columns: id, cluster, right, actual, said, margin, tokens."""
+    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)})
+
+
+RIGHT_NEAR = ("a", "c1", True, "up", "up", 1.0, 100)
+RIGHT_FAR = ("b", "c2", True, "up", "up", 9.0, 900)
+RIGHT_OTHER = ("c", "c2", True, "down", "down", -1.0, 100)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "matching", "expected"),
+    [
+        (("w", "c2", False, "up", "down", -1.1, 110), "nearest", "a"),
+        (("w", "c2", False, "up", "down", -1.1, 110), "cluster", "b"),
+        (("w", "c2", False, "up", "down", -1.1, 110), "cluster_or_nearest", "b"),
+        (("w", "c9", False, "up", "down", -1.1, 110), "cluster_or_nearest", "a"),
+        (("w", "c9", False, "up", "down", -1.1, 110), "cluster", None),
+        (("w", None, False, "up", "down", -8.5, 880), "cluster_or_nearest", "b"),
+        (("w", "c1", False, "down", "up", 1.0, 100), "nearest", "c"),
+        (("w", "c1", False, None, "down", -1.0, 100), "nearest", "a"),
+        (("w", "c1", False, "left", "down", -1.0, 100), "nearest", None),
+        (("w", "c1", False, "up", "down", None, 100), "nearest", None),
+        (("w", "c1", None, "up", "down", -1.0, 100), "nearest", None),
+    ],
+)
+def test_pairs_follow_their_rule(wrong, matching, expected):
+    rows = samples(RIGHT_NEAR, RIGHT_FAR, RIGHT_OTHER, wrong)
+    sources = dict(zip("abcw", ("u0", "u0", "u1", "u1"), strict=True))
+    found = matches(rows, sources, matching)
+    assert {name: match.sample_id for name, match in found.items()} == ({} if expected is None else {"w": expected})
+    assert all(match.source == sources[match.sample_id] for match in found.values())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = planted.write_config(tmp_path_factory.mktemp("matched"), count=24)
+    path = with_causal(config, "matched", matched={})
+    assert main([str(path), "--stage", "collect"]) == 0
+    return path.parent / "runs" / "matched"
+
+
+def test_the_head_that_decides_restores_all_and_no_other_anything(run):
+    rows = table(run, MATCHED)
+    measured = pl.read_parquet(run / "shards" / "measure-*" / "samples.parquet")
+    wrong = measured.filter(~pl.col("is_correct"))
+    assert set(rows["sample_id"]) == set(wrong["sample_id"]) and rows.height == len(wrong) * (12 + 2)
+    said = dict(measured.select("sample_id", "predicted_label").iter_rows())
+    actual = dict(wrong.select("sample_id", "actual_label").iter_rows())
+    assert all(said[right] == actual[one] for one, right in rows.select("sample_id", "matched_id").iter_rows())
+    layer, head = planted.HEADS["verdict"]
+    is_cause = (pl.col("layer") == layer) & (pl.col("head").is_null() | (pl.col("head") == head))
+    whole = 2 * planted.logit_difference("rose")
+    caused = rows.filter(is_cause)
+    assert caused["change"].abs().to_list() == pytest.approx([whole] * caused.height, rel=1e-5)
+    assert caused["is_flipped"].all()
+    np.testing.assert_allclose(caused["logit_difference"], caused["matched_logit_difference"], rtol=1e-5)
+    assert rows.filter(~is_cause)["change"].abs().max() < 1e-5
+    pairs = json.loads((run / "plan" / "causal.json").read_text())["matched"]
+    assert set(pairs) == set(wrong["sample_id"])
+
+
+def test_the_share_restored_is_the_ratio_of_sums_with_its_error(run):
+    """Against the ratio by hand and a jackknife over clusters."""
+    opened = open_tables(run)
+    rows = table(run, MATCHED).with_columns(
+        change=pl.col("change") * pl.Series(np.random.default_rng(0).uniform(0.2, 1, len(table(run, MATCHED))))
+    )
+    changed = rows.with_columns(
+        logit_difference=pl.col("logit_difference") - table(run, MATCHED)["change"] + pl.col("change")
+    )
+    tables = {**opened.tables, MATCHED: changed.lazy()}
+    edited = type(opened)(**{name: getattr(opened, name) for name in opened.__dataclass_fields__} | {"tables": tables})
+    settings = AnalysisSettings.from_mapping({"permutations": 0})
+    effects, _ = causal_effects(edited, settings)
+    layer, head = planted.HEADS["verdict"]
+    found = effects.filter(measure="restored", unit="head", layer=layer, head=head).row(0, named=True)
+    mine = changed.filter(layer=layer, head=head).join(opened.samples.select("sample_id", "cluster"), on="sample_id")
+    gap = (mine["matched_logit_difference"] - (mine["logit_difference"] - mine["change"])).to_numpy()
+    towards, size = mine["change"].to_numpy() * np.sign(gap), np.abs(gap)
+    assert found["mean"] == pytest.approx(towards.sum() / size.sum(), rel=1e-6)
+    clusters = mine["cluster"].to_numpy()
+    left = [towards[clusters != one].sum() / size[clusters != one].sum() for one in np.unique(clusters)]
+    number = len(left)
+    jackknife = np.sqrt((number - 1) / number * np.square(left - np.mean(left)).sum())
+    reach = (found["ci_high"] - found["ci_low"]) / 2
+    assert reach / stats.t.ppf(0.975, found["degrees_of_freedom"]) == pytest.approx(jackknife, rel=0.1)
+
+
+def test_blocks_of_layers_and_heads_have_every_measure(run):
+    blocks = [block for block in causal_blocks(open_tables(run)) if block.keys["kind"][0] == MATCHED]
+    assert len(blocks) == 2
+    for block in blocks:
+        assert set(block.measures) == {"lead", "change", "flip", "restored"}
+        assert sorted(block.keys["unit"].unique()) == ["head", "layer"] and len(block.keys) == 7
+
+
+def test_a_run_in_which_nothing_can_be_matched_says_so(tmp_path, capsys):
+    config = planted.write_config(tmp_path, count=12)
+    records = json.loads((tmp_path / "planted.json").read_text())
+    for record in records:
+        record["actual_label"] = record["predicted_direction"]
+    (tmp_path / "planted.json").write_text(json.dumps(records))
+    path = with_causal(config, "none", matched={"match": "cluster"})
+    assert main([str(path), "--stage", "collect"]) == 2
+    assert "causal.matched.match: 'cluster' finds no right prediction" in " ".join(capsys.readouterr().err.split())
