@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -10,8 +10,9 @@ from analyses.questions.answers import Answers, Asked
 from analyses.questions.attributions.answer import attribution_differences
 from analyses.questions.attributions.figures import attributions_figure
 from analyses.questions.attributions.sentences import FAMILY, attribution_sentences
+from analyses.questions.attributions.story import attribution_headlines
 from analyses.questions.attributions.tables import ATTRIBUTION_DIFFERENCES
-from analyses.questions.chapters import ERRORS, Part
+from analyses.questions.chapters import ERRORS, Headline, Part
 from analyses.questions.families import smallest
 from analyses.questions.figure import Absent, Figure
 from analyses.questions.question import NUM_LISTED, Question
@@ -53,10 +54,9 @@ class Attributions(Question):
         """Return the strongest differences."""
         return [attributions_figure(answers)]
 
-    def headlines(self, answers: Answers, sentences: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return the strongest finding, where there is one."""
-        lines = list(sentences.get("attributions", ()))
-        return lines[1:2]
+    def headlines(self, answers: Answers) -> list[Headline]:
+        """Return one line, where something was tested."""
+        return attribution_headlines(answers)
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the strongest differences."""
