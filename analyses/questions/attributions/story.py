@@ -12,7 +12,7 @@ _LINK = "attributions"
 
 
 def attribution_headlines(answers: Answers) -> list[Headline]:
-    """Return how many attributions differ between right and wrong answers, and the largest; none where none is tested."""
+    """Return how many attributions differ between right and wrong answers, and the largest, if tested."""
     tested = answers["attribution_differences"].drop_nulls("pvalue_claim")
     if tested.is_empty():
         return []
