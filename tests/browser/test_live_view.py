@@ -15,7 +15,7 @@ from tests.fixtures.synthetic_run import add_causes, add_texts, write_run
 PATHS = ("/", "/sample?id=s00000&by=attribution", "/head?layer=1&head=1", "/side", "/sql?sql=SELECT+*+FROM+samples")
 
 NAMELESS = """() => [...document.querySelectorAll('button, input:not([type=hidden]), select, textarea, a, [role=tab]')]
-    .filter((one) => !(one.innerText || '').trim() && !one.ariaLabel && !(one.labels || []).length && !one.title)
+    .filter((one) => !(one.textContent || '').trim() && !one.ariaLabel && !(one.labels || []).length && !one.title)
     .map((one) => one.outerHTML.slice(0, 80))"""
 """Controls that a screen reader could not name."""
 

@@ -62,16 +62,14 @@ def _noun(rows: pl.DataFrame) -> str:
 
 def _effect(answers: Answers, row: dict[str, Any]) -> str:
     ends = "" if row["ci_low"] is None else f" ({nats_text(row['ci_low'])} to {nats_text(row['ci_high'])})"
-    turned = _flips(answers, row)
-    return f"{nats_text(row['mean'])}{ends}" + (
-        "" if turned is None else f", turning {percent_text(turned)} of answers"
-    )
+    return f"{nats_text(row['mean'])}{ends}{_turned(answers, row)}"
 
 
-def _flips(answers: Answers, row: dict[str, Any]) -> float | None:
+def _turned(answers: Answers, row: dict[str, Any]) -> str:
+    """Return how many answers turn, where that is known: gradients turn none."""
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(row[name])) for name in KEYS)
     flips = answers["causal_effects"].filter(same & (pl.col("measure") == "flip"))["mean"]
-    return flips[0] if len(flips) else None
+    return "" if flips.is_empty() or flips[0] is None else f", turning {percent_text(flips[0])} of answers"
 
 
 def cause_tiles(answers: Answers) -> list[Tile]:
@@ -101,7 +99,8 @@ def _tile(answers: Answers, kind: str, rows: pl.DataFrame, label: str, link: str
     row = certain.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
     effect = _effect(answers, row)
     beside = f"Heads {how}. Strongest is {part_label(row)}, {cause_label(row)}: {effect}; {size}.{constant}"
-    clause = f"{figure} heads {how} move the answer's lead, most of all {part_label(row)} ({effect})"
+    short = f"{nats_text(row['mean'])}{_turned(answers, row)}"
+    clause = f"{figure} heads {how} move the answer's lead, most of all {part_label(row)} ({short})"
     return Tile(label, figure, beside, link, clause, True)
 
 
