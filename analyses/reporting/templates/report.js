@@ -105,6 +105,8 @@ async function draw(place, data) {
   const renderer = ON_CANVAS.has(name) ? "canvas" : "svg";
   const embedded = await vegaEmbed(place, specification, { actions, renderer });
   views.set(name, embedded);
+  const menu = place.querySelector("summary");
+  if (menu) menu.setAttribute("aria-label", `Save as a picture: ${place.getAttribute("aria-label") || name}`);
   place.dataset.room = wide;
   embedded.view.addEventListener("click", (event, item) => {
     const datum = item && item.datum;

@@ -7,6 +7,7 @@ async function drawAll() {
     Object.assign(specification, { width: Math.max(240, place.clientWidth - 40), autosize: { type: "fit-x", contains: "padding" } });
     specification.config = { ...themes[page.dataset.theme], background: "transparent" };
     await vegaEmbed(place, specification, { actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false }, renderer: "svg" });
+    place.querySelector("summary")?.setAttribute("aria-label", `Save as a picture: ${place.getAttribute("aria-label")}`);
   }
   page.dataset.drawn = "yes";
 }
