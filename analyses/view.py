@@ -30,10 +30,10 @@ from engine.errors import (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m analyses.view") -> int:
+    """Run the command line, called ``prog`` in its help; return its exit code."""
     print_anything()
-    parser = argparse.ArgumentParser(prog="python -m analyses.view", description="A live view of runs.")
+    parser = argparse.ArgumentParser(prog=prog, description="A live view of runs.")
     parser.add_argument("run_dir", nargs="+", type=Path, help="run directory; several stand side by side")
     parser.add_argument("--partial", action="store_true", help="open a run that is still measuring")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; by default one that is free")

@@ -290,14 +290,15 @@ class PatchingSection(MethodSection):
 
 
 class MatchedSection(MethodSection):
-    """Decision rows of right predictions put into matched wrong ones, by head and by layer.
-
-    ``units`` says what is put in at a time: each query head's output, or all of a layer.
-    """
+    """Decision rows of right predictions put into matched wrong ones, by head and by layer."""
 
     heads: Literal["all"] | list[tuple[int, int]] = "all"
+    """Heads that are put in: all, or a list of [layer, head]."""
     units: list[Literal["head", "layer"]] = Field(default=["head", "layer"], min_length=1)
+    """What is put in at a time: each query head's output, or all of a layer."""
     match: Matching = "cluster_or_nearest"
+    """How a right prediction is found for a wrong one: of the same cluster, the nearest, or of the cluster where it has
+    one and else the nearest."""
 
     @property
     def matching(self) -> Matching:

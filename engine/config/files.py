@@ -134,7 +134,9 @@ def _find_relative_paths(config: Config, bases: Sequence[Path]) -> None:
         is_pattern = any(sign in value for sign in "*?[") and not Path(value).is_absolute()
         for base in bases:
             if any(base.glob(value)) if is_pattern else (base / value).exists():
-                return value if base == Path() else str(base / value)
+                # In a checkout, the package's files are those of its own folders: one run, however its config is named.
+                is_here = Path(value).exists() and Path(value).samefile(base / value)
+                return value if base == Path() or is_here else str(base / value)
         return value
 
     config.predictions.path = found(config.predictions.path)

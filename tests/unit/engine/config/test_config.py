@@ -155,6 +155,9 @@ def test_examples_and_vocabularies_have_names(tmp_path, monkeypatch):
     assert (config.model.path, config.vocabulary) == (str(EXAMPLES / "data" / "demo-model"), "financial")
     assert load_vocabulary("financial") == load_vocabulary(str(ROOT / "config" / "vocabulary" / "financial.yaml"))
     assert union_name("financial") == "financial" and vocabulary_file("my/words.yaml") == Path("my/words.yaml")
+    monkeypatch.chdir(ROOT)  # the same run as by config/demo.yaml
+    assert load_config("demo")[0] == load_config("config/demo.yaml")[0]
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").write_text("predictions: {path: own}\nmodel: {path: own}\n")  # a file of that name comes first
     assert load_config("demo")[0].predictions.path == "own"
     with pytest.raises(ConfigError, match=", ".join(vocabulary_names())):
