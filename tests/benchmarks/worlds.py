@@ -41,6 +41,8 @@ class World:
     spread_with_length, label_is_correctness, drift, gaps
         Values spread more in long texts, which are right more often; every right answer is "increase"; labels and
         values drift with the year; some columns are constant, some have unknown values.
+    attributed
+        Whether samples have attributions too, which push towards what was said, alike in right and in wrong answers.
     planted
         Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, or ``order``, one kind of word that
         gets more than the others.
@@ -56,6 +58,7 @@ class World:
     drift: bool = False
     gaps: bool = False
     planted: Mapping[str, float] = field(default_factory=dict)
+    attributed: bool = False
 
 
 NULL_WORLDS = {
@@ -77,6 +80,9 @@ NULL_WORLDS = {
     "drift with year": World(EVEN, 0.3, drift=True),
     "constant and unknown columns": World(EVEN, 0.3, gaps=True),
     "8 clusters, lognormal": World(VERY_FEW, 0.2, "lognormal"),
+    "attributions, 60 clusters of 5": World(attributed=True),
+    "attributions, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", attributed=True),
+    "attributions, drift with year": World(EVEN, 0.3, drift=True, attributed=True),
 }
 """Nothing that a report may claim is true in them, but what every head does alike; rankings have no truth either."""
 
@@ -149,6 +155,8 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
             **{f"baseline_{name}": np.full(n, 0.1, np.float32) for name in KEY_GROUPS},
         }
     ).write_parquet(shard / "baselines.parquet")
+    if world.attributed:
+        _write_attributions(shard, world, seed, ids, cluster, predicted)
     pl.DataFrame(schema=dict.fromkeys(("sample_id", "stage", "reason", "detail"), pl.String)).write_parquet(
         folder / "rejects.parquet"
     )
@@ -156,6 +164,29 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
     (folder / "run.yaml").write_text(json.dumps({"seed": seed, "config": config}))
     (folder / "_SUCCESS").write_text("")
     return folder
+
+
+def _write_attributions(
+    shard: Path, world: World, seed: int, ids: list[str], cluster: np.ndarray, predicted: np.ndarray
+) -> None:
+    """Write what heads and key groups carry; with draws of its own, so that no other table changes."""
+    rng, n = np.random.default_rng([seed, 12]), len(ids)
+    shape = (n, 1 + len(KEY_GROUPS), LAYERS, HEADS)
+    noise = rng.normal(size=shape) + 0.7 * rng.normal(size=(len(world.sizes), *shape[1:]))[cluster]
+    size = np.exp(noise) if world.shape == "lognormal" else 1 + noise
+    towards = np.where(predicted, 1.0, -1.0)[:, None, None, None] * 0.1 * size
+    places = LAYERS * HEADS
+    names = ("dla", *(f"attribution_{name}" for name in KEY_GROUPS))
+    pl.DataFrame(
+        {
+            "sample_id": np.repeat(ids, places),
+            "layer": np.tile(np.repeat(np.arange(LAYERS, dtype=np.int32), HEADS), n),
+            "head": np.tile(np.arange(HEADS, dtype=np.int32), n * LAYERS),
+            **{name: towards[:, slot].astype(np.float32).ravel() for slot, name in enumerate(names)},
+        }
+    ).write_parquet(shard / "head_attributions.parquet")
+    samples = pl.read_parquet(shard / "samples.parquet").with_columns(contrast=pl.lit("increase|decrease"))
+    samples.write_parquet(shard / "samples.parquet")
 
 
 def _values(

@@ -165,6 +165,39 @@ def test_each_key_equals_its_value_alone_in_float64(kind):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["qwen2", "gemma2"])
+def test_half_precision_sums_within_its_tolerance(kind, dtype):
+    planned = samples(VOCABULARY)
+    facts, tables = attributed(tiny_model(kind).to(dtype), planned)
+    assert facts["num_attributed"] == len(planned)
+    _, exact = attributed(tiny_model(kind), planned)
+    gap = (tables["head_attributions"]["dla"] - exact["head_attributions"]["dla"]).abs()
+    assert gap.max() < 0.05 * exact["head_attributions"]["dla"].abs().max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_adapter_around_the_projection_counts():
+    from peft import LoraConfig, inject_adapter_in_model
+
+    model, planned = tiny_model("qwen2"), samples(VOCABULARY)
+    _, without = attributed(model, planned)
+    torch.manual_seed(1)
+    adapter = LoraConfig(r=2, target_modules=["o_proj", "v_proj"], init_lora_weights=False)
+    model = inject_adapter_in_model(adapter, model).eval()
+    facts, tables = attributed(model, planned)
+    assert facts["num_attributed"] == len(planned)
+    rows = tables["head_attributions"]
+    assert (rows["dla"] - rows["attribution_all_keys"]).abs().max() <= 1e-5
+    assert (rows["dla"] - without["head_attributions"]["dla"]).abs().max() > 1e-3
+    for sample in planned:
+        ids, decoder = torch.from_numpy(sample.input_ids.astype(np.int64)), Decoder(model)
+        direct = direct_attribution(decoder, trace(decoder, ids, sample.decision_position, sample.contrast_token_ids))
+        mine = rows.filter(sample_id=sample.sample_id)["dla"].to_numpy().reshape(direct.heads.shape)
+        np.testing.assert_allclose(mine, direct.heads.numpy(), atol=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_packing_and_spans_change_nothing_else():
     """A sample alone and in a row of three; its spans are sums of its keys, cells those of both."""
     model = tiny_model("qwen2")
