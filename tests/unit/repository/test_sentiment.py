@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import polars as pl
@@ -205,3 +206,13 @@ def test_the_key_groups_are_the_reviews_own(run_folder):
 def test_the_report_speaks_of_its_own_domain(run_folder):
     report = (run_folder / "analysis" / "analysis_summary_report.txt").read_text()
     assert "later layers show more sentiment attention" in report and "financial" not in report
+
+
+def test_the_readmes_picture_shows_this_run(run_folder):
+    said = " ".join((ROOT / "README.md").read_text().split())
+    told = " ".join((run_folder / "analysis" / "analysis_summary_report.txt").read_text().split())
+    share, number, moving, heads = re.search(
+        r"right in ([\d.]+) % of (\d+) reviews, and (\d+) of its (\d+) heads move", said
+    ).groups()
+    assert f"The model is right in {share} % of {number} predictions" in told
+    assert f"{moving} of {heads} heads intervened on move the answer's lead" in told
