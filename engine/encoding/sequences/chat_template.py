@@ -41,6 +41,12 @@ class Rendered(NamedTuple):
     flags: tuple[str, ...]
 
 
+_UNPLACED = (
+    "The tool calls of the assistant's message ({names}) are not replayed: this chat template has no place for them. "
+    "Give a template that prints tool_calls in prompt.chat_template."
+)
+
+
 @dataclass(frozen=True)
 class ChatTemplate:
     """Renders conversations.
@@ -143,6 +149,7 @@ class ChatTemplate:
                 "encode", "template_refuses", f"The chat template cannot render this conversation: {refusal}"
             )
         _refuse_unplaced_tools(messages, text)
+        self._refuse_unprinted_calls(messages, text, fields, dates)
         flags = ("content_left_out",) if missing else ()
         if any(name not in text for name in _tool_names(fields.get("tools"))):
             flags += ("tools_left_out",)
@@ -151,6 +158,25 @@ class ChatTemplate:
         if _repeats_preamble(messages, text):
             flags += ("preamble_repeated",)
         return Rendered(text, flags)
+
+    def _refuse_unprinted_calls(
+        self,
+        messages: Sequence[Message],
+        text: str,
+        fields: Mapping[str, object],
+        dates: Mapping[str, str] | None,
+    ) -> None:
+        """Turn a conversation away of which the template makes the same with and without its tool calls."""
+        turns = [turn_of(message) for message in messages]
+        if not any(turn.get("tool_calls") for turn in turns):
+            return
+        without = [{key: value for key, value in turn.items() if key != "tool_calls"} for turn in turns]
+        try:
+            is_same = self.applied(without, fields, dates) == text
+        except REFUSALS:
+            return  # it asks for them
+        if is_same:
+            raise RowRejected("encode", "not_replayed", _UNPLACED.format(names="as a whole"))
 
     def _missing(self, messages: Sequence[Message], text: str) -> list[str]:
         """Return the texts that a rendered prompt lacks; templates may shorten the assistant's history."""
@@ -288,9 +314,7 @@ def _refuse_unplaced_tools(messages: Sequence[Message], text: str) -> None:
             raise RowRejected(
                 "encode",
                 "not_replayed",
-                f"The tool calls of the assistant's message ({', '.join(names) or 'without a name'}) are not replayed: "
-                f"this chat template has no place for them. Give a template that prints tool_calls in "
-                f"prompt.chat_template.",
+                _UNPLACED.format(names=", ".join(names) or "without a name"),
             )
         if message.role == "tool" and message.content.strip() and message.content.strip() not in text:
             raise RowRejected(

@@ -8,10 +8,14 @@ from functools import cache
 from engine.inputs.answers.languages import languages, words_of
 
 _NUMBER_BEFORE = re.compile(
-    r"(?:\b[Nn]o\.\s|\d[.,:/]|\d\s?(?:out of|of|/)\s?|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z", re.IGNORECASE
+    r"(?:\b[Nn]o\.\s|\d[.,:/]|(?<![^\s\"'({\[>:=])[.,]|(?<![^\s(])[<>]=?\s?|[≥≤≈≠]\s?|"
+    r"\d\s?(?:out of|of|/)\s?|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z",
+    re.IGNORECASE,
 )
 _NUMBER_AFTER = re.compile(
-    r"[.,:/](?!(?<=\.)0+(?![\d.,]))\d|\s?(?:%|‰|°|percent\b|million\b|billion\b|[-–]\d)|\s?/\s?\d", re.IGNORECASE
+    r"[.,:/](?!(?<=\.)0+(?![\d.,]))\d|\s?(?:%|‰|°|[€$£¥]|or\s+(?:more|less|higher|lower|above|below)\b|percent\b|"
+    r"million\b|billion\b|[-–]\d)|\s?/\s?\d|[ '’\u00a0\u202f]\d{3}(?!\d)|\}\{\d",
+    re.IGNORECASE,
 )
 _OUT_OF = re.compile(r"\s?(?:/|out of\b|of)\s?(\d+)\b", re.IGNORECASE)
 _IS_RATING = re.compile(rf"{_OUT_OF.pattern}\s*(?:stars?|points?)?[*_\s]*(?:[.!,;:)]|\Z|\n)", re.IGNORECASE)
@@ -160,7 +164,7 @@ _DENIES_NEXT = re.compile(
     r"their|its|profits?|sales|revenues?|you|my|sorry|thanks)\b)[^\W\d_]",
     re.IGNORECASE,
 )
-_ORDINAL = re.compile(r"\.\s*\d")
+_ORDINAL = re.compile(r"\.\s*(?:\d|of\b)|:\s*\d")
 """Behind ``No``: a number's abbreviation."""
 _DENYING_LABELS = frozenset(("no", "non", "não", "not"))
 _PARTS_OF_SPEECH = frozenset(("нет", "لا", "是", "si", "नहीं", "tidak"))

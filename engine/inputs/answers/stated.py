@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from engine.config import DecisionSection
 from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.cued.cues import CueReader, field_words
+from engine.inputs.answers.cued.taken_back import taken_back
 from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
 from engine.inputs.answers.heard import Heard, language_of
@@ -112,6 +113,10 @@ class AnswerReader:
             field = FieldAnswer(None, field.source, field.text, "ambiguous_label")
         elif corrected:
             field, reading, is_marked = None, Reading(corrected), True
+        elif field is not None and field.word is not None:
+            behind = end_of_object(part, field.word.end)
+            if taken_back(mentions, field.word, behind, self._subject):
+                field = FieldAnswer(None, field.source, field.text, "ambiguous_label")
         words = [mention.word for mention in mentions.items if not mention.is_denied]
         return StatedAnswer(
             field=_moved_field(field, start),
@@ -141,18 +146,22 @@ class AnswerReader:
         concluded = conclusion(mentions, self._subject)
         cued = self._cues.stated(mentions, values.denials)
         if cued.word or cued.is_conflict:
-            return cued, True, concluded
+            return self._unless_taken_back(mentions, cued), True, concluded
         bare = self._several(mentions) or bare_label(mentions)
         if bare.word is None and bare.reason == "no_label":
             bare = self._all_it_says(mentions)
         if bare.word or bare.is_conflict:
-            return bare, True, concluded
+            return self._unless_taken_back(mentions, bare), True, concluded
         if cued.value:
             return cued, True, concluded
         reading = concluded.reading
         if reading.word is None and cued.reason not in ("", "no_label") and reading.reason == "no_label":
             reading = cued
         return reading, False, concluded
+
+    def _unless_taken_back(self, mentions: Mentions, reading: Reading) -> Reading:
+        word = reading.word
+        return (word and taken_back(mentions, word, word.end, self._subject)) or reading
 
     def _several(self, mentions: Mentions) -> Reading | None:
         """Return the labels that the first line lists, or all of a short answer; None where there are no two."""

@@ -175,10 +175,6 @@ class ConversationReader:
             placed = with_system(messages, beside)
             flags += ("system_placed",) if len(placed) > len(messages) and beside[1] != self.fields.system else ()
             messages = placed
-        extra = {key: _listed(around.get(key, values.get(key)), key) for key in ("tools", "documents")}
-        functions = _listed(around.get("functions", values.get("functions")), "functions")
-        if functions and not extra["tools"]:
-            extra["tools"] = [{"type": "function", "function": function} for function in functions]
         answer = said or answer
         if answer is None:
             response, more = self._response(values)
@@ -187,7 +183,7 @@ class ConversationReader:
             messages,
             answer.content,
             reasoning=reasoning_in(answer.fields),
-            template_fields={**self._template_kwargs(*places), **{key: item for key, item in extra.items() if item}},
+            template_fields={**self._template_kwargs(*places), **_offered(around, values)},
             flags=flags + _flags_of(answer, name),
         )
         return verbatim(self.markup, read)
@@ -239,7 +235,7 @@ class ConversationReader:
                 messages,
                 response,
                 reasoning=None if said is None else reasoning_in(said.fields),
-                template_fields=self._template_kwargs(values),
+                template_fields={**self._template_kwargs(values), **_offered(values)},
                 flags=flags,
             ),
         )
@@ -324,6 +320,19 @@ def _flags_of(answer: Message, name: str) -> tuple[str, ...]:
             "read", "not_replayed", f"The answer in {name!r} is a tool call, in which no label can be read."
         )
     return ("tool_calls_left_out",)
+
+
+def _offered(*places: Mapping[str, object]) -> dict[str, object]:
+    """Return the tools and documents that a record offers beside its messages or its prompt, as templates take them."""
+
+    def first(key: str) -> list[object]:
+        return _listed(next((place[key] for place in places if key in place), None), key)
+
+    functions = first("functions")
+    extra = {key: first(key) for key in ("tools", "documents")}
+    if functions and not extra["tools"]:
+        extra["tools"] = [{"type": "function", "function": function} for function in functions]
+    return {key: item for key, item in extra.items() if item}
 
 
 def _listed(value: object, name: str) -> Sequence[object] | None:

@@ -28,6 +28,7 @@ _SPOKEN = re.compile(
     rf"^[ \t]*(?:\*\*|__)?(?:{_NAMES}|USER|HUMAN|QUESTION)[ \t]*\d{{0,4}}(?:\*\*|__)?[ \t]*[:：](?:\*\*|__)?"
     rf"|^[ \t]*(?:\*\*|__)?(?i:{_NEXT}(?:question|query|task|problem)|follow[ -]?up)[ \t]*\d{{0,4}}(?:\*\*|__)?"
     rf"[ \t]*[:：]"
+    rf"|^[ \t]*\d{{1,2}}[.)][ \t]*(?:Question|QUESTION)[ \t]*[:：]"
     rf"|^[ \t]*Q[2-9][.)][ \t]+(?=\S)"
     rf"|^[ \t]*(?:问题?|問題?|用户|質問|ユーザー|질문|사용자|السؤال|سؤال|المستخدم|प्रश्न|सवाल|उपयोगकर्ता)[ \t]*[:：]"
     rf"|^[ \t]*#{{1,4}}[ \t]*(?:{_NAMES}|Instruction|Input|Prompt|System)s?[ \t]*\d{{0,4}}[ \t]*[:：]?[ \t]*$"
@@ -48,11 +49,21 @@ _NAMED = r"^[ \t]*(?:#{{1,4}}[ \t]*)?(?:\*\*|__)?{names}[ \t]*\d{{0,4}}(?:\*\*|_
 _PAIRS = (
     (re.compile(_NAMED.format(names=_GIVEN), re.M | re.I), re.compile(_NAMED.format(names=_ASKED), re.M | re.I)),
     (re.compile(r"^[ \t]*(?:user|human)[ \t]*\r?$", re.M), re.compile(r"^[ \t]*(?:assistant|model)[ \t]*\r?$", re.M)),
+    (
+        re.compile(r"^[ \t]*\[?(?:User|Human|USER|HUMAN)\]?[ \t]*\r?$", re.M),
+        re.compile(r"^[ \t]*\[?(?:Assistant|AI|Model|Bot|ASSISTANT)\]?[ \t]*\r?$", re.M),
+    ),
+    (re.compile(r"^[ \t]*<question>", re.M | re.I), re.compile(r"<answer>", re.I)),
+    (
+        re.compile(r"^[ \t]*(?:user|human)(?:[ \t]+input)?[ \t]*[:：]", re.M | re.I),
+        re.compile(r"^[ \t]*(?:assistant|model|ai)(?:[ \t]+output)?[ \t]*[:：]", re.M | re.I),
+    ),
     (re.compile(r"(?<=\S)user\r?\n\r?\n"), re.compile(r"(?<=\S)assistant\r?\n\r?\n")),  # Llama 3, stripped
 )
 """Lines that begin another example or turn where a line of the second kind follows: ``Input: … Output: …``."""
 _NUMBERED = re.compile(
-    r"^[ \t]*(?:#{1,4}[ \t]*)?(?:\*\*|__)?Example[ \t]*#?\d{1,4}(?:\*\*|__)?[ \t]*(?:[:：.]|\r?$)", re.M | re.I
+    r"^[ \t]*(?:#{1,4}[ \t]*)?(?:\*\*|__)?(?:Example|Exercise)[ \t]*#?\d{1,4}(?:\*\*|__)?[ \t]*(?:[:：.]|\r?$)",
+    re.M | re.I,
 )
 _LINE_NAME = re.compile(r"^[ \t]*(?:\*\*)?([^\W\d_][^:：\n]{0,30}?)(?:\*\*)?[ \t]*[:：]", re.MULTILINE)
 

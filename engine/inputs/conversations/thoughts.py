@@ -19,16 +19,20 @@ _ASKED_FOR = (
     "inner_thoughts",
     "chain_of_thought",
     "cot",
+    "think(?:ing)?_process",
+    "thought_process",
+    "reasoning_(?:content|process|steps)",
 )
 """Names of tags around a thought that a prompt asks for; they may explain an answer behind it as well."""
-_TRAINED = ("think", "thinking", "thought", "thoughts", "antthinking", "seed:think")
-"""Names of tags that models write by themselves: Qwen, DeepSeek, GLM, Phi and others ``think``, Seed ``seed:think``."""
-_LEADING = ("reason", "rationale", "internal", "plan", "planning", "deliberation", "deep_think", "deepthink")
+_TRAINED = ("think", "thinking", "thought", "thoughts", "antthinking", r"[a-z]{2,12}[:_]think(?:ing)?")
+"""Names of tags that models write by themselves: Qwen, DeepSeek, GLM, Phi and others ``think``, others with their name
+before it (``seed:think``, ``longcat_think``)."""
+_LEADING = ("reason", "rationale", "internal", "plan", "planning", "deliberation", "deep_think", "deepthink", "draft")
 """Names of tags that hold a thought where they begin what a model wrote, and may be anything elsewhere."""
 _ESCAPED = r"(?:think|thinking|thought|reasoning)"
 _PAIRS = (
     *((rf"<\s*{word}(?:\s[^<>\n]*)?>", rf"<\s*/\s*{word}\s*>") for word in (*_ASKED_FOR, *_TRAINED)),
-    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    (r"\[(?:THINK|REASONING)\]", r"\[/(?:THINK|REASONING)\]"),  # Magistral
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # OpenThinker, Sky-T1
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Command A
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
@@ -37,7 +41,7 @@ _PAIRS = (
     (r"<\|think\|>", r"<\|/think\|>"),
     ("◁think▷", "◁/think▷"),  # Kimi-VL
     (r"Here is my thought process:", r"Here is my response:"),  # Granite 3.2
-    (r"<\|think(?:ing)?_start\|>", r"<\|think(?:ing)?_end\|>"),
+    (r"<\|(?:think(?:ing)?|reasoning)_start\|>", r"<\|(?:think(?:ing)?|reasoning)_end\|>"),
     (r"<\|(?:start|begin)_(?:of_)?think(?:ing)?\|>", r"<\|end_(?:of_)?think(?:ing)?\|>"),
     (rf"&lt;\s*{_ESCAPED}\s*&gt;", rf"&lt;\s*/\s*{_ESCAPED}\s*&gt;"),  # escaped for a page
     *((rf"<\s*{word}(?:\s[^<>\n]*)?>", rf"<\s*/\s*{word}\s*>") for word in _LEADING),
@@ -59,7 +63,7 @@ _CLOSES = re.compile(
     f"{_FIRST}(?:{'|'.join(f'(?P<c{index}>{last})' for index, (_, last) in enumerate(_PAIRS[:_NUM_NAMED]))})",
     re.IGNORECASE,
 )
-_HINT = re.compile(r"[<◁]|\[/?[Tt]|[Hh]ere is my|&lt;|```[ \t]*[TtRr]")
+_HINT = re.compile(r"[<◁]|\[/?[TtRr]|[Hh]ere is my|&lt;|```[ \t]*[TtRr]")
 """What a text without any mark lacks: most answers are done with at one look."""
 _CLOSE_OF = [re.compile(last, re.IGNORECASE) for _, last in _PAIRS]
 _CLOSING_TEXT = (

@@ -35,3 +35,21 @@ def test_parts_that_are_no_text_are_named(tmp_path, folders, kind):
     rows = [{"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": ANSWER}]}]
     _, rejects = encode(tmp_path, folders["chatml"], rows, "messages")
     assert "not_replayed" in rejects["all"] and repr(kind) in rejects["all"]
+
+
+def test_a_call_whose_name_stands_in_the_users_text_is_not_taken_for_printed(tmp_path, folders):
+    asked = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    user = {"role": "user", "content": f"Use lookup if you need it. {USER}"}
+    rows = [
+        {"messages": [user, asked, {"role": "user", "content": "Go on."}, {"role": "assistant", "content": ANSWER}]}
+    ]
+    encoded, rejects = encode(tmp_path, folders["chatml"], rows, "messages")
+    assert not encoded and "not_replayed: The tool calls" in rejects["r0"]
+
+
+def test_tools_beside_a_prompt_are_printed_or_said(tmp_path, folders):
+    tool = {"type": "function", "function": {"name": "lookup", "description": "", "parameters": {}}}
+    rows = [{"prompt": USER, "response": ANSWER, "tools": [tool]}]
+    for name in ("chatml", "chatml that thinks"):
+        encoded, _ = encode(tmp_path, folders[name], rows, "fields")
+        assert "lookup" in encoded["r0"].text or "tools_left_out" in encoded["r0"].flags

@@ -66,6 +66,23 @@ NOT_STATED = {
             ["EPS increased last year.", "EPS decreased from 2.1 to 1.9 in 1973.", "Historically, EPS increased."],
         ),
     ],
+    "taken back": [
+        (LETTERS, ["The answer is B.\n\nOops, I misread the question. It should be C."]),
+        (DIRECTIONS, ["Answer: increase. But wait, costs doubled. EPS will decrease."]),
+        (DIRECTIONS, ["Increase. But considering the rising debt, I would rather say decrease."]),
+        (DIRECTIONS, ["Prediction: Increase. Hmm, no. The margin fell. Decrease it is."]),
+        (YES_NO, ["Answer: yes\nWait — the denominator changed. So it's no."]),
+        (DIRECTIONS, ['{"direction_of_eps_change": "Increase"}\n\nSorry, I misread: net income fell. Decrease.']),
+    ],
+    "parts of other numbers": [
+        (ONE_ZERO, [".1", "Answer: .1", "\\boxed{.1}", "#### .1", ">1", "Answer: 0,5", "Answer: 1 000", "Answer: 1€"]),
+        (ONE_ZERO, ["Answer: 1 or more", "Answer: ≥1", "Answer: 1'000"]),
+    ],
+    "no answers": [
+        (YES_NO, ["Yes, I understand the task. I'll now analyze the data.", "No. of employees: 5", "No: 17"]),
+        (DIRECTIONS, ["There is little to suggest an increase in EPS.", "No analyst would predict an increase"]),
+        (LETTERS, ["A is a trap answer."]),
+    ],
     "legends": [
         (ONE_ZERO, ["1 is for increase, 0 for decrease", "0 = decrease, 1 = increase", "1 means up and 0 means down."]),
         (YES_NO, ["1: yes\n0: no", "1 = yes, 0 = no", "a) -> yes\nb) -> no"]),
@@ -90,6 +107,15 @@ def test_what_states_nothing(labels, answers):
 
 
 STATED = [
+    (LETTERS, "Answer: B\n\nHmm, let me double-check. I made a mistake above. The correct option is C.", "C"),
+    (LETTERS, "Answer: B. Let me double-check: yes, B is right because A ignores debt.", "B"),
+    (DIRECTIONS, "It is tempting to predict a decrease. EPS will increase.", "increase"),
+    (DIRECTIONS, "My colleague predicts a decrease. EPS will increase.", "increase"),
+    (LETTERS, "A is a trap answer. C is what the passage supports.", "C"),
+    (LETTERS, "B is a popular choice. The right one is C.", "C"),
+    (YES_NO, "It is tempting to answer yes. I say no.", "no"),
+    (ONE_ZERO, "<answer>1</answer>", "1"),
+    (ONE_ZERO, "-> 1", "1"),
     (LETTERS, "Your answer: A. Correct answer: B", "B"),
     (LETTERS, "Here is your answer: C", "C"),
     (LETTERS, "If I had to choose, I would say C.", "C"),

@@ -1,0 +1,49 @@
+"""An answer that goes on behind what it states, with words of correction, and ends with another label.
+
+"Answer: B. Hmm, let me double-check … I made a mistake. The correct option is C." states neither B nor C beyond doubt:
+which of them counts, only its writer knows. Explanations that name other labels take nothing back.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import replace
+from functools import cache
+
+from engine.inputs.answers.languages import languages, phrases, words_of
+from engine.inputs.answers.mentions import Mentions, Reading
+from engine.inputs.answers.prose import conclusion
+from engine.inputs.answers.words import LabelWord
+
+
+def taken_back(mentions: Mentions, stated: LabelWord, after: int, subject: re.Pattern[str] | None) -> Reading | None:
+    """Return a conflict where words of correction stand behind a stated label, and another conclusion behind them.
+
+    Parameters
+    ----------
+    mentions
+        Of the whole text.
+    stated
+        The label that is stated.
+    after
+        Where its statement ends.
+    subject
+        What the label is asked of, where the config's field names it.
+    """
+    said = _corrects().search(mentions.text, after)
+    if said is None:
+        return None
+    first = bisect_left([mention.word.start for mention in mentions.items], said.start())
+    items = mentions.items[first:]
+    if not any(one.word.label != stated.label and not one.is_denied and not one.is_offered for one in items):
+        return None
+    later = conclusion(replace(mentions, items=items, _starts=[one.word.start for one in items]), subject).reading
+    if later.word is None or later.is_aside or later.word.label == stated.label:
+        return None
+    return Reading(None, "ambiguous_label", (stated.label, later.word.label), is_conflict=True)
+
+
+@cache
+def _corrects() -> re.Pattern[str]:
+    return re.compile(phrases([*words_of(languages(), "corrections"), "hmm"]), re.IGNORECASE)
