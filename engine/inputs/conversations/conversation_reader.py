@@ -325,7 +325,7 @@ def _flags_of(answer: Message, name: str) -> tuple[str, ...]:
 def _offered(*places: Mapping[str, object]) -> dict[str, object]:
     """Return the tools and documents that a record offers beside its messages or its prompt, as templates take them."""
 
-    def first(key: str) -> list[object]:
+    def first(key: str) -> Sequence[object] | None:
         return _listed(next((place[key] for place in places if key in place), None), key)
 
     functions = first("functions")
