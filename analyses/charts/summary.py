@@ -16,7 +16,7 @@ def summary_map(
 ) -> alt.TopLevelMixin:
     """Draw each head's type, a dot or diamond on those that differ, a ring round those that matter.
 
-    ``frame``: ``layer, head, head_type, mark`` (0, 1 differs, 2 confirmed as well)``, is_causal, differs, matters``
+    ``frame``: ``layer, head, head_type, finding`` (0, 1 differs, 2 confirmed as well)``, is_causal, differs, matters``
     (words). ``types``: each type that is there to its name in words.
     """
     base = head_grid(frame, style, alt.Title("The run in one picture", subtitle=subtitle))
@@ -40,7 +40,7 @@ def summary_map(
         for stroke, width in (("white", max(3.5, side / 7)), ("black", max(1.8, side / 14)))
     ]
     marks = (
-        base.transform_filter("datum.mark > 0")
+        base.transform_filter("datum.finding > 0")
         .mark_point(filled=True, size=max(16.0, 0.1 * side**2), color="black", stroke="white", strokeWidth=1, opacity=1)
         .encode(
             shape=alt.Shape(
@@ -48,7 +48,7 @@ def summary_map(
             ),
             tooltip=tooltip,
         )
-        .transform_calculate(kind="datum.mark > 1 ? 'confirmed' : 'differs'")
+        .transform_calculate(kind="datum.finding > 1 ? 'confirmed' : 'differs'")
     )
     layers = alt.layer(cells, *rings, marks, *frames_of_marked(base)).resolve_scale(shape="independent")
     return layers.add_params(*marked_head())

@@ -77,11 +77,11 @@ def summary_figure(answers: Answers) -> Figure | None:
     if types.is_empty():
         return None
     differing, causal = differing_heads(answers), causal_heads(answers)
-    mark = pl.when(pl.col("is_confirmed")).then(2).when(pl.col("differs").is_not_null()).then(1).otherwise(0)
+    finding = pl.when(pl.col("is_confirmed")).then(2).when(pl.col("differs").is_not_null()).then(1).otherwise(0)
     frame = (
         types.join(differing, on=["layer", "head"], how="left")
         .join(causal, on=["layer", "head"], how="left")
-        .with_columns(mark=mark.cast(pl.Int8), is_causal=pl.col("matters").is_not_null())
+        .with_columns(finding=finding.cast(pl.Int8), is_causal=pl.col("matters").is_not_null())
         .with_columns(
             pl.col("differs").fill_null("in nothing that was tested"), pl.col("matters").fill_null("not shown")
         )
@@ -89,7 +89,7 @@ def summary_figure(answers: Answers) -> Figure | None:
     )
     names = [name for name in types["head_type"].unique().sort() if name != MIXED]
     shown = {name: head_type_label(name) for name in [*names, *([MIXED] if MIXED in types["head_type"] else [])]}
-    num_marked, num_ringed = int((frame["mark"] > 0).sum()), int(frame["is_causal"].sum())
+    num_marked, num_ringed = int((frame["finding"] > 0).sum()), int(frame["is_causal"].sum())
     chart = summary_map(
         frame,
         answers.style,

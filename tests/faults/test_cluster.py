@@ -26,6 +26,7 @@ def ray_cluster():
     made.stop()
 
 
+@pytest.mark.soak
 def test_a_node_dies_then_the_head(lab, ray_cluster, monkeypatch):
     """Faults 2, 4 and 16: four replicas lose two with their node, then the head goes; a new cluster finishes."""
     slow = f"model.path={lab.faulty(fault_seconds=0.5)}"
@@ -90,6 +91,7 @@ def test_a_cluster_that_asks_nobody_for_a_token_is_refused(lab):
         made.stop()
 
 
+@pytest.mark.soak
 def test_a_local_run_among_leftovers(lab, tmp_path):
     """Fault 15: a stale address file, a stale token and a wrong RAY_ADDRESS concern other clusters."""
     (tmp_path / "ray").mkdir()

@@ -35,7 +35,7 @@ def test_a_driver_killed_at_10_50_and_90_percent_goes_on(lab):
         family = psutil.Process(driver.pid).children(recursive=True)
         driver.kill()
         driver.communicate()
-        _, alive = psutil.wait_procs(family, timeout=30)
+        _, alive = psutil.wait_procs(family, timeout=90)
         assert not alive, f"outlived the driver: {alive}"
         assert not (lab.run("killed") / "_SUCCESS").exists()
         found = lab.commits("killed")

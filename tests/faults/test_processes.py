@@ -150,6 +150,7 @@ def test_a_replica_that_loads_lets_others_load(lab, tmp_path):
     assert row["state"] == ["failed"] and "die again and again" in row["detail"][0]
 
 
+@pytest.mark.soak
 def test_a_stall_is_named(lab, monkeypatch, capsys):
     """Fault 14: a run that waits says for what, and goes on waiting."""
     monkeypatch.setattr(ray_driver, "STALL_SECONDS", 3.0)

@@ -289,7 +289,11 @@ def documented():
     found = {}
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]:
         text = path.read_text()
-        commands = [shlex.split(line) for line in text.splitlines() if "-m analyses.query " in line and '"' in line]
+        commands = [
+            shlex.split(line)
+            for line in text.splitlines()
+            if re.search(r"(?:-m analyses\.|headledger )query ", line) and '"' in line
+        ]
         queries = [words[-1] for words in commands if " " in words[-1]]
         queries += re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
         found |= {f"{path.name} {slot}": query for slot, query in enumerate(queries)}

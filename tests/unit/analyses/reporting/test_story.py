@@ -67,7 +67,7 @@ def test_the_planted_head_is_on_the_tile_in_the_line_and_in_the_picture(told):
     assert "head 1.1" in line["text"] and line["is_finding"] and line["part"] == "difference_map"
     chart = json.loads((result.directory / "visualizations" / "summary_map.json").read_text())
     rows = next(iter(chart["datasets"].values()))
-    marked = {(row["layer"], row["head"]) for row in rows if row["mark"]}
+    marked = {(row["layer"], row["head"]) for row in rows if row["finding"]}
     assert (1, 1) in marked and str(len(marked)) == differing["figure"].split()[0]
 
 
