@@ -192,11 +192,11 @@ def logistic_weights(training: Training, penalty: float) -> np.ndarray:
 
 def logistic_model(training: Training, penalty: float) -> tuple[np.ndarray, float]:
     """Return the weights ``[chosen]`` of the sparse logistic model, and its intercept."""
+    from scipy.special import logit
     from sklearn.linear_model import LogisticRegression
 
     if not len(training.chosen):
-        share = float(training.labels[training.rows].mean())
-        return np.zeros(0), float(np.log(share / (1 - share)))
+        return np.zeros(0), float(logit(training.labels[training.rows].mean()))  # of one class alone: infinite
     # The intercept's column is scaled up so that the penalty hardly touches it.
     model = LogisticRegression(
         C=penalty / training.slope, l1_ratio=1.0, solver="liblinear", intercept_scaling=10, random_state=0

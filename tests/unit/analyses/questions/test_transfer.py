@@ -79,7 +79,7 @@ def run_of(folder, seed, size, **changes):
 def answers_of(one, other):
     run = open_tables(one)
     settings = AnalysisSettings.from_mapping(run.config["analysis"])
-    return answer_questions(run, settings, VisualizationSettings.from_mapping({}), open_tables(other))
+    return answer_questions(run, settings, VisualizationSettings.from_mapping({}), transfer=open_tables(other))
 
 
 def test_heads_of_two_runs_that_share_a_cause_transfer(tmp_path):
