@@ -81,10 +81,12 @@ def _differences_of_code(run_dir: RunDirectory, earlier: RunRecord) -> list[str]
     """Return how the code of today differs from that of an earlier part of the run, as far as it still computes."""
     differences: list[str] = []
     schema = earlier.get("schema_version")
-    if not is_readable_schema(schema) or earlier.get("version") != _version():
+    if not is_readable_schema(schema):
         differences.append(f"code version ({earlier.get('version')} -> {_version()})")
     elif not same_schema(schema, SCHEMA_VERSION) and not _is_complete(run_dir):
         differences.append(f"version of its tables (schema {schema} -> {SCHEMA_VERSION})")
+    elif earlier.get("version") != _version() and not _is_complete(run_dir):
+        differences.append(f"code version ({earlier.get('version')} -> {_version()})")
     elif earlier.get("code") not in (None, _source_digest()) and not _is_complete(run_dir):
         differences.append("code (the files of the package engine changed)")
     before = earlier.get("versions", {})

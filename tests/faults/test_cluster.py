@@ -61,6 +61,7 @@ def test_a_node_dies_then_the_head(lab, ray_cluster, monkeypatch):
     lab.assert_whole("head-lost")
 
 
+@pytest.mark.soak
 def test_a_cluster_of_another_ray_version_and_of_another_token(lab):
     """Fault 15: both are refused with what to set."""
     made = Cluster(version="2.40.0")

@@ -21,6 +21,7 @@ from tests.fixtures.laboratory import NUM_SHARDS, finished, wait_for
 from tests.fixtures.places import ROOT
 
 
+@pytest.mark.soak
 def test_a_driver_killed_at_10_50_and_90_percent_goes_on(lab):
     """Fault 3, inline and over Ray: the committed shards of every part are kept, none is computed again."""
     slow = f"model.path={lab.faulty(fault_seconds=0.2)}"

@@ -36,6 +36,7 @@ def foreign_listeners(driver):
     return found
 
 
+@pytest.mark.soak
 def test_a_replica_killed_twice_is_replaced_and_only_its_shards_are_redone(lab):
     """Faults 1 and 14: as many replicas as CPUs. Security: nothing listens beyond loopback, no dashboard runs."""
     options = [f"model.path={lab.faulty(fault_seconds=0.3)}", "cluster.mode=local", "cluster.replicas=2"]
@@ -84,6 +85,7 @@ def test_a_sample_that_kills_its_process_costs_itself(lab):
     assert deviation < 1e-5
 
 
+@pytest.mark.soak
 def test_a_sample_that_kills_its_process_inline_costs_itself_after_some_starts(lab):
     """Fault 7 without Ray: the driver dies with it; the next one does the unit in a process of its own and sees why."""
     _, neighbour = victim_shard(lab)
@@ -95,6 +97,7 @@ def test_a_sample_that_kills_its_process_inline_costs_itself_after_some_starts(l
     lab.assert_whole("killer-inline", without=(VICTIM, neighbour))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("fault", "on_all", "code", "words"),
     [

@@ -14,6 +14,8 @@ from analyses.report import main as report
 from engine.run import main as run
 from tests.fixtures.places import ROOT
 
+pytestmark = pytest.mark.soak
+
 LAYER = 2
 """The layer whose value projection the adapter changes: layers below it stay as they are."""
 

@@ -126,6 +126,7 @@ def test_the_package_asks_for_a_ray_that_knows_tokens():
     assert f"FIRST_WITH_TOKENS = {ray_cluster.FIRST_WITH_TOKENS}" in (ROOT / "launch/slurm/preflight.py").read_text()
 
 
+@pytest.mark.soak
 def test_a_run_in_a_long_temporary_folder_uses_and_removes_a_short_one(config_file, tmp_path):
     long = tmp_path / LONG
     long.mkdir()

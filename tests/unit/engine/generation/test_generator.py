@@ -170,6 +170,7 @@ def test_prompts_alone_are_answered_in_their_own_format(demo_config, source, cap
         assert row["predicted_direction"] == old["predicted_direction"]
 
 
+@pytest.mark.soak
 def test_on_ray_as_inline(demo_config):
     path, recorded = demo_config
     assert main([str(path), "cluster.mode=local", "cluster.replicas=2", "--stage", "collect"]) == 0
