@@ -25,7 +25,7 @@ def unmount(folder):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("mode", ["inline", "local"])
+@pytest.mark.parametrize("mode", ["inline", pytest.param("local", marks=pytest.mark.soak)])
 def test_a_full_disk(lab, tmp_path, mode):
     """Fault 5: nothing torn becomes visible, the message says what and where, and space is all it takes to go on.
 
@@ -71,7 +71,7 @@ def test_a_read_only_output(lab, tmp_path, capsys):
         unmount(folder)
 
 
-@pytest.mark.parametrize("mode", ["inline", "local"])
+@pytest.mark.parametrize("mode", ["inline", pytest.param("local", marks=pytest.mark.soak)])
 def test_a_run_directory_that_is_removed_meanwhile(lab, mode):
     """Fault 5: the run fails, says so, and does not bring pieces of the directory back."""
     name = f"removed-{mode}"

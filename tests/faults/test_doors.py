@@ -87,6 +87,7 @@ def test_another_user_finds_every_door_closed_and_the_next_start_sweeps(lab):
     assert not folder.exists() and not made.path.exists()
 
 
+@pytest.mark.soak
 def test_a_folder_is_gone_after_a_run(lab):
     options = ["cluster.mode=local", "cluster.replicas=1", "predictions.max_samples=2"]
     driver = lab.driver("doors-closed", *options)

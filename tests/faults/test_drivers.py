@@ -70,7 +70,7 @@ def test_a_note_that_a_driver_left_behind_a_commit_goes_with_the_next_start(lab,
         ("inline", signal.SIGUSR1),
         ("inline", signal.SIGINT),
         ("inline", signal.SIGHUP),
-        ("local", signal.SIGINT),
+        pytest.param("local", signal.SIGINT, marks=pytest.mark.soak),
     ],
 )
 def test_a_signal_stops_at_a_shard_boundary(lab, mode, number):
