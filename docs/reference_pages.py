@@ -115,7 +115,8 @@ def json_page() -> str:
     """Return the page of JSON and YAML files of a run directory."""
     from engine.executors.progress import ProgressState
     from engine.planning.estimate import Estimate
-    from engine.storage.records import Manifest, Plan, RunRecord, UnitFacts
+    from engine.storage.plan_records import Plan
+    from engine.storage.records import Manifest, RunRecord, UnitFacts
 
     lines = [
         "# JSON and YAML files of a run",

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.config.causal import Matching
-from engine.storage.records import Partner
+from engine.storage.plan_records import Partner
 
 COLUMNS = (
     "sample_id",

@@ -19,7 +19,7 @@ from engine.config.causal import RunFacts
 from engine.errors import ConfigError, RunFailedError
 from engine.inputs.selection import drawn_rows
 from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS
-from engine.storage.records import CausalPlan, Partner, PlannedUnit, ScreenedHeads
+from engine.storage.plan_records import CausalPlan, Partner, PlannedUnit, ScreenedHeads
 from engine.storage.run_directory import RunDirectory
 
 MEANS_SCHEMA = pa.schema(

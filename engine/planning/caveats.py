@@ -12,7 +12,7 @@ from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan
 from engine.planning.tally import FREE
-from engine.storage.records import Plan
+from engine.storage.plan_records import Plan
 
 _OF_FLAGS = {
     "prompt_differs": "the chat template makes another prompt of the recorded parts than the transcript says, such as "

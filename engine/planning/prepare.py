@@ -32,7 +32,7 @@ from engine.planning.progress import PlanProgress
 from engine.planning.tally import PlanTally
 from engine.planning.units import iter_units
 from engine.samples import SEGMENTS, Answer, EncodedSample, Reject, RowRejected
-from engine.storage.records import Plan, PlannedUnit
+from engine.storage.plan_records import Plan, PlannedUnit
 
 
 @dataclass(frozen=True, slots=True)

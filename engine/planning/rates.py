@@ -13,7 +13,8 @@ from engine.machine.nodes import ACCELERATORS, Node
 from engine.planning.estimate import Rate
 from engine.schema import layout
 from engine.storage.identity import is_measured_alike
-from engine.storage.records import Plan, RunRecord, UnitFacts
+from engine.storage.plan_records import Plan
+from engine.storage.records import RunRecord, UnitFacts
 from engine.storage.run_directory import RunDirectory
 
 _GPU_SHARE, _CPU_SHARE = 0.35, 0.7

@@ -13,7 +13,7 @@ from engine.model.limits import FORWARDS_OF_CHECK, regime
 from engine.planning.estimate import MemoryNeed, forward_flop
 from engine.planning.units import Unit
 from engine.samples import SEGMENTS, EncodedSample, Reject
-from engine.storage.records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
+from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
 
 class PlanTally:

@@ -8,7 +8,7 @@ from engine.config import Config
 from engine.inputs.label_values import counted
 from engine.machine.nodes import Node, misfit
 from engine.planning.estimate import Estimate
-from engine.storage.records import Plan, PlannedModel, Selection
+from engine.storage.plan_records import Plan, PlannedModel, Selection
 
 
 def plan_lines(plan: Plan) -> list[str]:

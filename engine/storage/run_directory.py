@@ -20,7 +20,8 @@ from engine.schema import REJECTS_SCHEMA, layout
 from engine.storage.json_files import damaged, read_json, write_json
 from engine.storage.ledger import Ledger
 from engine.storage.plan_files import PlanFiles
-from engine.storage.records import Plan, PlannedUnit, RunCounts, RunRecord
+from engine.storage.plan_records import Plan, PlannedUnit
+from engine.storage.records import RunCounts, RunRecord
 
 _RUN_YAML_KEYS = ("config", "version", "versions", "schema_version", "fingerprints", "timings")
 _SECTIONS = ("run", "predictions", "model", "prompt", "decision", "statistics", "causal", "cluster")

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from engine.errors import RunFailedError
 from engine.schema import CAUSAL_TABLES, REJECTS_SCHEMA, causal_schema, fits_schema, layout, table_schema
 from engine.storage.ledger import Committed
-from engine.storage.records import Manifest, Plan, PlannedUnit, RunCounts
+from engine.storage.plan_records import Plan, PlannedUnit
+from engine.storage.records import Manifest, RunCounts
 from engine.storage.run_directory import RunDirectory
 
 SchemaOf = Callable[[str], pa.Schema]

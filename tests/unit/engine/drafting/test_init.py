@@ -8,8 +8,8 @@ from engine.config import load_config
 from engine.drafting.draft import UNKNOWN_MODEL
 from engine.init import main
 from engine.inputs.predictions import read_predictions
-from tests.fixtures import evaluation_logs as logs
-from tests.fixtures.evaluation_logs import CASES, LOGS, lines, write_log
+from tests.fixtures.evaluation_logs import LOGS, write_log
+from tests.fixtures.logged_cases import CASES, MODEL, lines
 from tests.fixtures.places import ROOT
 
 
@@ -31,7 +31,7 @@ def test_a_config_for_every_log(tmp_path, capsys, name):
     assert ("none in the file: join" in said) == is_unlabelled
     recorded = {"arrow", "batch", "lm-eval", "lm-eval-choices", "lighteval"}
     if name not in recorded:
-        assert drafted(tmp_path, path).model.path == logs.MODEL
+        assert drafted(tmp_path, path).model.path == MODEL
 
 
 @pytest.mark.parametrize("name", ["predictions_demo.json", "sentiment/predictions.jsonl"])

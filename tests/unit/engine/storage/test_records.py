@@ -10,7 +10,8 @@ from engine.errors import RunFailedError
 from engine.run import main
 from engine.schema import layout
 from engine.schema.manifests import manifest_digest
-from engine.storage.records import CausalPlan, LedgerRow, Partner, Plan, PlannedUnit, ScreenedHeads
+from engine.storage.plan_records import CausalPlan, Partner, Plan, PlannedUnit, ScreenedHeads
+from engine.storage.records import LedgerRow
 from engine.storage.run_directory import RunDirectory
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.inputs.predictions import read_predictions
 from engine.inputs.rows.paths import MISSING, quoted_step, value_at
-from tests.fixtures.evaluation_logs import CASES, lines
+from tests.fixtures.logged_cases import CASES, lines
 from tests.fixtures.prediction_files import config
 
 ROW = {

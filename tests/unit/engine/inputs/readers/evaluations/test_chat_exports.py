@@ -6,7 +6,7 @@ import pytest
 
 from engine.inputs.predictions import read_predictions
 from tests.fixtures import chat_exports as chats
-from tests.fixtures.evaluation_logs import CASES
+from tests.fixtures.logged_cases import CASES
 from tests.fixtures.prediction_files import config
 
 LABELS = [{"conversation": f"c{case.number}", "gold": case.target} for case in CASES]

@@ -9,7 +9,9 @@ from analyses.export import main as export
 from analyses.query import run_query
 from engine.inputs.predictions import read_predictions
 from engine.run import main
-from tests.fixtures.evaluation_logs import CASES, LOGS, inspect_json, inspect_sample, write_log
+from tests.fixtures.evaluation_logs import LOGS, write_log
+from tests.fixtures.inspect_logs import inspect_json, inspect_sample
+from tests.fixtures.logged_cases import CASES
 from tests.fixtures.prediction_files import config
 
 IDS = {
