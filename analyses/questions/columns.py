@@ -25,7 +25,9 @@ NOTE = Column("note", pl.String, "Why a p-value is missing, or what was left out
 NUM_A = Column("num_a", pl.Int32, "Samples of group a with a value")
 NUM_B = Column("num_b", pl.Int32, "Samples of group b with a value")
 NUM_CLUSTERS = Column("num_clusters", pl.Int32, "Clusters with a value")
+NUM_RIGHT = Column("num_a", pl.Int32, "Right predictions with a value")
 NUM_SAMPLES = Column("num_samples", pl.Int32, "Samples with a value")
+NUM_WRONG = Column("num_b", pl.Int32, "Wrong predictions with a value")
 PVALUE = Column("pvalue", pl.Float64, "Two-sided p of the adjusted, cluster-robust difference", span="0..1")
 PVALUE_ADJUSTED = Column(
     "pvalue_adjusted",

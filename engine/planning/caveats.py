@@ -100,6 +100,10 @@ _OF_FLAGS = {
     "counts by its size alone. Print a minus or brackets",
     "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
     "predictions.fields.correct, such as scores.judge.value",
+    "documents_left_out": "the record holds documents, and the chat template has no place for them: the model may have "
+    "seen them",
+    "media_beside": "the record holds images, audio or files beside its text, and no text says where they stand: if "
+    "the model was given them, it saw more than is measured",
     "other_branches": "the conversation has branches that were replaced (asked or answered again): the one that was "
     "shown last is measured",
     "score_of_several": "the log scores several answers to one question together: is_correct goes by the labels alone, "

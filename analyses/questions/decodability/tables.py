@@ -18,13 +18,17 @@ def _method(asked: Asked) -> str:
     )
 
 
+_ASKED = (
+    Column("target", pl.String, "What is predicted"),
+    Column("label_a", pl.String, "The class that is predicted"),
+    Column("label_b", pl.String, "The other class"),
+)
+
 DECODABILITY = AnswerTable(
     "decodability",
     "one row per target and model: the heads, each model without heads, the control",
     (
-        Column("target", pl.String, "What is predicted"),
-        Column("label_a", pl.String, "The class that is predicted"),
-        Column("label_b", pl.String, "The other class"),
+        *_ASKED,
         Column(
             "model",
             pl.String,
@@ -83,9 +87,7 @@ TRANSFER = AnswerTable(
     "transfer",
     "one row per target, query group and model, trained on this run and judged on another",
     (
-        Column("target", pl.String, "What is predicted"),
-        Column("label_a", pl.String, "The class that is predicted"),
-        Column("label_b", pl.String, "The other class"),
+        *_ASKED,
         Column("query_group", pl.String, "Whose attention the heads' model uses: set of query rows"),
         Column("model", pl.String, "What predicts: heads, or features that need no head"),
         Column("other_run", pl.String, "Name of the run that is judged"),

@@ -153,6 +153,8 @@ class ChatTemplate:
         flags = ("content_left_out",) if missing else ()
         if any(name not in text for name in _tool_names(fields.get("tools"))):
             flags += ("tools_left_out",)
+        if fields.get("documents") and "documents" not in self._variables:
+            flags += ("documents_left_out",)
         if any(name not in self._variables for name in fields if name not in ("tools", "documents")):
             flags += ("template_kwargs_unread",)
         if _repeats_preamble(messages, text):

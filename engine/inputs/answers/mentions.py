@@ -100,6 +100,11 @@ class Mentions:
         """Return those that begin in a stretch."""
         return self.items[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
+    def behind(self, start: int) -> Mentions:
+        """Return the same with those alone that begin at a position or behind it."""
+        first = bisect_left(self._starts, start)
+        return replace(self, items=self.items[first:], _starts=self._starts[first:])
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

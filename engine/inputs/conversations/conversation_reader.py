@@ -10,7 +10,7 @@ from engine.inputs.answers.recorded import answer_in_list, is_unwrapped, plain_t
 from engine.inputs.conversations.completions import Completion, answer_of, completion_in, is_cut
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.markup import ChatMarkup, MarkedText
-from engine.inputs.conversations.message_parts import reasoning_in, refuse_media, refuse_refusal
+from engine.inputs.conversations.message_parts import has_media, reasoning_in, refuse_media, refuse_refusal
 from engine.inputs.conversations.messages import is_message_list, messages_and_answer, parsed
 from engine.inputs.conversations.plain_layouts import plain_transcript
 from engine.inputs.conversations.rendered_prompts import flagged, rendered, verbatim, without_echo
@@ -72,6 +72,8 @@ class ConversationReader:
             else:
                 read = self._fields(values, completion, is_rendered=is_rendered)
             refuse_media(values, "The record", [message.content for message in read.messages])
+            if has_media(values):
+                read = replace(read, flags=(*read.flags, "media_beside"))
             read = without_echo(self.markup, read)
             values = values if completion is None else {**completion.ids, **values}
             if is_cut(values) or (completion is not None and completion.is_cut):

@@ -44,6 +44,11 @@ def refuse_refusal(fields: Mapping[str, object], whose: str = "The record") -> N
         )
 
 
+def has_media(fields: Mapping[str, object]) -> bool:
+    """Whether a record holds something that is no text beside what the model was given."""
+    return any(fields.get(name) for name in _MEDIA)
+
+
 def refuse_media(fields: Mapping[str, object], whose: str, texts: Sequence[str] | None = None) -> None:
     """Turn a row away whose model saw or heard something that is no text.
 

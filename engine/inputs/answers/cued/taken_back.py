@@ -7,8 +7,6 @@ which of them counts, only its writer knows. Explanations that name other labels
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from dataclasses import replace
 from functools import cache
 
 from engine.inputs.answers.languages import languages, phrases, words_of
@@ -34,11 +32,10 @@ def taken_back(mentions: Mentions, stated: LabelWord, after: int, subject: re.Pa
     said = _corrects().search(mentions.text, after)
     if said is None:
         return None
-    first = bisect_left([mention.word.start for mention in mentions.items], said.start())
-    items = mentions.items[first:]
-    if not any(one.word.label != stated.label and not one.is_denied and not one.is_offered for one in items):
+    behind = mentions.behind(said.start())
+    if not any(one.word.label != stated.label and not one.is_denied and not one.is_offered for one in behind.items):
         return None
-    later = conclusion(replace(mentions, items=items, _starts=[one.word.start for one in items]), subject).reading
+    later = conclusion(behind, subject).reading
     if later.word is None or later.is_aside or later.word.label == stated.label:
         return None
     return Reading(None, "ambiguous_label", (stated.label, later.word.label), is_conflict=True)

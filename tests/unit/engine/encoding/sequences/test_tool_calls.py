@@ -54,3 +54,11 @@ def test_tools_beside_a_prompt_are_printed_or_said(tmp_path, folders):
         encoded, _ = encode(tmp_path, folders[name], rows, "fields")
         is_printed = "lookup" in encoded["r0"].text
         assert is_printed or "tools_left_out" in encoded["r0"].metadata["flags"], name
+
+
+def test_what_no_template_prints_is_said(tmp_path, folders):
+    chat = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
+    rows = [{"messages": chat, "documents": [{"title": "a", "text": "b"}]}, {"messages": chat, "images": ["a.png"]}]
+    encoded, _ = encode(tmp_path, folders["chatml"], rows, "messages")
+    assert "documents_left_out" in encoded["r0"].metadata["flags"]
+    assert "media_beside" in encoded["r1"].metadata["flags"]
