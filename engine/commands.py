@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -56,13 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = COMMANDS.get(name)
     if command is None:
         print(f"headledger: {name!r} is no command; commands: {', '.join(COMMANDS)}.", file=sys.stderr)
-        return EXIT_CONFIG
-    if importlib.util.find_spec(command.module) is None:
-        print(
-            f"headledger {name}: is not part of this installation. The page RUN_DIR/analysis/report.html opens in any "
-            f"browser, and `headledger query RUN_DIR` asks its tables.",
-            file=sys.stderr,
-        )
         return EXIT_CONFIG
     answer_early_signals()  # before torch and others are loaded
     return importlib.import_module(command.module).main([*command.first, *rest, *command.last], f"headledger {name}")

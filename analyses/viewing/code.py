@@ -48,13 +48,11 @@ def sample_code(run_dir: Path, sample_id: str, layer: int, by: str) -> str:
         code += f"row = own.drop_nulls({column!r}).select(weight=pl.col({column!r}).explode())\n"
         code += 'row = row.with_row_index("position").with_columns(pl.col("position").cast(pl.Int32))\n'
         return code + 'print(tokens.join(row, on="position", how="left"))\n'
-    more = "" if by == "attribution" else f", layer=layer, head={int(by)}"
-    code += read.format(table="decision_top_keys", more=more)
     if by == "attribution":
-        code += (
-            'heads = pl.scan_parquet(f"{run}/shards/*/attributions.parquet").filter(sample_id=sample_id).collect()\n'
-            'own = own.join(heads.select("layer", "head", "dla"), on=["layer", "head"])\n'
-        )
+        code += read.format(table="top_token_attributions", more="")
+        code += 'own = own.group_by("key_position").agg(pl.col("attribution").cast(pl.Float64).sum())\n'
+    else:
+        code += read.format(table="decision_top_keys", more=f", layer=layer, head={int(by)}")
     return code + 'print(tokens.join(own, left_on="position", right_on="key_position"))\n'
 
 

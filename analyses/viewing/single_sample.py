@@ -103,25 +103,26 @@ def _top_keys(viewed: ViewedRun, sample_id: str, num_tokens: int, layer: int, he
 
 
 def _by_attribution(viewed: ViewedRun, sample_id: str, num_tokens: int) -> Weights:
-    """Weigh every head's kept keys with what the head adds to the answer's lead, so far as it is positive."""
-    heads, keys = viewed.rows("attributions", sample_id), viewed.rows("decision_top_keys", sample_id)
-    if heads.is_empty() or keys.is_empty():
-        none = "No attribution of this sample was measured: causal.attribution: {} does, with statistics.top_keys."
+    """Weigh every key with what it carries towards the answer through all heads, so far as it was kept."""
+    keys = viewed.rows("top_token_attributions", sample_id)
+    if keys.is_empty():
+        none = (
+            "Not kept of this sample: statistics.attribution: {top_tokens: 5} does, where a sample has a contrast of "
+            "labels and the model's parts are known."
+        )
         return Weights(np.full(num_tokens, np.nan), none)
-    margin = viewed.run.samples["logit_difference"][viewed.run.rows_of[sample_id]] or 1.0
-    worth = (pl.col("dla") * float(np.sign(margin))).clip(0.0)
-    joined = keys.filter(pl.col("key_position") < num_tokens).join(
-        heads.select("layer", "head", worth=worth), on=["layer", "head"]
-    )
-    values = np.zeros(num_tokens)
-    shares = (joined["weight"].cast(pl.Float64) * joined["worth"].cast(pl.Float64)).to_numpy()
-    np.add.at(values, joined["key_position"].to_numpy(), shares)
-    total = float(heads.select(worth.sum()).item() or 0.0)
+    side = -1.0 if (viewed.run.samples["logit_difference"][viewed.run.rows_of[sample_id]] or 1.0) < 0 else 1.0
+    carried = np.zeros(num_tokens)
+    kept = keys.filter(pl.col("key_position") < num_tokens)
+    np.add.at(carried, kept["key_position"].to_numpy(), side * kept["attribution"].cast(pl.Float64).to_numpy())
+    towards = np.clip(carried, 0.0, None)
+    total, against = float(towards.sum()), float(-np.clip(carried, None, 0.0).sum())
     what = (
-        "By attribution: each head's top keys times what the head adds to the lead of the answer (direct attribution, "
-        "where it is positive), as shares of their sum. Heads' values are not looked into."
+        "By attribution: what each token carries through the heads towards the side that led, in nats "
+        f"({total:.2f} in all), as shares of their sum; of every head only the top tokens of each sign were kept. "
+        f"Tokens that carry against it ({against:.2f} nats) are not shaded."
     )
-    return Weights(values / total if total > 0 else values, what)
+    return Weights(towards / total if total > 0 else towards, what)
 
 
 def _padded(pattern: np.ndarray, num_tokens: int) -> np.ndarray:

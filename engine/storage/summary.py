@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 
+from engine.storage.records import UnitFacts
 from engine.storage.run_directory import RunDirectory
 
 
@@ -28,6 +30,16 @@ def run_lines(run_dir: RunDirectory) -> list[str]:
         ("tokens/s of a replica", f"{tokens / sum(seconds):,.0f}" if sum(seconds) else "unknown"),
         ("peak memory of a replica", f"{max(peaks) / 2**20:,.0f} MiB" if peaks else "unknown"),
         ("sudden deaths of replicas", f"{sum(facts.get('num_deaths', 0) for facts in all_facts):,}"),
+        *_attributed(measured),
         ("measured in smaller batches", f"{len(divided):,} samples (equal within rounding)" if divided else "none"),
     ]
     return ["Run", *(f"  {name:<32} {value}" for name, value in rows)]
+
+
+def _attributed(measured: Sequence[UnitFacts]) -> list[tuple[str, str]]:
+    """Return how many samples have attributions, and why not where the model's parts are not known."""
+    counts = [facts["num_attributed"] for facts in measured if "num_attributed" in facts]
+    if not counts:  # of a version that knew none
+        return []
+    reasons = sorted({reason for facts in measured if (reason := facts.get("why_unattributed"))})
+    return [("samples with attributions", "; ".join([f"{sum(counts):,}", *reasons]))]

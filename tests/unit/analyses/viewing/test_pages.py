@@ -14,7 +14,7 @@ from analyses.viewing.pages import Pages
 from analyses.viewing.samples import sample_list
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import open_viewed
-from tests.fixtures.synthetic_run import add_causes, add_metadata, add_texts, write_run
+from tests.fixtures.synthetic_run import add_causes, add_metadata, add_texts, add_token_attributions, write_run
 
 HOSTILE = "<script>window.stolen = 1</script> <img src=x onerror=alert(1)> {{ 7*7 }} \u202e"
 
@@ -24,6 +24,7 @@ def run_dir(tmp_path_factory):
     made = write_run(tmp_path_factory.mktemp("view") / "run", num_samples=60, num_layers=2, num_heads=3, num_shards=3)
     add_causes(made, 2, 3)
     add_texts(made, hostile=HOSTILE)
+    add_token_attributions(made)
     add_metadata(made, {"run": {"name": "seen"}})
     return made
 
@@ -119,21 +120,28 @@ def test_a_heads_row_or_else_its_top_keys_and_how_to_keep_more(run_dir, viewed):
     assert f"statistics.decision_rows: [{other}]" in weights.what
 
 
-def test_attribution_weighs_heads_by_what_they_add(run_dir, viewed):
-    """Worked out again head by head, in a loop."""
-    sample_id, tokens = first_text(run_dir)
-    margin = table(run_dir, "samples").filter(sample_id=sample_id)["logit_difference"][0]
-    worth = {
-        (row["layer"], row["head"]): max(0.0, row["dla"] * np.sign(margin))
-        for row in table(run_dir, "attributions").filter(sample_id=sample_id).to_dicts()
-    }
-    expected = np.zeros(len(tokens))
-    for row in table(run_dir, "decision_top_keys").filter(sample_id=sample_id).to_dicts():
-        if row["key_position"] < len(tokens):  # the fixture's keys are those of longer texts
-            expected[row["key_position"]] += worth[row["layer"], row["head"]] * row["weight"]
-    expected /= sum(worth.values())
-    weights = weights_of(viewed, sample_id, len(tokens), 0, "attribution")
-    np.testing.assert_allclose(weights.values, expected, rtol=1e-5, atol=1e-12)
+def test_attribution_is_what_each_token_carries_towards_the_side_that_led(run_dir, viewed):
+    """Worked out again key by key, in a loop, on samples of either side."""
+    margins = dict(table(run_dir, "samples").select("sample_id", "logit_difference").iter_rows())
+    for side in (1, -1):
+        sample_id = next(name for name, margin in margins.items() if np.sign(margin) == side)
+        num_tokens = table(run_dir, "tokens").filter(sample_id=sample_id).height
+        carried = [0.0] * num_tokens
+        for row in table(run_dir, "top_token_attributions").filter(sample_id=sample_id).to_dicts():
+            carried[row["key_position"]] += side * row["attribution"]
+        expected = np.clip(carried, 0, None)
+        weights = weights_of(viewed, sample_id, num_tokens, 0, "attribution")
+        np.testing.assert_allclose(weights.values, expected / expected.sum(), rtol=1e-5, atol=1e-12)
+        assert f"({expected.sum():.2f} in all)" in weights.what
+
+
+def test_a_run_without_attributions_says_how_to_keep_them(tmp_path):
+    made = write_run(tmp_path / "run", num_samples=20, num_layers=1, num_heads=2, num_shards=1)
+    add_texts(made)
+    (opened,) = open_viewed([made])
+    sample_id, tokens = first_text(made)
+    weights = weights_of(opened, sample_id, len(tokens), 0, "attribution")
+    assert np.isnan(weights.values).all() and "statistics.attribution: {top_tokens: 5}" in weights.what
 
 
 def test_the_statement_is_a_table_whose_figures_hold_their_tokens_weight():
