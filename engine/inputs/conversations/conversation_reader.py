@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.config import Config, FieldsSection
 from engine.inputs.answers.recorded import answer_in_list, is_unwrapped, plain_text
 from engine.inputs.conversations.completions import Completion, answer_of, completion_in, is_cut
 from engine.inputs.conversations.conversation import Conversation
-from engine.inputs.conversations.markup import ChatMarkup, MarkedText
+from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.conversations.message_parts import has_media, reasoning_in, refuse_media, refuse_refusal
-from engine.inputs.conversations.messages import is_message_list, messages_and_answer, parsed
-from engine.inputs.conversations.plain_layouts import plain_transcript
-from engine.inputs.conversations.rendered_prompts import flagged, rendered, verbatim, without_echo
-from engine.inputs.conversations.requests import system_beside, template_kwargs, with_system
+from engine.inputs.conversations.messages import is_message_list, messages_and_answer
+from engine.inputs.conversations.recorded_transcripts import of_transcript
+from engine.inputs.conversations.rendered_prompts import rendered, verbatim, without_echo
+from engine.inputs.conversations.requests import offered, system_beside, template_kwargs, with_system
 from engine.inputs.conversations.thoughts import thoughts_of
 from engine.inputs.conversations.token_ids.compared import decoded
 from engine.inputs.conversations.token_ids.recorded import recorded_ids, with_ids
-from engine.inputs.transcripts import TranscriptReader, is_certain, turns_of
+from engine.inputs.transcripts import TranscriptReader
 from engine.samples import Message, RowRejected
 
 _PROMPT = FieldsSection().prompt
@@ -63,7 +63,8 @@ class ConversationReader:
         """
         source = self._source(values, told)
         if source == "transcript":
-            read = self._transcript(values)
+            transcript = self._required_text(values, self.fields.transcript)
+            read = of_transcript(transcript, self.transcripts, is_generating=self.config.generation.enabled)
         else:
             completion = completion_in(values, self.fields.response)
             is_rendered = told == "rendered" and values.get(self.fields.prompt) == values.get(_PROMPT)
@@ -88,80 +89,6 @@ class ConversationReader:
             return source
         return "messages" if told == "messages" else "fields"
 
-    def _transcript(self, values: Mapping[str, object]) -> Conversation:
-        transcript = self._required_text(values, self.fields.transcript)
-        if "\r\n" in transcript and "\n" not in transcript.replace("\r\n", ""):
-            transcript = transcript.replace("\r\n", "\n")  # a file's line ends, not the model's
-        marked = self.markup.turns(transcript)
-        # Replayed word for word, own marks may be interrupted: only where the answer begins and ends must be certain.
-        is_own = marked is not None and self.markup.owns(marked.mark) and not marked.is_followed
-        is_own = is_own or (marked is not None and self.markup.begins_turn_behind(transcript, marked))
-        if marked is not None and (is_own or is_certain(marked)):
-            messages, response = turns_of(transcript, marked)
-            flags = ("chat_markup_inside",) if marked.is_interrupted else ()
-            asked = self.markup.generation_prompt.strip()
-            if is_own:
-                self._refuse_unread_turn(transcript, marked)
-            if asked and is_own and transcript.rstrip().endswith(asked):  # the prompt may open a thought
-                return Conversation(messages, "", None, transcript, "transcript", flags=flags)
-            prompt = transcript[: marked.answer_span(transcript)[0]]
-            if is_own and marked.answered < len(marked.turns):
-                return Conversation(messages, response, None, prompt, "transcript", flags=flags)
-            return Conversation(messages, response, prompt if response else None, flags=flags)
-        try:
-            messages, response, dates = self.transcripts.split_dated(transcript)
-        except RowRejected:
-            read = self._plain_transcript(transcript)
-            if read is None:
-                raise
-            return read
-        recorded = transcript[: transcript.rfind(response)] if response else None
-        if recorded is not None and self.markup.begins_with_own_token(recorded):
-            flags = () if marked is None else ("chat_markup_inside",)
-            return Conversation(messages, response, None, recorded, "transcript", flags=flags)
-        is_untold = self.markup.has_bare_system and all(message.role == "user" for message in messages)
-        flags = ("system_untold",) if is_untold else ()
-        return flagged(self.markup, Conversation(messages, response, recorded, dates=dates, flags=flags))
-
-    def _refuse_unread_turn(self, transcript: str, marked: MarkedText) -> None:
-        """Turn a transcript away whose answer stands behind half a mark, or whose thought nothing follows.
-
-        Raises
-        ------
-        RowRejected
-            Saying which.
-        """
-        rest = transcript[marked.turns[-1].end :]
-        said = " ".join(self.markup.special.sub(" ", rest).split())
-        asked = self.markup.generation_prompt.strip()
-        if said and not rest.rstrip().endswith(asked or "assistant") and marked.answered == len(marked.turns):
-            raise RowRejected(
-                "read",
-                "unread_turn",
-                f"Behind the last turn of the transcript stands {rest.strip()[:60]!r}, whose mark is not complete "
-                f"(such as <|start|>assistant without <|message|>): where the answer begins in it cannot be told.",
-            )
-        is_asked = bool(asked) and rest.rstrip().endswith(asked)
-        if is_asked and marked.answered < len(marked.turns) and not self.config.generation.enabled:
-            raise RowRejected(
-                "read",
-                "thought_without_answer",
-                f"The transcript ends with {asked[-30:]!r} behind a message of the assistant's: the answer itself was "
-                f"not recorded. generation.enabled would make one.",
-            )
-
-    def _plain_transcript(self, transcript: str) -> Conversation | None:
-        """Return the conversation of a transcript whose roles stand in plain text, to be replayed word for word."""
-        parts = plain_transcript(transcript)
-        if parts is None:
-            return None
-        system = (Message("system", parts.head.strip()),) if parts.head.strip() else ()
-        prompt, response = transcript[: parts.answer_start], transcript[parts.answer_start :]
-        flags = ("plain_roles",) if self.markup.template is not None else ()
-        return Conversation(
-            (*system, Message("user", parts.asked.strip())), response, None, prompt, "transcript", flags=flags
-        )
-
     def _messages(self, values: Mapping[str, object], completion: Completion | None) -> Conversation:
         name = self.fields.messages
         messages, answer, around, flags = messages_and_answer(values.get(name), name)
@@ -185,7 +112,7 @@ class ConversationReader:
             messages,
             answer.content,
             reasoning=reasoning_in(answer.fields),
-            template_fields={**self._template_kwargs(*places), **_offered(around, values)},
+            template_fields={**self._template_kwargs(*places), **offered((around, values))},
             flags=flags + _flags_of(answer, name),
         )
         return verbatim(self.markup, read)
@@ -237,7 +164,7 @@ class ConversationReader:
                 messages,
                 response,
                 reasoning=None if said is None else reasoning_in(said.fields),
-                template_fields={**self._template_kwargs(values), **_offered(values)},
+                template_fields={**self._template_kwargs(values), **offered((values,))},
                 flags=flags,
             ),
         )
@@ -322,28 +249,6 @@ def _flags_of(answer: Message, name: str) -> tuple[str, ...]:
             "read", "not_replayed", f"The answer in {name!r} is a tool call, in which no label can be read."
         )
     return ("tool_calls_left_out",)
-
-
-def _offered(*places: Mapping[str, object]) -> dict[str, object]:
-    """Return the tools and documents that a record offers beside its messages or its prompt, as templates take them."""
-
-    def first(key: str) -> Sequence[object] | None:
-        return _listed(next((place[key] for place in places if key in place), None), key)
-
-    functions = first("functions")
-    extra = {key: first(key) for key in ("tools", "documents")}
-    if functions and not extra["tools"]:
-        extra["tools"] = [{"type": "function", "function": function} for function in functions]
-    return {key: item for key, item in extra.items() if item}
-
-
-def _listed(value: object, name: str) -> Sequence[object] | None:
-    """Return tools or documents as a list; None where there are none."""
-    if isinstance(value, str) and value.strip():
-        value = parsed(value, name)
-    if isinstance(value, Mapping) and value:
-        return [value]
-    return list(value) if isinstance(value, list | tuple) else None
 
 
 def plain(value: object, name: str) -> str | None:

@@ -145,6 +145,46 @@ def template_kwargs(
     return found
 
 
+def offered(places: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Return the tools and documents that a record or its request offers, as templates take them.
+
+    Raises
+    ------
+    RowRejected
+        When two places of the record offer different ones.
+    """
+    found: dict[str, object] = {}
+    functions: dict[str, object] = {}
+    for place in _requests(places):
+        for key in ("tools", "documents"):
+            _offer(found, key, _listed(place.get(key), key))
+        _offer(functions, "functions", _listed(place.get("functions"), "functions"))
+    if isinstance(own := functions.get("functions"), list) and "tools" not in found:
+        found["tools"] = [{"type": "function", "function": function} for function in own]
+    return found
+
+
+def _offer(found: dict[str, object], key: str, items: list[object] | None) -> None:
+    if not items:
+        return
+    if found.setdefault(key, items) != items:
+        raise RowRejected(
+            "read",
+            f"{key}_differ",
+            f"The record offers {key} in two places, and they differ: which the model saw cannot be told. Keep those "
+            f"of the request.",
+        )
+
+
+def _listed(value: object, name: str) -> list[object] | None:
+    """Return tools or documents as a list; None where there are none."""
+    if isinstance(value, str) and value.strip():
+        value = parsed(value, name)
+    if isinstance(value, Mapping) and value:
+        return [value]
+    return list(value) if isinstance(value, list | tuple) else None
+
+
 def _add(found: dict[str, object], more: Mapping[str, object]) -> None:
     for name, item in more.items():
         if item is None or name in _DECIDED or name == "chat_template":

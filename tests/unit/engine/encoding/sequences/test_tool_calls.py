@@ -62,3 +62,23 @@ def test_what_no_template_prints_is_said(tmp_path, folders):
     encoded, _ = encode(tmp_path, folders["chatml"], rows, "messages")
     assert "documents_left_out" in encoded["r0"].metadata["flags"]
     assert "media_beside" in encoded["r1"].metadata["flags"]
+
+
+def test_tools_of_the_request_are_those_of_the_record(tmp_path, folders):
+    tool = {"type": "function", "function": {"name": "lookup", "description": "", "parameters": {}}}
+    other = {"type": "function", "function": {"name": "search", "description": "", "parameters": {}}}
+    chat = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
+    rows = [
+        {"messages": chat, "tools": [tool]},
+        {"messages": chat, "request": {"tools": [tool]}},
+        {"messages": chat, "body": {"functions": [tool["function"]]}},
+        {"messages": chat, "tools": [tool], "request": {"tools": [tool]}},
+        {"messages": chat, "tools": [tool], "request": {"tools": [other]}},
+        {"messages": chat, "documents": [{"text": "a"}], "request": {"documents": [{"text": "b"}]}},
+    ]
+    for name in ("chatml", "chatml that thinks"):
+        encoded, rejects = encode(tmp_path, folders[name], rows, "messages")
+        seen = [(encoded[f"r{row}"].text, encoded[f"r{row}"].metadata["flags"]) for row in range(4)]
+        assert seen[1:] == seen[:1] * 3, name
+        assert ("lookup" in seen[0][0]) != ("tools_left_out" in seen[0][1]), name
+        assert rejects["r4"] == "tools_differ" and rejects["r5"] == "documents_differ"
