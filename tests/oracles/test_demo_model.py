@@ -30,7 +30,7 @@ def measured(request):
         f"model.path={ROOT}/data/demo-model",
         f"vocabulary={ROOT}/config/vocabulary/financial.yaml",
     ]
-    config, _ = load_config(ROOT / "config" / "demo.yaml", overrides)
+    config, _ = load_config(ROOT / "config" / "eps.yaml", overrides)
     encoder = Encoder(config, load_tokenizer(config), TokenGroups.from_config(config), 2048)
     samples = [encoder.encode(sample) for sample in read_predictions(config).samples[:2]]
     kept = {}

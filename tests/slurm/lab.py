@@ -33,7 +33,7 @@ RAY_IFACE={card}
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 """
 _BARE = (
-    "config/demo.yaml",
+    "config/eps.yaml",
     "statistics.random_groups=0",
     "analysis.permutations=0",
     "analysis.decodability=false",
@@ -86,7 +86,7 @@ class Job:
 
     number: str
     folder: Path
-    name: str = "demo"
+    name: str = "eps"
 
     @property
     def run(self) -> Path:
@@ -141,7 +141,7 @@ def submit(folder: Path, *arguments: str, script: str = "headledger.sbatch", opt
         cwd=folder,
         env={**os.environ, "SCRIPT": f"launch/slurm/{script}"},
     )
-    name = next((word.partition("=")[2] for word in arguments if word.startswith("run.name=")), "demo")
+    name = next((word.partition("=")[2] for word in arguments if word.startswith("run.name=")), "eps")
     return Job(told.split()[-1], folder, name)
 
 

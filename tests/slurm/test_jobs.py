@@ -70,7 +70,7 @@ def test_two_nodes_measure_what_one_process_does(folder, tmp_path, monkeypatch):
     assert sorted(one["host"] for one in facts) == ["node1", "node2"] and all(len(one["gpus"]) == 1 for one in facts)
     monkeypatch.chdir(ROOT)
     assert main([*SMALL, f"run.output={tmp_path}", "cluster.mode=inline", "--stage", "collect"]) == 0
-    inline = lab.tables(tmp_path / "demo")
+    inline = lab.tables(tmp_path / "eps")
     for name, frame in lab.tables(job.run).items():
         assert frame.equals(inline[name]), name
     assert not list((folder / "runs").glob(".preflight*"))
@@ -97,7 +97,7 @@ def test_a_cancelled_job_leaves_nothing_running(folder):
 def test_a_job_array_runs_every_config_at_once_on_the_same_hosts(folder):
     configs = []
     for name in ("left", "right"):
-        text = (ROOT / "config" / "demo.yaml").read_text().replace("name: demo", f"name: {name}")
+        text = (ROOT / "config" / "eps.yaml").read_text().replace("name: eps", f"name: {name}")
         path = folder / f"{name}.yaml"
         path.write_text(text.replace("../", f"{ROOT}/"))
         configs.append(path.name)

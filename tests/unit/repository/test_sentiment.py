@@ -42,9 +42,9 @@ def tokenizer():
 def run_folder(tmp_path_factory):
     """A run of the shipped config, elsewhere; one chart format is enough here."""
     output = tmp_path_factory.mktemp("runs")
-    config = ROOT / "config" / "sentiment.yaml"
+    config = ROOT / "config" / "demo.yaml"
     assert main([str(config), f"run.output={output}", "visualization.formats=[html]"]) == 0
-    return output / "sentiment"
+    return output / "demo"
 
 
 @pytest.fixture(scope="module")
