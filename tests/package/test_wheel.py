@@ -84,9 +84,9 @@ def test_from_any_folder(installed):
 
 
 def test_configs_and_vocabularies_by_name(installed):
-    assert "240" in installed.run("headledger", "plan", "sentiment")
+    assert "285" in installed.run("headledger", "plan", "eps")
     said = installed.run("headledger", "run", "nowhere", code=2)
-    assert "no such config file" in said and "sentiment" in said
+    assert "no such config file" in said and "eps" in said
     (installed.folder / "mine.jsonl").write_text(
         '{"company_id": 1, "year": 2001, "actual_label": "increase", "predicted_direction": "increase", '
         '"prompt": "Net income rose. Will EPS rise?", "response": "increase"}\n'

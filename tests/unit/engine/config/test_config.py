@@ -149,8 +149,8 @@ def test_examples_and_vocabularies_have_names(tmp_path, monkeypatch):
     from engine.encoding.vocabulary import load_vocabulary, union_name
 
     monkeypatch.chdir(tmp_path)
-    assert {"demo", "full", "quiz", "sentiment"} <= set(example_names())
-    config, _ = load_config("demo")
+    assert {"demo", "full", "quiz", "eps"} <= set(example_names())
+    config, _ = load_config("eps")
     assert config.predictions.path == str(EXAMPLES / "data" / "predictions_demo.json")
     assert (config.model.path, config.vocabulary) == (str(EXAMPLES / "data" / "demo-model"), "financial")
     assert load_vocabulary("financial") == load_vocabulary(str(ROOT / "config" / "vocabulary" / "financial.yaml"))
