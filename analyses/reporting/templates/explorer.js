@@ -64,6 +64,11 @@ function sampleExplorer() {
     const parts = sample.segments.map(([start, end, name]) => {
       const text = element("pre", undefined, `tokens ${name}`);
       text.dir = "auto";
+      if (name === "statement") { // wide lines scroll, by keyboard too
+        text.tabIndex = 0;
+        text.setAttribute("role", "region");
+        text.setAttribute("aria-label", "The statement as the model read it");
+      }
       for (let position = start; position < end; position += 1) {
         const span = element("span", sample.tokens[position]);
         span.dataset.position = position;

@@ -82,6 +82,11 @@ function signalsOf(embedded) {
   return known;
 }
 
+// Marks without a name (lines between panels, rings) would be read out as nothing; the chart's own name says what it is.
+function hideNameless(place) {
+  for (const mark of place.querySelectorAll('[role="graphics-symbol"]:not([aria-label])')) mark.setAttribute("aria-hidden", "true");
+}
+
 async function draw(place, data) {
   const name = place.dataset.chart;
   const wide = place.clientWidth - 2;
@@ -105,6 +110,7 @@ async function draw(place, data) {
   const renderer = ON_CANVAS.has(name) ? "canvas" : "svg";
   const embedded = await vegaEmbed(place, specification, { actions, renderer });
   views.set(name, embedded);
+  hideNameless(place);
   const menu = place.querySelector("summary");
   if (menu) menu.setAttribute("aria-label", `Save as a picture: ${place.getAttribute("aria-label") || name}`);
   place.dataset.room = wide;

@@ -1,0 +1,78 @@
+"""Report and live view by axe-core's rules of WCAG 2.2 A and AA, wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from analyses.viewing.pages import Pages
+from analyses.viewing.server import ViewServer
+from analyses.viewing.source import open_viewed
+from tests.fixtures.browsing import HOSTILE, PATIENCE
+from tests.fixtures.synthetic_run import add_causes, add_texts, add_token_attributions, write_run
+
+SCREENS = [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")]
+PATHS = ("/", "/sample?id=s00000&by=attribution", "/head?layer=1&head=1", "/side", "/sql?sql=SELECT+*+FROM+samples")
+
+BROKEN = """async () => (await axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
+})).violations.map((rule) => [rule.id, rule.help, rule.nodes.length, rule.nodes.slice(0, 3).map((node) => node.html)])"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Return the source of axe-core, which the pip extra brings."""
+    package = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text()
+
+
+def broken(page, axe):
+    page.evaluate(axe)
+    return page.evaluate(BROKEN)
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_the_report_breaks_no_rule(report, visit, axe, width, theme):
+    page = visit(report, width).page
+    if theme == "dark":
+        page.click("#theme")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert broken(page, axe) == []
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory):
+    """Serve a run with everything that the view can show."""
+    run_dir = write_run(tmp_path_factory.mktemp("axe") / "run", num_samples=24, num_layers=2, num_heads=2, num_shards=1)
+    add_causes(run_dir, 2, 2)
+    add_texts(run_dir, hostile=HOSTILE)
+    add_token_attributions(run_dir)
+    viewed = open_viewed([run_dir])
+    with ViewServer(Pages(viewed), 0, read_again=lambda: Pages(viewed)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.link
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_the_live_view_breaks_no_rule(link, browser, axe, width, theme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(link)
+    found = {}
+    for path in PATHS:
+        page.goto(link.split("/?")[0] + path)
+        found[path] = broken(page, axe)
+    context.close()
+    assert found == dict.fromkeys(PATHS, [])
+
+
+def test_the_rules_are_applied(browser, axe):
+    """A page with a nameless button and grey on grey breaks them."""
+    page = browser.new_page()
+    page.set_content("<html><body><button></button><p style='color:#aaa;background:#bbb'>text</p></body></html>")
+    assert {"button-name", "color-contrast", "html-has-lang"} <= {rule for rule, *_ in broken(page, axe)}
+    page.close()
