@@ -18,7 +18,8 @@ PATHS = ("/", "/sample?id=s00000&by=attribution", "/head?layer=1&head=1", "/side
 
 BROKEN = """async () => (await axe.run(document, {
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'],
-})).violations.map((rule) => [rule.id, rule.help, rule.nodes.length, rule.nodes.slice(0, 3).map((node) => node.html)])"""
+})).violations.map((rule) => [rule.id, rule.help, rule.nodes.length,
+    rule.nodes.slice(0, 3).map((node) => node.html)])"""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_the_live_view_breaks_no_rule(link, browser, axe, width, theme):
         page.goto(link.split("/?")[0] + path)
         found[path] = broken(page, axe)
     context.close()
-    assert found == dict.fromkeys(PATHS, [])
+    assert found == {path: [] for path in PATHS}
 
 
 def test_the_rules_are_applied(browser, axe):
