@@ -29,7 +29,7 @@ from analyses.inference.multiplicity import adjust_pvalues
 from analyses.inference.ranks import signed_scores
 from analyses.questions.claims import shared_levels
 from analyses.questions.comparisons import EVERYONE
-from analyses.questions.families import is_certain
+from analyses.questions.families import is_significant
 from analyses.questions.overview.answer import accuracy
 from analyses.runs.clusters import cluster_codes
 from analyses.runs.key_groups import declared_statistics
@@ -57,8 +57,10 @@ class AnalysedRun:
     settings: AnalysisSettings
 
     def table(self, name: str) -> pl.DataFrame:
-        """Return a table of ``analysis/tables``."""
-        return pl.read_parquet(self.directory / layout.ANALYSIS / "tables" / f"{name}.parquet", glob=False)
+        """Return a table of ``analysis/tables``; an earlier version's tests, without a level, have the config's."""
+        table = pl.read_parquet(self.directory / layout.ANALYSIS / "tables" / f"{name}.parquet", glob=False)
+        is_earlier = name == "group_differences" and "level" not in table.columns
+        return table.with_columns(level=pl.lit(self.settings.alpha)) if is_earlier else table
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _summary(run: AnalysedRun) -> pl.DataFrame:
         "num_layers": run.opened.num_layers,
         "num_heads": len(types),
         "num_tests": len(tests),
-        "num_significant": tests.filter(is_certain(run.settings.alpha)).height,
+        "num_significant": tests.filter(is_significant()).height,
         "smallest_pvalue_adjusted": tests["pvalue_adjusted"].min(),
         "num_replicated": int(tests["is_replicated"].fill_null(False).sum()),
         "type_rows": type_rows(run),
@@ -239,11 +241,9 @@ def _findings(first: AnalysedRun, other: AnalysedRun) -> dict[str, object]:
     tests = (
         first.table("group_differences")
         .drop_nulls("pvalue")
-        .with_columns(is_found=is_certain(first.settings.alpha))
+        .with_columns(is_found=is_significant())
         .join(
-            other.table("group_differences")
-            .drop_nulls("pvalue")
-            .with_columns(is_found=is_certain(other.settings.alpha)),
+            other.table("group_differences").drop_nulls("pvalue").with_columns(is_found=is_significant()),
             on=list(_TEST_KEYS),
             suffix="_other",
         )

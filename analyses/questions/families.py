@@ -74,3 +74,8 @@ def family_name(*parts: str) -> str:
 def is_certain(alpha: float | pl.Expr, checks: Sequence[str] = CHECKS) -> pl.Expr:
     """Say of each row whether every adjusted p that was computed is at most ``alpha``; false without a p-value."""
     return (claim_pvalue(checks) <= alpha).fill_null(False)
+
+
+def is_significant() -> pl.Expr:
+    """Say of each test of ``group_differences`` whether every adjusted p is at most the test's own ``level``."""
+    return is_certain(pl.col("level"))

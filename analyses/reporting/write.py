@@ -16,7 +16,7 @@ from analyses.charts.export import ChartFiles, export_charts
 from analyses.charts.themes import theme_of_files
 from analyses.questions import registry
 from analyses.questions.answers import Answers
-from analyses.questions.families import is_certain
+from analyses.questions.families import is_significant
 from analyses.reporting.analysis import Watch, answer_questions, ignore
 from analyses.reporting.content import ReportContent, report_content
 from analyses.reporting.json_results import attention_results, comparison_results, write_json
@@ -117,7 +117,7 @@ def analyze(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     tests = answers["group_differences"]
-    certain = tests.filter(is_certain(settings.alpha))
+    certain = tests.filter(is_significant())
     return AnalysisResult(
         directory=target,
         report=target / "report.html",

@@ -10,7 +10,7 @@ import polars as pl
 from analyses.questions.answers import Answers
 from analyses.questions.causes.values import KEYS, MEASURED, has_causes
 from analyses.questions.causes.wording import cause_label, measure_label, nats_text, part_label
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, direction_of, held_text
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue, is_certain
 from analyses.wording import count_text, interval_name, p_text, percent_text, resampled_name
 
@@ -177,7 +177,7 @@ def _right_and_wrong(answers: Answers, row: dict[str, Any]) -> tuple[str, list[C
     )
     text = (
         f" Right ({nats_text(compared['mean_a'])}) and wrong predictions ({nats_text(compared['mean_b'])}) {verdict} "
-        f"(adjusted {p_text(compared['pvalue_claim'])})."
+        f"(adjusted {held_text(compared['pvalue_claim'], level, answers.settings.alpha)})."
     )
     return text, [claim]
 
@@ -195,7 +195,7 @@ def _agreement(answers: Answers) -> list[str]:
         ends = "" if values["ci_low"] is None else f" ({name} {values['ci_low']:+.2f} to {values['ci_high']:+.2f})"
         lines.append(
             f"{words[0][0].upper()}{words[0][1:]} and the size of {words[1]} rank the "
-            f"{count_text(values['num_heads'], 'head')} alike with rho {values['rho']:+.2f}{ends}{_ceiling(values)}; "
+            f"{count_text(values['num_heads'], 'head')} with rho {values['rho']:+.2f}{ends}{_ceiling(values)}; "
             f"n = {values['num_samples']:,} in {count_text(values['num_clusters'], 'cluster')}."
         )
     if lines:
@@ -224,8 +224,8 @@ def _screening(answers: Answers) -> list[str]:
         )
         lines.append(
             f"{row['num_heads']} {names[row['heads']]}: ablating one changes the lead by {row['mean_size']:.3g} nats "
-            f"on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation {rho}"
-            f"{_ceiling(row)} (lead: {answers.contrast})."
+            f"in size on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation "
+            f"{rho}{_ceiling(row)} (lead: {answers.contrast})."
         )
     return lines
 

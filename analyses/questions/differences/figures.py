@@ -12,7 +12,7 @@ from analyses.charts import heads, scatter
 from analyses.charts.parts import Menus, specification
 from analyses.questions.answers import Answers
 from analyses.questions.comparisons import Comparison
-from analyses.questions.families import is_certain
+from analyses.questions.families import is_significant
 from analyses.questions.figure import (
     Absent,
     Figure,
@@ -63,7 +63,7 @@ def difference_map_figure(answers: Answers) -> Figure | Absent:
         return Absent("difference_map", untested(answers))
     menu = statistic_menu(answers)
     first = _named(answers, compared)[0]
-    mark = significance_mark(answers.settings.alpha)
+    mark = significance_mark()
     rows = _rows_shown(answers, len(compared) * len(menu))
     tested = (
         answers["group_differences"]
@@ -92,9 +92,9 @@ def difference_map_figure(answers: Answers) -> Figure | Absent:
     return Figure("difference_map", title, guide, specification(chart), DIFFERENCE_TABLES)
 
 
-def significance_mark(alpha: float) -> pl.Expr:
+def significance_mark() -> pl.Expr:
     """Return 0 for nothing, 1 for what is significant by every check, 2 for what was replicated as well."""
-    return is_certain(alpha).cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
+    return is_significant().cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
 
 
 def wide_tests(tested: pl.DataFrame, statistics: Collection[str]) -> pl.DataFrame:
@@ -159,7 +159,7 @@ def _points(answers: Answers, tested: pl.DataFrame, num_comparisons: int) -> pl.
         shown=pl.format("layer {}, head {}", "layer", "head"),
         rows=pl.col("query_group").replace(row_menu(answers)),
         statistic_label=pl.col("statistic").replace(labels),
-        is_significant=is_certain(answers.settings.alpha),
+        is_significant=is_significant(),
     )
 
 
@@ -169,8 +169,8 @@ def volcano_figure(answers: Answers) -> Figure | Absent:
     if not compared:
         return Absent("volcano", untested(answers))
     first = _named(answers, compared)[0]
-    is_significant = is_certain(answers.settings.alpha)
-    is_above = (pl.col("pvalue_adjusted") <= answers.settings.alpha).fill_null(False)
+    is_found = is_significant()
+    is_above = (pl.col("pvalue_adjusted") <= pl.col("level")).fill_null(False)
     frames, thresholds, counts = [], [], []
     for name in compared:
         tested = answers.tests_of(name).drop_nulls(["pvalue", "effect_size_adjusted"]).sort("pvalue")
@@ -179,7 +179,7 @@ def volcano_figure(answers: Answers) -> Figure | Absent:
         weakest = tested.filter(is_above).select(pl.col("pvalue").max()).item()
         if weakest is not None:
             thresholds.append((name, float(-np.log10(max(weakest, 1e-300)))))
-        num_significant = int(tested.select(is_significant.sum()).item())
+        num_significant = int(tested.select(is_found.sum()).item())
         start = f"{name}: " if len(compared) > 1 else ""
         counts.append(
             f"{start}{num_significant:,} of {len(tested):,} tests significant by every check"

@@ -25,7 +25,7 @@ from analyses.questions.differences.sentences_beyond_heads import (
 from analyses.questions.differences.story import comparison_headlines, difference_tiles
 from analyses.questions.differences.strata import replication_by_stratum
 from analyses.questions.differences.tables import GROUP_DIFFERENCES, LAYER_CLUSTERS, REPLICATION_BY_STRATUM
-from analyses.questions.families import claim_pvalue, is_certain, smallest
+from analyses.questions.families import claim_pvalue, is_significant, smallest
 from analyses.questions.figure import Absent, Figure
 from analyses.questions.method_text import covariates_text, errors_text
 from analyses.questions.question import NUM_LISTED, Question
@@ -73,6 +73,12 @@ class Differences(Question):
                 least = smallest(rows["pvalue_adjusted"])
                 found[stretch_family(comparison.name, str(name))] = 1.0 if is_tested and least != least else least
         return found
+
+    def settled(self, answers: Answers) -> Mapping[str, pl.DataFrame]:
+        """Return the tests with the level of their comparison's family."""
+        levels = {one.name: answers.level(heads_family(answers, one.name)) for one in answers.comparisons}
+        level = pl.col("comparison").replace_strict(levels, default=None, return_dtype=pl.Float64)
+        return {"group_differences": answers["group_differences"].with_columns(level=level)}
 
     def method(self, answers: Answers) -> list[str]:
         """Return the model, the families, the checks, and how findings are replicated."""
@@ -146,7 +152,7 @@ def _families(settings: AnalysisSettings) -> str:
 
 def _counts(answers: Answers, comparison: Comparison) -> dict[str, object]:
     tested = answers.tests_of(comparison.name).drop_nulls("pvalue")
-    certain = tested.filter(is_certain(answers.settings.alpha))
+    certain = tested.filter(is_significant())
     return {
         "a": comparison.label_a,
         "b": comparison.label_b,
@@ -156,7 +162,7 @@ def _counts(answers: Answers, comparison: Comparison) -> dict[str, object]:
         "num_tests": len(tested),
         "families": dict(tested["family"].value_counts(sort=True).iter_rows()),
         "num_significant": len(certain),
-        "num_significant_max_t": tested.filter(pl.col("pvalue_max_t") <= answers.settings.alpha).height,
+        "num_significant_max_t": tested.filter(pl.col("pvalue_max_t") <= pl.col("level")).height,
         "num_replicated": int(certain["is_replicated"].fill_null(False).sum()),
         "methods": sorted(tested["method"].drop_nulls().unique()),
         "strongest": tested.sort("pvalue").head(NUM_LISTED).drop("comparison", "method", "note").to_dicts(),

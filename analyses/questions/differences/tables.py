@@ -163,6 +163,12 @@ GROUP_DIFFERENCES = AnswerTable(
             span="0..1",
         ),
         Column("pvalue_interaction_adjusted", pl.Float64, "It, adjusted over the family of interactions", span="0..1"),
+        Column(
+            "level",
+            pl.Float64,
+            "What the adjusted p of every check are held against: alpha, or the comparison's share of the second alpha",
+            span="0..1",
+        ),
         DEGREES_OF_FREEDOM,
         METHOD,
         NOTE,

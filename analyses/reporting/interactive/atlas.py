@@ -16,7 +16,7 @@ from analyses.charts.parts import named_rows
 from analyses.questions.answers import Answers
 from analyses.questions.causes.values import KEYS, has_causes
 from analyses.questions.causes.wording import cause_label, nats_text
-from analyses.questions.families import is_certain
+from analyses.questions.families import is_significant
 from analyses.questions.figure import Figure, first_choice, row_menu, statistic_menu
 from analyses.questions.heads.details import QUANTILES
 from analyses.questions.heads.scores import rows_of
@@ -39,7 +39,7 @@ def start_head(answers: Answers) -> Head | None:
     """Return the head that is chosen first: of the smallest p, else the one that looks at the vocabulary most."""
     tested = answers.tested.drop_nulls("pvalue")
     if len(tested):
-        order = [~is_certain(answers.settings.alpha), pl.col("pvalue")]
+        order = [~is_significant(), pl.col("pvalue")]
         return tested.sort(order, nulls_last=True).select("layer", "head").row(0)
     if answers.head_means.is_empty() or not statistic_menu(answers):
         return None
@@ -174,7 +174,7 @@ def _tests(answers: Answers) -> dict[Head, list[list[object]]]:
     tested = (
         answers["group_differences"].drop_nulls("pvalue").sort("pvalue").group_by("layer", "head", maintain_order=True)
     )
-    certain = is_certain(answers.settings.alpha)
+    certain = is_significant()
     several = answers["group_differences"]["comparison"].n_unique() > 1
     by_head: dict[Head, list[list[object]]] = {}
     for row in tested.head(NUM_TESTS).with_columns(is_significant=certain).iter_rows(named=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,8 @@ import pytest
 from analyses.questions.causes.values import causal_blocks
 from analyses.questions.claims import PRIMARY, Claim, Sentence, claims_of, shared_levels
 from analyses.questions.decodability.answer import drawn_samples
+from analyses.questions.differences.question import Differences
+from analyses.questions.families import is_certain, is_significant
 from analyses.reporting.analysis import answer_questions
 from analyses.reporting.findings import claims, findings, level_lines
 from analyses.reporting.write import analyze
@@ -192,3 +196,29 @@ def test_intervals_of_means_are_called_approximate_where_one_cluster_dominates(t
     settings = AnalysisSettings.from_mapping(run.config["analysis"] | {"permutations": 0})
     answers = answer_questions(run, settings, VisualizationSettings())
     assert answers.mean_interval == ("approximate 95 % interval" if is_marked else "95 % interval")
+
+
+def test_charts_sentences_and_json_count_at_the_level_of_the_comparison(tmp_path):
+    """A second comparison has a share of the second alpha only, wherever its findings are counted."""
+    planted = {("decision", "mass_profit", place // 4, place % 4): 0.01 + 0.001 * place for place in range(16)}
+    run_dir = write_run(tmp_path / "run", num_samples=90, num_layers=4, num_heads=4, planted=planted)
+    groups = ("is_correct", {"name": "again", "column": "is_correct", "a": True, "b": False})
+    sections = {"permutations": 199, "decodability": False, "groups": groups, "correction": "fdr_bh", "strata": ()}
+    settings = AnalysisSettings.from_mapping(sections | QUIET)
+    answers = answer_questions(open_tables(run_dir), settings, VisualizationSettings())
+    tests = answers["group_differences"]
+    levels = dict(tests.select("comparison", "level").unique().iter_rows())
+    assert levels["is_correct"] == 0.05 and levels["again"] == answers.level("heads, again") < 0.05
+    counts = dict(tests.filter(is_significant()).group_by("comparison").len().iter_rows())
+    at_alpha = dict(tests.filter(is_certain(0.05)).group_by("comparison").len().iter_rows())
+    assert 0 < counts["again"] < at_alpha["again"] == at_alpha["is_correct"]
+    (chart,) = [figure for figure in Differences().figures(answers) if figure.name == "volcano"]
+    (mapped,) = [figure for figure in Differences().figures(answers) if figure.name == "difference_map"]
+    drawn = json.dumps(chart.specification)
+    told = " ".join(str(line) for line in Differences().sentences(answers)["difference_map"])
+    for name, number in counts.items():
+        assert f"{name}: {number} of " in drawn
+        assert re.search(rf"Comparison {name}: {number} of [\d,]+ tests (is|are) significant", told), told
+    (cells,) = mapped.specification["datasets"].values()
+    marks = pl.read_csv(io.StringIO(cells), infer_schema_length=None).filter(comparison="again").select("^.*@mark$")
+    assert sum((marks[name].fill_null(0) > 0).sum() for name in marks.columns) == counts["again"]
