@@ -28,10 +28,28 @@ function tellSubtitle(place, title) {
   note.textContent = lines.join(" · ");
 }
 
-function limitLabels(part, limit) {
+function limitLabels(part, limit, isNarrow) {
   if (!part || typeof part !== "object") return;
-  if (part.axis && part.axis.labelLimit > limit) part.axis.labelLimit = limit;
-  Object.values(part).forEach((inner) => limitLabels(inner, limit));
+  if (part.axis && part.axis.labelLimit > limit) {
+    part.axis.labelLimit = limit;
+    if (isNarrow && !part.axis.labelExpr) Object.assign(part.axis, inLines(Math.floor(limit / 5)));
+  }
+  Object.values(part).forEach((inner) => limitLabels(inner, limit, isNarrow));
+}
+
+// Small labels over several lines, broken between words, where one line would be cut.
+function inLines(characters) {
+  const broken = `replace(datum.label, regexp("(.{1,${characters}})( |$)", "g"), "$1\\n")`;
+  return { labelExpr: `split(trim(${broken}), "\\n")`, labelFontSize: 9, labelLineHeight: 10 };
+}
+
+// Titles of axes over several lines, where the chart is narrower than they are.
+function breakTitles(part, characters) {
+  if (!part || typeof part !== "object") return;
+  if (typeof part.title === "string" && part.title.length > characters) {
+    part.title = part.title.match(new RegExp(`.{1,${characters}}(?: |$)`, "g")) || part.title;
+  }
+  Object.entries(part).forEach(([key, inner]) => key !== "datasets" && breakTitles(inner, characters));
 }
 
 // As wide as the place; a square chart stays one.
@@ -50,7 +68,9 @@ function takeTitle(specification) {
 }
 
 function fitted(specification, room) {
-  limitLabels(specification, room < NARROW ? 0.42 * room : Math.min(420, 0.45 * room));
+  const isNarrow = room < NARROW;
+  limitLabels(specification, isNarrow ? 0.42 * room : Math.min(420, 0.45 * room), isNarrow);
+  if (isNarrow) breakTitles(specification, Math.floor(0.55 * room / 6));
   const inner = specification.spec || (specification.concat || specification.vconcat || [])[0];
   if (!inner) {
     specification.width = widthOf(specification, room);
