@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 Asked = Mapping[str, str]
@@ -20,9 +20,16 @@ def link(path: str, asked: Asked, **changes: str) -> str:
     return f"{path}?{urlencode(kept)}"
 
 
-def downloads(path: str, asked: Asked) -> list[tuple[str, str]]:
+TABLES = (("CSV", "csv"), ("Python code", "code"))
+"""Exports of a page that is a table: their names and kinds."""
+
+PICTURES = (("SVG", "svg"), ("PNG", "png"))
+"""Exports of the tokens of a sample, beside those of their table."""
+
+
+def downloads(path: str, asked: Asked, kinds: Sequence[tuple[str, str]] = TABLES) -> list[tuple[str, str]]:
     """Return the exports of a page as (name, address)."""
-    return [(label, f"{link(path, asked)}&as={kind}") for label, kind in (("CSV", "csv"), ("Python code", "code"))]
+    return [(label, f"{link(path, asked)}&as={kind}") for label, kind in kinds]
 
 
 def within(text: str, number: int) -> int:

@@ -1,4 +1,4 @@
-"""The pages of the view: every page is a function from what was asked to HTML, CSV or Python code.
+"""The pages of the view: every page is a function from what was asked to HTML, CSV, Python code or a picture.
 
 Text of samples reaches a page through Jinja's escaping alone, and no page has a script or a style of its own in it, so
 that whatever a sample holds stays text.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jinja2
+import numpy as np
 import polars as pl
 
 from analyses.charts.files import as_json
@@ -20,9 +21,10 @@ from analyses.settings.visualization import VisualizationSettings
 from analyses.viewing import code
 from analyses.viewing.heads import head_page
 from analyses.viewing.links import Asked, NotThereError, downloads, link, shown_value, within
+from analyses.viewing.picture import png_of, token_svg
 from analyses.viewing.sample_page import layer_and_way, shown_sample, tokens_of
 from analyses.viewing.samples import OPERATORS, list_columns, sample_list
-from analyses.viewing.single_sample import weights_of
+from analyses.viewing.single_sample import Weights, segments_of, shown_tokens, weights_of
 from analyses.viewing.source import ViewedRun
 from analyses.wording import query_group_label, statistic_label
 
@@ -34,9 +36,9 @@ SQL_ROWS = 200
 
 @dataclass(frozen=True)
 class Reply:
-    """What a page answers: text, its media type, and the name of a file where it is to be saved."""
+    """What a page answers: text or bytes, its media type, and the name of a file where it is to be saved."""
 
-    body: str
+    body: str | bytes
     kind: str = "text/html"
     file: str = ""
 
@@ -147,6 +149,8 @@ class Pages:
         if asked["as"] == "code":
             return Reply(code.sample_code(viewed.run.run_dir, sample_id, layer, by), _PYTHON, f"{sample_id}.py")
         weights = weights_of(viewed, sample_id, len(tokens), layer, by)
+        if asked["as"] in ("svg", "png"):
+            return _picture(viewed, sample_id, tokens, weights, asked["as"])
         frame = tokens.with_columns(weight=pl.Series(weights.values).fill_nan(None))
         return Reply(csv_text(frame), "text/csv", "sample.csv")
 
@@ -219,3 +223,17 @@ class Pages:
 
 def _first(names: Sequence[str], wanted: str) -> str:
     return wanted if wanted in names else names[0]
+
+
+def _picture(viewed: ViewedRun, sample_id: str, tokens: pl.DataFrame, weights: Weights, kind: str) -> Reply:
+    """Return a sample's shaded tokens as a picture; as SVG too where no PNG can be drawn."""
+    row = viewed.run.samples.row(viewed.run.rows_of[sample_id], named=True)
+    title = f"{viewed.name}: {sample_id}"
+    shown, segments = shown_tokens(tokens), segments_of(tokens)
+    svg = token_svg(title, weights.what, shown, np.nan_to_num(weights.values), segments, row["decision_position"])
+    if kind == "png":
+        try:
+            return Reply(png_of(svg), "image/png", f"{sample_id}.png")
+        except RuntimeError as problem:
+            raise NotThereError(f"No PNG: {problem}.") from None
+    return Reply(svg, "image/svg+xml", f"{sample_id}.svg")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from analyses.viewing.links import Asked, NotThereError, downloads, shown_value, within
+from analyses.viewing.links import PICTURES, TABLES, Asked, NotThereError, downloads, shown_value, within
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import ViewedRun
 from analyses.wording import visible_token
@@ -69,7 +69,7 @@ def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action:
         "ways": _ways(viewed, layer),
         "by": by,
         "what": weights.what,
-        "exports": downloads("/sample", plain),
+        "exports": downloads("/sample", plain, (*PICTURES, *TABLES)),
         "heaviest": [(visible_token(shown[at]), f"{100 * values[at]:.2g} %") for at in heaviest],
         "statement": [
             [{"text": cell.text, "is_number": cell.is_number, **_shade(cell.weight, most)} for cell in cells]

@@ -156,9 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Reply(text, "text/plain"), HTTPStatus.FORBIDDEN)
 
     def _send(self, reply: Reply, status: HTTPStatus, *, is_kept: bool = False) -> None:
-        body = reply.body.encode("utf-8", errors="replace")
+        is_text = isinstance(reply.body, str)
+        body = reply.body.encode("utf-8", errors="replace") if isinstance(reply.body, str) else reply.body
         self.send_response(status)
-        self.send_header("Content-Type", f"{reply.kind}; charset=utf-8")
+        self.send_header("Content-Type", f"{reply.kind}; charset=utf-8" if is_text else reply.kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", _POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")

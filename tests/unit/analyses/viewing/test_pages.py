@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 
 from analyses.viewing.links import NotThereError
 from analyses.viewing.pages import Pages
+from analyses.viewing.picture import token_svg
 from analyses.viewing.samples import sample_list
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import open_viewed
@@ -255,6 +257,39 @@ def test_csv_has_the_weights_and_no_formulas(run_dir, pages):
     body = shown(pages, "/sample", id=sample_id, layer="1", by="mean", **{"as": "csv"})
     frame = pl.read_csv(io.StringIO(body), infer_schema_length=None)
     assert len(frame) == len(tokens) and frame["weight"].sum() == pytest.approx(1, abs=0.01)
+
+
+def test_a_picture_has_every_token_in_its_place_shaded_and_inert(run_dir, pages, viewed):
+    sample_id, tokens = first_text(run_dir)
+    root = ElementTree.fromstring(shown(pages, "/sample", id=sample_id, layer="1", by="mean", **{"as": "svg"}))
+    space = "{http://www.w3.org/2000/svg}"
+    texts = list(root.iter(f"{space}text"))
+    said = "".join(one.text or "" for one in texts if one.get("textLength"))
+    assert "".join(said.split()) == "".join("".join(shown_tokens(tokens)).split())
+    assert {one.tag.removeprefix(space) for one in root.iter()} == {"svg", "rect", "text"}
+    shades = [float(one.get("fill-opacity")) for one in root.iter(f"{space}rect") if one.get("fill-opacity")]
+    weights = weights_of(viewed, sample_id, len(tokens), 1, "mean").values
+    assert max(shades) == pytest.approx(0.85) and len(shades) >= np.count_nonzero(weights > 0.001 * weights.max())
+    framed = [one for one in root.iter(f"{space}rect") if one.get("stroke")]
+    assert framed and texts[0].text == f"{viewed.name}: {sample_id}"
+    width = float(root.get("width"))
+    for one in root.iter(f"{space}text"):
+        if one.get("textLength"):
+            assert float(one.get("x")) + float(one.get("textLength")) <= width - 20
+
+
+def test_a_picture_breaks_full_lines_and_gives_wide_letters_two_columns():
+    shown_ones = ["営業利益" * 30, "\tx\n", "e\u0301" * 5]
+    root = ElementTree.fromstring(token_svg("t", "w", shown_ones, np.array([1.0, 0.0, 0.5]), [("statement", 0, 3)], 2))
+    rects = [one for one in root.iter() if one.get("fill-opacity")]
+    widths = [round(float(one.get("width")) / 7.8) for one in rects]
+    assert widths[:3] == [100, 100, 40] and widths[-1] == 5
+
+
+def test_a_picture_is_saved_as_png(run_dir, pages):
+    sample_id, _ = first_text(run_dir)
+    reply = pages.routes["/sample"](pages.runs[0], {"id": sample_id, "as": "png"})
+    assert reply.kind == "image/png" and reply.body[:8] == b"\x89PNG\r\n\x1a\n" and len(reply.body) > 5_000
 
 
 def test_a_partial_run_opens_and_says_so(tmp_path):
