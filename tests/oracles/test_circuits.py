@@ -184,7 +184,7 @@ def test_integrated_gradients_sum_to_what_moving_every_edge_does(qwen):
 
 def test_edges_to_the_logits_sum_to_the_linearised_change_of_the_margin(qwen):
     """The derivative of s when everything that the heads write towards the logits shrinks at once."""
-    _, _, decoder, kept, run, groups = qwen
+    _, _, decoder, kept, *_ = qwen
     baseline = zeros(decoder, kept)
     found = linearised_edges(decoder, kept, HEADS, {}, baseline, 1)
     direct = sum(value for edge, value in found.items() if edge.target is None)
