@@ -13,13 +13,16 @@ from torch import nn
 from engine.causal.circuits.edges import candidate_edges
 from engine.causal.circuits.kept import cut_difference
 from engine.causal.circuits.linearised import linearised_edges, moved_difference
-from engine.causal.circuits.senders import of_other, zeros
+from engine.causal.circuits.senders import Baseline, of_other, zeros
 from engine.causal.circuits.verified import verified_edges
+from engine.causal.explainer import Explainer
 from engine.causal.method import CausalInputs, SampleRun
 from engine.config import CausalSection
+from engine.errors import UnsupportedModelError
 from engine.interventions.unchanged_run import trace
 from engine.model.decoder import Decoder
 from tests.fixtures.models import randomize
+from tests.fixtures.tiny_models import VOCABULARY, tiny_model
 from tests.oracles.test_statistics import encoded
 from tests.parity.test_parity import FAMILIES, SMALL, build
 
@@ -246,7 +249,8 @@ def test_key_groups_are_values_replaced_for_one_head(qwen):
 
 def test_grouped_heads_are_those_of_a_model_with_repeated_keys_and_values():
     config = {**SMALL, "num_key_value_heads": 2}
-    shared = randomize(hf.Qwen2ForCausalLM(hf.Qwen2Config(**config)), 4).eval().double()
+    shared = hf.Qwen2ForCausalLM(hf.Qwen2Config(**config)).eval().double()
+    randomize(shared, 4)
     own = hf.Qwen2ForCausalLM(hf.Qwen2Config(**{**config, "num_key_value_heads": 4})).eval().double()
     state = shared.state_dict()
     for name in state:
@@ -284,3 +288,44 @@ def test_families_agree_with_themselves(family):
     whole = moved_difference(decoder, kept, HEADS[2:], baseline, 1.0) - kept.logit_difference
     total = sum(linearised_edges(decoder, kept, HEADS[2:], {}, baseline, 8).values())
     assert total == pytest.approx(whole, rel=0.05, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "kind", ["gpt_oss", "deepseek_v3", "mixtral", "llama4_text", "granite", "olmo2", "bamba", "bloom"]
+)
+def test_gradients_foretell_small_changes_in_models_of_every_make(kind):
+    """Sinks, latent attention, experts, chunks, residual scales, norms behind attention, recurrent layers, ALiBi."""
+    model = tiny_model(kind)
+    decoder = Decoder(model, allows_headless=True)
+    Explainer(decoder, CausalSection.model_validate({"circuit": {"heads": [[0, 0]]}}), 4000).check_model()
+    sample = encoded(TOKENS, 1, VOCABULARY)
+    kept = trace(decoder, torch.from_numpy(sample.input_ids.astype(np.int64)), sample.decision_position, CONTRAST)
+    run = SampleRun(decoder, CausalSection(), sample, kept, CausalInputs(), 4000, lambda _: kept)
+    groups = {name: torch.from_numpy(p.astype(np.int64)) for name, p in sample.key_groups.items()}
+    layers = decoder.geometry.softmax_layers
+    heads = sorted({(layers[0], 1), (layers[-1], 0), (layers[-1], 2)})
+    # A step below which no expert is chosen anew; a larger one would drown in float32.
+    small, by_head = 1 - 3e-3, (decoder.geometry.num_heads, -1)
+    baseline = Baseline(
+        {layer: kept.layers[layer].head_outputs.unflatten(-1, by_head) * small for layer in layers},
+        {layer: kept.layers[layer].value * small for layer in layers},
+    )
+    edges = candidate_edges(heads, groups)
+    real = verified_edges(run, edges, groups, baseline)
+    changes = np.array([real[edge].logit_difference - real[edge].reference for edge in edges])
+    found = linearised_edges(decoder, kept, heads, groups, baseline, 1)
+    foretold = np.array([found[edge] for edge in edges])
+    assert np.abs(changes).max() > 1e-4
+    np.testing.assert_allclose(foretold, changes, atol=0.03 * np.abs(changes).max())
+    assert np.corrcoef(foretold, changes)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("kind", ["qwen3_next", "bitnet", "afmoe"])
+def test_what_stands_behind_attention_is_refused(kind):
+    """By the parts of a skeleton, in the plan, where they tell; else before anything is measured."""
+    model = tiny_model(kind)
+    decoder = Decoder(model, allows_headless=True)
+    with pytest.raises(UnsupportedModelError, match=r"between attention and the output projection of layer \d"):
+        explainer = Explainer(decoder, CausalSection.model_validate({"circuit": {"heads": [[0, 0]]}}), 4000)
+        assert kind == "afmoe"
+        explainer.check_model()

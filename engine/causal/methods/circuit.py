@@ -26,6 +26,11 @@ from engine.model.decoder import Decoder
 from engine.samples import RowRejected
 from engine.tolerances import tolerance
 
+_BEHIND = (
+    "something stands between attention and the output projection of layer {} (a gate or a norm), which causal.circuit "
+    "does not cover"
+)
+
 
 class Circuit(CausalMethod[CircuitSection]):
     """What edges between some heads change s by, to first order and on real runs, and what circuits of them recover.
@@ -74,6 +79,9 @@ class Circuit(CausalMethod[CircuitSection]):
     def check_model(self, decoder: Decoder) -> None:
         """Refuse what attribution refuses: what heads write must be a part of the residual stream."""
         Attribution().check_model(decoder)
+        for index in decoder.geometry.softmax_layers:
+            if _is_gated(decoder, index):
+                raise UnsupportedModelError(_BEHIND.format(index))
 
     def check_run(self, decoder: Decoder, unchanged: Trace) -> None:
         """Refuse a residual stream that is not the sum of its parts, and what stands behind attention.
@@ -92,10 +100,16 @@ class Circuit(CausalMethod[CircuitSection]):
                 outputs = recomputed(given.query, given.key, given.value, given.masking)[0].flatten(1)
             gap = (outputs.to(layer.head_outputs) - layer.head_outputs).abs().max()
             if not gap <= allowed.atol + allowed.rtol * layer.head_outputs.abs().max():
-                raise UnsupportedModelError(
-                    f"something stands between attention and the output projection of layer {index} (a gate or a "
-                    f"norm), which causal.circuit does not cover"
-                )
+                raise UnsupportedModelError(_BEHIND.format(index))
+
+
+def _is_gated(decoder: Decoder, index: int) -> bool:
+    """Whether a layer's attention has a gate or a norm for what it gives, as far as its parts tell."""
+    attention = decoder.attentions[index]
+    query, inputs = getattr(attention, "q_proj", None), getattr(decoder.projections[index], "in_features", None)
+    # Qwen3-Next and Qwen3.5 take their gate from a query projection of twice the size.
+    is_doubled = inputs is not None and getattr(query, "out_features", None) == 2 * inputs
+    return is_doubled or hasattr(attention, "attn_sub_norm")
 
 
 @torch.no_grad()
