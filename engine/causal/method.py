@@ -21,7 +21,7 @@ from engine.causal.gradients import HeadGradients, head_gradients
 from engine.causal.tables import TablePart
 from engine.causal.targets import Head
 from engine.config.causal import CausalSection
-from engine.config.causal_method import MethodSection
+from engine.config.causes.method import MethodSection
 from engine.interventions.sweeps import Sweep
 from engine.interventions.unchanged_run import Trace
 from engine.model.decoder import Decoder

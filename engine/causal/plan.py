@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from engine.causal.circuits.edges import candidate_edges
 from engine.causal.matching import COLUMNS, matches
 from engine.config import Config, TopHeads
-from engine.config.causal_method import RunFacts
+from engine.config.causes.method import RunFacts
 from engine.errors import ConfigError, RunFailedError
 from engine.inputs.selection import drawn_rows
 from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS, RANKING_UNITS

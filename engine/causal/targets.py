@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config.causal import HeadsSection
-from engine.config.causal_method import TopHeads
+from engine.config.causes.method import TopHeads
 from engine.errors import UnsupportedModelError
 
 Head = tuple[int, int]

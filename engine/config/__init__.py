@@ -13,7 +13,7 @@ from engine.config.causal import (
     PatchingSection,
     TopHeads,
 )
-from engine.config.circuit import CircuitSection
+from engine.config.causes.circuit import CircuitSection
 from engine.config.config import ClusterSection, Config, RunSection
 from engine.config.decision import CONTRASTS, DecisionSection, GenerationSection, SpanSection
 from engine.config.files import config_of_tree, load_config, translation_lines

@@ -1,6 +1,6 @@
 """The config's ``causal`` section: every method is off unless its part is given.
 
-What all parts have in common stands in ``causal_method``; ``engine/causal/methods`` does the work.
+What all parts have in common stands in ``causes``; ``engine/causal/methods`` does the work.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.config.causal_method import (
+from engine.config.causes.circuit import CircuitSection
+from engine.config.causes.method import (
     ALL_ROWS,
     BACKWARD,
     DECISION_ROW,
@@ -26,7 +27,6 @@ from engine.config.causal_method import (
     check_index,
     check_key_groups,
 )
-from engine.config.circuit import CircuitSection
 from engine.errors import ConfigError
 from engine.sections import Section
 

@@ -16,7 +16,7 @@ from engine.causal.counterfactuals import counterfactual
 from engine.causal.method import CausalMethod, SampleRun, dtype_name
 from engine.causal.methods.attribution import Attribution
 from engine.causal.tables import Row, Rows, TablePart
-from engine.config.circuit import CircuitSection, circuit_sizes
+from engine.config.causes.circuit import CircuitSection, circuit_sizes
 from engine.errors import UnsupportedModelError
 from engine.interventions.head_inputs import head_inputs
 from engine.interventions.recomputed_attention import recomputed

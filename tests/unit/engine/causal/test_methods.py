@@ -16,7 +16,7 @@ from engine.causal.method import CausalMethod, SampleRun
 from engine.causal.methods import METHODS
 from engine.causal.tables import HeadValues, Rows, joined
 from engine.config import CausalSection, Config
-from engine.config.causal_method import MethodSection, RunFacts, check_index
+from engine.config.causes.method import MethodSection, RunFacts, check_index
 from engine.run import main
 from engine.schema import CAUSAL_TABLES
 from engine.schema.columns import LAYER, SAMPLE_ID, column, described_schema

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from engine.config.causal_method import (
+from engine.config.causes.method import (
     ALL_ROWS,
     BACKWARD,
     Matching,
