@@ -230,6 +230,14 @@ def test_what_it_cannot_do_is_refused_in_the_plan(tmp_path, capsys, section, sai
     assert said in " ".join(capsys.readouterr().err.split())
 
 
+def test_the_plan_says_what_a_circuit_takes(tmp_path, capsys):
+    path = with_causal(planted.write_config(tmp_path, count=6), "planned", circuit={"heads": {"ablated": 3}})
+    assert main([str(path), "--stage", "plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "up to 12 edges between 3 heads and to the logits in 5 runs with gradients, verifies 20 of them" in said
+    assert "about 47 forwards a sample, after an ablation of each of 12 heads (about 6 more" in said
+
+
 def test_means_of_two_kinds_of_rows_are_refused():
     with pytest.raises(ValueError, match="a run holds one kind"):
         CausalSection.model_validate({"ablation": {"replace": "mean", "rows": "decision"}, "circuit": {}})

@@ -23,8 +23,9 @@ from engine.sections import Section
 
 Replace = Literal["zero", "mean", "resample", "matched", "counterfactual"]
 """What an edge of a circuit carries once it is cut."""
-CUT_RUN = 1.4
-"""Plain forwards that a run with edges cut costs: all layers, and the cut inputs of heads beside them."""
+CUT_RUN = 1.0
+"""Plain forwards that a run with edges cut costs: layers from the first cut one on, and the inputs of heads beside
+them; 0.87 with 12 layers, six heads from layer 2 up and 512 tokens."""
 MOST_IN_CIRCUIT = 32
 """Heads of a circuit at most: 32 have 1,520 edges among themselves and to the logits."""
 
