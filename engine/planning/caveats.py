@@ -175,16 +175,12 @@ def _of_circuit(config: Config, plan: Plan) -> Iterator[str]:
         before = ""
         if circuit.num_ablated:
             heads = (model.num_layers - len(model.headless_layers)) * model.num_heads
-            before = (
-                f", after an ablation of each of {heads:,} heads (about {heads * ALL_ROWS:.0f} more; {{top: k}} is far"
-            )
-            before += " cheaper)"
+            number = f"{heads * ALL_ROWS:.0f}"
+            before = f", after an ablation of each of {heads:,} heads (about {number} more; {{top: k}} is far cheaper)"
         yield (
             f"causal.circuit linearises up to {circuit.most_edges:,} edges between {circuit.num_heads} heads and to "
-            "the "
-            f"logits in {circuit.steps} runs with gradients, verifies {circuit.verified:,} of them, and runs circuits "
-            "of "
-            f"growing size: about {own:.0f} forwards a sample{before}."
+            f"the logits in {circuit.steps} runs with gradients, verifies {circuit.verified:,} of them, and runs "
+            f"circuits of growing size: about {own:.0f} forwards a sample{before}."
         )
     if circuit.replace == "matched":
         yield "causal.circuit.replace is matched: only wrong predictions with a matching right one have edges."
