@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from analyses.charts.parts import SHARE, category_scale, gradient_legend, has_intervals, scheme
-from analyses.design import GREY
+from analyses.design import GREEN, GREY
 from analyses.settings.visualization import VisualizationSettings
 
 _NATS = "change of the lead (nats)"
@@ -43,7 +43,7 @@ def layered_graph(
     """
     reach = float(edges.select(pl.col("size").abs().max()).item())
     across = alt.Scale(domain=[0, 1], nice=False)
-    upwards = alt.Scale(domain=[-0.35, len(rows) - 0.65], nice=False)
+    upwards = alt.Scale(domain=[-0.4, len(rows) - 0.65], nice=False)
     x = alt.X("x:Q", axis=None, scale=across)
     y = alt.Y("y:Q", axis=None, scale=upwards)
     lines = (
@@ -74,15 +74,18 @@ def layered_graph(
         .transform_calculate(width="abs(datum.size)")
     )
     base = alt.Chart(nodes).encode(x=x, y=y)
-    circles = base.mark_circle(size=260, opacity=1, color=GREY).encode(
-        stroke=alt.condition("datum.confirmed", alt.value("black"), alt.value("white")),
-        strokeWidth=alt.condition("datum.confirmed", alt.value(2.5), alt.value(1)),
+    circles = base.mark_circle(size=260, opacity=1).encode(
+        color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
         tooltip=alt.Tooltip("node:N", title=" "),
     )
-    labels = base.mark_text(dy=-16, fontSize=11).encode(text="node:N")
+    # Below what is read, above everything else, so that no edge runs through a name.
+    labels = [
+        base.transform_filter(f"datum.y {side} 0").mark_text(dy=dy, fontSize=11, color=GREY).encode(text="node:N")
+        for side, dy in (("==", 18), (">", -16))
+    ]
     names = pl.DataFrame({"row": list(rows), "y": list(range(len(rows))), "x": [0.0] * len(rows)})
     sides = alt.Chart(names).mark_text(align="left", fontSize=11, color=GREY, dx=2).encode(x=x, y=y, text="row:N")
-    return alt.layer(lines, circles, labels, sides).properties(
+    return alt.layer(lines, circles, *labels, sides).properties(
         title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
         description=description,
         width=style.figure_sizes.width,

@@ -179,8 +179,8 @@ def _of_circuit(config: Config, plan: Plan) -> Iterator[str]:
             before = f", after an ablation of each of {heads:,} heads (about {number} more; {{top: k}} is far cheaper)"
         yield (
             f"causal.circuit linearises up to {circuit.most_edges:,} edges between {circuit.num_heads} heads and to "
-            f"the logits in {circuit.steps} runs with gradients, verifies {circuit.verified:,} of them, and runs "
-            f"circuits of growing size: about {own:.0f} forwards a sample{before}."
+            f"the logits in {circuit.steps} runs with gradients, verifies {circuit.verified:,} of them and as many "
+            f"from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample{before}."
         )
     if circuit.replace == "matched":
         yield "causal.circuit.replace is matched: only wrong predictions with a matching right one have edges."

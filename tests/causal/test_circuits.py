@@ -234,7 +234,8 @@ def test_the_plan_says_what_a_circuit_takes(tmp_path, capsys):
     path = with_causal(planted.write_config(tmp_path, count=6), "planned", circuit={"heads": {"ablated": 3}})
     assert main([str(path), "--stage", "plan"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "up to 12 edges between 3 heads and to the logits in 5 runs with gradients, verifies 20 of them" in said
+    assert "up to 12 edges between 3 heads and to the logits in 5 runs with gradients" in said
+    assert "verifies 12 of them and as many from key groups" in said
     assert "about 47 forwards a sample, after an ablation of each of 12 heads (about 6 more" in said
 
 

@@ -20,7 +20,10 @@ from analyses.questions.figure import Absent, Figure, rounded
 from analyses.wording import count_text, key_group_label
 
 NUM_DRAWN = 30
-"""Edges drawn: those with the largest size, verified where that was done."""
+"""Edges drawn at most: those with the largest size, verified where that was done."""
+
+SMALLEST = 0.01
+"""Share of the largest size below which an edge is not drawn."""
 
 
 def circuit_figures(answers: Answers) -> list[Figure | Absent]:
@@ -32,8 +35,8 @@ def circuit_figures(answers: Answers) -> list[Figure | Absent]:
 
 def _graph(answers: Answers) -> Figure | Absent:
     edges = lead_edges(answers).with_columns(shown_size=pl.coalesce("mean", "linearised"))
-    drawn = edges.filter(pl.col("shown_size").abs() > 0).sort(pl.col("shown_size").abs(), descending=True)
-    drawn = drawn.head(NUM_DRAWN)
+    size = pl.col("shown_size").abs()
+    drawn = edges.filter((size > 0) & (size >= SMALLEST * size.max())).sort(size, descending=True).head(NUM_DRAWN)
     if drawn.is_empty():
         return Absent("circuit_graph", "No edge of the circuit does anything.")
     certain = {edge_text(row) for row in certain_edges(answers, edges).iter_rows(named=True)}
@@ -41,29 +44,25 @@ def _graph(answers: Answers) -> Figure | Absent:
     rows = [_edge(row, places, certain) for row in drawn.iter_rows(named=True)]
     nodes = pl.DataFrame(list(places.values()), orient="row")
     number = drawn.select(pl.max("num_samples", "num_clusters").fill_null(0)).row(0)
-    size = f"n = {count_text(number[0], 'sample')} in {count_text(number[1], 'cluster')}"
+    line = f"n = {count_text(number[0], 'sample')} in {count_text(number[1], 'cluster')}"
     chart = graphs.layered_graph(
         rounded(pl.DataFrame(rows)),
         nodes,
         answers.style,
         rows=_rows(drawn),
         subtitle=[
-            f"change of the answer's lead if an edge is cut; {answers.contrast}; {size}",
+            f"change of the answer's lead if an edge is cut; {answers.contrast}; {line}",
             "solid: significant by every check; dashed: not, or foretold by gradients alone",
         ],
         description="; ".join(f"{row['edge']}: {row['size']:+.3g} nats" for row in rows),
     )
     guide = (
         f"The {count_text(len(rows), 'edge')} with the largest effects, from what heads read (below) over heads, by "
-        "layer, "
-        "to the logits (above). An edge is what one head writes into the queries, keys or values of another, or what "
-        "it "
-        "reads of a key group by its values. Blue edges raise the lead when they are cut, orange ones lower it, so "
-        "that "
-        "orange edges support the model's answers; the wider, the more. Hover for what path patching measured on real "
-        "runs and what gradients foretold. A head with a dark ring is confirmed by its own ablation. What MLPs and "
-        "other "
-        "heads carry between two heads is not drawn."
+        "layer, to the logits (above). An edge is what one head writes into the queries, keys or values of another, "
+        "or what it reads of a key group by its values. Blue edges raise the lead when they are cut, orange ones "
+        "lower it, so that orange edges support the model's answers; the wider, the more. Hover for what path "
+        "patching measured on real runs and what gradients foretold. A green head is confirmed by its own ablation. "
+        "What MLPs and other heads carry between two heads is not drawn."
     )
     return Figure("circuit_graph", "From what is read to the answer", guide, specification(chart), ("circuit_edges",))
 
@@ -100,7 +99,7 @@ def _edge(row: dict[str, Any], places: dict[object, dict[str, Any]], certain: se
     target = "logits" if row["target_layer"] is None else (row["target_layer"], row["target_head"])
     start, end = places[source], places[target]
     # Edges into queries, keys and values of one head lie beside each other.
-    beside = {"q": -0.012, "k": 0.0, "v": 0.012}.get(row["input"], 0.0)
+    beside = 0.0 if row["key_group"] else {"q": -0.008, "k": 0.0, "v": 0.008}.get(row["input"], 0.0)
     name = edge_text(row)
     return {
         "edge": name,
@@ -141,18 +140,15 @@ def _curve(answers: Answers) -> Figure | Absent:
         groups=list(names.values()),
         subtitle=(
             f"of what {row['num_all']:,} edges account for, {row['mean_gap']:.3g} nats on average; "
-            f"{answers.intervals}; "
-            f"n = {count_text(row['num_samples'], 'sample')} in {count_text(row['num_clusters'], 'cluster')}"
+            f"{answers.intervals}; n = {count_text(row['num_samples'], 'sample')} in "
+            f"{count_text(row['num_clusters'], 'cluster')}"
         ),
     )
     guide = (
         "All edges but the kept ones carry something else at once, on real runs. 1 is the margin with every edge, 0 "
-        "that "
-        "with none. Where the curve of the strongest edges rises long before that of as many random ones, few edges "
-        "carry "
-        "what all of them do; above 1, edges that work against the answer are still cut. The order of edges was "
-        "chosen on "
-        "the same samples."
+        "that with none. Where the curve of the strongest edges rises long before that of as many random ones, few "
+        "edges carry what all of them do; above 1, edges that work against the answer are still cut. The order of "
+        "edges was chosen on the same samples."
     )
     title = "How few edges are enough?"
     return Figure("circuit_faithfulness", title, guide, specification(chart), ("circuit_faithfulness",))

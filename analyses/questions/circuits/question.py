@@ -44,14 +44,11 @@ class Circuits(Question):
             return []
         return [
             "An edge of a circuit is what one head writes into the queries, keys or values of another, or to the "
-            "logits. "
-            "All edges are first linearised (edge attribution patching with integrated gradients); the strongest are "
-            "verified by path patching: on a real run, the sender's change reaches that one input of the receiver "
-            "alone, "
-            "and everything behind the receiver is computed anew. What a circuit recovers is measured with all other "
-            "edges between its heads cut at once. Heads, edges and their order were chosen on the same samples, so "
-            "that "
-            "other samples may show them a little weaker."
+            "logits. All edges are first linearised (edge attribution patching with integrated gradients); the "
+            "strongest are verified by path patching: on a real run, the sender's change reaches that one input of "
+            "the receiver alone, and everything behind the receiver is computed anew. What a circuit recovers is "
+            "measured with all other edges between its heads cut at once. Heads, edges and their order were chosen on "
+            "the same samples, so that other samples may show them a little weaker."
         ]
 
     def sentences(self, answers: Answers) -> Mapping[str, list[str]]:

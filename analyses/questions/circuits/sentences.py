@@ -83,21 +83,18 @@ def edge_sentences(answers: Answers) -> list[str]:
     )
     counted = count_text(len(verified), "edge")
     if certain.is_empty():
+        least = smallest(tested["pvalue_adjusted"])
         text = (
             f"None of {counted} that path patching verified changes the lead of the answer, {answers.contrast}, by "
-            "every "
-            f"check (smallest adjusted {p_text(tested['pvalue_adjusted'].min())}). "
-            ""  # pyright: ignore[reportArgumentType]
-            "That is no evidence that none matters, only that this many samples do not show "
-            f"it.{_constant(verified)}{heads}"
+            f"every check (smallest adjusted {p_text(least)}). That is no evidence that none matters, only that this "
+            f"many samples do not show it.{_constant(verified)}{heads}"
         )
         return [Sentence(text, claim)]
     text = (
-        f"{len(certain):,} of {counted} that path patching verified {'changes' if len(certain) == 1 else 'change'} the "
-        f"lead of the answer, {answers.contrast}, by every check when "
-        f"{'it carries' if len(certain) == 1 else 'each alone carries'} "
-        f"{replaced} instead. An edge is direct: what MLPs and other heads on the way make of it is not in it."
-        f"{_constant(verified)}{heads}"
+        f"{len(certain):,} of {counted} that path patching verified {'changes' if len(certain) == 1 else 'change'} "
+        f"the lead of the answer, {answers.contrast}, by every check when "
+        f"{'it carries' if len(certain) == 1 else 'each alone carries'} {replaced} instead. An edge is direct: what "
+        f"MLPs and other heads on the way make of it is not in it.{_constant(verified)}{heads}"
     )
     return [
         Sentence(text, claim),
@@ -162,9 +159,8 @@ def _sentence(answers: Answers, row: dict[str, Any], level: float) -> Sentence:
     text = edge_text(row)
     return Sentence(
         f"{text[0].upper()}{text[1:]}: {row['mean']:+.3g} nats of the lead on real runs ({name} {row['ci_low']:+.3g} "
-        "to "
-        f"{row['ci_high']:+.3g}, adjusted {p_text(row['pvalue_adjusted'])}), {row['linearised']:+.3g} by gradients; "
-        f"n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}.",
+        f"to {row['ci_high']:+.3g}, adjusted {p_text(row['pvalue_adjusted'])}), {row['linearised']:+.3g} by "
+        f"gradients; n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}.",
         claim,
     )
 
@@ -218,13 +214,11 @@ def curve_sentences(answers: Answers) -> list[str]:
     others = "" if row["random_ci_low"] is None else f" ({name} {_percents(row, 'random')})"
     text = (
         f"The {count_text(row['num_edges'], 'strongest edge')} of {row['num_all']:,} between the circuit's heads and "
-        "to "
-        f"the logits keep {percent_text(row['recovered'])}{ends} of what all of them account for, "
+        f"to the logits keep {percent_text(row['recovered'])}{ends} of what all of them account for, "
         f"{row['mean_gap']:.3g} nats of the margin on average; that is {verdict} what as many random edges keep, "
         f"{percent_text(row['random'])}{others}{held}; n = {row['num_samples']:,} in "
         f"{count_text(row['num_clusters'], 'cluster')}. MLPs and all other heads stay as they are, so it is no share "
-        "of "
-        "the whole model."
+        "of the whole model."
     )
     return [Sentence(text, claim)]
 

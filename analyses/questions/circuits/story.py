@@ -34,8 +34,7 @@ def circuit_headlines(answers: Answers) -> list[Headline]:
     row = (inner if len(inner) else certain).row(0, named=True)
     text = (
         f"Circuit: {len(certain):,} of {counted} {'moves' if len(certain) == 1 else 'move'} the answer's lead on real "
-        "runs. "
-        f"{'Between heads the' if len(inner) else 'The'} largest is {edge_text(row)}: {row['mean']:+.3g} nats "
+        f"runs. {'Between heads the' if len(inner) else 'The'} largest is {edge_text(row)}: {row['mean']:+.3g} nats "
         f"({row['ci_low']:+.3g} to {row['ci_high']:+.3g})."
     )
     return [Headline(text, _LINK, pvalue=least, is_finding=True)]

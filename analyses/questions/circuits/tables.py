@@ -24,23 +24,20 @@ from analyses.questions.method_text import correction_text, independence
 
 def _edges_method(asked: Asked) -> str:
     return (
-        f"of the margin of {asked.contrast}; edge attribution patching with integrated gradients, and path patching on "
-        f"real runs, of which mean over samples with CR2 errors by {asked.cluster_noun}, Satterthwaite's degrees of "
-        f"freedom; also on signed normal scores; assumes that {independence(asked)}; adjusted within each measure by "
-        f"{correction_text(asked)}; edges are those that looked strongest on the same samples; a direct edge leaves "
-        "out "
-        "what MLPs and other heads between the two make of it"
+        f"of the margin of {asked.contrast}; edge attribution patching with integrated gradients, and path patching "
+        f"on real runs, of which mean over samples with CR2 errors by {asked.cluster_noun}, Satterthwaite's degrees "
+        f"of freedom; also on signed normal scores; assumes that {independence(asked)}; adjusted within each measure "
+        f"by {correction_text(asked)}; edges are those that looked strongest on the same samples; a direct edge "
+        "leaves out what MLPs and other heads between the two make of it"
     )
 
 
 def _curve_method(asked: Asked) -> str:
     return (
         "ratio of sums over samples, sum (s_k - s_0) / sum |s_n - s_0|, signed towards s_n; its linearised error is "
-        "CR2 "
-        f"by {asked.cluster_noun}; assumes that {independence(asked)}; edges are ordered by mean size on the same "
+        f"CR2 by {asked.cluster_noun}; assumes that {independence(asked)}; edges are ordered by mean size on the same "
         "samples; only edges from the circuit's heads are cut, MLPs and other heads are as they are; p by Holm over "
-        "the "
-        "table"
+        "the table"
     )
 
 

@@ -56,8 +56,10 @@ class Circuit(CausalMethod[CircuitSection]):
             return {name: Rows([]) for name in self.tables}
         effects = circuit.linearised.get(run.sample.sample_id) or linearised(settings, run, baseline)
         by_edge = dict(zip(candidate_edges(circuit.heads, circuit.key_groups), effects, strict=True))
-        inner = [edge for edge in circuit.edges if edge.target is not None][: settings.verified]
-        chosen = [*inner, *(edge for edge in circuit.edges if edge.target is None)]
+        inner = [edge for edge in circuit.edges if edge.target is not None]
+        between = [edge for edge in inner if edge.is_between_heads][: settings.verified]
+        read = [edge for edge in inner if not edge.is_between_heads][: settings.verified]
+        chosen = [*between, *read, *(edge for edge in circuit.edges if edge.target is None)]
         verified = verified_edges(run, chosen, _positions(run), baseline)
         rows = [_row(settings, run, edge, by_edge[edge], verified.get(edge)) for edge in circuit.edges]
         return {"edges": Rows(rows), "circuit_curves": Rows(self._curve(run, baseline))}

@@ -52,8 +52,9 @@ class CircuitSection(MethodSection):
     [current_period, prior_period]."""
     steps: int = Field(default=5, ge=1, le=50)
     """Runs over which gradients are averaged (integrated gradients); 1: the gradient at the unchanged run."""
-    verified: int = Field(default=20, ge=0)
-    """The strongest edges that path patching verifies, beside all edges to the logits, which it verifies at no cost."""
+    verified: int = Field(default=12, ge=0)
+    """The strongest edges between heads, and as many from key groups, that path patching verifies, beside all edges to
+    the logits, which it verifies at no cost."""
     controls: int = Field(default=3, ge=1, le=20)
     """Random orders of edges, drawn with the run's seed, that the circuit is compared with."""
 
@@ -121,7 +122,7 @@ class CircuitSection(MethodSection):
         """Return the cost of ranking edges, of verifying the strongest, and of circuits of growing size."""
         ranking = 1.0 + self.steps * (1.0 + BACKWARD)
         groups = len(self.key_groups) or num_groups
-        inner = min(self.verified, self.most_edges - self.num_heads + groups * self.num_heads)
+        inner = min(self.verified, self.most_edges - self.num_heads) + min(self.verified, groups * self.num_heads)
         curve = 1 + (1 + self.controls) * len(circuit_sizes(self.most_edges))
         others = 0.0 if self.replace in ("zero", "mean") else 2.0  # ranking and verifying each run it
         return ranking + inner * ALL_ROWS + curve * CUT_RUN + others
