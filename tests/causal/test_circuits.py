@@ -242,3 +242,21 @@ def test_the_plan_says_what_a_circuit_takes(tmp_path, capsys):
 def test_means_of_two_kinds_of_rows_are_refused():
     with pytest.raises(ValueError, match="a run holds one kind"):
         CausalSection.model_validate({"ablation": {"replace": "mean", "rows": "decision"}, "circuit": {}})
+
+
+def test_a_circuit_of_edges_that_are_all_alike_beats_random_ones_as_rarely_as_it_should():
+    """Edges without an order: the strongest by name alone, so that a difference is chance."""
+    from analyses.inference.adjusted.tested_means import tested_means
+    from analyses.questions.circuits import answer, values
+
+    rng, cluster, found = np.random.default_rng(2), np.repeat(np.arange(20), 3), []
+    for _ in range(300):
+        size = rng.normal(size=20)[cluster, None] + rng.normal(size=(60, 12))
+        whole = size.sum(axis=1)
+        towards, gap = np.sign(whole)[:, None], np.abs(whole)
+        kept = {name: rng.permutation(12)[:4] for name in ("strongest", "random")}
+        recovered = {name: size[:, places].sum(axis=1, keepdims=True) * towards for name, places in kept.items()}
+        curve = values.CurveValues([4], 12, recovered, gap)
+        parts = [answer._influences(curve, name, float(gap.mean())) for name in ("strongest", "random")]
+        found.append(tested_means(parts[0] - parts[1], cluster, 0.05)["pvalue"][0])
+    assert np.mean(np.array(found) <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300) + 0.005)
