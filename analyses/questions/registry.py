@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyses.questions.attributions.question import Attributions
 from analyses.questions.causes.question import Causes
+from analyses.questions.circuits.question import Circuits
 from analyses.questions.correlations.question import Correlations
 from analyses.questions.decodability.question import Decodability
 from analyses.questions.differences.question import Differences
@@ -20,6 +21,7 @@ QUESTIONS: tuple[Question, ...] = (
     Attributions(),
     Heads(),
     Causes(),
+    Circuits(),
     Decodability(),
     Correlations(),
     Hypotheses(),

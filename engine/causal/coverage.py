@@ -15,7 +15,7 @@ _MIXED = "mixes several residual streams, or adds to them between its layers"
 _MORE_PARTS = "adds more to its residual stream than what one attention and one MLP give, or scales it on the way"
 _UNCOVERED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     **dict.fromkeys(("gemma3n_text", "hy_v4", "hy_v4_vl_text", "nanochat", "muse_spark_text", "zaya"), (_MIXED, None)),
-    **dict.fromkeys(("beam", "gemma4_text", "granitemoehybrid", "minimax"), (_MORE_PARTS, ("attribution",))),
+    **dict.fromkeys(("beam", "gemma4_text", "granitemoehybrid", "minimax"), (_MORE_PARTS, ("attribution", "circuit"))),
     "paligemma": ("makes its logits in another way than its text decoder by itself", None),
 }
 """Models that methods do not cover although their parts are found, and which methods (None: all).

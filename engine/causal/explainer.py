@@ -122,14 +122,14 @@ class Explainer:
 
     def _check(self, unchanged: Trace, layout: SequenceLayout) -> None:
         _check_logits(self.decoder, unchanged, layout)
-        if any(table in ("interventions", "knockouts", "matched_patching") for table in self.tables):
+        if any(table in ("interventions", "knockouts", "matched_patching", "edges") for table in self.tables):
             _check_recomputation(self.decoder, unchanged, layout, self.tokens_per_batch)
         for method, _ in self.methods:
             method.check_run(self.decoder, unchanged)
         self.is_checked = True
 
-    def explain(self, sample: EncodedSample, inputs: CausalInputs) -> dict[str, TablePart]:
-        """Return the sample's part of every table that the config asks for.
+    def sample_run(self, sample: EncodedSample, inputs: CausalInputs) -> SampleRun:
+        """Run a sample unchanged, for methods to work on.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Explainer:
             When the sample cannot be explained.
         """
         sample = self.pinned(sample)
-        run = SampleRun(
+        return SampleRun(
             self.decoder,
             self.settings,
             sample,
@@ -147,6 +147,16 @@ class Explainer:
             self.trace,
             self.tokenize,
         )
+
+    def explain(self, sample: EncodedSample, inputs: CausalInputs) -> dict[str, TablePart]:
+        """Return the sample's part of every table that the config asks for.
+
+        Raises
+        ------
+        RowRejected
+            When the sample cannot be explained.
+        """
+        run = self.sample_run(sample, inputs)
         parts: dict[str, TablePart] = {}
         for method, settings in self.methods:
             for name, part in method.explain(settings, run).items():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from engine.config.causal import Matching
+from engine.config.causes.method import Matching
 from engine.storage.plan_records import Partner
 
 COLUMNS = (

@@ -7,7 +7,7 @@ entry in ``schema/causal_tables.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Protocol, TypeVar
@@ -15,15 +15,43 @@ from typing import ClassVar, Protocol, TypeVar
 import numpy as np
 import torch
 
+from engine.causal.circuits.edges import Edge
 from engine.causal.counterfactuals import Tokenize
 from engine.causal.gradients import HeadGradients, head_gradients
 from engine.causal.tables import TablePart
 from engine.causal.targets import Head
-from engine.config.causal import CausalSection, MethodSection
+from engine.config.causal import CausalSection
+from engine.config.causes.method import MethodSection
 from engine.interventions.sweeps import Sweep
 from engine.interventions.unchanged_run import Trace
 from engine.model.decoder import Decoder
 from engine.samples import EncodedSample
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitInputs:
+    """What circuits of all samples share.
+
+    Attributes
+    ----------
+    heads
+        Layer and query head of each.
+    key_groups
+        Names of the key groups that are sources.
+    edges
+        Every edge, the strongest first; empty until they are ranked.
+    controls
+        Random orders of those edges that start from heads, as their places among them.
+    linearised
+        What every edge changes s by to first order, by sample id, in the order of ``candidate_edges``; a sample that is
+        not there is worked out anew.
+    """
+
+    heads: Sequence[Head]
+    key_groups: Sequence[str]
+    edges: Sequence[Edge] = ()
+    controls: Sequence[Sequence[int]] = ()
+    linearised: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +68,15 @@ class CausalInputs:
         Heads that ``heads: {top: k}`` verifies.
     matched
         The right prediction that is matched with a wrong one, by the wrong one's sample id.
+    circuit
+        What circuits share; only where the config asks for one.
     """
 
     means: Mapping[int, torch.Tensor] | None = None
     partners: Mapping[str, EncodedSample] = field(default_factory=dict)
     screened: tuple[Head, ...] = ()
     matched: Mapping[str, EncodedSample] = field(default_factory=dict)
+    circuit: CircuitInputs | None = None
 
 
 @dataclass(frozen=True)

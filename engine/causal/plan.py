@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.causal.circuits.edges import candidate_edges
 from engine.causal.matching import COLUMNS, matches
-from engine.config import Config
-from engine.config.causal import RunFacts
+from engine.config import Config, TopHeads
+from engine.config.causes.method import RunFacts
 from engine.errors import ConfigError, RunFailedError
 from engine.inputs.selection import drawn_rows
-from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS
-from engine.storage.plan_records import CausalPlan, Partner, PlannedUnit, ScreenedHeads
+from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS, RANKING_UNITS
+from engine.storage.plan_records import CausalPlan, CircuitPlan, Partner, PlannedUnit, ScreenedHeads
 from engine.storage.run_directory import RunDirectory
 
 MEANS_SCHEMA = pa.schema(
@@ -45,13 +47,37 @@ def causal_units(config: Config, run_dir: RunDirectory, prefix: str = CAUSAL_UNI
 
 def preparation_units(config: Config, run_dir: RunDirectory) -> list[PlannedUnit]:
     """Return the units that prepare the dataset's means and screened heads; none when neither is asked for."""
-    if config.causal.mean_rows is None and not config.causal.num_screened:
+    causal = config.causal
+    if causal.mean_rows is None and not causal.num_screened and not causal.num_ablated:
         return []
     units = causal_units(config, run_dir, PREPARATION_UNITS)
     preparation = run_dir.preparation
     preparation.start()
     preparation.plan.write_units(units)
     return units
+
+
+def ranking_units(config: Config, run_dir: RunDirectory) -> list[PlannedUnit]:
+    """Return the units that linearise circuits' edges, cut like the causal units; none without a circuit.
+
+    What they share is written down beside the preparation, as ``plan/causal.json`` is beside the run.
+
+    Raises
+    ------
+    ConfigError, RunFailedError
+        As ``write_causal_plan``.
+    """
+    if config.causal.circuit is None:
+        return []
+    run_dir.preparation.start()
+    plan = _causal_plan(config, run_dir, RANKING_UNITS)
+    run_dir.preparation.plan.write_causal(plan)
+    return plan.units
+
+
+def ranking_unit(name: str) -> str:
+    """Return the ranking unit with a causal unit's samples."""
+    return RANKING_UNITS + name.removeprefix(CAUSAL_UNITS)
 
 
 def write_causal_plan(config: Config, run_dir: RunDirectory) -> None:
@@ -64,7 +90,15 @@ def write_causal_plan(config: Config, run_dir: RunDirectory) -> None:
     RunFailedError
         When no sample could be prepared.
     """
-    units = causal_units(config, run_dir)
+    plan = _causal_plan(config, run_dir, CAUSAL_UNITS)
+    if plan.circuit is not None:
+        plan = replace(plan, circuit=_ranked(config, run_dir, plan))
+    run_dir.plan.write_causal(plan)
+
+
+def _causal_plan(config: Config, run_dir: RunDirectory, prefix: str) -> CausalPlan:
+    """Return what causal units, or those that rank edges, share; edges are not ranked yet."""
+    units = causal_units(config, run_dir, prefix)
     config.causal.check(RunFacts(num_samples=sum(len(unit.sample_ids) for unit in units)))
     partners = _partners(units, config.run.seed) if config.causal.needs_partners else {}
     prepared = run_dir.preparation.plan.units()
@@ -76,9 +110,92 @@ def write_causal_plan(config: Config, run_dir: RunDirectory) -> None:
     screened = ScreenedHeads([], [])
     if config.causal.num_screened:
         screened = _screened(run_dir, prepared, config.causal.num_screened, config.run.seed)
-    matched = _matched(config, run_dir, units)
-    plan = CausalPlan(units=units, partners=partners, screened=screened, fingerprints=fingerprints, matched=matched)
-    run_dir.plan.write_causal(plan)
+    return CausalPlan(
+        units=units,
+        partners=partners,
+        screened=screened,
+        fingerprints=fingerprints,
+        matched=_matched(config, run_dir, units),
+        circuit=_circuit(config, run_dir, prepared),
+    )
+
+
+def _circuit(config: Config, run_dir: RunDirectory, prepared: list[PlannedUnit]) -> CircuitPlan | None:
+    """Return heads and key groups of the circuit; None without one."""
+    settings = config.causal.circuit
+    if settings is None:
+        return None
+    if isinstance(settings.heads, list):
+        heads = sorted(set(settings.heads))
+    elif isinstance(settings.heads, TopHeads):
+        heads = _strongest(run_dir, prepared, "screening", "head_gradient", settings.heads.top)
+    else:
+        heads = _strongest(run_dir, prepared, "ablated", "change", settings.heads.ablated)
+    planned = run_dir.plan.read()
+    assert planned is not None
+    drawn = planned.random_vocabularies
+    groups = settings.key_groups or [name for name in planned.key_groups if name not in drawn]
+    return CircuitPlan(heads, list(dict.fromkeys(groups)), [], [])
+
+
+def _ranked(config: Config, run_dir: RunDirectory, plan: CausalPlan) -> CircuitPlan:
+    """Return the circuit with its edges, the strongest first by mean size over the samples, and its random orders.
+
+    Raises
+    ------
+    RunFailedError
+        When no sample's edges could be linearised.
+    """
+    circuit, settings = plan.circuit, config.causal.circuit
+    assert circuit is not None and settings is not None
+    edges = candidate_edges(circuit.heads, circuit.key_groups)
+    sums, number = np.zeros(len(edges)), 0
+    for unit in plan.units:
+        table = pq.read_table(run_dir.preparation.ledger.table_path(ranking_unit(unit.name), "ranking"))
+        for effects in table["effects"].to_pylist():
+            if effects:
+                sums += np.abs(effects)
+                number += 1
+    if not number:
+        first = run_dir.preparation.ledger.first_reject()
+        raise RunFailedError(f"{run_dir.root}: no sample's edges could be linearised for causal.circuit: {first}")
+    order = [edges[place] for place in np.argsort(-sums, kind="stable")]
+    places = list(range(sum(edge.is_between_heads for edge in order)))
+    controls = []
+    for draw in range(settings.controls):
+        shuffled = places.copy()
+        random.Random(f"{config.run.seed}:circuit:{draw}").shuffle(shuffled)
+        controls.append(shuffled)
+    return circuit._replace(edges=[edge.to_json() for edge in order], controls=controls)
+
+
+def _strongest(
+    run_dir: RunDirectory, prepared: list[PlannedUnit], table: str, column: str, top: int
+) -> list[tuple[int, int]]:
+    """Return the heads with the largest mean size of a column of a prepared table.
+
+    Raises
+    ------
+    RunFailedError
+        When no sample has any.
+    """
+    scores = _sizes(run_dir, prepared, table, column)
+    if not scores:
+        first = run_dir.preparation.ledger.first_reject()
+        raise RunFailedError(f"{run_dir.root}: no sample could be screened for causal heads, the first: {first}")
+    return sorted(sorted(scores, key=lambda pair: (-scores[pair], pair))[:top])
+
+
+def _sizes(
+    run_dir: RunDirectory, prepared: list[PlannedUnit], table: str, column: str
+) -> defaultdict[tuple[int, int], float]:
+    """Return the summed size of a column of a prepared table by layer and head."""
+    scores: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for unit in prepared:
+        rows = pq.read_table(run_dir.preparation.ledger.table_path(unit.name, table))
+        for layer, head, score in zip(*(rows[name].to_pylist() for name in ("layer", "head", column)), strict=True):
+            scores[layer, head] += abs(score)
+    return scores
 
 
 def _partners(units: list[PlannedUnit], seed: int) -> dict[str, Partner]:
@@ -111,10 +228,15 @@ def _matched(config: Config, run_dir: RunDirectory, units: list[PlannedUnit]) ->
     }
     if not found:
         raise ConfigError(
-            f"causal.matched.match: {matching!r} finds no right prediction for any wrong one that is explained (it "
+            f"{_asking(config)}: {matching!r} finds no right prediction for any wrong one that is explained (it "
             f"must say what the wrong one should have said). Use nearest, or explain more samples (causal.max_samples)."
         )
     return found
+
+
+def _asking(config: Config) -> str:
+    """Return the config path that asks for matches."""
+    return "causal.matched.match" if config.causal.matched else "causal.circuit.replace: matched"
 
 
 def _means(run_dir: RunDirectory, prepared: list[PlannedUnit], asking: str) -> pa.Table:
@@ -143,16 +265,8 @@ def _screened(run_dir: RunDirectory, prepared: list[PlannedUnit], top: int, seed
 
     A layer that has fewer other heads than top ones gives all that it has.
     """
-    scores: defaultdict[tuple[int, int], float] = defaultdict(float)
-    for unit in prepared:
-        table = pq.read_table(run_dir.preparation.ledger.table_path(unit.name, "screening"))
-        names = ("layer", "head", "head_gradient")
-        for layer, head, score in zip(*(table[name].to_pylist() for name in names), strict=True):
-            scores[layer, head] += abs(score)
-    if not scores:
-        first = run_dir.preparation.ledger.first_reject()
-        raise RunFailedError(f"{run_dir.root}: no sample could be screened for causal heads, the first: {first}")
-    chosen = sorted(sorted(scores, key=lambda pair: (-scores[pair], pair))[:top])
+    chosen = _strongest(run_dir, prepared, "screening", "head_gradient", top)
+    scores = _sizes(run_dir, prepared, "screening", "head_gradient")
     generator = random.Random(f"{seed}:screening")
     matched: list[tuple[int, int]] = []
     for layer in sorted({layer for layer, _ in chosen}):

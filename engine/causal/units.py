@@ -11,15 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from engine.causal.circuits.edges import Edge
 from engine.causal.explainer import Explainer
 from engine.causal.gradients import head_gradients
-from engine.causal.method import CausalInputs
-from engine.causal.tables import HeadValues
+from engine.causal.head_effects import head_effects
+from engine.causal.method import CausalInputs, CircuitInputs
+from engine.causal.methods.circuit import baseline_of, linearised
+from engine.causal.tables import HeadValues, Rows
+from engine.config.causal import HeadsSection
 from engine.errors import RunFailedError, UnsupportedModelError
 from engine.machine.devices import Watch, fault_of, free_memory, ignore
 from engine.measuring.unit_results import UnitResult
 from engine.samples import EncodedSample, Reject, RowRejected
 from engine.schema import causal_schema
+from engine.storage.plan_records import CircuitPlan
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +44,16 @@ SCREENING_SCHEMA = pa.schema(
         pa.field("head_gradient", pa.float32()),
     ]
 )
+
+ABLATED_SCHEMA = pa.schema(
+    [
+        pa.field("sample_id", pa.string()),
+        pa.field("layer", pa.int32()),
+        pa.field("head", pa.int32()),
+        pa.field("change", pa.float32()),
+    ]
+)
+RANKING_SCHEMA = pa.schema([pa.field("sample_id", pa.string()), pa.field("effects", pa.list_(pa.float64()))])
 
 
 def explain_unit(
@@ -86,11 +101,16 @@ def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample], watch: 
     sums: dict[int, torch.Tensor] = {}
     geometry = explainer.decoder.geometry
     screening: list[pa.Table] = []
+    ablated: list[pa.Table] = []
     num_rows = 0
 
     def prepare(sample: EncodedSample) -> None:
         nonlocal num_rows
-        unchanged = explainer.trace(sample)
+        run = explainer.sample_run(sample, CausalInputs())
+        unchanged = run.unchanged
+        if settings.num_ablated:
+            effects = head_effects(HeadsSection(), run, [0.0])
+            ablated.append(Rows([effect.columns() for effect in effects]).table(sample.sample_id, ABLATED_SCHEMA))
         if settings.num_screened:
             scores = head_gradients(explainer.decoder, unchanged).heads
             screening.append(
@@ -109,7 +129,41 @@ def prepare_unit(explainer: Explainer, samples: Sequence[EncodedSample], watch: 
         tables["head_sums"] = _head_sums(sums, num_rows, geometry.num_heads)
     if settings.num_screened:
         tables["screening"] = pa.concat_tables([SCREENING_SCHEMA.empty_table(), *screening])
+    if settings.num_ablated:
+        tables["ablated"] = pa.concat_tables([ABLATED_SCHEMA.empty_table(), *ablated])
     return UnitResult(tables, rejects, _facts(samples))
+
+
+def rank_unit(
+    explainer: Explainer, samples: Sequence[EncodedSample], inputs: CausalInputs, watch: Watch = ignore
+) -> UnitResult:
+    """Linearise the edges of a unit's samples; a sample without a baseline has an empty list of them."""
+    settings = explainer.settings.circuit
+    assert settings is not None
+    rows: list[pa.Table] = []
+
+    def rank(sample: EncodedSample) -> None:
+        run = explainer.sample_run(sample, inputs)
+        baseline = baseline_of(settings, run)
+        effects = [] if baseline is None else linearised(settings, run, baseline)
+        rows.append(pa.table({"sample_id": [sample.sample_id], "effects": [effects]}, schema=RANKING_SCHEMA))
+
+    rejects = _each(explainer, samples, rank, watch)
+    table = pa.concat_tables([RANKING_SCHEMA.empty_table(), *rows])
+    return UnitResult({"ranking": table}, rejects, _facts(samples))
+
+
+def circuit_inputs(circuit: CircuitPlan) -> CircuitInputs:
+    """Return what a plan holds of circuits as methods take it."""
+    edges = tuple(Edge.from_json(entry) for entry in circuit.edges)
+    return CircuitInputs(circuit.heads, circuit.key_groups, edges, circuit.controls)
+
+
+def read_ranking(path: Path) -> dict[str, list[float]]:
+    """Return the linearised edges of a unit's samples by id; empty lists are left out."""
+    table = pq.read_table(path)
+    pairs = zip(table["sample_id"].to_pylist(), table["effects"].to_pylist(), strict=True)
+    return {sample_id: effects for sample_id, effects in pairs if effects}
 
 
 def read_means(path: Path) -> dict[int, torch.Tensor]:

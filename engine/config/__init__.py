@@ -13,6 +13,7 @@ from engine.config.causal import (
     PatchingSection,
     TopHeads,
 )
+from engine.config.causes.circuit import CircuitSection
 from engine.config.config import ClusterSection, Config, RunSection
 from engine.config.decision import CONTRASTS, DecisionSection, GenerationSection, SpanSection
 from engine.config.files import config_of_tree, load_config, translation_lines
@@ -29,6 +30,7 @@ __all__ = [
     "AttentionGradientSection",
     "AttributionSection",
     "CausalSection",
+    "CircuitSection",
     "ClusterSection",
     "Config",
     "DecisionSection",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.config import Config
+from engine.config.causes.method import ALL_ROWS
 from engine.encoding.random_vocabulary import mean_overlap
 from engine.inputs.answers.heard import SHORT
 from engine.inputs.answers.languages import languages
@@ -137,6 +138,7 @@ def plan_warnings(config: Config, plan: Plan, scan: Scan | None = None) -> list[
         return [f"None of {plan.num_rows} rows can be measured yet.", *of_rows]
     return [
         *_of_labels(config, plan),
+        *_of_circuit(config, plan),
         *_of_values(config, plan),
         *_of_languages(config, plan),
         *_of_texts(plan),
@@ -160,6 +162,28 @@ def _of_rows(scan: Scan) -> Iterator[str]:
             f"file is in Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8, or save it as CSV UTF-8 in the "
             f"spreadsheet."
         )
+
+
+def _of_circuit(config: Config, plan: Plan) -> Iterator[str]:
+    """Yield what a circuit will take, and which samples have none."""
+    circuit, model = config.causal.circuit, plan.model
+    if circuit is None:
+        return
+    if model.num_layers is not None and model.num_heads is not None:
+        sizes = {"num_layers": model.num_layers, "num_heads": model.num_heads}
+        own = circuit.forwards(**sizes, num_groups=len(plan.key_groups) - len(plan.random_vocabularies))
+        before = ""
+        if circuit.num_ablated:
+            heads = (model.num_layers - len(model.headless_layers)) * model.num_heads
+            number = f"{heads * ALL_ROWS:.0f}"
+            before = f", after an ablation of each of {heads:,} heads (about {number} more; {{top: k}} is far cheaper)"
+        yield (
+            f"causal.circuit linearises up to {circuit.most_edges:,} edges between {circuit.num_heads} heads and to "
+            f"the logits in {circuit.steps} runs with gradients, verifies {circuit.verified:,} of them and as many "
+            f"from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample{before}."
+        )
+    if circuit.replace == "matched":
+        yield "causal.circuit.replace is matched: only wrong predictions with a matching right one have edges."
 
 
 def _of_labels(config: Config, plan: Plan) -> Iterator[str]:

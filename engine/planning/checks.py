@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.config import Config
-from engine.config.causal import RunFacts, check_heads, check_index
+from engine.config.causes.method import RunFacts, check_heads, check_index
 from engine.errors import ConfigError
 from engine.model.facts import ModelFacts
 from engine.planning.units import Unit

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.config import Config
-from engine.config.causal import RunFacts
+from engine.config.causes.method import RunFacts
 from engine.encoding.conversations import sample_reader
 from engine.encoding.encoded_files import read_batches, write_batches
 from engine.encoding.encoder import Encoder

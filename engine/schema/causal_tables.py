@@ -170,6 +170,50 @@ MATCHED_PATCHING_SCHEMA = described_schema(
 )
 
 
+EDGE_INPUTS = ("q", "k", "v", "logits")
+
+EDGES_SCHEMA = described_schema(
+    "edges",
+    "one row per sample and edge of a circuit",
+    [
+        SAMPLE_ID,
+        column("source_layer", pa.int32(), "Layer of the head that writes; null where a key group is the source"),
+        column("source_head", pa.int32(), "Query head that writes; null where a key group is the source"),
+        column("key_group", pa.string(), "Key group whose values are read; null where a head is the source"),
+        column("target_layer", pa.int32(), "Layer of the head that reads; null for the logits"),
+        column("target_head", pa.int32(), "Query head that reads; null for the logits"),
+        column("input", pa.string(), "What the edge ends in", span="|".join(EDGE_INPUTS)),
+        column("replace", pa.string(), "What the edge carries once it is cut (causal.circuit.replace)"),
+        column(
+            "effect",
+            pa.float32(),
+            "What s changes by, to first order, if this edge alone carries that instead: its change times the gradient "
+            "of s by that input, averaged over causal.circuit.steps runs (EAP with integrated gradients)",
+            unit="nats",
+        ),
+        column(
+            "verified",
+            pa.float32(),
+            "What s changes by on a real run in which this edge alone does (path patching); null where it was not run",
+            unit="nats",
+        ),
+        column("logit_difference", pa.float32(), "s of the unchanged run", unit="nats"),
+    ],
+)
+
+CIRCUIT_CURVES_SCHEMA = described_schema(
+    "circuit_curves",
+    "one row per sample, order of edges and number of kept edges",
+    [
+        SAMPLE_ID,
+        column("order", pa.string(), "In which order edges from heads are kept", span="strongest|random"),
+        column("draw", pa.int32(), "Which random order; 0: the strongest first, by mean size over the samples"),
+        column("num_edges", pa.int32(), "Edges that are kept; all others carry causal.circuit.replace"),
+        column("logit_difference", pa.float32(), "s of that run", unit="nats"),
+    ],
+)
+
+
 CAUSAL_TABLES: dict[str, pa.Schema | Callable[[Sequence[str]], pa.Schema]] = {
     "attributions": attributions_schema,
     "sample_attributions": SAMPLE_ATTRIBUTIONS_SCHEMA,
@@ -177,6 +221,8 @@ CAUSAL_TABLES: dict[str, pa.Schema | Callable[[Sequence[str]], pa.Schema]] = {
     "knockouts": KNOCKOUTS_SCHEMA,
     "patching": PATCHING_SCHEMA,
     "matched_patching": MATCHED_PATCHING_SCHEMA,
+    "edges": EDGES_SCHEMA,
+    "circuit_curves": CIRCUIT_CURVES_SCHEMA,
 }
 """Tables that a causal unit writes, each when a method that fills it is on: a schema, or its maker from key groups."""
 

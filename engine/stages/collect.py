@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.causal.plan import preparation_units, write_causal_plan
+from engine.causal.plan import preparation_units, ranking_units, write_causal_plan
 from engine.config import Config
 from engine.errors import RunFailedError
 from engine.executors.missing_units import run_missing
@@ -52,11 +52,12 @@ def _explain(config: Config, run_dir: RunDirectory, key_groups: Sequence[str]) -
     """Bring every causal unit to a commit: first what they need of all samples, then the units themselves."""
     if damage_of_causal_plan(run_dir, is_needed=True):
         run_dir.withdraw()
-        prepared = preparation_units(config, run_dir)
         ledger = run_dir.preparation.ledger
-        missing = run_dir.missing_units(prepared, ledger)
-        if missing:
-            run_missing(config, run_dir, prepared, missing, key_groups=key_groups, verb="prepared", ledger=ledger)
+        for units, verb in ((preparation_units, "prepared"), (ranking_units, "linearised")):
+            prepared = units(config, run_dir)
+            missing = run_dir.missing_units(prepared, ledger)
+            if missing:
+                run_missing(config, run_dir, prepared, missing, key_groups=key_groups, verb=verb, ledger=ledger)
         write_causal_plan(config, run_dir)
     planned = run_dir.plan.causal_units()
     missing = run_dir.missing_units(planned)

@@ -256,6 +256,28 @@ class ScreenedHeads(NamedTuple):
     random: list[tuple[int, int]]
 
 
+class CircuitPlan(NamedTuple):
+    """What every sample's circuit shares.
+
+    Attributes
+    ----------
+    heads
+        Layer and query head of each.
+    key_groups
+        Names of the key groups that are sources.
+    edges
+        Every edge, the strongest first by mean size over the samples: source (layer and head, or a key group), target
+        (layer and head, or None for the logits) and input; empty until they are ranked.
+    controls
+        Random orders of those edges that start from heads, as their places among them.
+    """
+
+    heads: list[tuple[int, int]]
+    key_groups: list[str]
+    edges: list[list[Any]]
+    controls: list[list[int]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CausalPlan:
     """What ``plan/causal.json`` holds.
@@ -268,6 +290,8 @@ class CausalPlan:
         Checksums of the tables that all causal units share, by name.
     matched
         The right prediction that is matched with each wrong one, by its sample id; empty unless asked for.
+    circuit
+        What circuits share; None unless asked for.
     """
 
     units: list[PlannedUnit]
@@ -275,6 +299,7 @@ class CausalPlan:
     screened: ScreenedHeads
     fingerprints: dict[str, str]
     matched: dict[str, Partner] = field(default_factory=dict)
+    circuit: CircuitPlan | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the content of ``plan/causal.json``."""
@@ -284,11 +309,13 @@ class CausalPlan:
             "screened": self.screened._asdict(),
             "fingerprints": self.fingerprints,
             **({"matched": self.matched} if self.matched else {}),
+            **({"circuit": self.circuit._asdict()} if self.circuit else {}),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CausalPlan:
         """Return the plan that ``plan/causal.json`` holds."""
+        circuit = content.get("circuit")
         top, random = ([(layer, head) for layer, head in content["screened"][kind]] for kind in ScreenedHeads._fields)
         return cls(
             units=[PlannedUnit.from_json(entry) for entry in content["units"]],
@@ -296,6 +323,13 @@ class CausalPlan:
             screened=ScreenedHeads(top, random),
             fingerprints=content["fingerprints"],
             matched={sample_id: Partner(*match) for sample_id, match in content.get("matched", {}).items()},
+            circuit=circuit
+            and CircuitPlan(
+                [(layer, head) for layer, head in circuit["heads"]],
+                circuit["key_groups"],
+                circuit["edges"],
+                circuit["controls"],
+            ),
         )
 
 

@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,8 @@ import pyarrow as pa
 import torch
 
 from engine.causal.method import CausalInputs
-from engine.causal.units import explain_unit, prepare_unit, read_means
+from engine.causal.plan import ranking_unit
+from engine.causal.units import circuit_inputs, explain_unit, prepare_unit, rank_unit, read_means, read_ranking
 from engine.config import Config
 from engine.encoding.encoded_files import read_batches, read_prompts
 from engine.errors import RunFailedError, reason_of
@@ -62,6 +64,7 @@ class UnitWorker:
             "measure": self._measure,
             "generate": self._generate,
             "prepare": self._prepare,
+            "rank": self._rank,
             "causal": self._explain,
         }
 
@@ -193,12 +196,25 @@ class UnitWorker:
         result = prepare_unit(self.replica.explainer, samples, journal.at_work_on)
         return lambda: self._commit(run_dir, unit, result, journal)
 
+    def _rank(self, name: str, journal: UnitJournal) -> Commit:
+        run_dir = self.run_dir.preparation
+        plan = run_dir.plan.read_causal()
+        assert plan is not None, "what is shared is known before edges are ranked"
+        unit = next(unit for unit in plan.units if unit.name == name)
+        samples = self._samples(unit.source, _uncondemned(unit.sample_ids, journal))
+        result = rank_unit(self.replica.explainer, samples, self._inputs(plan, samples), journal.at_work_on)
+        return lambda: self._commit(run_dir, unit, result, journal)
+
     def _explain(self, name: str, journal: UnitJournal) -> Commit:
         plan = self.run_dir.plan.read_causal()
         assert plan is not None, "causal units are planned before they are worked on"
         unit = next(unit for unit in plan.units if unit.name == name)
         samples = self._samples(unit.source, _uncondemned(unit.sample_ids, journal))
         inputs = self._inputs(plan, samples)
+        ranking = self.run_dir.preparation.ledger.table_path(ranking_unit(name), "ranking")
+        if inputs.circuit is not None and ranking.is_file():
+            ranked = read_ranking(ranking)
+            inputs = replace(inputs, circuit=replace(inputs.circuit, linearised=ranked))
         result = explain_unit(self.replica.explainer, samples, inputs, self.key_groups, journal.at_work_on)
         return lambda: self._commit(self.run_dir, unit, result, journal)
 
@@ -229,6 +245,7 @@ class UnitWorker:
             {sample_id: encoded[partner.sample_id] for sample_id, partner in partners.items()},
             tuple(sorted([*plan.screened.top, *plan.screened.random])),
             {sample_id: encoded[match.sample_id] for sample_id, match in matched.items()},
+            None if plan.circuit is None else circuit_inputs(plan.circuit),
         )
 
 

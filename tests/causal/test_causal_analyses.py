@@ -264,8 +264,8 @@ def test_effects_of_nothing_are_called_something_as_rarely_as_they_should():
     """Cluster-correlated changes without a mean: the share of runs with any certain effect stays near alpha."""
     from analyses.inference.adjusted.coefficients import flipped_means
     from analyses.inference.adjusted.max_t import max_t_pvalues, random_signs
+    from analyses.inference.adjusted.tested_means import tested_means
     from analyses.inference.multiplicity import adjust_within
-    from analyses.questions.causes.effects import _means
 
     rng = np.random.default_rng(5)
     cluster = np.repeat(np.arange(30), 3)
@@ -273,7 +273,7 @@ def test_effects_of_nothing_are_called_something_as_rarely_as_they_should():
     for seed in range(200):
         shared = rng.normal(size=(30, 12))[cluster] + rng.normal(size=(30, 1))[cluster]
         values = shared + rng.standard_t(4, size=(90, 12))
-        found = _means(values, cluster, 0.05)
+        found = tested_means(values, cluster, 0.05)
         largest = np.abs(flipped_means(values, cluster, random_signs(99, 30, seed))).max(axis=1)
         raw.append((found["pvalue"] <= 0.05).mean())
         adjusted.append(adjust_within(found["pvalue"], np.full(12, "x"), "holm").min() <= 0.05)

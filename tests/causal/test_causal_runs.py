@@ -24,7 +24,7 @@ CAUSAL = {
     "amplification": {"heads": [[1, 1], [0, 0]], "factors": [0.5, 1.0, 2.0]},
     "knockout": {"window": 1},
 }
-TABLES = [name for name in CAUSAL_TABLES if name not in ("patching", "matched_patching")]
+TABLES = [name for name in CAUSAL_TABLES if name not in ("patching", "matched_patching", "edges", "circuit_curves")]
 VERDICT = planted.HEADS["verdict"]
 
 

@@ -12,20 +12,17 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from analyses.inference.adjusted.checks import check_differences, why_too_few
-from analyses.inference.adjusted.coefficients import design_of, fit_last, flipped_means
 from analyses.inference.adjusted.effects import adjusted_effects
 from analyses.inference.adjusted.max_t import max_t_pvalues, random_signs
+from analyses.inference.adjusted.tested_means import largest_flipped, tested_means
 from analyses.inference.clustered_means import clustered_share
-from analyses.inference.columns import missing_patterns
 from analyses.inference.multiplicity import adjust_within, family_sizes
-from analyses.inference.ranks import signed_scores
 from analyses.inference.unadjusted import compare_groups
 from analyses.questions.causes.tables import CAUSAL_DIFFERENCES, CAUSAL_EFFECTS
 from analyses.questions.causes.values import CausalBlock, causal_blocks
@@ -34,11 +31,8 @@ from analyses.runs.clusters import cluster_codes
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 
-METHOD = "mean over samples; CR2 by cluster, t(Satterthwaite)"
 RATE_METHOD = "share of samples; Wilson, effective number by CR2"
 WILSON_METHOD = "share of samples; Wilson, clusters as trials"
-
-_NUMBERS = ("mean", "ci_low", "ci_high", "effect_size", "pvalue", "pvalue_ranks", "statistic", "degrees_of_freedom")
 
 
 def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -58,10 +52,12 @@ def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
         for measure, values in block.measures.items():
             family = f"{block.keys['kind'][0]}: {measure}"
             rate = measure == "flip"
-            estimates = _rates(values, cluster, settings.alpha) if rate else _means(values, cluster, settings.alpha)
+            estimates = (
+                _rates(values, cluster, settings.alpha) if rate else tested_means(values, cluster, settings.alpha)
+            )
             effects.append(_frame(block, measure, family, estimates, CAUSAL_EFFECTS.schema))
             if not rate and len(signs):
-                largest = _largest(values, cluster, signs)
+                largest = largest_flipped(values, cluster, signs)
                 maxima[family] = np.maximum(maxima.get(family, 0.0), largest)
             if measure not in ("change", "restored"):
                 differences += _compared(run, settings, comparison, block, measure, family, values)
@@ -74,35 +70,9 @@ def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
     return _effects_table(effects, maxima, settings.correction), compared
 
 
-def _means(values: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Test the mean of each column against 0; NaN where a sample has no value."""
-    result = _nothing(values.shape[1])
-    for rows, columns in _patterns(values, cluster, result):
-        part = values[np.ix_(rows, columns)]
-        design = design_of([], np.ones(len(part)))
-        assert design is not None, "ones are not collinear with nothing"
-        fit = fit_last(part, design, cluster[rows])
-        scores = fit_last(signed_scores(part), design, cluster[rows])
-        reach = stats.t.ppf(1 - alpha / 2, fit.degrees_of_freedom) * fit.standard_error
-        spread = part.std(axis=0, ddof=1) if len(part) > 1 else np.full(len(columns), np.nan)
-        result["mean"][columns] = fit.effect
-        result["ci_low"][columns], result["ci_high"][columns] = fit.effect - reach, fit.effect + reach
-        result["effect_size"][columns] = np.divide(
-            fit.effect, spread, out=np.full(len(columns), np.nan), where=spread > 0
-        )
-        result["pvalue"][columns] = fit.pvalue
-        result["pvalue_ranks"][columns] = np.where(np.isnan(fit.pvalue), np.nan, scores.pvalue)
-        result["statistic"][columns] = fit.effect / fit.standard_error
-        result["degrees_of_freedom"][columns] = fit.degrees_of_freedom
-        untested = columns[np.isnan(fit.pvalue)]
-        result["note"][untested] = fit.note or "it is the same in every sample"
-    result["method"][:] = METHOD
-    return result
-
-
 def _rates(values: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """Give the share of samples with Wilson's interval for as many samples as the clusters amount to."""
-    result = _means(values, cluster, alpha)
+    result = tested_means(values, cluster, alpha)
     result["method"][:] = RATE_METHOD
     for name in ("pvalue", "pvalue_ranks", "statistic", "effect_size"):
         result[name][:] = np.nan
@@ -114,36 +84,6 @@ def _rates(values: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, n
         if "trials" in share.method:
             result["method"][slot], result["note"][slot] = WILSON_METHOD, ""
     return result
-
-
-def _nothing(num_tests: int) -> dict[str, np.ndarray]:
-    result = {name: np.full(num_tests, np.nan) for name in _NUMBERS}
-    result |= {name: np.zeros(num_tests, np.int64) for name in ("num_samples", "num_clusters")}
-    return result | {name: np.full(num_tests, "", dtype=object) for name in ("method", "note")}
-
-
-def _patterns(
-    values: np.ndarray, cluster: np.ndarray, result: dict[str, np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield sample rows and columns that share them; those without a sample get a note instead."""
-    for present, columns in missing_patterns(values):
-        rows = np.flatnonzero(present)
-        result["num_samples"][columns], result["num_clusters"][columns] = len(rows), len(np.unique(cluster[rows]))
-        if len(rows):
-            yield rows, columns
-        else:
-            result["note"][columns] = "no sample has a value"
-
-
-def _largest(values: np.ndarray, cluster: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Return ``[permutations]``, the largest |T*| over the columns when whole clusters are turned round."""
-    largest = np.zeros(len(signs))
-    for present, columns in missing_patterns(values):
-        rows = np.flatnonzero(present)
-        if len(rows):
-            flipped = flipped_means(values[np.ix_(rows, columns)], cluster[rows], signs)
-            np.maximum(largest, np.abs(flipped).max(axis=1, initial=0.0), out=largest)
-    return largest
 
 
 def _compared(

@@ -9,6 +9,7 @@ from engine.causal.methods.ablation import Ablation
 from engine.causal.methods.amplification import Amplification
 from engine.causal.methods.attention_gradient import AttentionGradient
 from engine.causal.methods.attribution import Attribution
+from engine.causal.methods.circuit import Circuit
 from engine.causal.methods.knockout import AttentionKnockout
 from engine.causal.methods.matched import Matched
 from engine.causal.methods.patching import Patching
@@ -21,4 +22,5 @@ METHODS: dict[str, CausalMethod[Any]] = {  # Any: each takes its own part of the
     "amplification": Amplification(),
     "knockout": AttentionKnockout(),
     "matched": Matched(),
+    "circuit": Circuit(),
 }

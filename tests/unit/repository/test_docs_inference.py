@@ -43,7 +43,9 @@ def tables(tmp_path_factory):
 
 def test_every_table_and_column_is_listed_with_its_meaning(tables):
     declared = {table.name: table for question in QUESTIONS for table in question.tables}
-    assert set(tables) == set(declared) - {"transfer"}, "that one needs another run"
+    absent = {"transfer", "circuit_edges", "circuit_faithfulness"}
+    assert set(tables) == set(declared) - absent, "those need another run, or a circuit"
+    tables |= {name: declared[name].schema for name in absent - {"transfer"}}
     rows = re.findall(r"^\| `(\w+)`(.*?) \| (.*) \|$", TEXT.replace("\\|", "\x1f"), flags=re.MULTILINE)
     for name, schema in tables.items():
         listed = re.findall(r"`(\w+)`", TABLE_ROWS[name])

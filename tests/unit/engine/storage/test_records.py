@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from engine.errors import RunFailedError
 from engine.run import main
 from engine.schema import layout
 from engine.schema.manifests import manifest_digest
-from engine.storage.plan_records import CausalPlan, Partner, Plan, PlannedUnit, ScreenedHeads
+from engine.storage.plan_records import CausalPlan, CircuitPlan, Partner, Plan, PlannedUnit, ScreenedHeads
 from engine.storage.records import LedgerRow
 from engine.storage.run_directory import RunDirectory
 
@@ -86,6 +87,11 @@ def test_a_causal_plan_comes_back_as_it_was_written():
         "fingerprints": {"head_means": "0123"},
     }
     assert CausalPlan.from_json(content) == plan
+    edges = [["number", [1, 3], "v"], [[0, 1], [1, 3], "q"], [[0, 1], None, "logits"]]
+    with_circuit = replace(plan, circuit=CircuitPlan([(0, 1), (1, 3)], ["number"], edges, [[1, 0]]))
+    content = json.loads(json.dumps(with_circuit.to_json()))
+    assert content["circuit"]["heads"] == [[0, 1], [1, 3]] and content["circuit"]["edges"] == edges
+    assert CausalPlan.from_json(content) == with_circuit
 
 
 def test_a_ledger_row_passes_through_json():

@@ -1,0 +1,129 @@
+"""Charts of circuits: a layered graph of edges, and what growing parts of it recover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+
+from analyses.charts.parts import SHARE, category_scale, gradient_legend, has_intervals, scheme
+from analyses.design import GREEN, GREY
+from analyses.settings.visualization import VisualizationSettings
+
+_NATS = "change of the lead (nats)"
+
+
+def layered_graph(
+    edges: pl.DataFrame,
+    nodes: pl.DataFrame,
+    style: VisualizationSettings,
+    *,
+    rows: Sequence[str],
+    subtitle: Sequence[str],
+    description: str,
+) -> alt.TopLevelMixin:
+    """Draw a graph in rows, the first at the bottom; edges by colour and width.
+
+    Parameters
+    ----------
+    edges
+        ``edge`` (its name)``, input, x, y, x2, y2, size, verified, ci_low, ci_high, linearised, pvalue_adjusted,
+        is_certain``; places across are 0..1, heights count rows.
+    nodes
+        ``node`` (its label)``, x, y, confirmed``.
+    style
+        Sizes and colours.
+    rows
+        Names of the rows, from below.
+    subtitle
+        Lines below the title.
+    description
+        The edges in words, for those who do not see the picture.
+    """
+    reach = float(edges.select(pl.col("size").abs().max()).item())
+    across = alt.Scale(domain=[0, 1], nice=False)
+    upwards = alt.Scale(domain=[-0.4, len(rows) - 0.65], nice=False)
+    x = alt.X("x:Q", axis=None, scale=across)
+    y = alt.Y("y:Q", axis=None, scale=upwards)
+    lines = (
+        alt.Chart(edges)
+        .mark_rule(opacity=0.85)
+        .encode(
+            x=x,
+            y=y,
+            x2="x2:Q",
+            y2="y2:Q",
+            color=alt.Color(
+                "size:Q",
+                title=_NATS,
+                scale=alt.Scale(domain=[-reach, reach], domainMid=0, **scheme(style, "diverging")),
+                legend=gradient_legend(),
+            ),
+            strokeWidth=alt.StrokeWidth("width:Q", scale=alt.Scale(domain=[0, reach], range=[0.8, 7]), legend=None),
+            strokeDash=alt.condition("datum.is_certain", alt.value([1, 0]), alt.value([5, 4])),
+            tooltip=[
+                alt.Tooltip("edge:N", title=" "),
+                alt.Tooltip("verified:Q", title="on real runs", format="+.4g"),
+                alt.Tooltip("ci_low:Q", title="interval from", format="+.4g"),
+                alt.Tooltip("ci_high:Q", title="to", format="+.4g"),
+                alt.Tooltip("linearised:Q", title="by gradients", format="+.4g"),
+                alt.Tooltip("pvalue_adjusted:Q", title="adjusted p", format=".3g"),
+            ],
+        )
+        .transform_calculate(width="abs(datum.size)")
+    )
+    base = alt.Chart(nodes).encode(x=x, y=y)
+    circles = base.mark_circle(size=260, opacity=1).encode(
+        color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
+        tooltip=alt.Tooltip("node:N", title=" "),
+    )
+    # Below what is read, above everything else, so that no edge runs through a name.
+    labels = [
+        base.transform_filter(f"datum.y {side} 0").mark_text(dy=dy, fontSize=11, color=GREY).encode(text="node:N")
+        for side, dy in (("==", 18), (">", -16))
+    ]
+    names = pl.DataFrame({"row": list(rows), "y": list(range(len(rows))), "x": [0.0] * len(rows)})
+    sides = alt.Chart(names).mark_text(align="left", fontSize=11, color=GREY, dx=2).encode(x=x, y=y, text="row:N")
+    return alt.layer(lines, circles, *labels, sides).properties(
+        title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
+        description=description,
+        width=style.figure_sizes.width,
+        height=max(style.figure_sizes.height, 70 * len(rows)),
+    )
+
+
+def recovered_curve(
+    frame: pl.DataFrame, style: VisualizationSettings, *, groups: Sequence[str], subtitle: str
+) -> alt.TopLevelMixin:
+    """Draw what share kept edges recover against their number, the strongest beside random ones.
+
+    ``frame``: ``num_edges, edges`` (which), ``recovered, ci_low, ci_high``.
+    """
+    x = alt.X("num_edges:Q", title="kept edges", scale=alt.Scale(type="log", base=2), axis=alt.Axis(format="d"))
+    axis = alt.Axis(format=SHARE)
+    y = alt.Y("recovered:Q", title="share recovered", axis=axis)
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
+    colour = alt.Color("edges:N", title="kept", sort=list(groups), scale=category_scale(style, groups), legend=legend)
+    base = alt.Chart(frame)
+    band = base.mark_area(opacity=0.2).encode(
+        x=x, y=alt.Y("ci_low:Q", title="share recovered", axis=axis), y2="ci_high:Q", color=colour
+    )
+    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30)).encode(
+        x=x,
+        y=y,
+        color=colour,
+        tooltip=[
+            alt.Tooltip("edges:N", title="kept"),
+            alt.Tooltip("num_edges:Q", title="edges"),
+            alt.Tooltip("recovered:Q", format=".1%"),
+            alt.Tooltip("ci_low:Q", title="interval from", format=".1%"),
+            alt.Tooltip("ci_high:Q", title="to", format=".1%"),
+        ],
+    )
+    ends = alt.Chart(pl.DataFrame({"recovered": [0.0, 1.0]})).mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=y)
+    return alt.layer(ends, *([band] if has_intervals(frame) else []), line).properties(
+        title=alt.Title("How few edges are enough?", subtitle=subtitle),
+        width=style.figure_sizes.width * 0.62,
+        height=style.figure_sizes.height * 0.6,
+    )

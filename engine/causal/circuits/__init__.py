@@ -1,0 +1,1 @@
+"""Edges between heads: linearised, verified by path patching, and what a circuit of them recovers."""

@@ -1,0 +1,262 @@
+"""Circuits of whole runs: a planted edge found by name with its known value, nothing where nothing is, bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from analyses.questions.circuits.sentences import edge_text
+from analyses.reporting.write import analyze
+from engine.config import CausalSection
+from engine.run import main
+from engine.schema import causal_schema
+from tests.causal.test_causal_runs import table, with_causal
+from tests.fixtures import planted, planted_circuit
+from tests.fixtures.planted_circuit import BYSTANDER, READER, TELLER
+
+CIRCUIT = {"heads": {"ablated": 2}, "replace": "zero", "key_groups": ["verdict", "theme"], "steps": 3}
+
+
+def written(folder, model, count=24):
+    config = planted.write_config(folder, count=count)
+    model.save_pretrained(folder / "planted" / "model")
+    return config
+
+
+def analysed(run):
+    return analyze(run).directory
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = written(tmp_path_factory.mktemp("circuit"), planted_circuit.build_model())
+    path = with_causal(config, "circuit", ablation={"heads": {"top": 2}}, circuit=CIRCUIT)
+    assert main([str(path), "--stage", "collect"]) == 0
+    return path.parent / "runs" / "circuit"
+
+
+def edge(frame, source, target, name):
+    layer, head = target or (None, None)
+    chosen = frame.filter(pl.col("input") == name, pl.col("target_layer").eq_missing(layer))
+    chosen = chosen.filter(pl.col("target_head").eq_missing(head))
+    if isinstance(source, str):
+        return chosen.filter(key_group=source)
+    return chosen.filter(source_layer=source[0], source_head=source[1])
+
+
+def test_ablation_finds_the_heads_and_path_patching_the_edge_with_its_known_value(run):
+    plan = json.loads((run / "plan" / "causal.json").read_text())["circuit"]
+    assert plan["heads"] == [list(READER), list(TELLER)]
+    frame = table(run, "edges")
+    assert frame.columns == causal_schema("edges", ()).names
+    samples = dict(
+        pl.read_parquet(run / "shards" / "measure-*" / "samples.parquet")["sample_id", "logit_difference"].rows()
+    )
+    whole = planted_circuit.logit_difference(1.0)
+    found = edge(frame, READER, TELLER, "v")
+    assert set(found["sample_id"]) == set(samples) and len(found) == len(samples)
+    for sample_id, change, foretold in found.select("sample_id", "verified", "effect").iter_rows():
+        assert abs(samples[sample_id]) == pytest.approx(whole, rel=1e-5)
+        assert change == pytest.approx(-samples[sample_id], rel=1e-5)
+        # The norms' own change is all that a gradient misses: one part in a hundred.
+        assert foretold == pytest.approx(change, rel=0.03)
+    # What the reader reads are the line item's words; what it writes to the logits changes the final norm alone.
+    read = edge(frame, "verdict", READER, "v")
+    np.testing.assert_allclose(read["verified"], -read["logit_difference"], rtol=1e-5)
+    direct = edge(frame, READER, None, "logits")
+    squares = planted_circuit._SQUARES + 1
+    np.testing.assert_allclose(
+        direct["verified"], direct["logit_difference"] * ((squares / (squares - 1)) ** 0.5 - 1), rtol=1e-3, atol=1e-6
+    )
+    for name in ("q", "k"):
+        assert edge(frame, READER, TELLER, name)["verified"].abs().max() < 1e-5
+    assert edge(frame, "theme", READER, "v")["verified"].abs().max() < 1e-5
+
+
+def test_two_edges_recover_what_all_do(run):
+    curve = table(run, "circuit_curves").filter(order="strongest").sort("sample_id", "num_edges")
+    whole = planted_circuit.logit_difference(1.0)
+    by_size = {size[0]: part["logit_difference"].abs() for size, part in curve.group_by("num_edges")}
+    assert sorted(by_size) == [0, 1, 2, 4, 5]  # into queries, keys and values, and both to the logits
+    assert by_size[0].max() < 1e-5 and by_size[5].to_list() == pytest.approx([whole] * 24, rel=1e-5)
+    assert by_size[1].max() < 1e-5
+    assert by_size[2].to_list() == pytest.approx([whole] * 24, rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def analysis(run):
+    return analysed(run)
+
+
+def test_the_report_names_the_edge(analysis):
+    edges = pl.read_parquet(analysis / "tables" / "circuit_edges.parquet").filter(measure="lead")
+    row = edge(edges, READER, TELLER, "v").row(0, named=True)
+    assert row["mean"] == pytest.approx(-planted_circuit.logit_difference(1.0), rel=1e-5)
+    assert row["linearised"] == pytest.approx(row["mean"], rel=0.03)
+    text = (analysis / "report.html").read_text()
+    assert edge_text(row) == "head 0.5 into the values of head 1.1" and edge_text(row) in text
+    results = json.loads((analysis / "comparison_analysis_results.json").read_text())
+    assert results["circuits"]["strongest"][0]["mean"] == pytest.approx(row["mean"])
+    curve = pl.read_parquet(analysis / "tables" / "circuit_faithfulness.parquet")
+    assert curve["recovered"].to_list() == pytest.approx([0.0, 1.0, 1.0], abs=0.02)
+    assert (curve["random"] <= curve["recovered"] + 1e-6).all()
+
+
+def test_the_share_recovered_is_the_ratio_of_sums_with_its_error(run, analysis):
+    """Against the ratio by hand and a jackknife over clusters, with margins made unlike."""
+    from analyses.questions.circuits import answer, values
+
+    rng = np.random.default_rng(0)
+    gap = rng.uniform(1, 4, 24)
+    changes = gap * rng.uniform(0.2, 1, 24) + rng.normal(0, 0.2, 24)
+    curve = values.CurveValues([1], 3, {"strongest": changes[:, None]}, gap)
+    parts = answer._influences(curve, "strongest", float(gap.mean()))
+    cluster = np.repeat(np.arange(8), 3)
+    from analyses.inference.clustered_means import clustered_mean
+
+    found = clustered_mean(parts, cluster)
+    assert found.mean[0] == pytest.approx(changes.sum() / gap.sum(), rel=1e-12)
+    left = np.array([changes[cluster != one].sum() / gap[cluster != one].sum() for one in range(8)])
+    jackknife = np.sqrt(7 / 8 * np.square(left - left.mean()).sum())
+    assert found.standard_error[0] == pytest.approx(jackknife, rel=0.1)
+    assert found.ci_high[0] - found.mean[0] == pytest.approx(
+        stats.t.ppf(0.975, found.degrees_of_freedom[0]) * found.standard_error[0]
+    )
+
+
+def test_an_edge_into_keys_is_seen_by_several_steps_and_not_by_one(tmp_path):
+    """A softmax that is nearly saturated hides the edge from the gradient of the unchanged run."""
+    config = written(tmp_path, planted_circuit.build_model("k", sharpness=6.0), count=6)
+    means = {}
+    for steps in (1, 20):
+        heads = [list(READER), list(TELLER)]
+        section = {"heads": heads, "replace": "zero", "key_groups": ["verdict"], "steps": steps}
+        path = with_causal(config, f"keys-{steps}", circuit=section)
+        assert main([str(path), "--stage", "collect"]) == 0
+        frame = table(path.parent / "runs" / f"keys-{steps}", "edges")
+        found = edge(frame, READER, TELLER, "k").filter(pl.col("logit_difference") > 0)
+        assert len(found) == 3
+        means[steps] = found["effect"].mean()
+        for change, before, sample in found.select("verified", "logit_difference", "sample_id").iter_rows():
+            # Without marks the teller looks evenly at all rows, of which one says rose.
+            number = tokens_of(path.parent / "runs" / f"keys-{steps}", sample)
+            assert before + change == pytest.approx(planted_circuit.logit_difference(2 / number - 1), rel=1e-3)
+    assert means[20] < 4 * means[1] < 0
+
+
+def tokens_of(run, sample_id):
+    samples = pl.read_parquet(run / "shards" / "measure-*" / "samples.parquet").filter(sample_id=sample_id)
+    return samples["contrast_position"][0] + 1
+
+
+def test_nothing_is_found_where_heads_hand_on_nothing(tmp_path):
+    config = written(tmp_path, planted_circuit.null_model(), count=24)
+    heads = [list(planted.HEADS[name]) for name in ("previous_token", "vocabulary")] + [list(BYSTANDER)]
+    path = with_causal(config, "null", circuit=CIRCUIT | {"heads": heads, "replace": "mean"})
+    assert main([str(path), "--stage", "collect"]) == 0
+    run = path.parent / "runs" / "null"
+    frame = table(run, "edges")
+    assert frame["effect"].abs().max() < 1e-6 and frame["verified"].abs().max() < 1e-6
+    curve = table(run, "circuit_curves")
+    spread = curve.group_by("sample_id").agg(pl.col("logit_difference").max() - pl.col("logit_difference").min())
+    assert spread["logit_difference"].max() < 1e-6  # random edges do as well as the strongest
+    directory = analysed(run)
+    results = json.loads((directory / "comparison_analysis_results.json").read_text())
+    claims = [claim for claim in results["claims"] if "edge" in claim["family"]]
+    assert not any(claim["is_finding"] for claim in claims)
+    assert pl.read_parquet(directory / "tables" / "circuit_faithfulness.parquet").is_empty()
+
+
+def test_a_run_that_lost_units_of_the_ranking_goes_on_with_the_same_numbers(run):
+    frame = table(run, "edges").sort(pl.all())
+    shutil.rmtree(run / "shards" / "causal-00001")
+    shutil.rmtree(run / "causal" / "shards" / "rank-00001")
+    (run / "_SUCCESS").unlink(missing_ok=True)
+    config = run.parent.parent / "circuit.yaml"
+    assert main([str(config), "--stage", "collect"]) == 0
+    assert table(run, "edges").sort(pl.all()).equals(frame)
+
+
+@pytest.mark.parametrize("replace", ["mean", "resample", "matched"])
+def test_other_baselines_run_and_share_their_edges(tmp_path, replace):
+    config = written(tmp_path, planted_circuit.build_model(), count=12)
+    section = {"heads": {"top": 2}, "replace": replace, "key_groups": ["verdict"], "steps": 2}
+    path = with_causal(config, replace, circuit=section)
+    assert main([str(path), "--stage", "collect"]) == 0
+    run = path.parent / "runs" / replace
+    frame = table(run, "edges")
+    assert set(frame["replace"]) == {replace} and len(frame) % 7 == 0 and len(frame)
+    found = edge(frame, READER, TELLER, "v")
+    if replace == "matched":  # the right prediction says the other word
+        wrong = pl.read_parquet(run / "shards" / "measure-*" / "samples.parquet").filter(~pl.col("is_correct"))
+        assert set(found["sample_id"]) == set(wrong["sample_id"])
+        np.testing.assert_allclose(found["verified"], -2 * found["logit_difference"], rtol=1e-4)
+
+
+def test_the_edited_statement_of_patching_is_a_baseline(config_file):
+    """What patching foretells for a head of the last layer is what its edge to the logits is foretold to do."""
+    section = {"heads": [[0, 1], [1, 2]], "replace": "counterfactual", "key_groups": ["number"], "steps": 1}
+    patching = {"counterfactual": "swap_periods"}
+    path = with_causal(config_file, "edited", circuit=section, patching=patching, max_samples=4)
+    assert main([str(path), "--stage", "collect"]) == 0
+    run = path.parent / "runs" / "edited"
+    foretold = table(run, "patching").filter(layer=1, head=2).select("sample_id", foretold="effect")
+    found = edge(table(run, "edges"), (1, 2), None, "logits").join(foretold, on="sample_id")
+    assert len(found) and found["effect"].abs().min() > 1e-8
+    # The head's output at the decision row reaches s by the MLP of its layer too, so that signs and sizes are close.
+    assert np.corrcoef(found["effect"], found["foretold"])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"heads": [[0, 9]]}, "causal.circuit.heads[0]: head 9 is outside 0..5 for this model (6 heads)."),
+        ({"key_groups": ["nothing"]}, "causal.circuit.key_groups[0]: 'nothing' is no key group of this run"),
+        ({"heads": "all"}, "'all' names no heads; use {ablated: k}, {top: k} or a list of [layer, head]"),
+        ({"heads": {"top": 40}}, "heads names 40 heads, between which there would be too many edges to tell apart"),
+        ({"replace": "counterfactual"}, "circuit.replace is 'counterfactual', the edited statement of causal.patching"),
+        ({"step": 3}, "causal.circuit.step: unknown key (did you mean causal.circuit.steps?)"),
+    ],
+    ids=["head", "key group", "all heads", "many heads", "no patching", "unknown key"],
+)
+def test_what_it_cannot_do_is_refused_in_the_plan(tmp_path, capsys, section, said):
+    path = with_causal(planted.write_config(tmp_path, count=6), "refused", circuit=section)
+    assert main([str(path), "--stage", "plan"]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_plan_says_what_a_circuit_takes(tmp_path, capsys):
+    path = with_causal(planted.write_config(tmp_path, count=6), "planned", circuit={"heads": {"ablated": 3}})
+    assert main([str(path), "--stage", "plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "up to 12 edges between 3 heads and to the logits in 5 runs with gradients" in said
+    assert "verifies 12 of them and as many from key groups" in said
+    assert "about 47 forwards a sample, after an ablation of each of 12 heads (about 6 more" in said
+
+
+def test_means_of_two_kinds_of_rows_are_refused():
+    with pytest.raises(ValueError, match="a run holds one kind"):
+        CausalSection.model_validate({"ablation": {"replace": "mean", "rows": "decision"}, "circuit": {}})
+
+
+def test_a_circuit_of_edges_that_are_all_alike_beats_random_ones_as_rarely_as_it_should():
+    """Edges without an order: the strongest by name alone, so that a difference is chance."""
+    from analyses.inference.adjusted.tested_means import tested_means
+    from analyses.questions.circuits import answer, values
+
+    rng, cluster, found = np.random.default_rng(2), np.repeat(np.arange(20), 3), []
+    for _ in range(300):
+        size = rng.normal(size=20)[cluster, None] + rng.normal(size=(60, 12))
+        whole = size.sum(axis=1)
+        towards, gap = np.sign(whole)[:, None], np.abs(whole)
+        kept = {name: rng.permutation(12)[:4] for name in ("strongest", "random")}
+        recovered = {name: size[:, places].sum(axis=1, keepdims=True) * towards for name, places in kept.items()}
+        curve = values.CurveValues([4], 12, recovered, gap)
+        parts = [answer._influences(curve, name, float(gap.mean())) for name in ("strongest", "random")]
+        found.append(tested_means(parts[0] - parts[1], cluster, 0.05)["pvalue"][0])
+    assert np.mean(np.array(found) <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300) + 0.005)
