@@ -16,7 +16,7 @@ from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, la
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.measuring.measured import Measured
 from engine.samples import SEGMENTS, EncodedSample
-from engine.schema import COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, table_schema
+from engine.schema import COUNT_PREFIX, MASS_PREFIX, MEASURE_TABLES, NORM_MASS_PREFIX, OPTIONAL_TABLES, table_schema
 
 
 def unit_tables(
@@ -124,7 +124,7 @@ def _samples_row(sample: Measured, contrast: Contrast | None, by_row: Logits) ->
         "label_surprisal": max(surprisal, 0.0),
     }
     for name, positions in encoded.key_groups.items():
-        row[COUNT_PREFIX + name] = len(positions)
+        row[COUNT_PREFIX + name] = None if name in encoded.unknown_groups else len(positions)
     return {name: [value] for name, value in row.items()}
 
 
@@ -155,6 +155,9 @@ def head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:
     num_groups, num_layers, num_heads, num_statistics = means.shape
     assert num_statistics == len(schema_names) and num_groups == len(groups)
     _clip_rounding(means, schema_names)
+    if unknown := sample.encoded.unknown_groups:
+        lacking = {f"{prefix}{name}" for prefix in (MASS_PREFIX, NORM_MASS_PREFIX) for name in unknown}
+        means[..., [name in lacking for name in schema_names]] = np.nan
     flat = means.reshape(-1, num_statistics)
     layer, head = np.divmod(np.tile(np.arange(num_layers * num_heads, dtype=np.int32), num_groups), num_heads)
     columns: dict[str, object] = {
