@@ -15,6 +15,7 @@ from engine.measuring.baselines import baseline_rows
 from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.measuring.measured import Measured
+from engine.measuring.retrieval import Retrieval
 from engine.samples import SEGMENTS, EncodedSample
 from engine.schema import COUNT_PREFIX, MASS_PREFIX, MEASURE_TABLES, NORM_MASS_PREFIX, OPTIONAL_TABLES, table_schema
 
@@ -82,6 +83,8 @@ def _sample_columns(
         rows["patterns"] = _pattern_rows(sample)
     if (found := attribution_of(sample, contrast, dtype)) is not None:
         rows |= attribution_rows(sample, found)
+    if sample.found.retrieval is not None:
+        rows["retrieval"] = retrieval_rows(sample, sample.found.retrieval)
     if settings.decision_rows or settings.rollout:
         rows["decision_rows"] = decision_rows(encoded, layers, numbers, sample.found.rollout)
     if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:
@@ -187,6 +190,25 @@ def null_mass_rows(sample: Measured) -> dict[str, object]:
         "head": head.astype(np.int32),
         "null_mass": values.reshape(-1),
     }
+
+
+def retrieval_rows(sample: Measured, found: Retrieval) -> dict[str, object]:
+    """Return a sample's columns of ``retrieval``."""
+    layer, head = np.indices(found.scores.shape[1:], dtype=np.int32).reshape(2, -1)
+    unknown = np.full(layer.size, np.nan)
+    columns: dict[str, object] = {
+        "sample_id": [sample.encoded.sample_id] * layer.size,
+        "layer": np.asarray(sample.layer_numbers, dtype=np.int32)[layer],
+        "head": head,
+        "num_rows": np.full(layer.size, found.num_rows, dtype=np.int32),
+        "copy_score": unknown if found.copies is None else found.copies.numpy().reshape(-1),
+    }
+    for number, prefix in enumerate(("", "evidence_")):
+        is_known = number < len(found.scores)
+        columns[f"{prefix}retrieval"] = found.scores[number].numpy().reshape(-1) if is_known else unknown
+        columns[f"{prefix}retrieval_chance"] = found.chances[number].numpy().reshape(-1) if is_known else unknown
+        columns[f"num_{prefix}copyable"] = [found.num_copyable[number] if is_known else None] * layer.size
+    return columns
 
 
 def _clip_rounding(means: np.ndarray, names: list[str]) -> None:

@@ -145,7 +145,7 @@ def test_the_group_is_there_where_a_field_is_named_and_else_not(tmp_path, tokeni
     own = {"numbers": KeyGroup(regex=r"\d")}
     assert with_evidence(own, None) == own and list(with_evidence(own, "gold")) == ["numbers", "evidence"]
     assert evidence_groups(with_evidence(own, "gold")) == ("evidence",)
-    with pytest.raises(ConfigError, match="name it in predictions.fields.evidence"):
+    with pytest.raises(ConfigError, match=r"name it in predictions\.fields\.evidence"):
         with_evidence({"gold": KeyGroup(spans="evidence")}, None)
     with pytest.raises(ConfigError, match="this name is taken by the gold passages"):
         with_evidence({"evidence": KeyGroup(regex=r"\d")}, "gold")
@@ -155,7 +155,7 @@ def test_what_a_field_holds():
     assert evidence_of(float("nan"), "gold", None).texts == ()
     assert evidence_of(["a", [1, 2]], "gold", "abc").spans == ((1, 2),)
     assert evidence_of("[1, 2]", "gold", None).texts == ("[1, 2]",)
-    with pytest.raises(RowRejected, match="predictions.fields.evidence"):
+    with pytest.raises(RowRejected, match=r"predictions\.fields\.evidence"):
         evidence_of(b"x", "gold", None)
 
 
