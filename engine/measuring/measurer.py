@@ -26,9 +26,9 @@ from engine.machine.devices import (
 from engine.measuring.attribution_tables import num_attributed, targets_of
 from engine.measuring.checking.checker import Checker
 from engine.measuring.contrasts import Decode
+from engine.measuring.fetching.retrieval import retrieval_target
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
-from engine.measuring.retrieval import retrieval_target
 from engine.measuring.tables import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device

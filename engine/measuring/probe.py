@@ -21,10 +21,10 @@ from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target
 from engine.measuring.attribution_watch import AttributionWatch
-from engine.measuring.copying import Copier
+from engine.measuring.fetching.copying import Copier
+from engine.measuring.fetching.retrieval import Retrieval, RetrievalSums, RetrievalTarget
 from engine.measuring.forward import logits_by_row
 from engine.measuring.gates import GatedNorms, GateWitness
-from engine.measuring.retrieval import Retrieval, RetrievalSums, RetrievalTarget
 from engine.model.geometry import Geometry
 from engine.model.placement import input_device
 from engine.model.projections import value_norms

@@ -14,8 +14,8 @@ from engine.measuring.attribution_tables import attribution_of, attribution_rows
 from engine.measuring.baselines import baseline_rows
 from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
+from engine.measuring.fetching.retrieval import Retrieval
 from engine.measuring.measured import Measured
-from engine.measuring.retrieval import Retrieval
 from engine.samples import SEGMENTS, EncodedSample
 from engine.schema import COUNT_PREFIX, MASS_PREFIX, MEASURE_TABLES, NORM_MASS_PREFIX, OPTIONAL_TABLES, table_schema
 

@@ -17,7 +17,7 @@ from engine.attention import strongest_keys as module
 from engine.attention.masking import Chunk, KeyBias, Masking
 from engine.attention.strongest_keys import strongest_keys
 from engine.config import Config
-from engine.measuring.copying import LinearPart
+from engine.measuring.fetching.copying import LinearPart
 from engine.measuring.measurer import Measurer
 from engine.model.decoder import Decoder
 from engine.model.frozen_norms import frozen_norm

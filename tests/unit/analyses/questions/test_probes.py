@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -116,7 +118,9 @@ def test_presets_are_what_they_say(tmp_path):
     derived = preset_features(open_tables(run_dir), "lookback", "decision")
     assert not derived.problem and np.allclose(derived.values, 0.75)
     edit_table(run_dir, "head_stats", lambda frame: frame.with_columns(lookback_ratio=pl.lit(0.6, pl.Float32)))
-    own = preset_features(open_tables(run_dir), "lookback", "decision")
+    run = open_tables(run_dir)
+    named = tuple(dict.fromkeys((*run.statistics, "lookback_ratio")))
+    own = preset_features(replace(run, statistics=named), "lookback", "decision")
     assert np.allclose(own.values, 0.6)
     edit_table(run_dir, "head_stats", lambda frame: frame.drop("lookback_ratio", "mass_response", strict=False))
     lacking = preset_features(open_tables(run_dir), "lookback", "decision")

@@ -25,7 +25,7 @@ from engine.attention.backends.backend import LayerCall
 from engine.attention.layout import SequenceLayout
 from engine.attention.strongest_keys import strongest_keys
 from engine.errors import UnsupportedModelError
-from engine.measuring.copying import Copier
+from engine.measuring.fetching.copying import Copier
 from engine.samples import EncodedSample
 from engine.schema import EVIDENCE
 

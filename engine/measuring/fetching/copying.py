@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -133,20 +132,20 @@ class Copier:
             for index in self.decoder.geometry.softmax_layers:
                 layer = self.decoder.layers[index]
 
-                def projects(_module: nn.Module, _args: Any, output: torch.Tensor, index: int = index) -> None:
+                def projects(_module: nn.Module, _args: object, output: torch.Tensor, index: int = index) -> None:
                     outputs[index] = output
 
-                def leaves(_module: nn.Module, _args: Any, _output: Any, index: int = index) -> None:
+                def leaves(_module: nn.Module, _args: object, _output: object, index: int = index) -> None:
                     if index in outputs:
                         self.norms_behind[index] = norm_taking(norms.get(index, []), outputs.pop(index))
 
-                def norms_it(module: nn.Module, args: tuple[Any, ...], _output: Any, index: int = index) -> None:
+                def takes(module: nn.Module, args: tuple[torch.Tensor, ...], _out: object, index: int = index) -> None:
                     norms.setdefault(index, []).append((module, args[0]))
 
                 hooks.enter_context(self.decoder.projections[index].register_forward_hook(projects))
                 hooks.enter_context(layer.register_forward_hook(leaves))
                 for child in filter(is_norm, layer.children()):
-                    hooks.enter_context(child.register_forward_hook(norms_it))
+                    hooks.enter_context(child.register_forward_hook(takes))
             yield
 
     def prepare(self) -> None:
