@@ -104,3 +104,17 @@ def test_without_the_setting_and_the_field_nothing_is_there(tmp_path):
     assert "mass_evidence" not in table(run, "head_stats").columns
     results = json.loads((run / "analysis" / "comparison_analysis_results.json").read_text())
     assert "retrieval" not in results and not any(claim["part"] == "retrieval" for claim in results["claims"])
+
+
+def test_causes_know_that_a_row_names_no_evidence(tmp_path):
+    config = planted_retrieval.write_config(tmp_path, 6)
+    parts = "{knockout: {rows: decision, key_groups: [evidence, verdict], window: 2}, attention_gradient: {}}"
+    config.write_text(config.read_text() + f"causal: {parts}\n")
+    assert main([str(config), "--stage", "collect"]) == 0
+    run = tmp_path / "runs" / "planted"
+    knockouts, gradients = table(run, "knockouts"), table(run, "attributions")
+    assert set(knockouts.filter(key_group="evidence")["sample_id"]) == {f"r{number}" for number in (0, 2, 3, 4, 5)}
+    assert knockouts.filter(key_group="verdict")["sample_id"].n_unique() == 6
+    lacking, known = gradients.filter(sample_id="r1"), gradients.filter(pl.col("sample_id") != "r1")
+    assert lacking["attention_gradient_evidence"].null_count() == lacking.height > 0
+    assert known["attention_gradient_evidence"].null_count() == 0
