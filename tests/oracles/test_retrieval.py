@@ -157,12 +157,13 @@ def test_copy_scores_are_those_of_every_logit(kind):
     for layer, value in values.items():
         projection = own_decoder.projections[layer]
         behind = getattr(own_decoder.layers[layer], NORMS_BEHIND[kind]) if kind in NORMS_BEHIND else None
-        towards = torch.stack(
-            [
-                frozen_norm(behind, row, frozen_norm(own_decoder.final_norm, row, token)[0])[0]
-                for token in own_decoder.head.weight.detach()
-            ]
-        )
+        with torch.no_grad():
+            towards = torch.stack(
+                [
+                    frozen_norm(behind, row, frozen_norm(own_decoder.final_norm, row, token)[0])[0]
+                    for token in own_decoder.head.weight.detach()
+                ]
+            )
         num_heads, dim = own_decoder.geometry.num_heads, value.shape[-1]
         for head in range(num_heads):
             scores = []
@@ -185,7 +186,7 @@ def test_a_norms_linear_part_is_the_norm_but_for_its_size(norm):
     given = kinds[norm]
     if given is not None:
         nn.init.normal_(given.weight)
-        given = given.double()
+        given = given.double().requires_grad_(False)
     part = LinearPart(given, size, torch.empty(0, dtype=torch.float64))
     vectors, directions = torch.randn(size, 5).double(), torch.randn(4, size).double()
     assert part.centres == (norm == "layer")
@@ -231,6 +232,17 @@ def test_every_backend_has_the_same_scores_packed_or_alone(attention):
     off = Config.model_validate({"predictions": {"path": "none"}, "model": {"path": "tiny", "device": "cpu"}})
     result = Measurer(model, off).forward_passes([planned], list(planned[0].key_groups))()
     assert "retrieval" not in result.tables and result.facts["why_uncopied"] == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["qwen2", "gemma2", "gpt2"])
+def test_half_precision_has_nearly_the_same_copy_scores(kind):
+    planned = samples(VOCABULARY)[1:]
+    exact, half = (retrieved(tiny_model(kind).to(dtype), planned) for dtype in (torch.float32, torch.bfloat16))
+    assert not half[0]["why_uncopied"]
+    expected = exact[1]["retrieval"]["copy_score"].to_numpy()
+    found = half[1]["retrieval"]["copy_score"].to_numpy()
+    assert np.abs(found - expected).max() < 0.05 < np.abs(expected).max()
 
 
 def test_a_sample_that_names_no_evidence_has_nulls_and_others_keep_theirs():
