@@ -21,16 +21,13 @@ from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target
 from engine.measuring.attribution_watch import AttributionWatch
-from engine.measuring.fetching.copying import Copier
+from engine.measuring.fetching.copying import Copier, learnt
 from engine.measuring.fetching.retrieval import Retrieval, RetrievalSums, RetrievalTarget
 from engine.measuring.forward import logits_by_row
 from engine.measuring.gates import GatedNorms, GateWitness
 from engine.model.geometry import Geometry
 from engine.model.placement import input_device
 from engine.model.projections import value_norms
-
-_LEARNT = 8
-"""Tokens of the forward in which a model's parts are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +203,9 @@ class Probe:
                 self.measure(layout.token_ids, [replace(layout, start=0)], witness, [own], [fetched])[0]
                 for layout, own, fetched in each
             ]
-        if any(target is not None for target in retrieved):
-            self._learn(layouts[0])
+        if self.copier is not None and any(target is not None for target in retrieved):
+            self.why_uncopied = learnt(self.copier, layouts[0], self.measure)
+            self.copier = None if self.why_uncopied else self.copier
         gates = GateWitness() if self.norm_weighted and not self._is_ungated and not self.weighs_gates else None
         self.backend.prepare(layouts)
         watching = None
@@ -240,28 +238,6 @@ class Probe:
             gates.refuse()
             self._is_ungated = True
         return forward.measurements(logits)
-
-    def _learn(self, layout: SequenceLayout) -> None:
-        """Find what stands behind heads' outputs, by a forward over a few tokens, before copy scores are worked out."""
-        if self.copier is None or self.copier.is_ready:
-            return
-        number = min(_LEARNT, layout.num_tokens)
-        short = SequenceLayout(
-            0, layout.token_ids[:number], layout.indicators[:number], layout.query_weights[:, :number], number - 1
-        )
-        gates, why = GateWitness(), ""
-        try:
-            with self.copier.learning():
-                self.measure(short.token_ids, [short], gates)
-            with torch.inference_mode():
-                self.copier.prepare()
-        except UnsupportedModelError as error:
-            why = str(error)
-        gated = gates.close()
-        if gated:
-            why = f"{gated} changes its heads' outputs before the output projection (a gate or a norm)"
-        if why:
-            self.copier, self.why_uncopied = None, why
 
 
 class _Forward:

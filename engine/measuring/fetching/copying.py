@@ -19,21 +19,25 @@ for, ``d`` size of a head's value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from engine.attention.layout import SequenceLayout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution_watch import norm_taking
+from engine.measuring.gates import GateWitness
 from engine.model.decoder import Decoder, is_norm
 from engine.model.frozen_norms import frozen_norm, wide
 from engine.model.placement import present
 from engine.model.projections import holds_columns
 
 _VOCABULARY_CHUNK = 8192
+_LEARNT = 8
+"""Tokens of the forward in which a model's parts are looked at."""
 
 
 class LinearPart:
@@ -232,3 +236,38 @@ class Copier:
                 rows = final.of_directions(part.to(dtype)) - mean.to(dtype)
                 spread += (rows.mT @ rows).to(widest)
         self._mean, self._spread, self._final = mean.to(dtype), (spread / len(weight)).to(dtype), final
+
+
+def learnt(copier: Copier, layout: SequenceLayout, measure: Callable[..., object]) -> str:
+    """Let a copier find what stands behind heads' outputs, by a forward over a few tokens; once.
+
+    Parameters
+    ----------
+    copier
+        Of the model.
+    layout
+        A sequence, of which the first tokens are taken.
+    measure
+        ``Probe.measure`` of the model.
+
+    Returns
+    -------
+    str
+        Why there is no copy score; empty where there is one.
+    """
+    if copier.is_ready:
+        return ""
+    number = min(_LEARNT, layout.num_tokens)
+    short = SequenceLayout(
+        0, layout.token_ids[:number], layout.indicators[:number], layout.query_weights[:, :number], number - 1
+    )
+    gates, why = GateWitness(), ""
+    try:
+        with copier.learning():
+            measure(short.token_ids, [short], gates)
+        with torch.inference_mode():
+            copier.prepare()
+    except UnsupportedModelError as error:
+        why = str(error)
+    gated = gates.close()
+    return f"{gated} changes its heads' outputs before the output projection (a gate or a norm)" if gated else why
