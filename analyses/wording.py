@@ -62,6 +62,7 @@ def key_group_label(name: str) -> str:
         "prior_period": "the prior period",
         "magnitude_large": "large amounts",
         "magnitude_small": "small amounts",
+        "evidence": "the evidence",
     }
     return fixed.get(name, f"{name.replace('_', ' ')} terms")
 

@@ -56,6 +56,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The gold passages of a record, before they are found in its prompt.
+
+    Attributes
+    ----------
+    texts
+        Texts of the prompt.
+    spans
+        First character and one past the last, in ``reference``.
+    reference
+        The text that spans count in; None where a row has not one alone.
+    """
+
+    texts: tuple[str, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A recorded prediction, before tokenisation.
 
@@ -103,6 +122,8 @@ class Sample:
     is_correct
         Whether the answer is right: as the record says it where ``predictions.fields.correct`` is named, else whether
         the predicted label is the actual one; None when that is unknown.
+    evidence
+        What the record's field of evidence holds; None where the config names no such field.
     """
 
     sample_id: str
@@ -137,6 +158,7 @@ class Sample:
     is_ranked: bool = False
     target_response: str | None = None
     labels: dict[str, list[str]] | None = field(default=None, hash=False)
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +277,9 @@ class EncodedSample:
         Line items and periods of the statement, in the order of the text.
     sequence_source
         How the sequence came about (``engine.schema.SEQUENCE_SOURCES``).
+    unknown_groups
+        Key groups of which it is not known which tokens they hold: those of evidence where the record names none. Their
+        statistics are null, not 0.
     """
 
     sample_id: str
@@ -275,6 +300,7 @@ class EncodedSample:
     contrast: ContrastRule = ContrastRule()
     sentences: IntArray | None = None
     companion: EncodedSample | None = None
+    unknown_groups: tuple[str, ...] = ()
 
     @property
     def logit_rows(self) -> tuple[int, ...]:

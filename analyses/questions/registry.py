@@ -14,11 +14,13 @@ from analyses.questions.overview.question import Overview
 from analyses.questions.power.question import Power
 from analyses.questions.profiles.question import Profiles
 from analyses.questions.question import Question
+from analyses.questions.retrieval.question import Retrieval
 
 QUESTIONS: tuple[Question, ...] = (
     Overview(),
     Differences(),
     Attributions(),
+    Retrieval(),
     Heads(),
     Causes(),
     Circuits(),

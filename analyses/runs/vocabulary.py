@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import polars as pl
 
-from engine.schema import AMOUNT_GROUPS, COUNT_PREFIX, DEFAULT_KEY_GROUPS, PATTERN_GROUPS, PERIOD_GROUPS
+from engine.schema import AMOUNT_GROUPS, COUNT_PREFIX, DEFAULT_KEY_GROUPS, EVIDENCE, PATTERN_GROUPS, PERIOD_GROUPS
 
 Kind = Literal["category", "union", "random", "complement", "structure"]
 
 NUMBER_GROUPS = (*PATTERN_GROUPS, *AMOUNT_GROUPS, *PERIOD_GROUPS)
 """Key groups of numbers and periods, drawn beside the vocabulary."""
 
-STRUCTURE = (*DEFAULT_KEY_GROUPS, "user", "history", "template")
+STRUCTURE = (*DEFAULT_KEY_GROUPS, EVIDENCE, "user", "history", "template")
 """Key groups that are no vocabulary: numbers, parts of a table, parts of the text."""
 
 INLINE_VOCABULARY = "vocabulary"

@@ -77,6 +77,10 @@ class StatisticsSection(Section):
     contribution: bool = False
     """Each key group's share of the head's output vector at the same row."""
 
+    retrieval: bool = False
+    """Whether each head's largest weight, in the rows of what the model wrote, lies on the token that is written next
+    (Wu et al. 2024), and whether heads write what they look at (copy score)."""
+
     @field_validator("attribution", mode="before")
     @classmethod
     def _on_or_off(cls, value: object) -> object:

@@ -56,6 +56,9 @@ class FieldsSection(Section):
     """Recorded token ids of the prompt, as vLLM returns them; null: a field of that name means something else."""
     token_ids: str | None = "token_ids"
     """The same of the answer."""
+    evidence: str | None = None
+    """The gold passages, which become the key group ``evidence``: texts of the prompt, or pairs [start, end] of its
+    characters. Example: gold_passages."""
 
 
 class JoinSection(Section):

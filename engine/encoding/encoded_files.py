@@ -36,6 +36,7 @@ _SCHEMA = pa.schema(
         pa.field("contrast", pa.list_(pa.string())),
         pa.field("sentences", _POSITIONS),
         pa.field("companion", pa.string()),
+        pa.field("unknown_groups", pa.list_(pa.string())),
     ]
 )
 _PLAIN = (
@@ -80,6 +81,7 @@ def _row(sample: EncodedSample) -> dict[str, object]:
         "contrast": [sample.contrast.name, sample.contrast.first, sample.contrast.second],
         "spans": [{"kind": s.kind, "name": s.name, "positions": s.positions} for s in sample.spans],
         "companion": companion,
+        "unknown_groups": list(sample.unknown_groups),
     }
 
 
@@ -120,6 +122,7 @@ def _sample(row: dict) -> EncodedSample:
         sentences=None if row.get("sentences") is None else _array(row["sentences"]),
         companion=None if row.get("companion") is None else _sample(json.loads(row["companion"])),
         contrast=ContrastRule(*row.get("contrast") or ()),
+        unknown_groups=tuple(row.get("unknown_groups") or ()),
     )
 
 

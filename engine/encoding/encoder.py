@@ -13,11 +13,13 @@ from typing import Any
 from engine.config import Config
 from engine.encoding.conversations import chat_markup, without_special_tokens
 from engine.encoding.decision_tokens import decision_tokens
+from engine.encoding.evidence import add_evidence
 from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.sequences.chat_template import ChatTemplate
 from engine.encoding.sequences.placed_answers import AnswerPlaces
 from engine.encoding.sequences.tokens import prompt_tokens, recorded_tokens
 from engine.encoding.structure import (
+    Structure,
     has_empty_period,
     has_figure_without_sign,
     has_unordered_periods,
@@ -92,10 +94,12 @@ class Encoder:
         if not asked.ids:
             raise RowRejected("encode", "empty_prompt", "The prompt has no token, so no row predicts the answer.")
         decision = decision_tokens(self.tokenizer, self.config.decision, sample, answer)
+        structure = structure_of(prompt, sample.messages)
+        flags += add_evidence(structure, prompt, sample.evidence)
         tokenized = TokenizedText.of(
             prompt + sample.response,
             asked.followed_by(answer, len(prompt)),
-            structure_of(prompt, sample.messages),
+            structure,
             num_prompt_tokens=len(asked.ids),
             decision_position=len(asked.ids) + decision.position - 1,
             thoughts=[(len(prompt) + first, len(prompt) + last) for first, last in sample.thoughts],
@@ -125,10 +129,10 @@ class Encoder:
             sequence_source=sample.sequence_source,
             label_tokens=tuple(tokens),
             contrast=decision.rule,
-            companion=self._companion(sample, prompt, asked),
+            companion=self._companion(sample, prompt, asked, structure),
         )
 
-    def _companion(self, sample: Sample, prompt: str, asked: Tokens) -> EncodedSample | None:
+    def _companion(self, sample: Sample, prompt: str, asked: Tokens, structure: Structure) -> EncodedSample | None:
         """Return the prompt with the right one of several scored choices, where another one is said."""
         text = sample.target_response
         if text is None or text == sample.response:
@@ -138,7 +142,7 @@ class Encoder:
         tokenized = TokenizedText.of(
             prompt + text,
             asked.followed_by(answer, len(prompt)),
-            structure_of(prompt, sample.messages),
+            structure,
             num_prompt_tokens=len(asked.ids),
             decision_position=len(asked.ids) - 1,
             label=(len(prompt), len(prompt) + len(text)),
@@ -234,6 +238,7 @@ class Encoder:
             query_groups=self.groups.query_positions(keys, tokenized),
             spans=tokenized.spans,
             sentences=tokenized.sentences,
+            unknown_groups=self.groups.unknown(tokenized),
         )
 
     def _prompt_differs(self, prompt: str, recorded: str | None) -> bool:

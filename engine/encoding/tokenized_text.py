@@ -11,6 +11,7 @@ import numpy as np
 from engine.encoding.sentences import sentence_numbers
 from engine.encoding.structure import CharSpans, Structure, positions_in_spans, segment_codes, statement_spans
 from engine.samples import SEGMENTS, IntArray, StatementSpan
+from engine.schema import EVIDENCE
 
 NUM_BEGINNING_TOKENS = 10
 """Length of the built-in key group ``beginning``."""
@@ -77,6 +78,8 @@ class TokenizedText:
         Characters of the label's word, or of the free answer.
     is_target
         Whether what follows the prompt is the right one of several scored choices.
+    has_evidence
+        Whether the record says which passages are gold.
     """
 
     text: str
@@ -91,6 +94,7 @@ class TokenizedText:
     sentences: IntArray
     label: tuple[int, int] = (0, 0)
     is_target: bool = False
+    has_evidence: bool = False
 
     @classmethod
     def of(
@@ -122,6 +126,7 @@ class TokenizedText:
             sentences=sentence_numbers(text, (asked, thoughts), starts, ends),
             label=label,
             is_target=is_target,
+            has_evidence=bool(structure.groups.get(EVIDENCE)),
         )
 
     @property

@@ -19,13 +19,14 @@ from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.recorded_thoughts import thoughts_in
 from engine.inputs.conversations.thoughts import Thoughts
 from engine.inputs.outcomes.correctness import correctness
+from engine.inputs.outcomes.evidence import evidence_of, reference_of
 from engine.inputs.outcomes.free_answers import FreeAnswers, free_actual
 from engine.inputs.outcomes.ranked import RankedAnswers, ranked_answers
 from engine.inputs.outcomes.row_labels import LabelsOfRows, label_fields
 from engine.inputs.readers.record import Record
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
-from engine.samples import Answer, RowRejected, Sample
+from engine.samples import Answer, Evidence, RowRejected, Sample
 
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
 _MOST_CHARACTERS = 2**19
@@ -160,7 +161,31 @@ class SampleReader:
             is_free=self.span is not None and ranked is None,
             is_ranked=ranked is not None,
             target_response=ranked.continuations.get(actual.label or "") if ranked else None,
+            evidence=self._evidence(record, conversation),
         )
+
+    def _evidence(self, record: Record, conversation: Conversation) -> Evidence | None:
+        """Return the record's gold passages; None where the config names no field of them.
+
+        Raises
+        ------
+        RowRejected
+            When the field holds something else.
+        """
+        fields = self.fields_of(record)
+        if fields.evidence is None:
+            return None
+        told = "" if record.told is None else record.told.source
+        source = self.config.prompt.source if not told else "messages" if told == "messages" else "fields"
+        asked = [message.content for message in conversation.messages if message.role == "user"]
+        reference = reference_of(
+            record.values,
+            source,
+            field=fields.transcript if source == "transcript" else fields.prompt,
+            asked=asked,
+            verbatim=conversation.prompt,
+        )
+        return evidence_of(record.values.get(fields.evidence), fields.evidence, reference)
 
     def _decided_in_turn(
         self,

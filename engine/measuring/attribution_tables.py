@@ -71,16 +71,9 @@ def attribution_rows(sample: Measured, found: Attribution) -> dict[str, dict[str
         "layer": numbers[layer],
         "head": head,
     }
-    groups = {
-        f"{ATTRIBUTION_PREFIX}{name}": columns[..., column].reshape(-1)
-        for column, name in enumerate(encoded.key_groups)
-    }
+    groups = _by_group(encoded, ATTRIBUTION_PREFIX, columns)
     if found.contributions is not None:
-        shares = found.contributions.numpy()
-        groups |= {
-            f"{CONTRIBUTION_PREFIX}{name}": shares[..., column].reshape(-1)
-            for column, name in enumerate(encoded.key_groups)
-        }
+        groups |= _by_group(encoded, CONTRIBUTION_PREFIX, found.contributions.numpy())
     rows: dict[str, dict[str, object]] = {"head_attributions": {**places, "dla": heads.reshape(-1), **groups}}
     if found.top_keys.shape[-1]:
         rows["top_token_attributions"] = _top_rows(encoded, numbers, found)
@@ -88,6 +81,16 @@ def attribution_rows(sample: Measured, found: Attribution) -> dict[str, dict[str
     if spans:
         rows["span_attributions"] = _span_rows(encoded, numbers, spans, columns[..., num_groups:])
     return rows
+
+
+def _by_group(encoded: EncodedSample, prefix: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return a column for each key group; NaN where it is not known which keys it holds."""
+    return {
+        f"{prefix}{name}": np.full(values[..., column].size, np.nan)
+        if name in encoded.unknown_groups
+        else values[..., column].reshape(-1)
+        for column, name in enumerate(encoded.key_groups)
+    }
 
 
 def _top_rows(encoded: EncodedSample, numbers: np.ndarray, found: Attribution) -> dict[str, object]:

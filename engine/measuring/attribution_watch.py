@@ -214,7 +214,7 @@ class AttributionWatch:
         if given[0].numel() != answered[0].numel():
             raise UnsupportedModelError(f"layer {index} changes the size of its heads' outputs before their projection")
         if index not in self.attributor.norms_behind:
-            behind = (_taking(layer.norms, layer.outputs[name]) for name in ("attention", "mlp"))
+            behind = (norm_taking(layer.norms, layer.outputs[name]) for name in ("attention", "mlp"))
             self.attributor.norms_behind[index] = (next(behind), next(behind))
         records: dict[int, LayerRow] = {}
         for number, (place, sums) in enumerate(zip(self._of_rows, self._sums, strict=True)):
@@ -242,7 +242,7 @@ class AttributionWatch:
                 self._sums[number].add(index, record, columns)
 
 
-def _taking(norms: Sequence[tuple[nn.Module, torch.Tensor]], output: torch.Tensor) -> nn.Module | None:
+def norm_taking(norms: Sequence[tuple[nn.Module, torch.Tensor]], output: torch.Tensor) -> nn.Module | None:
     """Return the norm that took a part's very output; pre-norms take the residual stream."""
     for norm, taken in norms:
         if taken.data_ptr() == output.data_ptr() and taken.numel() == output.numel():

@@ -59,6 +59,7 @@ def baselines(encoded: EncodedSample, window: Window) -> np.ndarray:
         below[1:][positions] = 1
         below = np.cumsum(below)
         shares[:, index] = (below[rows + 1] - below[lowest]) / visible
+    shares[:, [place for place, name in enumerate(encoded.key_groups) if name in encoded.unknown_groups]] = np.nan
     duplicates, inductions = _match_counts(encoded.input_ids, lowest)
     shares[:, -2] = np.where(duplicates > 0, duplicates / visible, np.nan)
     shares[:, -1] = np.where(inductions > 0, inductions / visible, np.nan)

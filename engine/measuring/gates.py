@@ -47,6 +47,12 @@ class GateWitness:
 
         self._hooks.append(projection.register_forward_pre_hook(compare))
 
+    def close(self) -> str:
+        """Stop looking, and return the first layer that was not as expected; empty where all were."""
+        for hook in self._hooks:
+            hook.remove()
+        return self._gated[0] if self._gated else ""
+
     def refuse(self) -> None:
         """Stop looking, and refuse what was not as expected.
 
@@ -55,9 +61,7 @@ class GateWitness:
         UnsupportedModelError
             Naming the first layer.
         """
-        for hook in self._hooks:
-            hook.remove()
-        if self._gated:
+        if self.close():
             raise UnsupportedModelError(
                 f"statistics.norm_weighted: {self._gated[0]} changes its heads' outputs before the output projection "
                 f"(a gate or a norm), so that a key's weight depends on the row that looks at it and norm_mass_* would "

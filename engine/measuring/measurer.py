@@ -26,6 +26,7 @@ from engine.machine.devices import (
 from engine.measuring.attribution_tables import num_attributed, targets_of
 from engine.measuring.checking.checker import Checker
 from engine.measuring.contrasts import Decode
+from engine.measuring.fetching.retrieval import retrieval_target
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
 from engine.measuring.tables import unit_tables
@@ -75,6 +76,7 @@ class Measurer:
                 statistics.query_groups == ["decision"],
                 None if statistics.attribution is None else statistics.attribution.top_tokens,
                 statistics.contribution,
+                statistics.retrieval,
             )
         except UnsupportedModelError as error:
             raise ConfigError(f"model.path: {config.model.path!r}: {error}.") from None
@@ -83,6 +85,8 @@ class Measurer:
         self.checker = Checker(model, self.probe, config.model.path)
         if self.probe.why_unattributed:
             logger.warning("statistics.attribution is left out: %s", self.probe.why_unattributed)
+        if self.probe.why_uncopied:
+            logger.warning("statistics.retrieval: copy scores are left out: %s", self.probe.why_uncopied)
 
     def forward_passes(
         self,
@@ -152,6 +156,7 @@ class Measurer:
             "num_layers": self.probe.geometry.num_layers,
             "num_heads": self.probe.geometry.num_heads,
             "why_unattributed": self.probe.why_unattributed,
+            "why_uncopied": self.probe.why_uncopied,
         }
 
     def _unit_result(self, progress: UnitProgress, key_groups: Sequence[str], facts: dict[str, Any]) -> UnitResult:
@@ -211,8 +216,12 @@ class Measurer:
             [] if self.probe.attributor is None else targets_of(sample, layout)
             for sample, layout in zip(batch, layouts, strict=True)
         ]
+        retrieved = []
+        if self.config.statistics.retrieval:
+            retrieved = [retrieval_target(sample, layout) for sample, layout in zip(batch, layouts, strict=True)]
         measurements = [
-            measurement.on_host() for measurement in self.probe.measure(input_ids, layouts, targets=targets)
+            measurement.on_host()
+            for measurement in self.probe.measure(input_ids, layouts, targets=targets, retrieved=retrieved)
         ]
         wait_for_copies(self.devices)
         return [Measured(sample, measurement) for sample, measurement in zip(batch, measurements, strict=True)]

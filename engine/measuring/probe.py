@@ -21,6 +21,8 @@ from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target
 from engine.measuring.attribution_watch import AttributionWatch
+from engine.measuring.fetching.copying import Copier, learnt
+from engine.measuring.fetching.retrieval import Retrieval, RetrievalSums, RetrievalTarget
 from engine.measuring.forward import logits_by_row
 from engine.measuring.gates import GatedNorms, GateWitness
 from engine.model.geometry import Geometry
@@ -48,6 +50,8 @@ class SequenceMeasurement:
         Further rows at which labels part, by row, float32 ``[vocabulary]``.
     attributions
         One for each target that was asked for; none where the model's parts are not known.
+    retrieval
+        Whether heads fetch what is written, when asked for.
     """
 
     logits: torch.Tensor
@@ -57,6 +61,7 @@ class SequenceMeasurement:
     rollout: torch.Tensor | None = None
     more_logits: Mapping[int, torch.Tensor] = field(default_factory=dict)
     attributions: Sequence[Attribution] = ()
+    retrieval: Retrieval | None = None
 
     def on_host(self) -> SequenceMeasurement:
         """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
@@ -76,6 +81,7 @@ class SequenceMeasurement:
             rollout=None if self.rollout is None else _to_host(self.rollout),
             more_logits={row: _to_host(logits) for row, logits in self.more_logits.items()},
             attributions=[attribution.moved(_to_host) for attribution in self.attributions],
+            retrieval=None if self.retrieval is None else self.retrieval.moved(_to_host),
         )
 
 
@@ -104,6 +110,8 @@ class Probe:
         Keys of each sign that attributions name; None where nothing is attributed.
     contribution
         Whether key groups' shares of heads' output vectors are worked out beside attributions.
+    with_retrieval
+        Whether heads' largest weights are compared with what is written next, and copy scores worked out.
 
     Attributes
     ----------
@@ -111,6 +119,10 @@ class Probe:
         Attributes targets; None where nothing is to be attributed, or the model's parts are not known.
     why_unattributed
         Which part is not known, or what failed; empty where all went well so far.
+    copier
+        Works out copy scores; None where nothing is retrieved, or the model's parts are not known.
+    why_uncopied
+        Which part is not known; empty where all are.
 
     Raises
     ------
@@ -129,6 +141,7 @@ class Probe:
         is_decision_alone: bool = False,
         top_tokens: int | None = None,
         contribution: bool = False,
+        with_retrieval: bool = False,
     ):
         self.model = model
         self.norm_weighted = norm_weighted
@@ -149,6 +162,12 @@ class Probe:
                 self.attributor = Attributor(model, top_tokens, contribution)
             except UnsupportedModelError as error:
                 self.why_unattributed = str(error)
+        self.copier, self.why_uncopied = None, ""
+        if with_retrieval:
+            try:
+                self.copier = Copier(model)
+            except UnsupportedModelError as error:
+                self.why_uncopied = str(error)
 
     def measure(
         self,
@@ -156,6 +175,7 @@ class Probe:
         layouts: Sequence[SequenceLayout],
         witness: Callable[[AttentionCall], None] | None = None,
         targets: Sequence[Sequence[Target]] = (),
+        retrieved: Sequence[RetrievalTarget | None] = (),
     ) -> list[SequenceMeasurement]:
         """Run one packed forward, or, where samples may not share a row, one forward for each.
 
@@ -169,6 +189,8 @@ class Probe:
             Is shown every attention call and its answer.
         targets
             What is attributed of each sequence; nothing where empty.
+        retrieved
+            Which keys each sequence may fetch what it writes from; nothing is looked for where empty.
 
         Returns
         -------
@@ -176,16 +198,20 @@ class Probe:
             In the order of ``layouts``.
         """
         if not self.is_packed and (len(layouts) > 1 or layouts[0].start):
-            each = zip(layouts, targets or [[]] * len(layouts), strict=True)
+            each = zip(layouts, targets or [[]] * len(layouts), retrieved or [None] * len(layouts), strict=True)
             return [
-                self.measure(layout.token_ids, [replace(layout, start=0)], witness, [own])[0] for layout, own in each
+                self.measure(layout.token_ids, [replace(layout, start=0)], witness, [own], [fetched])[0]
+                for layout, own, fetched in each
             ]
+        if self.copier is not None and any(target is not None for target in retrieved):
+            self.why_uncopied = learnt(self.copier, layouts[0], self.measure)
+            self.copier = None if self.why_uncopied else self.copier
         gates = GateWitness() if self.norm_weighted and not self._is_ungated and not self.weighs_gates else None
         self.backend.prepare(layouts)
         watching = None
         if self.attributor is not None and any(targets):
             watching = AttributionWatch(self.attributor, layouts, targets)
-        forward = _Forward(self, layouts, watching)
+        forward = _Forward(self, layouts, watching, retrieved)
         norms = GatedNorms(layouts, forward.decision_row, forward.keep_gated) if self.weighs_gates else None
 
         def watch(call: AttentionCall) -> None:
@@ -217,9 +243,20 @@ class Probe:
 class _Forward:
     """One packed forward on its way through the layers: what each measured of each sequence."""
 
-    def __init__(self, probe: Probe, layouts: Sequence[SequenceLayout], watching: AttributionWatch | None = None):
+    def __init__(
+        self,
+        probe: Probe,
+        layouts: Sequence[SequenceLayout],
+        watching: AttributionWatch | None = None,
+        retrieved: Sequence[RetrievalTarget | None] = (),
+    ):
         self.probe, self.watching = probe, watching
         self.sequences = [_Sequence(probe, layout) for layout in layouts]
+        layers, num_heads = probe.geometry.softmax_layers, probe.geometry.num_heads
+        self.retrieving = [
+            None if target is None else RetrievalSums(layout, target, layers, num_heads, probe.copier)
+            for layout, target in zip(layouts, retrieved or [None] * len(layouts), strict=True)
+        ]
         self.windows: dict[int, Window] = {}
         # What layers need of the sequences, on each device that layers are computed on.
         self._rows: dict[torch.device, PackedRow] = {}
@@ -248,6 +285,9 @@ class _Forward:
         statistics = self.probe.backend.attend(call, self._row(query.device), output)
         for sequence, of_sequence in zip(self.sequences, statistics, strict=True):
             sequence.keep(call, of_sequence)
+        for sums in self.retrieving:
+            if sums is not None:
+                sums.add(call)
         if self.watching is not None:
             self.watching.saw(call, output)
         self.windows[layer] = masking.window
@@ -283,6 +323,9 @@ class _Forward:
         attributed = [[]] * len(logits) if self.watching is None else self.watching.results(logits)
         if self.watching is not None and self.watching.fault:
             self.probe.why_unattributed = self.watching.fault
+        for sums in self.retrieving:
+            if sums is not None and sums.fault:
+                self.probe.copier, self.probe.why_uncopied = None, sums.fault
         return [
             SequenceMeasurement(
                 by_row[sequence.layout.decision],
@@ -292,8 +335,11 @@ class _Forward:
                 sequence.rollout(),
                 {row: by_row[row] for row in sequence.layout.more_logits},
                 attributions,
+                None if sums is None else sums.found(),
             )
-            for sequence, by_row, attributions in zip(self.sequences, logits, attributed, strict=True)
+            for sequence, by_row, attributions, sums in zip(
+                self.sequences, logits, attributed, self.retrieving, strict=True
+            )
         ]
 
 

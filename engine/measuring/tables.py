@@ -14,9 +14,10 @@ from engine.measuring.attribution_tables import attribution_of, attribution_rows
 from engine.measuring.baselines import baseline_rows
 from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
+from engine.measuring.fetching.retrieval import Retrieval
 from engine.measuring.measured import Measured
 from engine.samples import SEGMENTS, EncodedSample
-from engine.schema import COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, table_schema
+from engine.schema import COUNT_PREFIX, MASS_PREFIX, MEASURE_TABLES, NORM_MASS_PREFIX, OPTIONAL_TABLES, table_schema
 
 
 def unit_tables(
@@ -82,6 +83,8 @@ def _sample_columns(
         rows["patterns"] = _pattern_rows(sample)
     if (found := attribution_of(sample, contrast, dtype)) is not None:
         rows |= attribution_rows(sample, found)
+    if sample.found.retrieval is not None:
+        rows["retrieval"] = retrieval_rows(sample, sample.found.retrieval)
     if settings.decision_rows or settings.rollout:
         rows["decision_rows"] = decision_rows(encoded, layers, numbers, sample.found.rollout)
     if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:
@@ -124,7 +127,7 @@ def _samples_row(sample: Measured, contrast: Contrast | None, by_row: Logits) ->
         "label_surprisal": max(surprisal, 0.0),
     }
     for name, positions in encoded.key_groups.items():
-        row[COUNT_PREFIX + name] = len(positions)
+        row[COUNT_PREFIX + name] = None if name in encoded.unknown_groups else len(positions)
     return {name: [value] for name, value in row.items()}
 
 
@@ -155,6 +158,9 @@ def head_rows(sample: Measured, schema: pa.Schema) -> dict[str, object]:
     num_groups, num_layers, num_heads, num_statistics = means.shape
     assert num_statistics == len(schema_names) and num_groups == len(groups)
     _clip_rounding(means, schema_names)
+    if unknown := sample.encoded.unknown_groups:
+        lacking = {f"{prefix}{name}" for prefix in (MASS_PREFIX, NORM_MASS_PREFIX) for name in unknown}
+        means[..., [name in lacking for name in schema_names]] = np.nan
     flat = means.reshape(-1, num_statistics)
     layer, head = np.divmod(np.tile(np.arange(num_layers * num_heads, dtype=np.int32), num_groups), num_heads)
     columns: dict[str, object] = {
@@ -184,6 +190,25 @@ def null_mass_rows(sample: Measured) -> dict[str, object]:
         "head": head.astype(np.int32),
         "null_mass": values.reshape(-1),
     }
+
+
+def retrieval_rows(sample: Measured, found: Retrieval) -> dict[str, object]:
+    """Return a sample's columns of ``retrieval``."""
+    layer, head = np.indices(found.scores.shape[1:], dtype=np.int32).reshape(2, -1)
+    unknown = np.full(layer.size, np.nan)
+    columns: dict[str, object] = {
+        "sample_id": [sample.encoded.sample_id] * layer.size,
+        "layer": np.asarray(sample.layer_numbers, dtype=np.int32)[layer],
+        "head": head,
+        "num_rows": np.full(layer.size, found.num_rows, dtype=np.int32),
+        "copy_score": unknown if found.copies is None else found.copies.numpy().reshape(-1),
+    }
+    for number, prefix in enumerate(("", "evidence_")):
+        is_known = number < len(found.scores)
+        columns[f"{prefix}retrieval"] = found.scores[number].numpy().reshape(-1) if is_known else unknown
+        columns[f"{prefix}retrieval_chance"] = found.chances[number].numpy().reshape(-1) if is_known else unknown
+        columns[f"num_{prefix}copyable"] = [found.num_copyable[number] if is_known else None] * layer.size
+    return columns
 
 
 def _clip_rounding(means: np.ndarray, names: list[str]) -> None:

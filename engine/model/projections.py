@@ -37,6 +37,11 @@ def projection_columns(projection: nn.Module | None) -> torch.Tensor | None:
     return None if projection is None else _effective(projection)
 
 
+def holds_columns(projection: nn.Module) -> bool:
+    """Whether a projection's weight says what it multiplies by, so that ``projection_columns`` need not run it."""
+    return type(projection) in (nn.Linear, Conv1D) and _is_plain(getattr(projection, "weight", None))
+
+
 def _is_plain(weight: object) -> TypeGuard[torch.Tensor]:
     """Whether a weight is a tensor of floating numbers that stand for themselves."""
     return isinstance(weight, torch.Tensor) and type(weight) in (torch.Tensor, nn.Parameter) and weight.dtype in _PLAIN

@@ -115,6 +115,11 @@ _OF_FLAGS = {
     "put into the model's own, if it has one. If the model was given it as it stands, set prompt.chat_template=none",
     "unfinished_log": "the evaluation that wrote the log did not end as it should (failed, cancelled or still "
     "running): samples may be missing",
+    "no_evidence": "the record names no gold passage (predictions.fields.evidence): statistics of evidence are null",
+    "evidence_repeated": "a gold passage stands in the prompt several times: all of its places are evidence. Give "
+    "pairs of characters to tell them apart",
+    "evidence_cuts_words": "a gold passage begins or ends inside a word: pairs may count bytes, tokens or the "
+    "characters of another text than the prompt as it was recorded",
     "unread_table": "the user's message holds figures that look like a table in CSV, JSON, LaTeX or lines of names and "
     "values, which is not read: they are in no key group of statements. Print tables with pipes or tabs, or as HTML",
 }

@@ -169,6 +169,8 @@ class PlanTally:
             columns = 1 + num_groups * (2 if settings.contribution else 1)
             per_sample += num_heads * (columns * 4 + settings.attribution.top_tokens * 2 * 9)
             per_span += 4.0  # a line item stands there with its figures of either period, rounded
+        if settings.retrieval:
+            per_sample += num_heads * 10
         return int(self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * per_span)
 
 

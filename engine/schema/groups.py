@@ -15,6 +15,9 @@ STATEMENT_GROUPS = ("line_item", *PERIOD_GROUPS, *AMOUNT_GROUPS)
 POSITION_GROUPS = ("response", "reasoning", "beginning", "first_token")
 """Key groups that are defined by token position rather than by chat role."""
 
+EVIDENCE = "evidence"
+"""Key group of a record's gold passages, there where ``predictions.fields.evidence`` names a field."""
+
 SEGMENT_GROUPS = ("system", "statement", "instruction", *POSITION_GROUPS)
 """Key groups that are parts of the conversation."""
 

@@ -31,6 +31,7 @@ from engine.schema.columns import (
     described_schema,
     list_of,
 )
+from engine.schema.retrieval_table import RETRIEVAL_SCHEMA
 
 MEASURE_TABLES = ("samples", "tokens", "baselines", "head_stats", "decision_top_keys")
 """Tables that every measure unit writes."""
@@ -44,6 +45,7 @@ OPTIONAL_TABLES = (
     "decision_rows",
     "decision_head_rows",
     *ATTRIBUTION_TABLES,
+    "retrieval",
 )
 """Tables that a measure unit writes when the config asks for them, when a prompt holds a statement (``span_mass``), or
 when the model has attention sinks (``null_mass``)."""
@@ -420,5 +422,6 @@ def table_schema(
         "decision_head_rows": DECISION_HEAD_ROWS_SCHEMA,
         "top_token_attributions": TOP_TOKEN_ATTRIBUTIONS_SCHEMA,
         "span_attributions": SPAN_ATTRIBUTIONS_SCHEMA,
+        "retrieval": RETRIEVAL_SCHEMA,
         "rejects": REJECTS_SCHEMA,
     }[table]

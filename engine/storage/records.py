@@ -52,6 +52,8 @@ class UnitFacts(TypedDict, total=False):
     """Of each layer."""
     why_unattributed: str
     """Why samples have no attributions, where the model's parts are not known; empty else."""
+    why_uncopied: str
+    """Why heads have no copy score, where the model's parts are not known, or depend on the row; empty else."""
     num_attributed: int
     """Samples with attributions."""
     max_row_sum_error: float

@@ -43,6 +43,10 @@ class World:
         values drift with the year; some columns are constant, some have unknown values.
     attributed
         Whether samples have attributions too, which push towards what was said, alike in right and in wrong answers.
+    retrieved
+        Whether heads' retrieval scores are there too: hits at the rate of chance, alike in right and in wrong answers.
+    probed
+        Whether probes of a preset are asked.
     planted
         Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, or ``order``, one kind of word that
         gets more than the others.
@@ -59,6 +63,8 @@ class World:
     gaps: bool = False
     planted: Mapping[str, float] = field(default_factory=dict)
     attributed: bool = False
+    retrieved: bool = False
+    probed: bool = False
 
 
 NULL_WORLDS = {
@@ -83,6 +89,11 @@ NULL_WORLDS = {
     "attributions, 60 clusters of 5": World(attributed=True),
     "attributions, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", attributed=True),
     "attributions, drift with year": World(EVEN, 0.3, drift=True, attributed=True),
+    "retrieval, 60 clusters of 5": World(retrieved=True),
+    "retrieval, 14 clusters of 20": World(FEW, retrieved=True),
+    "retrieval, 8 % wrong, rare hits": World(ALONE, 0.08, "lognormal", retrieved=True),
+    "probes, 60 clusters of 5": World(probed=True),
+    "probes, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", probed=True),
 }
 """Nothing that a report may claim is true in them, but what every head does alike; rankings have no truth either."""
 
@@ -95,6 +106,15 @@ PLANTED_WORLDS = {
 }
 
 ANALYSIS = {"permutations": 499, "decodability": False, "strata": []}
+
+PROBED = {
+    "targets": ["is_correct"],
+    "permutations": 19,
+    "repeats": 1,
+    "presets": ["masses", "usual"],
+    "preset_query_groups": ["decision"],
+}
+"""Prediction in worlds that are probed."""
 
 
 def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, object] | None = None) -> Path:
@@ -157,10 +177,17 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
     ).write_parquet(shard / "baselines.parquet")
     if world.attributed:
         _write_attributions(shard, world, seed, ids, cluster, predicted)
+    if world.retrieved:
+        _write_retrieval(shard, world, seed, ids, cluster)
     pl.DataFrame(schema=dict.fromkeys(("sample_id", "stage", "reason", "detail"), pl.String)).write_parquet(
         folder / "rejects.parquet"
     )
-    config = {"run": {"seed": seed}, "analysis": {**ANALYSIS, **(analysis or {})}, "visualization": {"formats": []}}
+    told = {"decodability": PROBED} if world.probed else {}
+    config = {
+        "run": {"seed": seed},
+        "analysis": {**ANALYSIS, **told, **(analysis or {})},
+        "visualization": {"formats": []},
+    }
     (folder / "run.yaml").write_text(json.dumps({"seed": seed, "config": config}))
     (folder / "_SUCCESS").write_text("")
     return folder
@@ -187,6 +214,29 @@ def _write_attributions(
     ).write_parquet(shard / "head_attributions.parquet")
     samples = pl.read_parquet(shard / "samples.parquet").with_columns(contrast=pl.lit("increase|decrease"))
     samples.write_parquet(shard / "samples.parquet")
+
+
+def _write_retrieval(shard: Path, world: World, seed: int, ids: list[str], cluster: np.ndarray) -> None:
+    """Write hits in 30 rows at the rate of chance, which differs from head to head and from cluster to cluster."""
+    rng, n, rows = np.random.default_rng([seed, 14]), len(ids), 30
+    shape = (LAYERS, HEADS)
+    usual = -4.0 if world.shape == "lognormal" else -1.5
+    log_odds = usual + rng.normal(size=(1, *shape)) + 0.7 * rng.normal(size=(len(world.sizes), *shape))[cluster]
+    chance = 1 / (1 + np.exp(-log_odds))
+    scores = rng.binomial(rows, chance) / rows
+    places = LAYERS * HEADS
+    pl.DataFrame(
+        {
+            "sample_id": np.repeat(ids, places),
+            "layer": np.tile(np.repeat(np.arange(LAYERS, dtype=np.int32), HEADS), n),
+            "head": np.tile(np.arange(HEADS, dtype=np.int32), n * LAYERS),
+            "num_rows": np.full(n * places, rows, np.int32),
+            "num_copyable": np.full(n * places, rows, np.int32),
+            "retrieval": scores.astype(np.float32).ravel(),
+            "retrieval_chance": chance.astype(np.float32).ravel(),
+            "copy_score": rng.normal(size=n * places).astype(np.float32),
+        }
+    ).write_parquet(shard / "retrieval.parquet")
 
 
 def _values(

@@ -33,6 +33,9 @@ from analyses.inference.ranks import rank_columns
 PENALTIES = (1.25, 2.5, 5.0, 10.0)
 """Inverse penalties that are tried, over the smallest at which any feature is used."""
 
+_CERTAIN = 30.0
+"""Log-odds beyond which a prediction is as good as certain."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -48,12 +51,18 @@ class HeldOut:
         Features with a weight, on average over the outer fits.
     share_used
         ``[features]``: share of the outer fits in which a feature has a weight.
+    log_odds
+        ``[repeats, samples]``: scores with the intercept of their fit, log-odds of class true.
+    base_rates
+        ``[repeats, samples]``: share of class true among the samples that the fit saw.
     """
 
     scores: np.ndarray
     folds: np.ndarray
     num_used: float
     share_used: np.ndarray
+    log_odds: np.ndarray
+    base_rates: np.ndarray
 
 
 def held_out_scores(
@@ -85,7 +94,7 @@ def held_out_scores(
     from sklearn.exceptions import ConvergenceWarning
 
     rng = np.random.default_rng(seed)
-    scores = np.zeros((repeats, len(is_a)))
+    scores, log_odds, base_rates = (np.zeros((repeats, len(is_a))) for _ in range(3))
     folds = np.zeros((repeats, len(is_a)), dtype=np.int64)
     used = np.zeros((repeats * num_folds, features.num_features), dtype=bool)
     for repeat in range(repeats):
@@ -94,15 +103,19 @@ def held_out_scores(
             # A fit that has not converged to the last digit ranks samples all the same.
             warnings.simplefilter("ignore", ConvergenceWarning)
             outer = _nested(features, is_a, folds[repeat], num_folds, num_screened)
-        scores[repeat] = outer[0]
+        # Infinite where the training folds hold one class alone.
+        scores[repeat], intercepts = outer[0], np.clip(outer[2], -_CERTAIN, _CERTAIN)
+        log_odds[repeat] = scores[repeat] + intercepts[folds[repeat]]
+        for fold in range(num_folds):
+            base_rates[repeat, folds[repeat] == fold] = is_a[folds[repeat] != fold].mean()
         used[repeat * num_folds : (repeat + 1) * num_folds] = outer[1]
-    return HeldOut(scores, folds, float(used.sum(axis=1).mean()), used.mean(axis=0))
+    return HeldOut(scores, folds, float(used.sum(axis=1).mean()), used.mean(axis=0), log_odds, base_rates)
 
 
 def _nested(
     features: Features, is_a: np.ndarray, folds: np.ndarray, num_folds: int, num_screened: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return held-out scores ``[samples]`` and which features each outer fit uses ``[folds, features]``."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return held-out scores ``[samples]``, features that each outer fit uses ``[folds, features]``, and intercepts."""
     moments = Moments(features, is_a, folds, num_folds)
     inner = np.full((num_folds, num_folds, len(PENALTIES)), np.nan)
     for pair in combinations(range(num_folds), 2):
@@ -111,16 +124,17 @@ def _nested(
             rows = folds == judged
             inner[outer, judged] = aurocs(lasso_scores(training, rows), is_a[rows])
     result, used = np.zeros(len(is_a)), np.zeros((num_folds, features.num_features), dtype=bool)
+    intercepts = np.zeros(num_folds)
     for outer in range(num_folds):
         judged = inner[outer][~np.isnan(inner[outer]).any(axis=1)]
         # The first of equals is the sparsest.
         best = int(np.argmax(judged.mean(axis=0))) if len(judged) else 0
         training = Training.outside((outer,), features, is_a, folds, moments, num_screened)
-        weights = logistic_weights(training, PENALTIES[best])
+        weights, intercepts[outer] = logistic_model(training, PENALTIES[best])
         rows = folds == outer
         result[rows] = training.values[rows] @ weights
         used[outer, training.chosen] = weights != 0
-    return result, used
+    return result, used, intercepts
 
 
 @dataclass(frozen=True)

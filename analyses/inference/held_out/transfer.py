@@ -106,7 +106,7 @@ class Judged:
     slope: np.ndarray
 
 
-def judged(log_odds: np.ndarray, labels: np.ndarray, base_rate: float, counts: np.ndarray) -> Judged:
+def judged(log_odds: np.ndarray, labels: np.ndarray, base_rate: float | np.ndarray, counts: np.ndarray) -> Judged:
     """Judge predictions on the samples and on redrawn clusters.
 
     Parameters
@@ -114,7 +114,7 @@ def judged(log_odds: np.ndarray, labels: np.ndarray, base_rate: float, counts: n
     log_odds, labels
         ``[samples]``, the labels booleans.
     base_rate
-        Share of class true in the training set.
+        Share of class true in the training set, or in that of each sample.
     counts
         ``[resamples, samples]``: how often each sample is drawn (``folds.cluster_counts``).
     """

@@ -112,7 +112,7 @@ def _predict(
         f"L1 logistic, {choices.folds}-fold nested CV by {settings.cluster_by}, "
         f"{count_text(choices.repeats, 'repeat')}; {RESAMPLES:,} cluster bootstraps"
     )
-    problem = heads.problem or _why_not(comparison, row, choices.folds) or why_flat(heads.values[member])
+    problem = heads.problem or why_not(comparison, row, choices.folds) or why_flat(heads.values[member])
     if problem:
         return [row | {"note": problem}]
     values = {HEADS: heads.values} | baselines(run, settings, comparison)
@@ -122,10 +122,10 @@ def _predict(
         for name, judged in _judge(models, is_a, cluster, heads, settings.alpha, choices, run.seed).items()
     }
     if choices.permutations:
-        controls = _controls(models[HEADS], is_a, cluster, choices, run.seed)
+        controls = control_aurocs(models[HEADS], is_a, cluster, choices, run.seed)
         above = sum(control >= rows[HEADS]["auroc"] for control in controls)
         rows[HEADS]["pvalue"] = (1 + above) / (len(controls) + 1)
-        rows[HEADS] |= _beside_controls(rows[HEADS], controls, settings.alpha)
+        rows[HEADS] |= beside_controls(rows[HEADS], controls, settings.alpha)
         rows[CONTROL] = _control_row(row, controls, heads)
     return list(rows.values())
 
@@ -144,17 +144,17 @@ def _judge(
     rows: dict[str, dict[str, Any]] = {}
     drawn: dict[str, np.ndarray] = {}
     for name, features in models.items():
-        held_out = _held_out(features, is_a, cluster, choices, choices.repeats, [seed, 3])
+        held_out = repeated_scores(features, is_a, cluster, choices, choices.repeats, [seed, 3])
         value, drawn[name] = bootstrap_auroc(held_out, is_a, counts)
-        low, high = _interval(drawn[name], alpha)
+        low, high = percentiles(drawn[name], alpha)
         rows[name] = {"model": name, "auroc": value, "ci_low": low, "ci_high": high, "num_used": held_out.num_used}
         rows[name]["num_features"] = features.num_features
         if name == HEADS:
-            rows[name]["most_used"] = _most_used(heads.names, held_out.share_used)
+            rows[name]["most_used"] = most_used(heads.names, held_out.share_used)
     others = [name for name in rows if name != HEADS]
     if others:
         best = max(others, key=lambda name: rows[name]["auroc"])
-        low, high = _interval(drawn[HEADS] - drawn[best], alpha)
+        low, high = percentiles(drawn[HEADS] - drawn[best], alpha)
         rows[HEADS] |= {"best_baseline": best, "difference": rows[HEADS]["auroc"] - rows[best]["auroc"]}
         rows[HEADS] |= {"difference_ci_low": low, "difference_ci_high": high}
         spread = float(np.nanstd(drawn[HEADS] - drawn[best]))
@@ -164,7 +164,7 @@ def _judge(
     return rows
 
 
-def _beside_controls(row: Mapping[str, Any], controls: Sequence[float], alpha: float) -> dict[str, float]:
+def beside_controls(row: Mapping[str, Any], controls: Sequence[float], alpha: float) -> dict[str, float]:
     """Return the p among controls taken as normal, and the interval no narrower than their spread."""
     number, value = len(controls), row["auroc"]
     if number < MIN_CONTROLS:
@@ -180,7 +180,7 @@ def _beside_controls(row: Mapping[str, Any], controls: Sequence[float], alpha: f
     }
 
 
-def _held_out(
+def repeated_scores(
     features: Features,
     is_a: np.ndarray,
     cluster: np.ndarray,
@@ -188,6 +188,7 @@ def _held_out(
     repeats: int,
     seed: list[int],
 ) -> HeldOut:
+    """Return held-out scores as the settings have them."""
     return held_out_scores(
         features,
         is_a,
@@ -199,14 +200,14 @@ def _held_out(
     )
 
 
-def _controls(
+def control_aurocs(
     features: Features, is_a: np.ndarray, cluster: np.ndarray, choices: DecodabilitySettings, seed: int
 ) -> list[float]:
     """Return the AUROC of each control: one repeat of everything on permuted labels."""
     aurocs: list[float] = []
     for number in range(choices.permutations):
         labels = permute_labels(is_a, cluster, np.random.default_rng([seed, 4, number]))
-        scores = _held_out(features, labels, cluster, choices, 1, [seed, 5, number])
+        scores = repeated_scores(features, labels, cluster, choices, 1, [seed, 5, number])
         aurocs.append(bootstrap_auroc(scores, labels, np.zeros((0, len(labels))))[0])
     return aurocs
 
@@ -231,7 +232,8 @@ def drawn_samples(is_member: np.ndarray, cluster: np.ndarray, seed: int) -> tupl
     return drawn, f"{int(drawn.sum()):,} of {num_members:,} samples used, whole clusters drawn at random"
 
 
-def _why_not(comparison: Comparison, row: Mapping[str, Any], folds: int) -> str:
+def why_not(comparison: Comparison, row: Mapping[str, Any], folds: int) -> str:
+    """Say why a target cannot be predicted: too few samples of a class, or clusters; empty where it can."""
     if comparison.problem:
         return comparison.problem.removesuffix(".")
     for label, count in ((row["label_a"], row["num_a"]), (row["label_b"], row["num_b"])):
@@ -250,7 +252,8 @@ def _control_row(row: Mapping[str, object], controls: Sequence[float], heads: He
     return dict(row) | values | {"model": CONTROL, "num_features": len(heads.names), "note": note}
 
 
-def _interval(drawn: np.ndarray, alpha: float) -> tuple[float, float]:
+def percentiles(drawn: np.ndarray, alpha: float) -> tuple[float, float]:
+    """Return the interval that holds 1 - alpha of what was drawn; NaN without any."""
     known = drawn[~np.isnan(drawn)]
     if not len(known):
         return float("nan"), float("nan")
@@ -258,7 +261,7 @@ def _interval(drawn: np.ndarray, alpha: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _most_used(names: Sequence[str], share: np.ndarray) -> str | None:
+def most_used(names: Sequence[str], share: np.ndarray) -> str | None:
     """Return the features that most outer fits use, at most five, each with its share."""
     order = np.argsort(-share, kind="stable")[:5]
     return "; ".join(f"{names[slot]} ({100 * share[slot]:.0f} %)" for slot in order if share[slot] >= 0.5) or None

@@ -42,14 +42,17 @@ def head_features(run: Run, choices: DecodabilitySettings) -> HeadFeatures:
     if unknown:
         problem = f"this run has no statistic {unknown[0]!r}; it has {', '.join(run.statistics)}"
         return HeadFeatures(np.zeros((len(run.samples), 0)), [], problem)
-    num_heads = run.num_heads
-    places = [f"{place // num_heads}.{place % num_heads}" for place in range(run.num_layers * num_heads)]
-    blocks, names = [], []
+    places, blocks, names = places_of(run), [], []
     for present, block in statistic_blocks(run, choices.query_group, statistics):
         blocks.append(block.reshape(len(block), -1))
         names.extend(f"{place} {statistic_label(name).lower()}" for name in present for place in places)
     values = np.concatenate(blocks, axis=1) if blocks else np.zeros((len(run.samples), 0))
     return HeadFeatures(values, names, "" if names else "there is no statistic to predict from")
+
+
+def places_of(run: Run) -> list[str]:
+    """Return every head's name, "layer.head"."""
+    return [f"{place // run.num_heads}.{place % run.num_heads}" for place in range(run.num_layers * run.num_heads)]
 
 
 def why_flat(values: np.ndarray) -> str:

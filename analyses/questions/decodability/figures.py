@@ -61,7 +61,8 @@ def transfer_figures(answers: Answers) -> list[Figure | Absent]:
     if models.is_empty():
         why = table["note"].drop_nulls()
         return [Absent("transfer", f"Nothing could be judged: {why[0] if len(why) else 'no value'}.")]
-    rows = pl.when(pl.col("model") == HEADS).then(pl.format("heads, {} rows", "query_group")).otherwise(pl.col("model"))
+    what = pl.format("{}, {} rows", pl.col("preset").fill_null("heads"), "query_group")
+    rows = pl.when(pl.col("model") == HEADS).then(what).otherwise(pl.col("model"))
     frame = models.select(
         "target",
         "auroc",

@@ -1,8 +1,8 @@
 """Do the heads of another run tell too: probes trained on this run, judged on the other one.
 
-One row per target, query group and model. The model is that of ``inference.held_out.transfer``, trained on all samples
-of this run; AUROC and calibration are those of the other run's samples, which nothing was chosen by. Beside the heads
-stand models that need no head, trained and judged alike: length, margin, surprisal, and all three.
+One row per target, query group, preset and model. The model is that of ``inference.held_out.transfer``, trained on all
+samples of this run; AUROC and calibration are those of the other run's samples, which nothing was chosen by. Beside the
+heads stand models that need no head, trained and judged alike: length, margin, surprisal, and all three.
 """
 
 from __future__ import annotations
@@ -26,18 +26,16 @@ from analyses.questions.decodability.answer import (
     drawn_samples,
 )
 from analyses.questions.decodability.features import HeadFeatures, head_features
+from analyses.questions.decodability.presets import BEFORE, asked_probes, preset_features
 from analyses.questions.decodability.tables import TRANSFER
 from analyses.runs.clusters import cluster_codes
 from analyses.runs.numbers import numbers_of
 from analyses.runs.run import Run
 from analyses.settings.columns import Group, SettingsError, group_name
-from analyses.settings.decodability import DecodabilitySettings
+from analyses.settings.decodability import DecodabilitySettings, Preset
 
 Row = dict[str, Any]
 """A row of the table, by column."""
-
-EARLIER_ROWS = ("prompt", "thinking")
-"""Query groups whose rows lie before the answer; heads are asked there too, where both runs have them."""
 
 TOGETHER = "length, margin, surprisal"
 
@@ -51,19 +49,31 @@ def transfer(asked: Asked, other: Run) -> pl.DataFrame:
         Columns as in ``TRANSFER``. What cannot be transferred has one row whose note says why.
     """
     choices = asked.settings.predicted or DecodabilitySettings()
-    groups = [choices.query_group, *(name for name in EARLIER_ROWS if name != choices.query_group)]
+    groups = [choices.query_group, *(name for name in BEFORE if name != choices.query_group)]
     known = [name for name in groups if name in asked.run.query_groups and name in other.query_groups]
     rows: list[Row] = []
     for target in choices.targets:
         for query_group in known or groups[:1]:
             own = choices.model_copy(update={"query_group": query_group})
             rows.extend(_rows(asked, other, target, own, is_first=query_group == (known or groups)[0]))
+        for preset, query_group in asked_probes(choices):
+            own = choices.model_copy(update={"query_group": query_group})
+            rows.extend(_rows(asked, other, target, own, is_first=False, preset=preset))
     return pl.DataFrame(rows, schema=TRANSFER.schema).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _rows(asked: Asked, other: Run, target: str | Group, choices: DecodabilitySettings, *, is_first: bool) -> list[Row]:
+def _rows(
+    asked: Asked,
+    other: Run,
+    target: str | Group,
+    choices: DecodabilitySettings,
+    *,
+    is_first: bool,
+    preset: Preset | None = None,
+) -> list[Row]:
     row: Row = {
         "target": group_name(target),
+        "preset": preset,
         "query_group": choices.query_group,
         "model": HEADS,
         "other_run": other.run_dir.name,
@@ -76,7 +86,10 @@ def _rows(asked: Asked, other: Run, target: str | Group, choices: DecodabilitySe
     except SettingsError as error:
         return [row | {"note": str(error).removesuffix(".")}]
     row |= {"label_a": pair[0].label_a, "label_b": pair[0].label_b}
-    heads = [head_features(run, choices) for run in (asked.run, other)]
+    heads = [
+        head_features(run, choices) if preset is None else preset_features(run, preset, choices.query_group)
+        for run in (asked.run, other)
+    ]
     problem = _why_not(pair, heads, asked.run, other)
     if problem:
         return [row | {"note": problem}]

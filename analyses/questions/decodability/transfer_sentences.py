@@ -9,7 +9,7 @@ import polars as pl
 from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence
 from analyses.questions.decodability.answer import HEADS
-from analyses.questions.decodability.transfer import EARLIER_ROWS
+from analyses.questions.decodability.presets import BEFORE, preset_label
 from analyses.wording import count_text, p_text, percent_text, query_group_label, resampled_name
 
 Row = dict[str, Any]
@@ -30,21 +30,24 @@ def transfer_sentences(answers: Answers) -> list[str]:
     if table is None:
         return []
     claimed = {
-        (row["target"], row["query_group"]): row["pvalue_claim"] for row in transfer_claims(table).iter_rows(named=True)
+        (row["target"], row["query_group"], row["preset"]): row["pvalue_claim"]
+        for row in transfer_claims(table).iter_rows(named=True)
     }
     level, lines = answers.level(FAMILY), []
     for row in table.filter(pl.col("model") == HEADS).iter_rows(named=True):
         question = f"Do heads trained here tell {row['label_a']} from {row['label_b']} in {row['other_run']}"
         rows = query_group_label(row["query_group"])
+        if row["preset"] is not None:
+            rows = f"{preset_label(row['preset'])} of {rows}"
         if row["auroc"] is None:
             lines.append(f"{question}, by {rows}? Not tested: {row['note'] or 'no value'}.")
             continue
-        pvalue = claimed.get((row["target"], row["query_group"]))
+        pvalue = claimed.get((row["target"], row["query_group"], row["preset"]))
         knows = pvalue is not None and pvalue <= level
         claim = Claim(
             "prediction",
             FAMILY,
-            f"{row['target']} {row['query_group']} in {row['other_run']}",
+            " ".join(filter(None, (row["target"], row["query_group"], row["preset"], "in", row["other_run"]))),
             is_finding=knows,
             value=row["auroc"],
             ci_low=row["ci_low"],
@@ -66,7 +69,7 @@ def transfer_sentences(answers: Answers) -> list[str]:
 
 
 def _asked(question: str, row: Row, rows: str) -> str:
-    if row["query_group"] in EARLIER_ROWS:
+    if row["query_group"] in BEFORE:
         return f"Can they before the answer is written ({rows})?"
     return f"{question}, by {rows}?"
 

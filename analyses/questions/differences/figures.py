@@ -12,7 +12,7 @@ from analyses.charts import heads, scatter
 from analyses.charts.parts import Menus, specification
 from analyses.questions.answers import Answers
 from analyses.questions.comparisons import Comparison
-from analyses.questions.families import is_significant
+from analyses.questions.families import is_certain, is_significant
 from analyses.questions.figure import (
     Absent,
     Figure,
@@ -63,7 +63,7 @@ def difference_map_figure(answers: Answers) -> Figure | Absent:
         return Absent("difference_map", untested(answers))
     menu = statistic_menu(answers)
     first = _named(answers, compared)[0]
-    mark = significance_mark()
+    mark = significance_mark(pl.col("level"))
     rows = _rows_shown(answers, len(compared) * len(menu))
     tested = (
         answers["group_differences"]
@@ -92,9 +92,9 @@ def difference_map_figure(answers: Answers) -> Figure | Absent:
     return Figure("difference_map", title, guide, specification(chart), DIFFERENCE_TABLES)
 
 
-def significance_mark() -> pl.Expr:
+def significance_mark(level: float | pl.Expr) -> pl.Expr:
     """Return 0 for nothing, 1 for what is significant by every check, 2 for what was replicated as well."""
-    return is_significant().cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
+    return is_certain(level).cast(pl.Int8) * (1 + pl.col("is_replicated").fill_null(False).cast(pl.Int8))
 
 
 def wide_tests(tested: pl.DataFrame, statistics: Collection[str]) -> pl.DataFrame:

@@ -21,5 +21,8 @@ class AttentionGradient(CausalMethod[AttentionGradientSection]):
         columns = {"head_gradient": gradients.heads}
         if gradients.groups is not None:
             by_group = zip(run.sample.key_groups, gradients.groups.cpu().unbind(-1), strict=True)
-            columns |= {f"{ATTENTION_GRADIENT_PREFIX}{name}": values for name, values in by_group}
+            unknown = run.sample.unknown_groups
+            columns |= {
+                f"{ATTENTION_GRADIENT_PREFIX}{name}": values for name, values in by_group if name not in unknown
+            }
         return {"attributions": HeadValues(columns, run.decoder.geometry.softmax_layers)}

@@ -22,7 +22,7 @@ class AttentionKnockout(CausalMethod[KnockoutSection]):
     tables: ClassVar[tuple[str, ...]] = ("knockouts",)
 
     def explain(self, settings: KnockoutSection, run: SampleRun) -> dict[str, TablePart]:
-        """Return a row for every key group and window."""
+        """Return a row for every key group and window; none of evidence where the record names none."""
         sample, last = run.sample, run.unchanged.num_tokens - 1
         first_row = last if settings.rows == "decision" else min(sample.num_prompt_tokens, last)
         geometry = run.decoder.geometry
@@ -31,7 +31,8 @@ class AttentionKnockout(CausalMethod[KnockoutSection]):
             for first, end in windows(geometry.num_layers, settings.window)
             if any(first <= layer <= end for layer in geometry.softmax_layers)
         ]
-        knockouts = [(name, window) for name in settings.key_groups or sample.key_groups for window in around]
+        asked = [name for name in settings.key_groups or sample.key_groups if name not in sample.unknown_groups]
+        knockouts = [(name, window) for name in asked for window in around]
         effects = run.sweep.run(
             [
                 Intervention(first_row, (), (Knockout(*window, tuple(sample.key_groups[name].tolist()), first_row),))

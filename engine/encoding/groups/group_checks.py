@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from engine.config import KeyGroup
 from engine.encoding.groups.default_groups import KNOWN_SEGMENTS, NAMED_SPANS
 from engine.errors import ConfigError
-from engine.schema import BASELINE_GROUPS, QUERY_GROUPS_BUILT_IN
+from engine.schema import BASELINE_GROUPS, EVIDENCE, QUERY_GROUPS_BUILT_IN
 from engine.statements.parser import SPAN_KINDS
 
 
@@ -75,7 +75,7 @@ def _check_segment(where: str, group: KeyGroup) -> None:
 
 
 def _check_spans(where: str, group: KeyGroup) -> None:
-    if group.spans is None or group.spans in SPAN_KINDS:
+    if group.spans is None or group.spans in (*SPAN_KINDS, EVIDENCE):
         return
     kind, separator, name = group.spans.partition(":")
     if kind.strip() not in NAMED_SPANS or not separator or not name.strip():

@@ -7,7 +7,7 @@ holds it. A token belongs to a match when it shares at least one character with 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from engine.config import Config, KeyGroup
 from engine.config.user_patterns import UserPattern
 from engine.encoding.groups.default_groups import default_key_groups
+from engine.encoding.groups.evidence_groups import evidence_groups, with_evidence
 from engine.encoding.groups.group_checks import check_groups
 from engine.encoding.structure import positions_in_spans, span_key
 from engine.encoding.tokenized_text import TokenizedText
@@ -67,12 +68,17 @@ class TokenGroups:
         key_groups = config.key_groups
         if key_groups is None:
             key_groups = default_key_groups(vocabulary, union_name(config.vocabulary))
+        key_groups = with_evidence(key_groups, config.predictions.fields.evidence)
         return cls(vocabulary, key_groups, config.statistics.query_groups)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the key groups in column order."""
         return tuple(self.key_groups)
+
+    def unknown(self, tokenized: TokenizedText) -> tuple[str, ...]:
+        """Return the key groups of evidence where it is not known which tokens are, as the record does not say."""
+        return () if tokenized.has_evidence else evidence_groups(self.key_groups)
 
     def key_positions(self, tokenized: TokenizedText) -> dict[str, IntArray]:
         """Return the sorted token positions of every key group, those of random ones empty: they are drawn later."""
@@ -81,7 +87,7 @@ class TokenGroups:
             for name, group in self.key_groups.items()
             if group.complement_of is None
         }
-        return self._with_complements(positions, tokenized.num_tokens)
+        return self._with_complements(positions, tokenized.num_tokens, self.unknown(tokenized))
 
     def _own_positions(self, name: str, group: KeyGroup, tokenized: TokenizedText) -> IntArray:
         if name in self.patterns:
@@ -94,12 +100,19 @@ class TokenGroups:
             return tokenized.segment_positions(group.segment)
         return _NOWHERE
 
-    def _with_complements(self, positions: Mapping[str, IntArray], num_tokens: int) -> dict[str, IntArray]:
-        """Return the positions of all groups in column order, complements from those of the groups they leave out."""
+    def _with_complements(
+        self, positions: Mapping[str, IntArray], num_tokens: int, unknown: Collection[str]
+    ) -> dict[str, IntArray]:
+        """Return the positions of all groups in column order, complements from those of the groups they leave out.
+
+        What is not known has no complement.
+        """
         everything = np.arange(num_tokens, dtype=np.int32)
         return {
             name: positions[name]
             if group.complement_of is None
+            else _NOWHERE
+            if group.complement_of in unknown
             else np.setdiff1d(everything, positions[group.complement_of], assume_unique=True)
             for name, group in self.key_groups.items()
         }
@@ -114,7 +127,7 @@ class TokenGroups:
             )
             for name in drawn
         }
-        keys = self._with_complements(sample.key_groups | found, sample.num_tokens)
+        keys = self._with_complements(sample.key_groups | found, sample.num_tokens, sample.unknown_groups)
         rows = {
             name: keys[name] if self._is_key_group(name) else sample.query_groups[name] for name in self.query_groups
         }
