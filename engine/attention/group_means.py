@@ -32,6 +32,8 @@ class LayerStatistics:
     null_mass
         What a sink takes of every row's softmax: means over query groups, float32 ``[H, Q]``, NaN where no row counts,
         and behind them the decision row's, ``[H, Q + 1]`` in all. None without sinks.
+    reading
+        Centroid, drift and concentration over the answer's rows, float32 ``[H, C, 3]``; None where not measured.
     """
 
     means: torch.Tensor
@@ -39,6 +41,7 @@ class LayerStatistics:
     is_finite: bool | torch.Tensor = True
     patterns: dict[int, torch.Tensor] = field(default_factory=dict)
     null_mass: torch.Tensor | None = None
+    reading: torch.Tensor | None = None
 
 
 def visible_keys(rows: torch.Tensor, window: Window) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from engine.attention.layout import sequence_layout
+from engine.attention.layout import SequenceLayout, sequence_layout
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
 from engine.machine.devices import (
@@ -204,7 +204,7 @@ class Measurer:
     def _measured(self, batch: Sequence[EncodedSample]) -> list[Measured]:
         layouts, start = [], 0
         for sample in batch:
-            layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
+            layouts.append(self._layout(sample, start))
             start += sample.num_tokens
         input_ids = torch.cat([layout.token_ids for layout in layouts])
         targets = [
@@ -216,6 +216,10 @@ class Measurer:
         ]
         wait_for_copies(self.devices)
         return [Measured(sample, measurement) for sample, measurement in zip(batch, measurements, strict=True)]
+
+    def _layout(self, sample: EncodedSample, start: int) -> SequenceLayout:
+        heads = self._pattern_heads(sample.sample_id)
+        return sequence_layout(sample, start, self.device, heads, self.config.statistics.reading_focus)
 
     def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
         wanted = self.config.statistics.patterns

@@ -17,6 +17,7 @@ from engine.attention.group_means import LayerStatistics
 from engine.attention.interface import AttentionCall, armed
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Masking, Window
+from engine.attention.reading import NUM_READING
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target
@@ -70,6 +71,7 @@ class SequenceMeasurement:
                     _to_host(layer.is_finite) if isinstance(layer.is_finite, torch.Tensor) else layer.is_finite,
                     {head: _to_host(pattern) for head, pattern in layer.patterns.items()},
                     None if layer.null_mass is None else _to_host(layer.null_mass),
+                    None if layer.reading is None else _to_host(layer.reading),
                 )
                 for layer in self.layers
             ],
@@ -311,6 +313,9 @@ class _Sequence:
         num_groups, num_statistics = layout.query_weights.shape[0], layout.num_statistics(probe.norm_weighted)
         self._means = layout.indicators.new_empty((num_layers, num_heads, num_groups, num_statistics))
         self._decisions = layout.indicators.new_empty((num_layers, num_heads, layout.num_tokens))
+        reads = layout.reading is not None
+        shape = (num_layers, num_heads, layout.indicators.shape[1], NUM_READING)
+        self._readings = layout.indicators.new_empty(shape) if reads else None
         self._layers: dict[int, LayerStatistics] = {}
         self._scores: list[LayerScores] = []
         self.gated: set[int] = set()
@@ -323,7 +328,11 @@ class _Sequence:
         self._means[place, ..., : statistics.means.shape[-1]] = statistics.means
         self._means[place, ..., statistics.means.shape[-1] :] = math.nan  # until the projection behind is reached
         self._decisions[place] = statistics.decision_pattern
-        self._layers[place] = replace(statistics, means=self._means[place], decision_pattern=self._decisions[place])
+        kept = {"means": self._means[place], "decision_pattern": self._decisions[place]}
+        if self._readings is not None and statistics.reading is not None:
+            self._readings[place] = statistics.reading
+            kept["reading"] = self._readings[place]
+        self._layers[place] = replace(statistics, **kept)
         if self.with_rollout:
             part = call.of_sequence(self.layout)
             self._scores.append(LayerScores(part.query, part.key, part.masking))

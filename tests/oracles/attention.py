@@ -101,3 +101,33 @@ def group_mean(rows):
         values = [row[name] for row in rows if row[name] is not None]
         means[name] = sum(values) / len(values) if values else None
     return means
+
+
+def lookback_row(pattern, i, num_prompt, window=None):
+    """Return the lookback ratios of row i, by masses and by mean weights; None where it does not see both parts."""
+    before = [pattern[i, j] for j in visible_keys(i, window) if j < num_prompt]
+    behind = [pattern[i, j] for j in visible_keys(i, window) if j >= num_prompt]
+    if not before or not behind:
+        return {"lookback_ratio": None, "lookback_ratio_per_token": None}
+    means = [sum(part) / len(part) for part in (before, behind)]
+    return {
+        "lookback_ratio": sum(before) / (sum(before) + sum(behind)),
+        "lookback_ratio_per_token": means[0] / sum(means),
+    }
+
+
+def reading(pattern, rows, positions, least=1e-6):
+    """Return centroid, drift and concentration of the rows' weight on the positions before the first of them."""
+    keys = [int(j) for j in positions if len(rows) and j < rows[0]]
+    read = []
+    for i in rows:
+        mass = sum(pattern[i, j] for j in keys)
+        if mass >= least:
+            shares = [pattern[i, j] / mass for j in keys]
+            centre = sum(share * j for share, j in zip(shares, keys, strict=True))
+            read.append((float(i), centre, sum(share * share for share in shares)))
+    if not read:
+        return None, None, None
+    i, mu, focus = (np.array(part) for part in zip(*read, strict=True))
+    slope = None if len(read) < 2 else float(((i - i.mean()) * (mu - mu.mean())).sum() / ((i - i.mean()) ** 2).sum())
+    return float(mu.mean()), slope, float(focus.mean())
