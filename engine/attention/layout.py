@@ -9,6 +9,7 @@ import torch
 
 from engine.attention.matches import TokenMatches
 from engine.attention.reading import AnswerReading
+from engine.attention.received import ReceivedRows
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS, LOOKBACK_STATISTICS
 
@@ -41,6 +42,8 @@ class SequenceLayout:
         What whole patterns are kept in: float16 in tables, float32 in a notebook.
     reading
         What its answer's reading is measured of, or None.
+    received
+        What is asked of what its keys receive, or None.
     matches
         Where rows see their own token again, found once for all layers.
     """
@@ -54,6 +57,7 @@ class SequenceLayout:
     pattern_dtype: torch.dtype = torch.float16
     more_logits: tuple[int, ...] = ()
     reading: AnswerReading | None = None
+    received: ReceivedRows | None = None
     matches: TokenMatches = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -89,8 +93,9 @@ def sequence_layout(
     device: torch.device,
     pattern_heads: dict[int, tuple[int, ...]] | None = None,
     with_reading: bool = False,
+    received: ReceivedRows | None = None,
 ) -> SequenceLayout:
-    """Lay out one encoded sample at a position of the packed row; with how its answer reads, when asked."""
+    """Lay out one encoded sample at a position of the packed row; with what else is read of patterns, when asked."""
     indicators = np.zeros((encoded.num_tokens, len(encoded.key_groups)), dtype=np.float32)
     for column, positions in enumerate(encoded.key_groups.values()):
         indicators[positions, column] = 1.0
@@ -107,4 +112,5 @@ def sequence_layout(
         pattern_heads=pattern_heads or {},
         more_logits=encoded.logit_rows[1:],
         reading=AnswerReading.of(encoded, groups) if with_reading else None,
+        received=received,
     )

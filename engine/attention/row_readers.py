@@ -15,6 +15,7 @@ from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Window
 from engine.attention.reading import ReadingSums
+from engine.attention.received import ReceivedSums
 
 
 class RowReaders:
@@ -33,11 +34,15 @@ class RowReaders:
     def __init__(self, layout: SequenceLayout, num_heads: int, window: Window):
         self.layout, self.num_heads, self.window = layout, num_heads, window
         self.reading = None if layout.reading is None else ReadingSums(layout.reading, num_heads)
+        device, asked = layout.indicators.device, layout.received
+        self.received = None if asked is None else ReceivedSums(asked, num_heads, window, device)
 
     def add(self, first: int, end: int, first_key: int, weights: torch.Tensor, total: torch.Tensor | None) -> None:
         """Hand over a block of rows; arguments as in ``ReadingSums.add``."""
         if self.reading is not None:
             self.reading.add(first, end, first_key, weights, total)
+        if self.received is not None:
+            self.received.add(first, end, first_key, weights, total)
 
     def blocks(self, device: torch.device) -> list[tuple[int, int]]:
         """Return the blocks of rows that a second pass has to hand over."""
@@ -48,6 +53,8 @@ class RowReaders:
 
     def _stretches(self) -> list[tuple[int, int]]:
         """Return first row and one past the last of each stretch of rows that is asked for."""
+        if self.received is not None:
+            return [(0, self.layout.num_tokens)]
         if self.reading is None:
             return []
         rows = self.reading.reading.rows
@@ -58,4 +65,8 @@ class RowReaders:
 
     def added_to(self, statistics: LayerStatistics) -> LayerStatistics:
         """Return a layer's statistics with what was read."""
-        return statistics if self.reading is None else replace(statistics, reading=self.reading.means())
+        return replace(
+            statistics,
+            reading=None if self.reading is None else self.reading.means(),
+            received=None if self.received is None else self.received.found(),
+        )

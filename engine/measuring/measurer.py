@@ -28,6 +28,7 @@ from engine.measuring.checking.checker import Checker
 from engine.measuring.contrasts import Decode
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
+from engine.measuring.reading_tables import received_rows
 from engine.measuring.tables import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device
@@ -219,7 +220,9 @@ class Measurer:
 
     def _layout(self, sample: EncodedSample, start: int) -> SequenceLayout:
         heads = self._pattern_heads(sample.sample_id)
-        return sequence_layout(sample, start, self.device, heads, self.config.statistics.reading_focus)
+        settings = self.config.statistics
+        asked = None if settings.received is None else received_rows(sample, settings.received)
+        return sequence_layout(sample, start, self.device, heads, settings.reading_focus, asked)
 
     def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
         wanted = self.config.statistics.patterns

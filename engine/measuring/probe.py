@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -18,6 +19,7 @@ from engine.attention.interface import AttentionCall, armed
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Masking, Window
 from engine.attention.reading import NUM_READING
+from engine.attention.received import ReceiverPool, Receivers
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target
@@ -27,6 +29,7 @@ from engine.measuring.gates import GatedNorms, GateWitness
 from engine.model.geometry import Geometry
 from engine.model.placement import input_device
 from engine.model.projections import value_norms
+from engine.samples import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class SequenceMeasurement:
         Further rows at which labels part, by row, float32 ``[vocabulary]``.
     attributions
         One for each target that was asked for; none where the model's parts are not known.
+    receivers
+        Receiver heads and what flows between sentences, where they were asked for and there are any.
+    sentences
+        Numbers of these sentences, ``[S]``.
     """
 
     logits: torch.Tensor
@@ -58,6 +65,8 @@ class SequenceMeasurement:
     rollout: torch.Tensor | None = None
     more_logits: Mapping[int, torch.Tensor] = field(default_factory=dict)
     attributions: Sequence[Attribution] = ()
+    receivers: Receivers | None = None
+    sentences: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
 
     def on_host(self) -> SequenceMeasurement:
         """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
@@ -72,12 +81,14 @@ class SequenceMeasurement:
                     {head: _to_host(pattern) for head, pattern in layer.patterns.items()},
                     None if layer.null_mass is None else _to_host(layer.null_mass),
                     None if layer.reading is None else _to_host(layer.reading),
+                    None if layer.received is None else layer.received.moved(_to_host),
                 )
                 for layer in self.layers
             ],
             rollout=None if self.rollout is None else _to_host(self.rollout),
             more_logits={row: _to_host(logits) for row, logits in self.more_logits.items()},
             attributions=[attribution.moved(_to_host) for attribution in self.attributions],
+            receivers=None if self.receivers is None else self.receivers.moved(_to_host),
         )
 
 
@@ -294,6 +305,8 @@ class _Forward:
                 sequence.rollout(),
                 {row: by_row[row] for row in sequence.layout.more_logits},
                 attributions,
+                sequence.receivers(),
+                sequence.sentences,
             )
             for sequence, by_row, attributions in zip(self.sequences, logits, attributed, strict=True)
         ]
@@ -316,6 +329,8 @@ class _Sequence:
         reads = layout.reading is not None
         shape = (num_layers, num_heads, layout.indicators.shape[1], NUM_READING)
         self._readings = layout.indicators.new_empty(shape) if reads else None
+        self._pool = None if layout.received is None else ReceiverPool(layout.received.heads)
+        self.sentences = np.zeros(0, dtype=np.int32) if layout.received is None else layout.received.numbers
         self._layers: dict[int, LayerStatistics] = {}
         self._scores: list[LayerScores] = []
         self.gated: set[int] = set()
@@ -328,11 +343,19 @@ class _Sequence:
         self._means[place, ..., : statistics.means.shape[-1]] = statistics.means
         self._means[place, ..., statistics.means.shape[-1] :] = math.nan  # until the projection behind is reached
         self._decisions[place] = statistics.decision_pattern
-        kept = {"means": self._means[place], "decision_pattern": self._decisions[place]}
+        reading, received = None, statistics.received
         if self._readings is not None and statistics.reading is not None:
             self._readings[place] = statistics.reading
-            kept["reading"] = self._readings[place]
-        self._layers[place] = replace(statistics, **kept)
+            reading = self._readings[place]
+        if self._pool is not None and received is not None:
+            received = self._pool.add(place, received)
+        self._layers[place] = replace(
+            statistics,
+            means=self._means[place],
+            decision_pattern=self._decisions[place],
+            reading=reading,
+            received=received,
+        )
         if self.with_rollout:
             part = call.of_sequence(self.layout)
             self._scores.append(LayerScores(part.query, part.key, part.masking))
@@ -352,6 +375,10 @@ class _Sequence:
     def in_order(self) -> list[LayerStatistics]:
         """Return the statistics by layer."""
         return [self._layers[layer] for layer in range(len(self._layers))]
+
+    def receivers(self) -> Receivers | None:
+        """Return the receiver heads, where they were asked for and there are sentences."""
+        return None if self._pool is None else self._pool.receivers()
 
     def rollout(self) -> torch.Tensor | None:
         """Return the decision row's rollout ``[T]``, when asked for."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from engine.attention.reading import answer_rows
+from engine.attention.received import ReceivedRows, Receivers
+from engine.config import ReceivedStatistics
 from engine.measuring.measured import Measured
+from engine.samples import SEGMENTS, EncodedSample
 from engine.schema import CENTROID_PREFIX, CONCENTRATION_PREFIX, DRIFT_PREFIX
 
 
@@ -31,4 +35,89 @@ def _places(sample: Measured, num_layers: int, num_heads: int) -> dict[str, obje
         "sample_id": [sample.encoded.sample_id] * len(layer),
         "layer": np.asarray(sample.layer_numbers, dtype=np.int32)[layer],
         "head": head,
+    }
+
+
+def received_rows(encoded: EncodedSample, settings: ReceivedStatistics) -> ReceivedRows:
+    """Return what is asked of what a sample's keys receive."""
+    numbers = np.full(encoded.num_tokens, -1, dtype=np.int32)
+    if encoded.sentences is not None and settings.sentences is not None:
+        is_thought = encoded.segments == SEGMENTS.index("thinking")
+        is_prompt = np.arange(encoded.num_tokens) < encoded.num_prompt_tokens
+        inside = is_prompt if settings.sentences == "prompt" else is_thought & ~is_prompt
+        numbers = np.where(inside, encoded.sentences, numbers)
+    return ReceivedRows.of(numbers, settings.top, settings.min_rows, settings.heads)
+
+
+def received_tables(sample: Measured) -> dict[str, dict[str, object]]:
+    """Return a sample's columns of the tables of what is received; none where it was not measured."""
+    layers = [layer.received for layer in sample.layers if layer.received is not None]
+    if not layers:
+        return {}
+    sink = torch.stack([layer.sink for layer in layers]).cpu().numpy()
+    kurtosis, ranks = np.full(sink.shape, np.nan, dtype=np.float32), np.full(sink.size, -1, dtype=np.int32)
+    if all(layer.kurtosis is not None for layer in layers):
+        kurtosis = torch.stack([layer.kurtosis for layer in layers if layer.kurtosis is not None]).cpu().numpy()
+    receivers = sample.found.receivers
+    if receivers is not None:
+        is_receiver = receivers.kurtosis.cpu().numpy() > -np.inf
+        ranks[receivers.places.cpu().numpy()[is_receiver]] = np.flatnonzero(is_receiver)
+    tables: dict[str, dict[str, object]] = {
+        "received_heads": _places(sample, *sink.shape)
+        | {
+            "sink_score": np.minimum(sink.reshape(-1), 1),
+            "receiver_kurtosis": kurtosis.reshape(-1),
+            "receiver_rank": pa.array(ranks, type=pa.int32(), mask=ranks < 0),
+        },
+        "received_keys": _key_rows(sample),
+    }
+    return tables if receivers is None else tables | _sentence_rows(sample, receivers)
+
+
+def _key_rows(sample: Measured) -> dict[str, object]:
+    """Return the columns of ``received_keys``: keys that enough rows see."""
+    layers = [layer.received for layer in sample.layers if layer.received is not None]
+    values, keys, seen = (
+        torch.stack([getattr(layer, name) for layer in layers]).cpu().numpy() for name in ("values", "keys", "num_rows")
+    )
+    layer, head, rank = np.nonzero(values >= 0)
+    positions = keys[layer, head, rank].astype(np.int32)
+    return {
+        "sample_id": [sample.encoded.sample_id] * len(layer),
+        "layer": np.asarray(sample.layer_numbers, dtype=np.int32)[layer],
+        "head": head.astype(np.int32),
+        "rank": rank.astype(np.int32),
+        "key_position": positions,
+        "token": pa.array(sample.encoded.token_texts()).take(pa.array(positions)),
+        "received": np.minimum(values[layer, head, rank], 1),
+        "num_rows": seen[layer, head, rank].astype(np.int32),
+    }
+
+
+def _sentence_rows(sample: Measured, receivers: Receivers) -> dict[str, dict[str, object]]:
+    """Return the columns of ``sentence_flow`` and ``receiver_sentences``."""
+    asked = sample.found.sentences
+    flow, among = receivers.flow.cpu().numpy(), receivers.receiver_flow.cpu().numpy()
+    query, key = np.nonzero(~np.isnan(flow))
+    is_receiver = receivers.kurtosis.cpu().numpy() > -np.inf
+    places, scores = receivers.places.cpu().numpy()[is_receiver], receivers.scores.cpu().numpy()[is_receiver]
+    rank, sentence = np.nonzero(~np.isnan(scores))
+    layer, head = np.divmod(places[rank], sample.layers[0].means.shape[0])
+    sample_id = sample.encoded.sample_id
+    return {
+        "sentence_flow": {
+            "sample_id": [sample_id] * len(query),
+            "query_sentence": asked[query],
+            "key_sentence": asked[key],
+            "flow": np.clip(flow[query, key], 0, 1),
+            "receiver_flow": np.clip(among[query, key], 0, 1),
+        },
+        "receiver_sentences": {
+            "sample_id": [sample_id] * len(rank),
+            "layer": np.asarray(sample.layer_numbers, dtype=np.int32)[layer],
+            "head": head.astype(np.int32),
+            "receiver_rank": rank.astype(np.int32),
+            "sentence": asked[sentence],
+            "received": np.clip(scores[rank, sentence], 0, 1),
+        },
     }

@@ -15,7 +15,7 @@ from engine.measuring.baselines import baseline_rows
 from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.measuring.measured import Measured
-from engine.measuring.reading_tables import reading_rows
+from engine.measuring.reading_tables import reading_rows, received_tables
 from engine.samples import SEGMENTS, EncodedSample
 from engine.schema import COUNT_PREFIX, MEASURE_TABLES, OPTIONAL_TABLES, head_stats_schema, table_schema
 
@@ -72,9 +72,7 @@ def _sample_columns(
         "samples": _samples_row(sample, contrast, logits),
         "tokens": token_rows(sample.encoded),
         "baselines": baseline_rows(sample),
-        "head_stats": head_rows(
-            sample, head_stats_schema(key_groups, settings.norm_weighted, settings.reading_focus)
-        ),
+        "head_stats": head_rows(sample, head_stats_schema(key_groups, settings.norm_weighted, settings.reading_focus)),
         "decision_top_keys": top_key_rows(encoded, layers, numbers, settings.top_keys),
     }
     if encoded.label_tokens or contrast is not None:
@@ -87,7 +85,7 @@ def _sample_columns(
         rows["patterns"] = _pattern_rows(sample)
     if (found := attribution_of(sample, contrast, dtype)) is not None:
         rows |= attribution_rows(sample, found)
-    rows |= reading_rows(sample)
+    rows |= reading_rows(sample) | received_tables(sample)
     if settings.decision_rows or settings.rollout:
         rows["decision_rows"] = decision_rows(encoded, layers, numbers, sample.found.rollout)
     if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:

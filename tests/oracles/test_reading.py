@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_series_equal
 
 from engine.attention.layout import NUM_BASE, sequence_layout
 from engine.attention.masking import Chunk, Masking
@@ -168,7 +169,7 @@ def test_tables_of_packed_samples_equal_the_models_own_patterns(kind, attention)
             i for i in range(sample.num_prompt_tokens, sample.num_tokens) if SEGMENTS[sample.segments[i]] != "thinking"
         ]
         table = tables["reading_focus"].filter(sample_id=sample.sample_id)
-        assert table.height == sum(len(layer) for layer in patterns)
+        assert table.height == sum(len(layer) for layer in patterns.values())
         for row in table.iter_rows(named=True):
             pattern = patterns[row["layer"]][row["head"]]
             for name, positions in sample.key_groups.items():
@@ -188,7 +189,7 @@ def test_a_sample_alone_reads_as_in_a_packed_row_and_one_without_answer_has_no_r
     _, alone = measured(model, planned[1:2], reading_focus=True)
     mine = together["reading_focus"].filter(sample_id=planned[1].sample_id)
     for name in mine.columns[3:]:
-        pl.testing.assert_series_equal(mine[name], alone["reading_focus"][name], rel_tol=1e-4, abs_tol=2e-4)
+        assert_series_equal(mine[name], alone["reading_focus"][name], rel_tol=1e-4, abs_tol=2e-4)
     silent = replace(planned[0], num_prompt_tokens=planned[0].num_tokens)
     _, tables = measured(model, [silent], reading_focus=True)
     assert "reading_focus" not in tables and tables["head_stats"]["lookback_ratio"].null_count() > 0
