@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from engine.attention.masking import Window, first_visible_of
-from engine.samples import SEGMENTS, EncodedSample
+from engine.samples import EncodedSample
 
 LEAST_MASS = 1e-6
 """Weight of a group below which a row does not read it: what is less is the rounding of float32 weights."""
@@ -53,7 +52,7 @@ class AnswerReading:
     @classmethod
     def of(cls, encoded: EncodedSample, indicators: torch.Tensor) -> AnswerReading:
         """Return what is measured of a sample, given its key groups ``[T, C]``."""
-        rows = answer_rows(encoded)
+        rows = encoded.answer_rows
         groups = indicators.clone()
         groups[int(rows[0]) if len(rows) else 0 :] = 0
         position = torch.arange(len(indicators), dtype=torch.float32, device=indicators.device)
@@ -61,17 +60,15 @@ class AnswerReading:
         centres = (position @ groups) / groups.sum(dim=0).clamp(min=1)
         return cls(torch.from_numpy(rows), groups, centres.round(), response, encoded.num_prompt_tokens)
 
+    @property
+    def first_row(self) -> int:
+        """The answer's first row, behind the last key that is read."""
+        return int(self.rows[0]) if len(self.rows) else 0
+
     def to(self, device: torch.device) -> AnswerReading:
         """Return the same on a device."""
         groups, centres, response = (part.to(device) for part in (self.groups, self.centres, self.response))
         return AnswerReading(self.rows, groups, centres, response, self.num_prompt)
-
-
-def answer_rows(encoded: EncodedSample) -> np.ndarray:
-    """Return the rows of a sample's answer without its thought, int64: the query group ``answer``."""
-    is_answer = encoded.segments != SEGMENTS.index("thinking")
-    is_answer[: encoded.num_prompt_tokens] = False
-    return np.flatnonzero(is_answer)
 
 
 class ReadingSums:
@@ -102,21 +99,27 @@ class ReadingSums:
         low, high = torch.searchsorted(self.reading.rows, self.reading.rows.new_tensor([first, end])).tolist()
         if low == high:
             return
-        chosen = (self.reading.rows[low:high] - first).to(weights.device)
-        weights = weights.index_select(1, chosen)
-        if total is not None:
-            weights = weights / total.index_select(1, chosen)[..., None]
-        groups = self.reading.groups[first_key : first_key + weights.shape[-1]]
+        reached = min(self.reading.first_row - first_key, weights.shape[-1])
+        if reached <= 0:
+            return
+        chosen, weights = (self.reading.rows[low:high] - first).to(weights.device), weights[..., :reached]
+        if high - low < end - first:
+            weights = weights.index_select(1, chosen)
+            total = None if total is None else total.index_select(1, chosen)
+        groups = self.reading.groups[first_key : first_key + reached]
         offset = torch.arange(first_key, first_key + len(groups), dtype=torch.float32, device=weights.device)
         moments = groups * (offset[:, None] - self.reading.centres)
         mass, moment = (weights @ torch.cat((groups, moments), dim=1)).to(self._wide).chunk(2, dim=-1)
         square = (weights.square() @ groups).to(self._wide)
+        if total is not None:
+            each = total.to(self._wide)[..., None]
+            mass, moment, square = mass / each, moment / each, square / each.square()
         # NaN of a broken row stays NaN: it is no mass below the least.
         counts = ~(mass < LEAST_MASS)
         divisor = torch.where(counts, mass, 1.0)
         centre = torch.where(counts, moment / divisor, 0.0)
         focus = torch.where(counts, square / divisor.square(), 0.0)
-        row = (chosen + (first - int(self.reading.rows[0]))).to(self._wide)[:, None]
+        row = (chosen + (first - self.reading.first_row)).to(self._wide)[:, None]
         counted = counts.to(self._wide)
         parts = (counted, row * counted, row.square() * counted, centre, row * centre, focus)
         self._sums += torch.stack([part.sum(dim=1) for part in parts])

@@ -1,10 +1,10 @@
 """What keys receive from the rows that see them, and sentences from those further on.
 
-``s_j`` is the mean of ``A_ij`` over the rows i that see key j: with plain causality ``sum_{i >= j} A_ij / (T - j)``, under
-a window or chunk only as many rows as reach back to it. ``s_0`` is the sink score. Between sentences a and b stands the
+``s_j`` is the mean of ``A_ij`` over the rows i that see key j: with plain causality ``sum_{i >= j} A_ij / (T - j)``, in
+a window or chunk over as many rows as reach back to it. ``s_0`` is the sink score. Between sentences a and b stands the
 mean weight of the pairs of their tokens that see each other; a sentence receives the mean over sentences at least
-``APART`` further on, and a head whose sentences receive unevenly, by Fisher's kurtosis, is a receiver head (Bogdan et
-al. 2025, Thought Anchors, arXiv 2506.19143). No pattern exists in full: sums over rows are kept.
+``SENTENCES_APART`` further on, and a head whose sentences receive unevenly, by Fisher's kurtosis, is a receiver head
+(Bogdan et al. 2025, Thought Anchors, arXiv 2506.19143). Sums over rows are kept, no pattern.
 
 Shape legend: ``T`` tokens, ``B`` rows of one block, ``n`` keys of a block, ``H`` query heads, ``K`` keys that are named,
 ``S`` sentences, ``R`` receiver heads.
@@ -20,15 +20,7 @@ import torch
 
 from engine.attention.masking import Window, first_visible_of
 from engine.samples import IntArray
-
-APART = 4
-"""Sentences between one that receives and the first that counts."""
-
-FEWEST = 4
-"""Receiving sentences of which a kurtosis says something."""
-
-MOST_SENTENCES = 1024
-"""A layer keeps a number per pair of sentences and head: 4 MiB a head. Texts with more have no rows of sentences."""
+from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +114,9 @@ class Received:
     flow: torch.Tensor | None = None
 
     def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Received:
-        """Return the same with every tensor moved."""
-        parts = {name: getattr(self, name) for name in ("sink", "values", "keys", "num_rows", "kurtosis")}
-        return Received(**{name: None if part is None else move(part) for name, part in parts.items()})
+        """Return what is kept of a layer, scores and flow not among it, with every tensor moved."""
+        kurtosis = None if self.kurtosis is None else move(self.kurtosis)
+        return Received(move(self.sink), move(self.values), move(self.keys), move(self.num_rows), kurtosis)
 
 
 class ReceivedSums:
@@ -168,7 +160,7 @@ class ReceivedSums:
     def _with_sentences(self, found: Received) -> Received:
         pairs = self.asked.visible_pairs(self.window).to(self.device, self._wide)
         flow = self._matrix.to(self._wide) / pairs  # 0 / 0 is the NaN that stands for none sees the other
-        counts = ((pairs > 0).tril(-APART)).to(self._wide)
+        counts = ((pairs > 0).tril(-SENTENCES_APART)).to(self._wide)
         number = counts.sum(dim=0)
         scores = torch.where(counts > 0, flow, 0.0).sum(dim=1) / number
         kurtosis = _kurtosis(scores, number > 0)
@@ -184,7 +176,7 @@ def _kurtosis(scores: torch.Tensor, is_known: torch.Tensor) -> torch.Tensor:
     # Equal but for the rounding of float32 sums.
     is_even = variance.sqrt() <= 1e-6 * mean[:, 0].abs()
     kurtosis = fourth / variance.square() - 3
-    return torch.where(is_even | (count < FEWEST), torch.nan, kurtosis)
+    return torch.where(is_even | (count < FEWEST_SENTENCES), torch.nan, kurtosis)
 
 
 @dataclass(frozen=True, slots=True)

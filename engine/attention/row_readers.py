@@ -51,6 +51,12 @@ class RowReaders:
             found += row_blocks(end, self.num_heads, self.window, device, first)
         return found
 
+    def end_key(self, end: int) -> int:
+        """Return one past the last key that a block of rows up to ``end`` has to hand over in a second pass."""
+        if self.received is not None or self.reading is None:
+            return end
+        return min(end, self.reading.reading.first_row)
+
     def _stretches(self) -> list[tuple[int, int]]:
         """Return first row and one past the last of each stretch of rows that is asked for."""
         if self.received is not None:

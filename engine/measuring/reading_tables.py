@@ -6,18 +6,17 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from engine.attention.reading import answer_rows
 from engine.attention.received import ReceivedRows, Receivers
 from engine.config import ReceivedStatistics
 from engine.measuring.measured import Measured
-from engine.samples import SEGMENTS, EncodedSample
+from engine.samples import EncodedSample
 from engine.schema import CENTROID_PREFIX, CONCENTRATION_PREFIX, DRIFT_PREFIX
 
 
 def reading_rows(sample: Measured) -> dict[str, dict[str, object]]:
     """Return a sample's columns of ``reading_focus``; no table where it was not measured or there is no answer."""
     found = [layer.reading for layer in sample.layers]
-    if not len(answer_rows(sample.encoded)) or any(reading is None for reading in found):
+    if not len(sample.encoded.answer_rows) or any(reading is None for reading in found):
         return {}
     values = torch.stack([reading for reading in found if reading is not None]).cpu().numpy()
     num_layers, num_heads = values.shape[:2]
@@ -40,12 +39,7 @@ def _places(sample: Measured, num_layers: int, num_heads: int) -> dict[str, obje
 
 def received_rows(encoded: EncodedSample, settings: ReceivedStatistics) -> ReceivedRows:
     """Return what is asked of what a sample's keys receive."""
-    numbers = np.full(encoded.num_tokens, -1, dtype=np.int32)
-    if encoded.sentences is not None and settings.sentences is not None:
-        is_thought = encoded.segments == SEGMENTS.index("thinking")
-        is_prompt = np.arange(encoded.num_tokens) < encoded.num_prompt_tokens
-        inside = is_prompt if settings.sentences == "prompt" else is_thought & ~is_prompt
-        numbers = np.where(inside, encoded.sentences, numbers)
+    numbers = encoded.sentences_of(settings.sentences)
     return ReceivedRows.of(numbers, settings.top, settings.min_rows, settings.heads)
 
 

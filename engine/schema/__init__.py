@@ -35,7 +35,13 @@ from engine.schema.groups import (
     SEGMENT_GROUPS,
     STATEMENT_GROUPS,
 )
-from engine.schema.reading_tables import READING_TABLES, RECEIVED_TABLES
+from engine.schema.reading_tables import (
+    FEWEST_SENTENCES,
+    MOST_SENTENCES,
+    READING_TABLES,
+    RECEIVED_TABLES,
+    SENTENCES_APART,
+)
 from engine.schema.tables import (
     MEASURE_TABLES,
     OPTIONAL_TABLES,
@@ -64,10 +70,12 @@ __all__ = [
     "COUNT_PREFIX",
     "DEFAULT_KEY_GROUPS",
     "DRIFT_PREFIX",
+    "FEWEST_SENTENCES",
     "KEPT_PREFIX",
     "LOOKBACK_STATISTICS",
     "MASS_PREFIX",
     "MEASURE_TABLES",
+    "MOST_SENTENCES",
     "NORM_MASS_PREFIX",
     "OPTIONAL_TABLES",
     "PATTERN_GROUPS",
@@ -79,6 +87,7 @@ __all__ = [
     "REJECTS_SCHEMA",
     "SCHEMA_VERSION",
     "SEGMENT_GROUPS",
+    "SENTENCES_APART",
     "SEQUENCE_SOURCES",
     "STATEMENT_GROUPS",
     "attributions_schema",

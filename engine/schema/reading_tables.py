@@ -25,6 +25,18 @@ RECEIVED_TABLES = ("received_heads", "received_keys", "sentence_flow", "receiver
 """Tables of ``statistics.received``; the last two for samples with sentences enough."""
 
 
+SENTENCES_APART = 4
+"""Sentences between one that receives and the first that counts (Thought Anchors)."""
+
+
+FEWEST_SENTENCES = 4
+"""Receiving sentences of which a kurtosis says something."""
+
+
+MOST_SENTENCES = 1024
+"""A layer keeps a number per pair of sentences and head, 4 MiB a head: texts with more have no rows of sentences."""
+
+
 def reading_focus_schema(key_groups: Sequence[str]) -> pa.Schema:
     """Return the schema of ``reading_focus``; every key group adds three columns.
 

@@ -251,8 +251,8 @@ def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False, lo
     for name in key_groups:
         text = f"Mean over rows of the summed weight on key group {name}"
         fields.append(column(f"{MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
-    for name in LOOKBACK_STATISTICS if lookback else ():
-        fields.append(column(name, pa.float32(), _LOOKBACK_DOCS[name], span="0..1"))
+    lookbacks = LOOKBACK_STATISTICS if lookback else ()
+    fields += [column(name, pa.float32(), _LOOKBACK_DOCS[name], span="0..1") for name in lookbacks]
     if norm_weighted:
         for name in key_groups:
             text = f"As mass_{name}, weights times the norm of the value's contribution (Kobayashi et al. 2020)"

@@ -24,6 +24,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from engine.attention.layout import sequence_layout
+from engine.attention.received import ReceivedRows
 from engine.measuring.attribution_tables import targets_of
 from engine.measuring.forward import decision_logits
 from engine.measuring.probe import Probe
@@ -119,6 +120,12 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
     """Return CPU time of each optional statistic over the default ones without attributions, the median of ratios."""
     model = build_model(layers)
     plain, weighted, rolled = Probe(model), Probe(model, norm_weighted=True), Probe(model, with_rollout=True)
+    sentences = np.arange(num_tokens, dtype=np.int32) // 25
+    asked = ReceivedRows.of(sentences, 10, 32, 20)
+    reading, receiving = (
+        sequence_layout(encoded(num_tokens), 0, torch.device("cpu"), None, reads, received)
+        for reads, received in ((True, None), (False, asked))
+    )
     in_torch, attributing = Probe(model, attention="blocked"), Probe(model, top_tokens=TOP_TOKENS)
     default, groups, queries = (
         sequence_layout(sample, 0, torch.device("cpu"))
@@ -128,6 +135,9 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
     by_kind = {
         "default": lambda: plain.measure(default.token_ids, [default]),
         "attributions (on by default)": lambda: attributing.measure(default.token_ids, [default], targets=targets),
+        "reading focus, an answer of a third of the text": lambda: plain.measure(reading.token_ids, [reading]),
+        "what keys and sentences receive": lambda: plain.measure(receiving.token_ids, [receiving]),
+        "the same without a C compiler": lambda: in_torch.measure(receiving.token_ids, [receiving]),
         "norm-weighted masses": lambda: weighted.measure(default.token_ids, [default]),
         "rollout of the decision row": lambda: rolled.measure(default.token_ids, [default]),
         "20 random vocabularies": lambda: plain.measure(groups.token_ids, [groups]),

@@ -1,4 +1,4 @@
-"""Reading focus and lookback ratios against float64 loops, planted heads of known drift, and heads that read nothing."""
+"""Reading focus and lookback ratios against float64 loops, planted heads of known drift, and heads that read all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from polars.testing import assert_series_equal
 
 from engine.attention.layout import NUM_BASE, sequence_layout
-from engine.attention.masking import Chunk, Masking
+from engine.attention.masking import Masking
 from engine.config import Config
 from engine.measuring.measurer import Measurer
 from engine.samples import SEGMENTS, EncodedSample

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy import stats
 
-from engine.attention import received as module
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Chunk, Masking
-from engine.attention.received import ReceivedRows, ReceiverPool, rows_that_see
+from engine.attention.received import Received, ReceivedRows, ReceiverPool, _kurtosis, rows_that_see
 from engine.samples import SEGMENTS
+from engine.schema import MOST_SENTENCES
 from tests.fixtures.family_judgement import double, own_patterns, samples
 from tests.fixtures.tiny_models import VOCABULARY, tiny_model
 from tests.oracles import attention as oracle
@@ -134,10 +134,10 @@ def test_equal_sentences_and_too_few_have_no_kurtosis():
     flow = torch.full((2, 12, 12), 0.25).tril()
     scores = torch.full((2, 12), 0.25, dtype=torch.float64)
     is_known = torch.arange(12) < 8
-    assert torch.isnan(module._kurtosis(scores, is_known)).all()
+    assert torch.isnan(_kurtosis(scores, is_known)).all()
     scores[:, 0] = 0.5
-    assert not torch.isnan(module._kurtosis(scores, is_known)).any()
-    assert torch.isnan(module._kurtosis(scores, torch.arange(12) < 3)).all() and flow.shape[0] == 2
+    assert not torch.isnan(_kurtosis(scores, is_known)).any()
+    assert torch.isnan(_kurtosis(scores, torch.arange(12) < 3)).all() and flow.shape[0] == 2
 
 
 def test_the_last_keys_are_named_only_where_they_may_be():
@@ -153,9 +153,9 @@ def test_the_last_keys_are_named_only_where_they_may_be():
 
 
 def test_a_text_of_too_many_sentences_has_none_of_their_rows():
-    sentences = np.arange(module.MOST_SENTENCES + 1, dtype=np.int32)
+    sentences = np.arange(MOST_SENTENCES + 1, dtype=np.int32)
     assert len(ReceivedRows.of(sentences, 1, 1, 1).numbers) == 0
-    assert len(ReceivedRows.of(sentences[1:], 1, 1, 1).numbers) == module.MOST_SENTENCES
+    assert len(ReceivedRows.of(sentences[1:], 1, 1, 1).numbers) == MOST_SENTENCES
 
 
 @pytest.mark.parametrize("number", [1, 3, 50])
@@ -167,7 +167,7 @@ def test_a_pool_keeps_the_heads_of_the_largest_kurtosis_whatever_the_layer(numbe
     for place, kurtosis in enumerate(layers):
         flow = torch.rand((4, 6, 6), generator=generator)
         flows.append(flow)
-        found = module.Received(*(torch.zeros(4),) * 4, kurtosis, flow[:, 0], flow)
+        found = Received(*(torch.zeros(4),) * 4, kurtosis, flow[:, 0], flow)
         pool.add(place, found)
     receivers, every = pool.receivers(), torch.cat(layers).nan_to_num(-torch.inf)
     expected = every.sort(descending=True, stable=True).indices[:number]

@@ -131,9 +131,12 @@ def read_again(call: LayerCall, layout: SequenceLayout, log_sum_exp: torch.Tenso
     keys = call.key.float()
     space = _Workspace(blocks, num_heads, masking.window, (grouped, keys))
     for first, end in blocks:
-        block = _Block(first, end, masking.window)
         # Backends count a key's bias from different keys, so that their sums tell nothing to each other.
-        if masking.key_bias is None:
+        is_told = masking.key_bias is None
+        block = _Block(first, end, masking.window, readers.end_key(end) if is_told else end)
+        if block.end_key <= block.first_key:
+            continue
+        if is_told:
             scores = block.scores(grouped, keys, masking, space)
             rows = log_sum_exp[:, first:end].reshape(scores.shape[0], -1, 1)
             weights, total = scores.sub_(rows).exp_().reshape(num_heads, end - first, -1), None
@@ -215,11 +218,11 @@ class _Workspace:
 
 
 class _Block:
-    """One block of query rows ``[first, end)`` and the keys visible to any of them."""
+    """One block of query rows ``[first, end)`` and the keys visible to any of them, all or those before ``end_key``."""
 
-    def __init__(self, first: int, end: int, window: Window):
+    def __init__(self, first: int, end: int, window: Window, end_key: int | None = None):
         self.first, self.end, self.window = first, end, window
-        self.first_key = first_key(first, window)
+        self.first_key, self.end_key = first_key(first, window), end if end_key is None else end_key
         self.largest = torch.empty(0)
 
     def weights(
@@ -238,14 +241,14 @@ class _Block:
     ) -> torch.Tensor:
         """Return the scores ``[KV, G x B, n]``, those of hidden keys at ``MASKED``."""
         num_kv, group, _, head_dim = grouped.shape
-        size, num_keys = self.end - self.first, self.end - self.first_key
+        size, num_keys = self.end - self.first, self.end_key - self.first_key
         shape = (num_kv, group * size, num_keys)
         rows = (grouped[:, :, self.first : self.end].float() * masking.scaling).reshape(num_kv, -1, head_dim)
-        scores = torch.bmm(rows, keys[:, self.first_key : self.end].mT, out=space and space.take(0, *shape))
+        scores = torch.bmm(rows, keys[:, self.first_key : self.end_key].mT, out=space and space.take(0, *shape))
         if masking.softcap is not None:
             scores = scores.div_(masking.softcap).tanh_() * masking.softcap
         if masking.key_bias is not None:
-            bias = masking.key_bias.beside(self.first_key, self.end, scores)
+            bias = masking.key_bias.beside(self.first_key, self.end_key, scores)
             scores.view(num_kv, group, size, num_keys).add_(bias.view(num_kv, group, 1, num_keys))
         self._hide(scores.view(num_kv, group, size, num_keys))
         return scores
@@ -253,10 +256,11 @@ class _Block:
     def _hide(self, scores: torch.Tensor) -> None:
         """Give keys after their row, and those that its window has left behind, a weight of zero."""
         size, own = self.end - self.first, self.first - self.first_key
-        if size > 1:
+        if size > 1 and self.end_key == self.end:
             later = torch.ones((size, size), dtype=torch.bool, device=scores.device).triu(1)
             scores[..., own:].masked_fill_(later, MASKED)
-        if self.window is not None and (left := first_visible(self.end - 1, self.window) - self.first_key):
+        left = min(first_visible(self.end - 1, self.window), self.end_key) - self.first_key
+        if left:
             query = torch.arange(self.first, self.end, device=scores.device)[:, None]
             key = torch.arange(self.first_key, self.first_key + left, device=scores.device)[None, :]
             scores[..., :left].masked_fill_(key < first_visible_of(query, self.window), MASKED)
