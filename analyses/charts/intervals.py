@@ -88,6 +88,7 @@ def causal_ranking(
     groups: Sequence[str],
     subtitle: str,
     title: str = "What happens to the answer's lead",
+    unit: str = NATS,
 ) -> alt.TopLevelMixin:
     """Draw the largest effects with intervals, and beside them those in right and in wrong predictions.
 
@@ -102,13 +103,13 @@ def causal_ranking(
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, yOffset=offset, color=colour, x=alt.X("ci_low:Q", title=NATS), x2="ci_high:Q")
+        .encode(y=y, yOffset=offset, color=colour, x=alt.X("ci_low:Q", title=unit), x2="ci_high:Q")
     )
     points = base.mark_point(filled=True, size=50, opacity=1).encode(
         y=y,
         yOffset=offset,
         color=colour,
-        x=alt.X("mean:Q", title=NATS),
+        x=alt.X("mean:Q", title=unit),
         tooltip=[
             "shown:N",
             "group:N",

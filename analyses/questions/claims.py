@@ -30,7 +30,8 @@ class Claim:
     ----------
     kind
         ``difference``, ``stretch``, ``interaction``, ``correlation``, ``hypothesis``, ``order``, ``prediction``,
-        ``effect``, ``contrast`` (right against wrong in an effect), ``attribution``, ``change`` (between runs).
+        ``effect``, ``contrast`` (right against wrong in an effect), ``attribution``, ``reading``, ``change`` (between
+        runs).
     family
         Family of tests that it belongs to; ``PRIMARY`` or a name of ``Answers.levels``.
     subject

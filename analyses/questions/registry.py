@@ -13,11 +13,13 @@ from analyses.questions.overview.question import Overview
 from analyses.questions.power.question import Power
 from analyses.questions.profiles.question import Profiles
 from analyses.questions.question import Question
+from analyses.questions.reading.question import Reading
 
 QUESTIONS: tuple[Question, ...] = (
     Overview(),
     Differences(),
     Attributions(),
+    Reading(),
     Heads(),
     Causes(),
     Decodability(),

@@ -1,8 +1,8 @@
 """What keys receive from the rows that see them, and sentences from those further on.
 
 ``s_j`` is the mean of ``A_ij`` over the rows i that see key j: with plain causality ``sum_{i >= j} A_ij / (T - j)``, in
-a window or chunk over as many rows as reach back to it. ``s_0`` is the sink score. Between sentences a and b stands the
-mean weight of the pairs of their tokens that see each other; a sentence receives the mean over sentences at least
+a window or chunk over as many rows as reach back to it. ``s_0`` is the sink score. Between sentences a and b stands
+the mean weight of the pairs of their tokens that see each other; a sentence receives the mean over sentences at least
 ``SENTENCES_APART`` further on, and a head whose sentences receive unevenly, by Fisher's kurtosis, is a receiver head
 (Bogdan et al. 2025, Thought Anchors, arXiv 2506.19143). Sums over rows are kept, no pattern.
 
@@ -22,6 +22,9 @@ from engine.attention.masking import Window, first_visible_of
 from engine.samples import IntArray
 from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 
+TOGETHER = 16
+"""Sentences whose rows are added up by the sentences of their keys in one product."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRows:
@@ -39,6 +42,8 @@ class ReceivedRows:
         Place of each token's sentence among ``numbers``, int64 ``[T]`` on the host; -1 for tokens of none.
     numbers
         Numbers of the sentences, ``[S]``; empty where there are none, or too many.
+    last_rows
+        Position of each sentence's last token, ``[S]``.
     """
 
     top: int
@@ -46,6 +51,7 @@ class ReceivedRows:
     heads: int
     sentences: torch.Tensor
     numbers: IntArray
+    last_rows: IntArray = field(compare=False)
     _pairs: dict[Window, torch.Tensor] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -56,7 +62,9 @@ class ReceivedRows:
             known = known[:0]
         places = np.searchsorted(known, numbers) if len(known) else np.zeros(len(numbers), dtype=np.int64)
         places = np.where((numbers >= 0) & (len(known) > 0), places, -1)
-        return cls(top, min_rows, heads, torch.from_numpy(places.astype(np.int64)), known)
+        last_rows = np.zeros(len(known), dtype=np.int32)
+        np.maximum.at(last_rows, places[places >= 0], np.flatnonzero(places >= 0).astype(np.int32))
+        return cls(top, min_rows, heads, torch.from_numpy(places.astype(np.int64)), known, last_rows)
 
     def visible_pairs(self, window: Window) -> torch.Tensor:
         """Return how many pairs of a row of sentence a and a key of sentence b see each other, float64 ``[S, S]``."""
@@ -126,28 +134,44 @@ class ReceivedSums:
         self.asked, self.window, self.device = asked, window, device
         self._wide = torch.float32 if device.type == "mps" else torch.float64
         num_tokens, number = len(asked.sentences), len(asked.numbers)
+        self._open: dict[int, torch.Tensor] = {}
+        self._closed: dict[int, torch.Tensor] = {}
         self._columns = torch.zeros((num_heads, num_tokens), dtype=self._wide, device=device)
         self._matrix = torch.zeros((num_heads, number, number), dtype=torch.float32, device=device)
         self._places = asked.sentences.to(device) if number else None
 
     def add(self, first: int, end: int, first_key: int, weights: torch.Tensor, total: torch.Tensor | None) -> None:
         """Add a block of rows; arguments as in ``ReadingSums.add``."""
-        labels = self.asked.sentences[first:end]
-        present = labels[labels >= 0].unique()
+        labels = self.asked.sentences.numpy()[first:end]
+        present = np.unique(labels[labels >= 0])
         # The sum over all rows and over those of each sentence, in one product.
-        chosen = torch.cat((torch.ones((1, end - first)), (labels == present[:, None]).float()))
-        chosen = chosen.to(self.device)[None]
-        chosen = chosen / total[:, None] if total is not None else chosen.expand(len(weights), -1, -1)
+        rows = np.concatenate((np.ones((1, end - first), dtype=bool), labels == present[:, None]))
+        chosen = torch.from_numpy(rows.astype(np.float32)).to(self.device)[None]
+        chosen = chosen.expand(len(weights), -1, -1) if total is None else chosen / total[:, None]
         summed = chosen @ weights
         keys = slice(first_key, first_key + weights.shape[-1])
         self._columns[:, keys] += summed[:, 0].to(self._wide)
-        if self._places is not None and len(present):
-            inside = self._places[keys, None] == torch.arange(len(self.asked.numbers), device=self.device)
-            # Distinct rows, so that the order of additions is fixed.
-            self._matrix[:, present.to(self.device)] += summed[:, 1:] @ inside.to(summed)
+        for place, sentence in enumerate(present.tolist(), start=1):
+            if sentence not in self._open:
+                self._open[sentence] = weights.new_zeros((len(weights), self._columns.shape[1]))
+            self._open[sentence][:, keys] += summed[:, place]
+            if self.asked.last_rows[sentence] < end:
+                self._closed[sentence] = self._open.pop(sentence)
+        if len(self._closed) >= TOGETHER:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Add up the rows of whole sentences by the sentences of their keys."""
+        if self._places is None or not self._closed:
+            return
+        inside = self._places[:, None] == torch.arange(len(self.asked.numbers), device=self.device)
+        at = torch.tensor(list(self._closed), device=self.device)
+        self._matrix[:, at] = torch.stack(list(self._closed.values()), dim=1) @ inside.to(self._matrix)
+        self._closed = {}
 
     def found(self) -> Received:
         """Return what was received."""
+        self._add_up()
         seen = rows_that_see(self._columns.shape[1], self.window)
         rows = torch.from_numpy(seen).to(self.device)
         received = (self._columns / rows.to(self._wide)).to(torch.float32)
