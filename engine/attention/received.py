@@ -6,8 +6,8 @@ the mean weight of the pairs of their tokens that see each other; a sentence rec
 ``SENTENCES_APART`` further on, and a head whose sentences receive unevenly, by Fisher's kurtosis, is a receiver head
 (Bogdan et al. 2025, Thought Anchors, arXiv 2506.19143). Sums over rows are kept, no pattern.
 
-Shape legend: ``T`` tokens, ``B`` rows of one block, ``n`` keys of a block, ``H`` query heads, ``K`` keys that are named,
-``S`` sentences, ``R`` receiver heads.
+Shape legend: ``T`` tokens, ``B`` rows of one block, ``n`` keys of a block, ``H`` query heads, ``K`` named keys, ``S``
+sentences, ``R`` receiver heads.
 """
 
 from __future__ import annotations

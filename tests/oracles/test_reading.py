@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,10 @@ from engine.attention.layout import NUM_BASE, sequence_layout
 from engine.attention.masking import Masking
 from engine.config import Config
 from engine.measuring.measurer import Measurer
+from engine.run import main
 from engine.samples import SEGMENTS, EncodedSample
 from engine.tolerances import tolerance
+from tests.fixtures import planted
 from tests.fixtures.family_judgement import double, own_patterns, samples
 from tests.fixtures.tiny_models import VOCABULARY, tiny_model
 from tests.oracles import attention as oracle
@@ -195,3 +198,38 @@ def test_a_sample_alone_reads_as_in_a_packed_row_and_one_without_answer_has_no_r
     assert "reading_focus" not in tables and tables["head_stats"]["lookback_ratio"].null_count() > 0
     _, tables = measured(model, planned)
     assert "reading_focus" not in tables and "lookback_ratio" not in tables["head_stats"].columns
+
+
+def test_a_run_with_everything_on_is_verified_and_holds_what_is_planted(tmp_path):
+    """Heads of a planted model, through plan, unit, tables and verification; what the plan says of it is counted."""
+    config = planted.write_config(tmp_path, count=6)
+    asked = ["statistics.reading_focus=true", "statistics.contribution=true", "statistics.received={sentences: prompt}"]
+    assert main([str(config), "--stage", "collect", *asked]) == 0
+    run = tmp_path / "runs" / "planted"
+    tables = {
+        name: pl.read_parquet(run / "shards" / "*" / f"{name}.parquet")
+        for name in ("reading_focus", "received_heads", "received_keys", "head_stats", "tokens", "samples")
+    }
+    first = {"layer": planted.HEADS["first_token"][0], "head": planted.HEADS["first_token"][1]}
+    uniform = {"layer": planted.HEADS["uniform"][0], "head": planted.HEADS["uniform"][1]}
+    assert tables["received_heads"].filter(**first)["sink_score"].to_list() == pytest.approx([1] * 6, abs=1e-5)
+    assert tables["received_keys"].filter(**first, rank=0)["key_position"].to_list() == [0] * 6
+    of_response = tables["head_stats"].filter(**first, query_group="response")
+    assert of_response["lookback_ratio"].to_list() == pytest.approx([1] * 6, abs=1e-5)
+    for sample in tables["samples"].iter_rows(named=True):
+        length, id_ = sample["num_tokens"], {"sample_id": sample["sample_id"]}
+        (sink,) = tables["received_heads"].filter(**id_, **uniform)["sink_score"]
+        assert sink == pytest.approx(sum(1 / n for n in range(1, length + 1)) / length, abs=1e-5)
+        (per_token,) = tables["head_stats"].filter(**id_, **uniform, query_group="response")["lookback_ratio_per_token"]
+        assert per_token == pytest.approx(0.5, abs=1e-5)
+        where = tables["tokens"].filter(**id_, segment="statement")["position"].to_numpy()
+        row = tables["reading_focus"].filter(**id_, **uniform).row(0, named=True)
+        assert row["centroid_statement"] == pytest.approx(where.mean(), abs=1e-3)
+        assert abs(row["drift_statement"]) < 1e-4
+        assert row["concentration_statement"] == pytest.approx(1 / len(where), rel=1e-4)
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["num_samples_without_sentences"] == 6 and plan["num_samples_without_answer"] == 0
+    assert 0 < plan["predicted_reading_bytes"] < plan["predicted_disk_bytes"]
+    assert 0 < plan["predicted_flop"]["reading"] < plan["predicted_flop"]["measure"]
+    said = (run / "plan" / "plan.txt").read_text()
+    assert "6 of 6 sample(s) have fewer than 8 sentences in the prompt" in said and "reading and receiving" in said
