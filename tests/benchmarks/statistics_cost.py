@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,8 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
         sequence_layout(encoded(num_tokens), 0, torch.device("cpu"), None, reads, received)
         for reads, received in ((True, None), (False, asked))
     )
+    short = replace(encoded(num_tokens), num_prompt_tokens=num_tokens - 200)
+    briefly = sequence_layout(short, 0, torch.device("cpu"), None, True)
     in_torch, attributing = Probe(model, attention="blocked"), Probe(model, top_tokens=TOP_TOKENS)
     default, groups, queries = (
         sequence_layout(sample, 0, torch.device("cpu"))
@@ -136,6 +139,7 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
         "default": lambda: plain.measure(default.token_ids, [default]),
         "attributions (on by default)": lambda: attributing.measure(default.token_ids, [default], targets=targets),
         "reading focus, an answer of a third of the text": lambda: plain.measure(reading.token_ids, [reading]),
+        "reading focus, an answer of 200 tokens": lambda: plain.measure(briefly.token_ids, [briefly]),
         "what keys and sentences receive": lambda: plain.measure(receiving.token_ids, [receiving]),
         "the same without a C compiler": lambda: in_torch.measure(receiving.token_ids, [receiving]),
         "norm-weighted masses": lambda: weighted.measure(default.token_ids, [default]),

@@ -43,6 +43,8 @@ class World:
         values drift with the year; some columns are constant, some have unknown values.
     attributed
         Whether samples have attributions too, which push towards what was said, alike in right and in wrong answers.
+    read
+        Whether reading focus and received attention were measured too, alike in right and in wrong answers.
     planted
         Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, or ``order``, one kind of word that
         gets more than the others.
@@ -59,6 +61,7 @@ class World:
     gaps: bool = False
     planted: Mapping[str, float] = field(default_factory=dict)
     attributed: bool = False
+    read: bool = False
 
 
 NULL_WORLDS = {
@@ -83,6 +86,9 @@ NULL_WORLDS = {
     "attributions, 60 clusters of 5": World(attributed=True),
     "attributions, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", attributed=True),
     "attributions, drift with year": World(EVEN, 0.3, drift=True, attributed=True),
+    "reading, 60 clusters of 5": World(read=True),
+    "reading, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", read=True),
+    "reading, drift with year": World(EVEN, 0.3, drift=True, read=True),
 }
 """Nothing that a report may claim is true in them, but what every head does alike; rankings have no truth either."""
 
@@ -157,6 +163,8 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
     ).write_parquet(shard / "baselines.parquet")
     if world.attributed:
         _write_attributions(shard, world, seed, ids, cluster, predicted)
+    if world.read:
+        _write_reading(shard, world, seed, ids, cluster, slope)
     pl.DataFrame(schema=dict.fromkeys(("sample_id", "stage", "reason", "detail"), pl.String)).write_parquet(
         folder / "rejects.parquet"
     )
@@ -187,6 +195,26 @@ def _write_attributions(
     ).write_parquet(shard / "head_attributions.parquet")
     samples = pl.read_parquet(shard / "samples.parquet").with_columns(contrast=pl.lit("increase|decrease"))
     samples.write_parquet(shard / "samples.parquet")
+
+
+def _write_reading(
+    shard: Path, world: World, seed: int, ids: list[str], cluster: np.ndarray, slope: np.ndarray
+) -> None:
+    """Write how answers read and what is received; with draws of its own, so that no other table changes."""
+    rng, places = np.random.default_rng([seed, 13]), LAYERS * HEADS
+    named = {
+        "sample_id": np.repeat(ids, places),
+        "layer": np.tile(np.repeat(np.arange(LAYERS, dtype=np.int32), HEADS), len(ids)),
+        "head": np.tile(np.arange(HEADS, dtype=np.int32), len(ids) * LAYERS),
+    }
+    focus = [f"{prefix}_{name}" for prefix in ("drift", "concentration") for name in KEY_GROUPS]
+    for table, columns in (("reading_focus", focus), ("received_heads", ["sink_score", "receiver_kurtosis"])):
+        shape = (len(ids), len(columns), LAYERS, HEADS)
+        noise = rng.normal(size=shape) + 0.7 * rng.normal(size=(len(world.sizes), *shape[1:]))[cluster]
+        noise = noise + slope[:, None, None, None]
+        values = 0.1 * (np.exp(noise) if world.shape == "lognormal" else 1 + noise)
+        numbers = {name: values[:, slot].astype(np.float32).ravel() for slot, name in enumerate(columns)}
+        pl.DataFrame(named | numbers).write_parquet(shard / f"{table}.parquet")
 
 
 def _values(
