@@ -21,11 +21,15 @@ _STATISTICS = {
     "collision": "Concentration (sum of squares)",
     "duplicate_token": "Weight on earlier equal tokens",
     "induction": "Weight on what followed an equal token",
+    "lookback_ratio": "Lookback ratio",
+    "lookback_ratio_per_token": "Lookback ratio per token",
 }
 
 _UNITS = {"entropy_nats": "nats", "mean_distance": "tokens", "mean_relative_distance": "0 to 1"} | {
     "entropy_normalized": "0 to 1",
     "collision": "0 to 1",
+    "lookback_ratio": "0 to 1",
+    "lookback_ratio_per_token": "0 to 1",
 }
 
 _QUERY_GROUPS = {

@@ -36,7 +36,8 @@ def tables_page() -> str:
         "",
     ]
     schemas = [
-        (name, table_schema(name, groups, True, {"<name>": "text"})) for name in (*MEASURE_TABLES, *OPTIONAL_TABLES)
+        (name, table_schema(name, groups, True, {"<name>": "text"}, lookback=True))
+        for name in (*MEASURE_TABLES, *OPTIONAL_TABLES)
     ]
     schemas += [("rejects", table_schema("rejects", groups))]
     schemas += [(name, causal_schema(name, groups)) for name in CAUSAL_TABLES]

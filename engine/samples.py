@@ -317,6 +317,21 @@ class EncodedSample:
         """Id of the recorded distinguishing token."""
         return int(self.input_ids[self.decision_position + 1])
 
+    @property
+    def answer_rows(self) -> npt.NDArray[np.int64]:
+        """Positions of the answer without its thought, sorted: the query group ``answer``."""
+        is_answer = self.segments != SEGMENTS.index("thinking")
+        is_answer[: self.num_prompt_tokens] = False
+        return np.flatnonzero(is_answer)
+
+    def sentences_of(self, part: str | None) -> IntArray:
+        """Return the number of each token's sentence in the ``prompt`` or the ``thinking``, ``[T]``; -1 elsewhere."""
+        if self.sentences is None or part is None:
+            return np.full(self.num_tokens, -1, dtype=np.int32)
+        is_prompt = np.arange(self.num_tokens) < self.num_prompt_tokens
+        is_thought = (self.segments == SEGMENTS.index("thinking")) & ~is_prompt
+        return np.where(is_prompt if part == "prompt" else is_thought, self.sentences, -1).astype(np.int32)
+
     def token_text(self, position: int) -> str:
         """Return the characters of the token at a position."""
         return self.text[self.char_starts[position] : self.char_ends[position]]

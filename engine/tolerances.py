@@ -20,6 +20,7 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("weight", "float32"): Tolerance(0, 1e-6, "one weight, or the sum of a few"),
     ("entropy", "float32"): Tolerance(0, 1e-5, "sum p (s - m) over up to thousands of keys"),
     ("distance", "float32"): Tolerance(1e-6, 1e-4, "i - sum p j subtracts positions of up to the sequence's length"),
+    ("drift", "float32"): Tolerance(1e-5, 1e-4, "slopes of positions that are exact to 1e-4, over two rows or more"),
     ("baseline", "float32"): Tolerance(0, 1e-6, "counts divided in float64, stored as float32"),
     ("mass", "bfloat16"): Tolerance(0, 3e-2, "against eager patterns, whose scores have 8 bits of mantissa"),
     ("entropy", "bfloat16"): Tolerance(2e-2, 5e-2, "against eager patterns, whose scores have 8 bits of mantissa"),

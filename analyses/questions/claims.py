@@ -31,7 +31,7 @@ class Claim:
     kind
         ``difference``, ``stretch``, ``interaction``, ``correlation``, ``hypothesis``, ``order``, ``prediction``,
         ``effect``, ``contrast`` (right against wrong in an effect), ``attribution``, ``retrieval`` (a head fetches),
-        ``retrieval difference``, ``change`` (between runs).
+        ``retrieval difference``, ``reading``, ``change`` (between runs).
     family
         Family of tests that it belongs to; ``PRIMARY`` or a name of ``Answers.levels``.
     subject

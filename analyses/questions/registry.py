@@ -14,6 +14,7 @@ from analyses.questions.overview.question import Overview
 from analyses.questions.power.question import Power
 from analyses.questions.profiles.question import Profiles
 from analyses.questions.question import Question
+from analyses.questions.reading.question import Reading
 from analyses.questions.retrieval.question import Retrieval
 
 QUESTIONS: tuple[Question, ...] = (
@@ -21,6 +22,7 @@ QUESTIONS: tuple[Question, ...] = (
     Differences(),
     Attributions(),
     Retrieval(),
+    Reading(),
     Heads(),
     Causes(),
     Circuits(),

@@ -22,7 +22,14 @@ from analyses.runs.integrity import check_integrity
 from analyses.runs.layouts import FileLayout
 from analyses.runs.units import LeftOut, RunError, check_units, scan_table, table_files, unit_folders
 from analyses.runs.vocabulary import find_vocabulary
-from engine.schema import BASE_STATISTICS, BASELINE_PREFIX, MASS_PREFIX, NORM_MASS_PREFIX, samples_schema
+from engine.schema import (
+    BASE_STATISTICS,
+    BASELINE_PREFIX,
+    LOOKBACK_STATISTICS,
+    MASS_PREFIX,
+    NORM_MASS_PREFIX,
+    samples_schema,
+)
 from engine.schema.layout import CAUSAL_PLAN, PLAN, RUN_YAML, SHARDS, SUCCESS
 
 
@@ -248,7 +255,7 @@ def _read_samples(paths: Sequence[Path]) -> pl.DataFrame:
 
 
 def _is_statistic(name: str) -> bool:
-    return name in BASE_STATISTICS or name.startswith((MASS_PREFIX, NORM_MASS_PREFIX))
+    return name in (*BASE_STATISTICS, *LOOKBACK_STATISTICS) or name.startswith((MASS_PREFIX, NORM_MASS_PREFIX))
 
 
 def _query_group_order(name: str) -> tuple[int, str]:

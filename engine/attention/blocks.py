@@ -17,11 +17,12 @@ CHUNK_ROWS = 512
 """Rows at least whose sums are kept before they become statistics."""
 
 
-def row_blocks(num_tokens: int, num_heads: int, window: Window, device: torch.device) -> list[tuple[int, int]]:
-    """Cut the rows so that each block has about the same number of scores."""
+def row_blocks(
+    num_tokens: int, num_heads: int, window: Window, device: torch.device, first: int = 0
+) -> list[tuple[int, int]]:
+    """Cut the rows, from the first wanted on, so that each block has about the same number of scores."""
     budget = BLOCK_ELEMENTS if device.type == "cpu" else ACCELERATOR_BLOCK_ELEMENTS
     blocks: list[tuple[int, int]] = []
-    first = 0
     while first < num_tokens:
         reach = min(first, window) if isinstance(window, int) else first - first_visible(first, window)
         size = 8

@@ -13,6 +13,7 @@ import torch
 
 from engine.attention.layout import INDEX, NUM_BASE, SequenceLayout
 from engine.attention.masking import Window, first_visible_of
+from engine.attention.received import Received
 
 
 @dataclass(slots=True)
@@ -32,6 +33,10 @@ class LayerStatistics:
     null_mass
         What a sink takes of every row's softmax: means over query groups, float32 ``[H, Q]``, NaN where no row counts,
         and behind them the decision row's, ``[H, Q + 1]`` in all. None without sinks.
+    reading
+        Centroid, drift and concentration over the answer's rows, float32 ``[H, C, 3]``; None where not measured.
+    received
+        What keys and sentences receive; None where not measured.
     """
 
     means: torch.Tensor
@@ -39,6 +44,8 @@ class LayerStatistics:
     is_finite: bool | torch.Tensor = True
     patterns: dict[int, torch.Tensor] = field(default_factory=dict)
     null_mass: torch.Tensor | None = None
+    reading: torch.Tensor | None = None
+    received: Received | None = None
 
 
 def visible_keys(rows: torch.Tensor, window: Window) -> torch.Tensor:

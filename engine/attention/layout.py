@@ -8,10 +8,13 @@ import numpy as np
 import torch
 
 from engine.attention.matches import TokenMatches
+from engine.attention.reading import AnswerReading
+from engine.attention.received import ReceivedRows
 from engine.samples import EncodedSample
-from engine.schema import BASE_STATISTICS
+from engine.schema import BASE_STATISTICS, LOOKBACK_STATISTICS
 
 NUM_BASE = len(BASE_STATISTICS)
+NUM_LOOKBACK = len(LOOKBACK_STATISTICS)
 INDEX = {name: position for position, name in enumerate(BASE_STATISTICS)}
 
 
@@ -37,6 +40,10 @@ class SequenceLayout:
         Rows beside the decision row whose logits are kept.
     pattern_dtype
         What whole patterns are kept in: float16 in tables, float32 in a notebook.
+    reading
+        What its answer's reading is measured of, or None.
+    received
+        What is asked of what its keys receive, or None.
     matches
         Where rows see their own token again, found once for all layers.
     """
@@ -49,6 +56,8 @@ class SequenceLayout:
     pattern_heads: dict[int, tuple[int, ...]] = field(default_factory=dict)
     pattern_dtype: torch.dtype = torch.float16
     more_logits: tuple[int, ...] = ()
+    reading: AnswerReading | None = None
+    received: ReceivedRows | None = None
     matches: TokenMatches = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -64,11 +73,18 @@ class SequenceLayout:
         if self.indicators.device == device:
             return self
         parts = {name: getattr(self, name).to(device) for name in ("token_ids", "indicators", "query_weights")}
-        return replace(self, **parts)
+        reading = None if self.reading is None else self.reading.to(device)
+        return replace(self, **parts, reading=reading)
+
+    @property
+    def carried(self) -> torch.Tensor:
+        """Key groups and, where reading is measured, the response as one more, float32 ``[T, C or C + 1]``."""
+        return self.indicators if self.reading is None else torch.cat((self.indicators, self.reading.response), dim=1)
 
     def num_statistics(self, norm_weighted: bool) -> int:
-        """Return ``K``: the base statistics, a mass per key group and, when asked, a norm-weighted mass each."""
-        return NUM_BASE + self.indicators.shape[1] * (2 if norm_weighted else 1)
+        """Return ``K``: base statistics, a mass per key group and, when asked, lookbacks and norm-weighted masses."""
+        more = 0 if self.reading is None else NUM_LOOKBACK
+        return NUM_BASE + more + self.indicators.shape[1] * (2 if norm_weighted else 1)
 
 
 def sequence_layout(
@@ -76,20 +92,25 @@ def sequence_layout(
     start: int,
     device: torch.device,
     pattern_heads: dict[int, tuple[int, ...]] | None = None,
+    with_reading: bool = False,
+    received: ReceivedRows | None = None,
 ) -> SequenceLayout:
-    """Lay out one encoded sample at a position of the packed row."""
+    """Lay out one encoded sample at a position of the packed row; with what else is read of patterns, when asked."""
     indicators = np.zeros((encoded.num_tokens, len(encoded.key_groups)), dtype=np.float32)
     for column, positions in enumerate(encoded.key_groups.values()):
         indicators[positions, column] = 1.0
     weights = np.zeros((len(encoded.query_groups), encoded.num_tokens), dtype=np.float32)
     for row, positions in enumerate(encoded.query_groups.values()):
         weights[row, positions] = 1.0
+    groups = torch.from_numpy(indicators).to(device)
     return SequenceLayout(
         start=start,
         token_ids=torch.from_numpy(encoded.input_ids.astype(np.int64)).to(device),
-        indicators=torch.from_numpy(indicators).to(device),
+        indicators=groups,
         query_weights=torch.from_numpy(weights).to(device),
         decision=encoded.decision_position,
         pattern_heads=pattern_heads or {},
         more_logits=encoded.logit_rows[1:],
+        reading=AnswerReading.of(encoded, groups) if with_reading else None,
+        received=received,
     )

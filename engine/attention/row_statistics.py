@@ -10,6 +10,7 @@ import torch
 from engine.attention.group_means import defined_rows, visible_keys
 from engine.attention.layout import INDEX, NUM_BASE
 from engine.attention.masking import Window
+from engine.attention.reading import AnswerReading, lookback
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class RowSums:
     total
         Sum of weights (``l``), ``[H, B]``.
     groups
-        Sums over each key group, ``[H, B, C]``.
+        Sums over each key group, and over the response where reading is measured, ``[H, B, C or C + 1]``.
     distance
         Sums of ``w (i - j)``, ``[H, B]``.
     score, square
@@ -63,7 +64,9 @@ class RowSums:
 _BY_ROW = ("total", "groups", "distance", "score", "square", "diagonal", "previous", "first", "matched", "has_match")
 
 
-def row_statistics(sums: RowSums, first: int, end: int, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+def row_statistics(
+    sums: RowSums, first: int, end: int, window: Window, reading: AnswerReading | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the statistics of rows ``first`` to ``end``, ``[H, B, K]``, and where each is defined ``[B, K]``.
 
     Formulas as in the statistics' design; norm-weighted masses (Kobayashi et al. 2020) are 0 where every value is 0.
@@ -96,9 +99,15 @@ def row_statistics(sums: RowSums, first: int, end: int, window: Window) -> tuple
     }
     base = torch.stack([columns[name] for name in sorted(columns, key=INDEX.__getitem__)], dim=-1)
     assert base.shape[-1] == NUM_BASE
-    defined = defined_rows(position, counts, sums.has_match, groups.shape[-1])
-    if sums.normed is None:
-        return torch.cat((base, groups), dim=-1), defined
-    whole = sums.normed[..., -1:]
-    shares = torch.where(whole > 0, sums.normed[..., :-1] / whole, torch.zeros_like(whole))
-    return torch.cat((base, groups, shares), dim=-1), torch.cat((defined, defined.new_ones(shares.shape[1:])), dim=-1)
+    masses = groups if reading is None else groups[..., :-1]
+    parts, defined = [base, masses], [defined_rows(position, counts, sums.has_match, masses.shape[-1])]
+    if reading is not None:
+        ratios, has_both = lookback(groups[..., -1], position, reading.num_prompt, window)
+        parts.append(ratios)
+        defined.append(has_both[:, None].expand(-1, ratios.shape[-1]))
+    if sums.normed is not None:
+        whole = sums.normed[..., -1:]
+        shares = torch.where(whole > 0, sums.normed[..., :-1] / whole, torch.zeros_like(whole))
+        parts.append(shares)
+        defined.append(defined[0].new_ones(shares.shape[1:]))
+    return torch.cat(parts, dim=-1), torch.cat(defined, dim=-1)

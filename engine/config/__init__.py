@@ -17,7 +17,7 @@ from engine.config.causes.circuit import CircuitSection
 from engine.config.config import ClusterSection, Config, RunSection
 from engine.config.decision import CONTRASTS, DecisionSection, GenerationSection, SpanSection
 from engine.config.files import config_of_tree, load_config, translation_lines
-from engine.config.measuring import KeyGroup, PatternsSection, StatisticsSection
+from engine.config.measuring import KeyGroup, PatternsSection, ReceivedStatistics, StatisticsSection
 from engine.config.model import AdapterSection, ModelSection
 from engine.config.predictions import FieldsSection, JoinSection, PredictionsSection, PromptSection, as_date
 
@@ -45,6 +45,7 @@ __all__ = [
     "PatternsSection",
     "PredictionsSection",
     "PromptSection",
+    "ReceivedStatistics",
     "RunSection",
     "SpanSection",
     "StatisticsSection",

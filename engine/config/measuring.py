@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator, model_validator
 
 from engine.sections import Section
@@ -52,6 +54,20 @@ class AttributionStatistics(Section):
     """Keys that are named of each sign, per head."""
 
 
+class ReceivedStatistics(Section):
+    """What keys receive from all rows that see them, and sentences from those further on."""
+
+    top: int = Field(default=10, ge=0, le=1000)
+    """Keys that are named, per head."""
+    min_rows: int = Field(default=32, ge=1)
+    """Keys that fewer rows see are not named: the last ones receive from themselves and their neighbours alone. Where a
+    window or the text is shorter, those that the most rows see are."""
+    sentences: Literal["thinking", "prompt"] | None = "thinking"
+    """Whose sentences receive: those of the thought, of the prompt, or none (null)."""
+    heads: int = Field(default=20, ge=1, le=1000)
+    """Receiver heads of a sample whose sentences are kept, by kurtosis."""
+
+
 class StatisticsSection(Section):
     """What is measured beside the statistics that are always kept."""
 
@@ -80,11 +96,20 @@ class StatisticsSection(Section):
     retrieval: bool = False
     """Whether each head's largest weight, in the rows of what the model wrote, lies on the token that is written next
     (Wu et al. 2024), and whether heads write what they look at (copy score)."""
+    reading_focus: bool = False
+    """Where the answer's rows look within each key group: centre, drift and concentration, and lookback ratios."""
+    received: ReceivedStatistics | None = None
+    """What each key receives from the rows behind it, and receiver heads of sentences; true: as set by default."""
 
     @field_validator("attribution", mode="before")
     @classmethod
     def _on_or_off(cls, value: object) -> object:
         return {True: AttributionStatistics(), False: None}[value] if isinstance(value, bool) else value
+
+    @field_validator("received", mode="before")
+    @classmethod
+    def _received_or_not(cls, value: object) -> object:
+        return {True: ReceivedStatistics(), False: None}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _contributions_go_with_attributions(self) -> StatisticsSection:

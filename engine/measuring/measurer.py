@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from engine.attention.layout import sequence_layout
+from engine.attention.layout import SequenceLayout, sequence_layout
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
 from engine.machine.devices import (
@@ -29,6 +29,7 @@ from engine.measuring.contrasts import Decode
 from engine.measuring.fetching.retrieval import retrieval_target
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
+from engine.measuring.reading_tables import received_rows
 from engine.measuring.tables import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device
@@ -209,7 +210,7 @@ class Measurer:
     def _measured(self, batch: Sequence[EncodedSample]) -> list[Measured]:
         layouts, start = [], 0
         for sample in batch:
-            layouts.append(sequence_layout(sample, start, self.device, self._pattern_heads(sample.sample_id)))
+            layouts.append(self._layout(sample, start))
             start += sample.num_tokens
         input_ids = torch.cat([layout.token_ids for layout in layouts])
         targets = [
@@ -225,6 +226,12 @@ class Measurer:
         ]
         wait_for_copies(self.devices)
         return [Measured(sample, measurement) for sample, measurement in zip(batch, measurements, strict=True)]
+
+    def _layout(self, sample: EncodedSample, start: int) -> SequenceLayout:
+        heads = self._pattern_heads(sample.sample_id)
+        settings = self.config.statistics
+        asked = None if settings.received is None else received_rows(sample, settings.received)
+        return sequence_layout(sample, start, self.device, heads, settings.reading_focus, asked)
 
     def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
         wanted = self.config.statistics.patterns

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -17,6 +18,8 @@ from engine.attention.group_means import LayerStatistics
 from engine.attention.interface import AttentionCall, armed
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Masking, Window
+from engine.attention.reading import NUM_READING
+from engine.attention.received import ReceiverPool, Receivers
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target
@@ -28,6 +31,7 @@ from engine.measuring.gates import GatedNorms, GateWitness
 from engine.model.geometry import Geometry
 from engine.model.placement import input_device
 from engine.model.projections import value_norms
+from engine.samples import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,10 @@ class SequenceMeasurement:
         One for each target that was asked for; none where the model's parts are not known.
     retrieval
         Whether heads fetch what is written, when asked for.
+    receivers
+        Receiver heads and what flows between sentences, where they were asked for and there are any.
+    sentences
+        Numbers of these sentences, ``[S]``.
     """
 
     logits: torch.Tensor
@@ -62,6 +70,8 @@ class SequenceMeasurement:
     more_logits: Mapping[int, torch.Tensor] = field(default_factory=dict)
     attributions: Sequence[Attribution] = ()
     retrieval: Retrieval | None = None
+    receivers: Receivers | None = None
+    sentences: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
 
     def on_host(self) -> SequenceMeasurement:
         """Return the measurement in the host's memory; from a CUDA device only once its copies have been waited for."""
@@ -75,6 +85,8 @@ class SequenceMeasurement:
                     _to_host(layer.is_finite) if isinstance(layer.is_finite, torch.Tensor) else layer.is_finite,
                     {head: _to_host(pattern) for head, pattern in layer.patterns.items()},
                     None if layer.null_mass is None else _to_host(layer.null_mass),
+                    None if layer.reading is None else _to_host(layer.reading),
+                    None if layer.received is None else layer.received.moved(_to_host),
                 )
                 for layer in self.layers
             ],
@@ -82,6 +94,7 @@ class SequenceMeasurement:
             more_logits={row: _to_host(logits) for row, logits in self.more_logits.items()},
             attributions=[attribution.moved(_to_host) for attribution in self.attributions],
             retrieval=None if self.retrieval is None else self.retrieval.moved(_to_host),
+            receivers=None if self.receivers is None else self.receivers.moved(_to_host),
         )
 
 
@@ -336,6 +349,8 @@ class _Forward:
                 {row: by_row[row] for row in sequence.layout.more_logits},
                 attributions,
                 None if sums is None else sums.found(),
+                sequence.receivers(),
+                sequence.sentences,
             )
             for sequence, by_row, attributions, sums in zip(
                 self.sequences, logits, attributed, self.retrieving, strict=True
@@ -357,6 +372,11 @@ class _Sequence:
         num_groups, num_statistics = layout.query_weights.shape[0], layout.num_statistics(probe.norm_weighted)
         self._means = layout.indicators.new_empty((num_layers, num_heads, num_groups, num_statistics))
         self._decisions = layout.indicators.new_empty((num_layers, num_heads, layout.num_tokens))
+        reads = layout.reading is not None
+        shape = (num_layers, num_heads, layout.indicators.shape[1], NUM_READING)
+        self._readings = layout.indicators.new_empty(shape) if reads else None
+        self._pool = None if layout.received is None else ReceiverPool(layout.received.heads)
+        self.sentences = np.zeros(0, dtype=np.int32) if layout.received is None else layout.received.numbers
         self._layers: dict[int, LayerStatistics] = {}
         self._scores: list[LayerScores] = []
         self.gated: set[int] = set()
@@ -369,7 +389,19 @@ class _Sequence:
         self._means[place, ..., : statistics.means.shape[-1]] = statistics.means
         self._means[place, ..., statistics.means.shape[-1] :] = math.nan  # until the projection behind is reached
         self._decisions[place] = statistics.decision_pattern
-        self._layers[place] = replace(statistics, means=self._means[place], decision_pattern=self._decisions[place])
+        reading, received = None, statistics.received
+        if self._readings is not None and statistics.reading is not None:
+            self._readings[place] = statistics.reading
+            reading = self._readings[place]
+        if self._pool is not None and received is not None:
+            received = self._pool.add(place, received)
+        self._layers[place] = replace(
+            statistics,
+            means=self._means[place],
+            decision_pattern=self._decisions[place],
+            reading=reading,
+            received=received,
+        )
         if self.with_rollout:
             part = call.of_sequence(self.layout)
             self._scores.append(LayerScores(part.query, part.key, part.masking))
@@ -389,6 +421,10 @@ class _Sequence:
     def in_order(self) -> list[LayerStatistics]:
         """Return the statistics by layer."""
         return [self._layers[layer] for layer in range(len(self._layers))]
+
+    def receivers(self) -> Receivers | None:
+        """Return the receiver heads, where they were asked for and there are sentences."""
+        return None if self._pool is None else self._pool.receivers()
 
     def rollout(self) -> torch.Tensor | None:
         """Return the decision row's rollout ``[T]``, when asked for."""

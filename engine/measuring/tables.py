@@ -16,8 +16,17 @@ from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, la
 from engine.measuring.decision_tables import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.measuring.fetching.retrieval import Retrieval
 from engine.measuring.measured import Measured
+from engine.measuring.reading_tables import reading_rows, received_tables
 from engine.samples import SEGMENTS, EncodedSample
-from engine.schema import COUNT_PREFIX, MASS_PREFIX, MEASURE_TABLES, NORM_MASS_PREFIX, OPTIONAL_TABLES, table_schema
+from engine.schema import (
+    COUNT_PREFIX,
+    MASS_PREFIX,
+    MEASURE_TABLES,
+    NORM_MASS_PREFIX,
+    OPTIONAL_TABLES,
+    head_stats_schema,
+    table_schema,
+)
 
 
 def unit_tables(
@@ -47,7 +56,9 @@ def unit_tables(
     """
 
     def schema_of(name: str) -> pa.Schema:
-        return table_schema(name, key_groups, settings.norm_weighted, kept, settings.contribution)
+        return table_schema(
+            name, key_groups, settings.norm_weighted, kept, settings.contribution, settings.reading_focus
+        )
 
     parts: dict[str, list[pa.RecordBatch]] = {}
     for sample in measured:
@@ -70,7 +81,7 @@ def _sample_columns(
         "samples": _samples_row(sample, contrast, logits),
         "tokens": token_rows(sample.encoded),
         "baselines": baseline_rows(sample),
-        "head_stats": head_rows(sample, table_schema("head_stats", key_groups, settings.norm_weighted)),
+        "head_stats": head_rows(sample, head_stats_schema(key_groups, settings.norm_weighted, settings.reading_focus)),
         "decision_top_keys": top_key_rows(encoded, layers, numbers, settings.top_keys),
     }
     if encoded.label_tokens or contrast is not None:
@@ -85,6 +96,7 @@ def _sample_columns(
         rows |= attribution_rows(sample, found)
     if sample.found.retrieval is not None:
         rows["retrieval"] = retrieval_rows(sample, sample.found.retrieval)
+    rows |= reading_rows(sample) | received_tables(sample)
     if settings.decision_rows or settings.rollout:
         rows["decision_rows"] = decision_rows(encoded, layers, numbers, sample.found.rollout)
     if isinstance(settings.decision_rows, list) and sample.encoded.sample_id in settings.decision_rows:

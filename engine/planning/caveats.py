@@ -13,6 +13,7 @@ from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan
 from engine.planning.tally import FREE
+from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import Plan
 
 _OF_FLAGS = {
@@ -147,6 +148,7 @@ def plan_warnings(config: Config, plan: Plan, scan: Scan | None = None) -> list[
         *_of_values(config, plan),
         *_of_languages(config, plan),
         *_of_texts(plan),
+        *_of_reading(config, plan),
         *_of_files(config),
         *of_rows,
     ]
@@ -273,6 +275,25 @@ def _of_texts(plan: Plan) -> Iterator[str]:
         number = plan.samples_by_flag.get(flag, 0)
         if number:
             yield f"In {number} sample(s) {caveat} (flag {flag})."
+
+
+def _of_reading(config: Config, plan: Plan) -> Iterator[str]:
+    """Yield what reading and receiving have no rows of."""
+    if plan.num_samples_without_answer:
+        yield (
+            f"{plan.num_samples_without_answer} of {plan.num_samples} sample(s) have no answer beside a thought: they "
+            f"have no rows in reading_focus (statistics.reading_focus)."
+        )
+    received = config.statistics.received
+    if received is None or not plan.num_samples_without_sentences:
+        return
+    other = "prompt" if received.sentences == "thinking" else "thinking"
+    fewest = SENTENCES_APART + FEWEST_SENTENCES
+    yield (
+        f"{plan.num_samples_without_sentences} of {plan.num_samples} sample(s) have fewer than {fewest} sentences in "
+        f"the {received.sentences}, or more than {MOST_SENTENCES:,}: their heads have no receiver_kurtosis. "
+        f"statistics.received.sentences may be {other} instead, or null for none."
+    )
 
 
 def _of_files(config: Config) -> Iterator[str]:

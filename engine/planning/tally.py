@@ -13,6 +13,7 @@ from engine.model.limits import FORWARDS_OF_CHECK, regime
 from engine.planning.estimate import MemoryNeed, forward_flop
 from engine.planning.units import Unit
 from engine.samples import SEGMENTS, EncodedSample, Reject
+from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
 
@@ -37,6 +38,7 @@ class PlanTally:
         self.num_samples = self.num_tokens = self.num_batches = 0
         self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
         self.longest_of_regime: dict[tuple[int, ...], int] = {}
+        self.num_answer_pairs = self.num_without_answer = self.num_without_sentences = self.num_sentence_pairs = 0
         self.num_spans = self.num_with_statement = self.num_with_periods = self.num_with_thought = 0
 
     def add(self, unit: Unit) -> None:
@@ -53,6 +55,7 @@ class PlanTally:
         self.num_tokens += sample.num_tokens
         self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
         self.num_pairs += _pairs(sample.num_tokens)
+        self._add_reading(sample)
         beyond = regime(sample.num_tokens, self.facts.limits)
         self.longest_of_regime[beyond] = max(sample.num_tokens, self.longest_of_regime.get(beyond, 0))
         if sample.sample_id in self.named:
@@ -72,6 +75,19 @@ class PlanTally:
         self.counts["empty_key_group"].update(
             name for name, positions in sample.key_groups.items() if not len(positions)
         )
+
+    def _add_reading(self, sample: EncodedSample) -> None:
+        """Count what reading and receiving take and lack of a sample, as far as they are asked for."""
+        settings = self.config.statistics
+        if settings.reading_focus:
+            rows = sample.answer_rows
+            self.num_answer_pairs += int((rows + 1).sum())
+            self.num_without_answer += not len(rows)
+        if settings.received is not None and settings.received.sentences is not None:
+            numbers = sample.sentences_of(settings.received.sentences)
+            number = len(set(numbers[numbers >= 0].tolist()))
+            self.num_without_sentences += not SENTENCES_APART + FEWEST_SENTENCES <= number <= MOST_SENTENCES
+            self.num_sentence_pairs += number * (number + 1) // 2 if number <= MOST_SENTENCES else 0
 
     def plan(
         self,
@@ -126,6 +142,9 @@ class PlanTally:
             predicted_bytes_per_token=memory.per_token if memory else None,
             predicted_flop=self._flop(num_groups),
             predicted_disk_bytes=self._disk(num_groups),
+            predicted_reading_bytes=self._reading_bytes(num_groups),
+            num_samples_without_answer=self.num_without_answer,
+            num_samples_without_sentences=self.num_without_sentences,
             model=PlannedModel(
                 facts.num_layers,
                 facts.num_heads,
@@ -155,7 +174,16 @@ class PlanTally:
         forwards = causal.forwards(num_layers=facts.num_layers, num_heads=facts.num_heads, num_groups=num_groups)
         pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * self.num_pairs)
         check = sum(forward_flop(facts, length, _pairs(length)) or 0.0 for length in self.longest_of_regime.values())
-        return PredictedFlop(forward, forward * share * forwards, pairs, FORWARDS_OF_CHECK * check)
+        reading = self._reading_flop(num_groups)
+        return PredictedFlop(forward + reading, forward * share * forwards, pairs, FORWARDS_OF_CHECK * check, reading)
+
+    def _reading_flop(self, num_groups: int) -> float:
+        """Return the arithmetic of reading patterns a second time: scores, and products with key groups."""
+        facts, settings = self.facts, self.config.statistics
+        heads = float((facts.num_layers_with_heads or 0) * (facts.num_heads or 0))
+        scored = 0 if settings.received is None else self.num_pairs
+        scored = scored or self.num_answer_pairs
+        return heads * (2.0 * (facts.head_dim or 0) * scored + 6.0 * num_groups * self.num_answer_pairs)
 
     def _disk(self, num_groups: int) -> int | None:
         """Return predicted bytes of all tables, from a float32 per statistic and what zstd left in measured runs."""
@@ -171,7 +199,23 @@ class PlanTally:
             per_span += 4.0  # a line item stands there with its figures of either period, rounded
         if settings.retrieval:
             per_sample += num_heads * 10
-        return int(self.num_samples * per_sample + self.num_tokens * 20 + self.num_spans * num_heads * per_span)
+        reading = self._reading_bytes(num_groups) or 0
+        by_span = self.num_spans * num_heads * per_span
+        return int(self.num_samples * per_sample + self.num_tokens * 20 + by_span) + reading
+
+    def _reading_bytes(self, num_groups: int) -> int | None:
+        """Return predicted bytes of the tables of reading and receiving; None where nothing is known of the model."""
+        facts, settings = self.facts, self.config.statistics
+        if facts.num_layers is None or facts.num_heads is None:
+            return None
+        num_heads, total = (facts.num_layers_with_heads or 0) * facts.num_heads, 0
+        if settings.reading_focus:
+            lookbacks = len(LOOKBACK_STATISTICS) * len(settings.query_groups)
+            read = self.num_samples - self.num_without_answer
+            total += num_heads * 4 * (3 * num_groups * read + lookbacks * self.num_samples)
+        if settings.received is not None:
+            total += num_heads * self.num_samples * (settings.received.top * 9 + 9) + self.num_sentence_pairs * 9
+        return total
 
 
 def _pairs(num_tokens: int) -> int:

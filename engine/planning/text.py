@@ -102,7 +102,17 @@ def _rows_of_sizes(plan: Plan) -> Rows:
         *([("weights", f"quantised ({model.quantisation})")] if model.quantisation else []),
         ("predicted memory of a replica", _bytes(plan.predicted_memory_bytes)),
         ("predicted size on disk", _bytes(plan.predicted_disk_bytes)),
+        *_rows_of_reading(plan),
     ]
+
+
+def _rows_of_reading(plan: Plan) -> Rows:
+    """Return what reading focus and received attention take, where they are asked for."""
+    if not plan.predicted_reading_bytes:
+        return []
+    flop = plan.predicted_flop
+    share = f", at most {flop.reading / flop.measure:.0%} of the arithmetic of measuring" if flop is not None else ""
+    return [("  of it reading and receiving", f"{_bytes(plan.predicted_reading_bytes)}{share}")]
 
 
 def _layers_and_heads(model: PlannedModel) -> str:

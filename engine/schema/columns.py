@@ -43,6 +43,19 @@ ATTRIBUTION_PREFIX = "attribution_"
 CONTRIBUTION_PREFIX = "contribution_"
 
 
+CENTROID_PREFIX = "centroid_"
+
+
+DRIFT_PREFIX = "drift_"
+
+
+CONCENTRATION_PREFIX = "concentration_"
+
+
+LOOKBACK_STATISTICS = ("lookback_ratio", "lookback_ratio_per_token")
+"""Statistics of ``head_stats`` with ``statistics.reading_focus``, over rows that see prompt and answer."""
+
+
 BASELINE_PREFIX = "baseline_"
 
 

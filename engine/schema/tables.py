@@ -24,12 +24,22 @@ from engine.schema.columns import (
     HEAD,
     KEPT_PREFIX,
     LAYER,
+    LOOKBACK_STATISTICS,
     MASS_PREFIX,
     NORM_MASS_PREFIX,
     SAMPLE_ID,
     column,
     described_schema,
     list_of,
+)
+from engine.schema.reading_tables import (
+    READING_TABLES,
+    RECEIVED_HEADS_SCHEMA,
+    RECEIVED_KEYS_SCHEMA,
+    RECEIVED_TABLES,
+    RECEIVER_SENTENCES_SCHEMA,
+    SENTENCE_FLOW_SCHEMA,
+    reading_focus_schema,
 )
 from engine.schema.retrieval_table import RETRIEVAL_SCHEMA
 
@@ -46,6 +56,8 @@ OPTIONAL_TABLES = (
     "decision_head_rows",
     *ATTRIBUTION_TABLES,
     "retrieval",
+    *READING_TABLES,
+    *RECEIVED_TABLES,
 )
 """Tables that a measure unit writes when the config asks for them, when a prompt holds a statement (``span_mass``), or
 when the model has attention sinks (``null_mass``)."""
@@ -213,7 +225,16 @@ _STATISTIC_DOCS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False) -> pa.Schema:
+_LOOKBACK_DOCS = {
+    "lookback_ratio": (
+        "Mean over rows that see tokens of prompt and answer of mass on the prompt / (mass on the prompt + mass on the "
+        "answer so far)"
+    ),
+    "lookback_ratio_per_token": "The same of mean weights per token (Chuang et al. 2024)",
+}
+
+
+def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False, lookback: bool = False) -> pa.Schema:
     """Return the schema of ``head_stats``, the central table.
 
     Parameters
@@ -222,6 +243,8 @@ def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False) ->
         Names of the run's key groups, in config order; each adds ``mass_<key group>``.
     norm_weighted
         Whether ``norm_mass_<key group>`` (Kobayashi et al. 2020) is kept too.
+    lookback
+        Whether ``LOOKBACK_STATISTICS`` are kept too.
     """
     fields = [SAMPLE_ID, column("query_group", pa.string(), "Set of query rows"), LAYER, HEAD]
     for name in BASE_STATISTICS:
@@ -230,6 +253,8 @@ def head_stats_schema(key_groups: Sequence[str], norm_weighted: bool = False) ->
     for name in key_groups:
         text = f"Mean over rows of the summed weight on key group {name}"
         fields.append(column(f"{MASS_PREFIX}{name}", pa.float32(), text, span="0..1"))
+    lookbacks = LOOKBACK_STATISTICS if lookback else ()
+    fields += [column(name, pa.float32(), _LOOKBACK_DOCS[name], span="0..1") for name in lookbacks]
     if norm_weighted:
         for name in key_groups:
             text = f"As mass_{name}, weights times the norm of the value's contribution (Kobayashi et al. 2020)"
@@ -382,6 +407,7 @@ def table_schema(
     norm_weighted: bool = False,
     kept: Mapping[str, str] | None = None,
     contribution: bool = False,
+    lookback: bool = False,
 ) -> pa.Schema:
     """Return the schema of a table by name.
 
@@ -397,6 +423,8 @@ def table_schema(
         Fields of ``predictions.keep``, as in ``samples_schema``.
     contribution
         Whether contributions are kept, as in ``head_attributions_schema``.
+    lookback
+        Whether lookback ratios are kept, as in ``head_stats_schema``.
 
     Raises
     ------
@@ -408,9 +436,11 @@ def table_schema(
     if table == "baselines":
         return baselines_schema(key_groups)
     if table == "head_stats":
-        return head_stats_schema(key_groups, norm_weighted)
+        return head_stats_schema(key_groups, norm_weighted, lookback)
     if table == "head_attributions":
         return head_attributions_schema(key_groups, contribution)
+    if table == "reading_focus":
+        return reading_focus_schema(key_groups)
     return {
         "tokens": TOKENS_SCHEMA,
         "decision_top_keys": DECISION_TOP_KEYS_SCHEMA,
@@ -423,5 +453,9 @@ def table_schema(
         "top_token_attributions": TOP_TOKEN_ATTRIBUTIONS_SCHEMA,
         "span_attributions": SPAN_ATTRIBUTIONS_SCHEMA,
         "retrieval": RETRIEVAL_SCHEMA,
+        "received_heads": RECEIVED_HEADS_SCHEMA,
+        "received_keys": RECEIVED_KEYS_SCHEMA,
+        "sentence_flow": SENTENCE_FLOW_SCHEMA,
+        "receiver_sentences": RECEIVER_SENTENCES_SCHEMA,
         "rejects": REJECTS_SCHEMA,
     }[table]

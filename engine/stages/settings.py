@@ -26,7 +26,7 @@ def check_analysis(config: Config) -> None:
     )
     samples = samples_schema(key_groups, config.predictions.keep)
     texts = [field.name for field in samples if str(field.type) == "string"]
-    head_stats = head_stats_schema(key_groups, config.statistics.norm_weighted)
+    head_stats = head_stats_schema(key_groups, config.statistics.norm_weighted, config.statistics.reading_focus)
     statistics = [field.name for field in head_stats if str(field.type) == "float"]
     try:
         check_columns(config.analysis, samples.names, texts)

@@ -35,12 +35,16 @@ class PredictedFlop:
         Layers x heads x pairs of a row and a key that it sees.
     check
         Arithmetic of the check before measuring: three forwards of one sample of each regime of lengths.
+    reading
+        The part of ``measure`` that reads patterns a second time (``statistics.reading_focus`` and ``received``), where
+        the backend does not hold them in the first.
     """
 
     measure: float
     causal: float
     pairs: float
     check: float = 0.0
+    reading: float = 0.0
 
 
 class ChosenStratum(TypedDict):
@@ -92,6 +96,10 @@ class Plan:
         Tokens of all samples, of the longest one, and of the largest packed batch.
     predicted_memory_bytes, predicted_weight_bytes, predicted_bytes_per_token, predicted_flop, predicted_disk_bytes
         What it takes; None where nothing is known of the model.
+    predicted_reading_bytes
+        The part of ``predicted_disk_bytes`` that ``statistics.reading_focus`` and ``received`` take.
+    num_samples_without_answer, num_samples_without_sentences
+        Samples for which ``reading_focus``, and what sentences receive, have no rows, where they are asked for.
     examples_of_rejects
         Id and detail of the first reject of each reason.
     is_causal
@@ -139,6 +147,9 @@ class Plan:
     predicted_bytes_per_token: int | None
     predicted_flop: PredictedFlop | None = None
     predicted_disk_bytes: int | None
+    predicted_reading_bytes: int | None = None
+    num_samples_without_answer: int = 0
+    num_samples_without_sentences: int = 0
     model: PlannedModel
     """What is known of the model without its weights."""
     files: list[str]
@@ -179,7 +190,7 @@ class Plan:
         flop, model = content.get("predicted_flop"), content["model"]
         values = {one.name: content[one.name] for one in fields(cls) if one.name in content}
         values["predicted_flop"] = flop and PredictedFlop(
-            flop["measure"], flop["causal"], flop["pairs"], flop.get("check", 0.0)
+            flop["measure"], flop["causal"], flop["pairs"], flop.get("check", 0.0), flop.get("reading", 0.0)
         )
         known = [one.name for one in fields(PlannedModel) if _is_required(one) or one.name in model]
         values["model"] = PlannedModel(**{name: model[name] for name in known})

@@ -138,7 +138,9 @@ def _expected_schemas(run_dir: RunDirectory, key_groups: Sequence[str]) -> Schem
     """Return what gives a table's schema by its name, for the run's config."""
     record = run_dir.read_run_yaml()
     config = {} if record is None else record["config"]
-    is_norm_weighted = bool(config.get("statistics", {}).get("norm_weighted"))
+    statistics = config.get("statistics", {})
+    is_norm_weighted, contributes = bool(statistics.get("norm_weighted")), bool(statistics.get("contribution"))
+    has_lookback = bool(statistics.get("reading_focus"))
     kept_fields = config.get("predictions", {}).get("keep")
     has_gradients = (config.get("causal") or {}).get("attention_gradient") is not None
 
@@ -146,7 +148,7 @@ def _expected_schemas(run_dir: RunDirectory, key_groups: Sequence[str]) -> Schem
     def schema_of(name: str) -> pa.Schema:
         if name in CAUSAL_TABLES:
             return causal_schema(name, key_groups if has_gradients else ())
-        return table_schema(name, key_groups, is_norm_weighted, kept_fields)
+        return table_schema(name, key_groups, is_norm_weighted, kept_fields, contributes, has_lookback)
 
     return schema_of
 

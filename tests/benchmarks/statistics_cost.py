@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from engine.attention.layout import sequence_layout
+from engine.attention.received import ReceivedRows
 from engine.measuring.attribution_tables import targets_of
 from engine.measuring.forward import decision_logits
 from engine.measuring.probe import Probe
@@ -119,6 +121,14 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
     """Return CPU time of each optional statistic over the default ones without attributions, the median of ratios."""
     model = build_model(layers)
     plain, weighted, rolled = Probe(model), Probe(model, norm_weighted=True), Probe(model, with_rollout=True)
+    sentences = np.arange(num_tokens, dtype=np.int32) // 25
+    asked = ReceivedRows.of(sentences, 10, 32, 20)
+    reading, receiving = (
+        sequence_layout(encoded(num_tokens), 0, torch.device("cpu"), None, reads, received)
+        for reads, received in ((True, None), (False, asked))
+    )
+    short = replace(encoded(num_tokens), num_prompt_tokens=num_tokens - 200)
+    briefly = sequence_layout(short, 0, torch.device("cpu"), None, True)
     in_torch, attributing = Probe(model, attention="blocked"), Probe(model, top_tokens=TOP_TOKENS)
     default, groups, queries = (
         sequence_layout(sample, 0, torch.device("cpu"))
@@ -128,6 +138,10 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
     by_kind = {
         "default": lambda: plain.measure(default.token_ids, [default]),
         "attributions (on by default)": lambda: attributing.measure(default.token_ids, [default], targets=targets),
+        "reading focus, an answer of a third of the text": lambda: plain.measure(reading.token_ids, [reading]),
+        "reading focus, an answer of 200 tokens": lambda: plain.measure(briefly.token_ids, [briefly]),
+        "what keys and sentences receive": lambda: plain.measure(receiving.token_ids, [receiving]),
+        "the same without a C compiler": lambda: in_torch.measure(receiving.token_ids, [receiving]),
         "norm-weighted masses": lambda: weighted.measure(default.token_ids, [default]),
         "rollout of the decision row": lambda: rolled.measure(default.token_ids, [default]),
         "20 random vocabularies": lambda: plain.measure(groups.token_ids, [groups]),

@@ -47,6 +47,8 @@ class World:
         Whether heads' retrieval scores are there too: hits at the rate of chance, alike in right and in wrong answers.
     probed
         Whether probes of a preset are asked.
+    read
+        Whether reading focus and received attention were measured too, alike in right and in wrong answers.
     planted
         Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, or ``order``, one kind of word that
         gets more than the others.
@@ -65,6 +67,7 @@ class World:
     attributed: bool = False
     retrieved: bool = False
     probed: bool = False
+    read: bool = False
 
 
 NULL_WORLDS = {
@@ -94,6 +97,9 @@ NULL_WORLDS = {
     "retrieval, 8 % wrong, rare hits": World(ALONE, 0.08, "lognormal", retrieved=True),
     "probes, 60 clusters of 5": World(probed=True),
     "probes, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", probed=True),
+    "reading, 60 clusters of 5": World(read=True),
+    "reading, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", read=True),
+    "reading, drift with year": World(EVEN, 0.3, drift=True, read=True),
 }
 """Nothing that a report may claim is true in them, but what every head does alike; rankings have no truth either."""
 
@@ -179,6 +185,8 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
         _write_attributions(shard, world, seed, ids, cluster, predicted)
     if world.retrieved:
         _write_retrieval(shard, world, seed, ids, cluster)
+    if world.read:
+        _write_reading(shard, world, seed, ids, cluster, slope)
     pl.DataFrame(schema=dict.fromkeys(("sample_id", "stage", "reason", "detail"), pl.String)).write_parquet(
         folder / "rejects.parquet"
     )
@@ -237,6 +245,26 @@ def _write_retrieval(shard: Path, world: World, seed: int, ids: list[str], clust
             "copy_score": rng.normal(size=n * places).astype(np.float32),
         }
     ).write_parquet(shard / "retrieval.parquet")
+
+
+def _write_reading(
+    shard: Path, world: World, seed: int, ids: list[str], cluster: np.ndarray, slope: np.ndarray
+) -> None:
+    """Write how answers read and what is received; with draws of its own, so that no other table changes."""
+    rng, places = np.random.default_rng([seed, 13]), LAYERS * HEADS
+    named = {
+        "sample_id": np.repeat(ids, places),
+        "layer": np.tile(np.repeat(np.arange(LAYERS, dtype=np.int32), HEADS), len(ids)),
+        "head": np.tile(np.arange(HEADS, dtype=np.int32), len(ids) * LAYERS),
+    }
+    focus = [f"{prefix}_{name}" for prefix in ("drift", "concentration") for name in KEY_GROUPS]
+    for table, columns in (("reading_focus", focus), ("received_heads", ["sink_score", "receiver_kurtosis"])):
+        shape = (len(ids), len(columns), LAYERS, HEADS)
+        noise = rng.normal(size=shape) + 0.7 * rng.normal(size=(len(world.sizes), *shape[1:]))[cluster]
+        noise = noise + slope[:, None, None, None]
+        values = 0.1 * (np.exp(noise) if world.shape == "lognormal" else 1 + noise)
+        numbers = {name: values[:, slot].astype(np.float32).ravel() for slot, name in enumerate(columns)}
+        pl.DataFrame(named | numbers).write_parquet(shard / f"{table}.parquet")
 
 
 def _values(

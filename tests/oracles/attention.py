@@ -101,3 +101,68 @@ def group_mean(rows):
         values = [row[name] for row in rows if row[name] is not None]
         means[name] = sum(values) / len(values) if values else None
     return means
+
+
+def lookback_row(pattern, i, num_prompt, window=None):
+    """Return the lookback ratios of row i, by masses and by mean weights; None where it does not see both parts."""
+    before = [pattern[i, j] for j in visible_keys(i, window) if j < num_prompt]
+    behind = [pattern[i, j] for j in visible_keys(i, window) if j >= num_prompt]
+    if not before or not behind:
+        return {"lookback_ratio": None, "lookback_ratio_per_token": None}
+    means = [sum(part) / len(part) for part in (before, behind)]
+    return {
+        "lookback_ratio": sum(before) / (sum(before) + sum(behind)),
+        "lookback_ratio_per_token": means[0] / sum(means),
+    }
+
+
+def reading(pattern, rows, positions, least=1e-6):
+    """Return centroid, drift and concentration of the rows' weight on the positions before the first of them."""
+    keys = [int(j) for j in positions if len(rows) and j < rows[0]]
+    read = []
+    for i in rows:
+        mass = sum(pattern[i, j] for j in keys)
+        if mass >= least:
+            shares = [pattern[i, j] / mass for j in keys]
+            centre = sum(share * j for share, j in zip(shares, keys, strict=True))
+            read.append((float(i), centre, sum(share * share for share in shares)))
+    if not read:
+        return None, None, None
+    i, mu, focus = (np.array(part) for part in zip(*read, strict=True))
+    slope = None if len(read) < 2 else float(((i - i.mean()) * (mu - mu.mean())).sum() / ((i - i.mean()) ** 2).sum())
+    return float(mu.mean()), slope, float(focus.mean())
+
+
+def received(pattern, window=None):
+    """Return what each key receives: its mean weight over the rows that see it; and how many rows do."""
+    num_tokens = len(pattern)
+    rows = [[i for i in range(num_tokens) if j in visible_keys(i, window)] for j in range(num_tokens)]
+    return [sum(pattern[i, j] for i in rows[j]) / len(rows[j]) for j in range(num_tokens)], [len(r) for r in rows]
+
+
+def sentence_flow(pattern, sentences, window=None):
+    """Return the mean weight between tokens of each pair of sentences that see each other, None where none does."""
+    flow = []
+    for query in sentences:
+        row = []
+        for key in sentences:
+            pairs = [(i, j) for i in query for j in key if j in visible_keys(i, window)]
+            row.append(sum(pattern[i, j] for i, j in pairs) / len(pairs) if pairs else None)
+        flow.append(row)
+    return flow
+
+
+def receiver(flow, apart=4):
+    """Return what each sentence receives from those at least ``apart`` further on, and its kurtosis over sentences."""
+    number, scores = len(flow), []
+    for b in range(number):
+        values = [flow[a][b] for a in range(b + apart, number) if flow[a][b] is not None]
+        scores.append(sum(values) / len(values) if values else None)
+    known = [score for score in scores if score is not None]
+    if len(known) < 4:
+        return scores, None
+    mean = sum(known) / len(known)
+    variance = sum((score - mean) ** 2 for score in known) / len(known)
+    if variance == 0:
+        return scores, None
+    return scores, sum((score - mean) ** 4 for score in known) / len(known) / variance**2 - 3

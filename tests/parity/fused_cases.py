@@ -21,6 +21,7 @@ from engine.attention.backends.fused import FusedBackend
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Masking
+from engine.attention.received import ReceivedRows
 from engine.measuring.probe import Probe
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
@@ -49,6 +50,7 @@ class Case:
     norms: bool = False
     scale: float = 1.0
     small_tiles: bool = False
+    reads: bool = False
 
 
 def cases() -> list[Case]:
@@ -72,6 +74,10 @@ def cases() -> list[Case]:
         Case("norm-weighted", (30, 17), heads=4, kv=2, norms=True, small_tiles=True),
         Case("norm-weighted, half", (30,), norms=True, window=9, dtype=torch.bfloat16),
         Case("groups over two passes, norms", (33,), groups=40, norms=True, small_tiles=True),
+        Case("reading", (41,), heads=4, kv=2, reads=True),
+        Case("reading, packed, window", (1, 2, 15, 16, 17, 40), window=5, small_tiles=True, reads=True),
+        Case("reading, capped, half", (37, 20), softcap=4.0, dtype=torch.bfloat16, dim=32, reads=True),
+        Case("reading, norms over two passes", (33, 9), groups=40, norms=True, small_tiles=True, reads=True),
     ]
     found += [Case(f"{count} key groups", (33,), groups=count, small_tiles=True) for count in (0, 1, 14, 16, 40, 150)]
     for dim in (16, 32, 64, 80, 96, 128, 256):
@@ -118,7 +124,12 @@ def check(case: Case, device: torch.device) -> None:
     """Compare one case, sequence by sequence: every head with ``blocked``, the last head with the oracle too."""
     samples = [encoded(length, seed=length + 7 * i, num_groups=case.groups) for i, length in enumerate(case.lengths)]
     starts = np.concatenate(([0], np.cumsum(case.lengths)))
-    layouts = [sequence_layout(s, int(at), device) for s, at in zip(samples, starts[:-1], strict=True)]
+    sentences = [np.arange(length, dtype=np.int32) // 3 for length in case.lengths]
+    asked = [ReceivedRows.of(numbers, 4, 2, 2) if case.reads else None for numbers in sentences]
+    layouts = [
+        sequence_layout(s, int(at), device, with_reading=case.reads, received=received)
+        for s, at, received in zip(samples, starts[:-1], asked, strict=True)
+    ]
     query, key, value = tensors(case.heads, case.kv, int(starts[-1]), case.dim, seed=3, scale=case.scale)
     value = value[..., : case.value_dim or case.dim] / case.scale
     # As models give them: heads side by side, so that rows are not contiguous.
@@ -149,6 +160,8 @@ def check(case: Case, device: torch.device) -> None:
             assert bool((a.isnan() == b.isnan()).all()), f"{name}: other rows are defined"
             _compare(case, name, a.nan_to_num().numpy(), b.nan_to_num().numpy(), 2.0)
         _compare_with_oracle(case, sample, parts, statistics)
+        if case.reads:
+            _compare_reading(case, sample, parts, statistics)
 
 
 def _compare_with_oracle(case: Case, sample: EncodedSample, parts: Any, statistics: Any) -> None:
@@ -166,6 +179,50 @@ def _compare_with_oracle(case: Case, sample: EncodedSample, parts: Any, statisti
                 assert np.isnan(value), (name, group)
             else:
                 _compare(case, name, value, means[name], 1.0)
+
+
+def _compare_reading(case: Case, sample: EncodedSample, parts: Any, statistics: Any) -> None:
+    """Compare every head's reading, lookback ratios and what its keys and sentences receive with the oracle."""
+    first, answer = sample.num_prompt_tokens, range(sample.num_prompt_tokens, sample.num_tokens)
+    lookbacks = slice(len(BASE_STATISTICS) + case.groups, len(BASE_STATISTICS) + case.groups + 2)
+    query, key = (part.double().cpu() for part in parts[:2])
+    for head in range(case.heads):
+        pattern = oracle.pattern(
+            query[head], key[head // (case.heads // case.kv)], case.dim**-0.5, case.window, case.softcap
+        )
+        expected = [oracle.reading(pattern, list(answer), positions) for positions in sample.key_groups.values()]
+        wanted = np.array([[np.nan if value is None else value for value in row] for row in expected])
+        found = statistics.reading[head].cpu().double().numpy()
+        assert (np.isnan(found) == np.isnan(wanted)).all(), "reading: other rows are counted"
+        for part, quantity in enumerate(("distance", "drift", "mass")):
+            allowed, gap = tolerance(quantity), np.abs(found[:, part] - wanted[:, part])
+            assert not (gap > allowed.atol + allowed.rtol * np.abs(wanted[:, part])).any(), f"{quantity}: {gap}"
+        values, seen = oracle.received(pattern, case.window)
+        got = statistics.received
+        _compare(case, "mass", float(got.sink[head]), values[0], 1.0)
+        for value, at in zip(got.values[head].tolist(), got.keys[head].tolist(), strict=True):
+            assert (value >= 0) == (seen[at] >= min(2, max(seen))), "received: another key is named"
+            if value >= 0:
+                _compare(case, "mass", value, values[at], 1.0)
+        places = [np.flatnonzero(np.arange(sample.num_tokens) // 3 == b) for b in range((sample.num_tokens + 2) // 3)]
+        flow = np.array(
+            [[np.nan if v is None else v for v in row] for row in oracle.sentence_flow(pattern, places, case.window)]
+        )
+        got_flow = got.flow[head].cpu().double().numpy()
+        assert (np.isnan(got_flow) == np.isnan(flow)).all(), "sentence flow: other pairs see each other"
+        _compare(case, "mass", np.nan_to_num(got_flow), np.nan_to_num(flow), 1.0)
+        rows = [oracle.lookback_row(pattern, i, first, case.window) for i in range(sample.num_tokens)]
+        for group, positions in enumerate(sample.query_groups.values()):
+            means = oracle.group_mean([rows[i] for i in positions])
+            for value, name in zip(
+                statistics.means[head, group, lookbacks].tolist(),
+                ("lookback_ratio", "lookback_ratio_per_token"),
+                strict=True,
+            ):
+                if means.get(name) is None:
+                    assert np.isnan(value), (name, group)
+                else:
+                    _compare(case, "mass", value, means[name], 1.0)
 
 
 def _compare(case: Case, name: str, found: Any, expected: Any, factor: float) -> None:

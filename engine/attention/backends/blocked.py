@@ -16,6 +16,7 @@ from engine.attention.blocks import chunks, first_key, row_blocks
 from engine.attention.group_means import GroupMeans, LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import MASKED, Masking, Window, first_visible, first_visible_of
+from engine.attention.row_readers import RowReaders
 from engine.attention.row_statistics import RowSums, row_statistics
 from engine.attention.sinks import grouped_null_mass, null_mass
 
@@ -68,11 +69,13 @@ def attend(
     grouped = query.reshape(num_kv, num_heads // num_kv, num_tokens, -1)
     # Once per layer. A product in half precision would round, or overflow, every score before softmax sees it.
     keys = key.float()
-    riders, num_groups = _riders(value.float(), layout), layout.indicators.shape[1]
+    carried_groups = layout.carried
+    riders, num_groups = _riders(value.float(), carried_groups), carried_groups.shape[1]
     normed = None if value_norms is None else _normed_riders(value_norms, layout)
     if output is None:
         output = torch.empty((num_tokens, num_heads, value.shape[-1]), dtype=torch.float32, device=query.device)
     means = GroupMeans(layout, num_heads, layout.num_statistics(value_norms is not None))
+    readers = RowReaders(layout, num_heads, masking.window)
     decision = torch.zeros((num_heads, num_tokens), dtype=torch.float32, device=query.device)
     heads = layout.pattern_heads.get(call.layer_idx, ())
     patterns: dict[int, list[torch.Tensor]] = {head: [] for head in heads}
@@ -95,6 +98,7 @@ def attend(
             # Gradients are wanted of the output alone; through the statistics they would keep the graph of every block.
             weights, total = weights.detach().reshape(num_heads, end - first, -1), total.detach()
             groups = carried.detach()[..., value.shape[-1] + 1 :][..., :num_groups]
+            readers.add(first, end, block.first_key, weights, total[..., 0])
             parts.append(block.sums(weights, shifted.detach(), total[..., 0], groups, layout, normed))
             if first <= layout.decision < end:
                 row = layout.decision - first
@@ -102,10 +106,45 @@ def attend(
             for head in heads:
                 patterns[head].append(block.triangle(weights[head], total[head], layout.pattern_dtype))
         first, end = chunk[0][0], chunk[-1][1]
-        means.add(first, end, *row_statistics(RowSums.joined(parts), first, end, masking.window))
+        means.add(first, end, *row_statistics(RowSums.joined(parts), first, end, masking.window, layout.reading))
     kept = {head: torch.cat(parts) for head, parts in patterns.items()}
     null = grouped_null_mass(torch.cat(sink_rows, dim=1), layout) if sink_rows else None
-    return output, LayerStatistics(means.means(), decision, means.is_finite(), kept, null)
+    return output, readers.added_to(LayerStatistics(means.means(), decision, means.is_finite(), kept, null))
+
+
+def read_again(call: LayerCall, layout: SequenceLayout, log_sum_exp: torch.Tensor) -> RowReaders:
+    """Hand the rows that a layout asks for to what reads them, in a pass of its own.
+
+    Parameters
+    ----------
+    call, layout
+        As in ``attend``.
+    log_sum_exp
+        Of the scores of each row ``[H, T]``, as the first pass found it.
+    """
+    num_heads, num_tokens, _ = call.query.shape
+    readers, masking = RowReaders(layout, num_heads, call.masking.window), call.masking
+    blocks = readers.blocks(call.query.device)
+    if not blocks:
+        return readers
+    grouped = call.query.reshape(call.key.shape[0], -1, num_tokens, call.query.shape[-1])
+    keys = call.key.float()
+    space = _Workspace(blocks, num_heads, masking.window, (grouped, keys))
+    for first, end in blocks:
+        # Backends count a key's bias from different keys, so that their sums tell nothing to each other.
+        is_told = masking.key_bias is None
+        block = _Block(first, end, masking.window, readers.end_key(end) if is_told else end)
+        if block.end_key <= block.first_key:
+            continue
+        if is_told:
+            scores = block.scores(grouped, keys, masking, space)
+            rows = log_sum_exp[:, first:end].reshape(scores.shape[0], -1, 1)
+            weights, total = scores.sub_(rows).exp_().reshape(num_heads, end - first, -1), None
+        else:
+            weights = block.weights(grouped, keys, masking, space)[0].reshape(num_heads, end - first, -1)
+            total = weights.sum(dim=-1)
+        readers.add(first, end, block.first_key, weights, total)
+    return readers
 
 
 def head_averaged_blocks(
@@ -138,18 +177,18 @@ def head_averaged_blocks(
         yield first, end, block.first_key, pattern.mean(dim=0)
 
 
-def _riders(value: torch.Tensor, layout: SequenceLayout) -> torch.Tensor:
+def _riders(value: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """Return what rides along in the product with the weights, ``[KV, T, head_dim + 1 + C + padding]``.
 
     Values, ones, whose product is the sum that normalises the others, and key groups; filled up with zeros to a
     multiple of 16 columns, for which matrix products are fastest.
     """
     num_kv, num_tokens, head_dim = value.shape
-    num_groups = layout.indicators.shape[1]
+    num_groups = groups.shape[1]
     riders = value.new_zeros((num_kv, num_tokens, -(head_dim + 1 + num_groups) // 16 * -16))
     riders[..., :head_dim] = value
     riders[..., head_dim] = 1
-    riders[..., head_dim + 1 : head_dim + 1 + num_groups] = layout.indicators
+    riders[..., head_dim + 1 : head_dim + 1 + num_groups] = groups
     return riders
 
 
@@ -179,41 +218,49 @@ class _Workspace:
 
 
 class _Block:
-    """One block of query rows ``[first, end)`` and the keys visible to any of them."""
+    """One block of query rows ``[first, end)`` and the keys visible to any of them, all or those before ``end_key``."""
 
-    def __init__(self, first: int, end: int, window: Window):
+    def __init__(self, first: int, end: int, window: Window, end_key: int | None = None):
         self.first, self.end, self.window = first, end, window
-        self.first_key = first_key(first, window)
+        self.first_key, self.end_key = first_key(first, window), end if end_key is None else end_key
         self.largest = torch.empty(0)
 
     def weights(
         self, grouped: torch.Tensor, keys: torch.Tensor, masking: Masking, space: _Workspace | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return unnormalised weights and the scores minus their row's largest, each ``[KV, G x B, n]``."""
-        num_kv, group, _, head_dim = grouped.shape
-        size, num_keys = self.end - self.first, self.end - self.first_key
-        shape = (num_kv, group * size, num_keys)
-        rows = (grouped[:, :, self.first : self.end].float() * masking.scaling).reshape(num_kv, -1, head_dim)
-        scores = torch.bmm(rows, keys[:, self.first_key : self.end].mT, out=space and space.take(0, *shape))
-        if masking.softcap is not None:
-            scores = scores.div_(masking.softcap).tanh_() * masking.softcap
-        if masking.key_bias is not None:
-            bias = masking.key_bias.beside(self.first_key, self.end, scores)
-            scores.view(num_kv, group, size, num_keys).add_(bias.view(num_kv, group, 1, num_keys))
-        self._hide(scores.view(num_kv, group, size, num_keys))
+        scores = self.scores(grouped, keys, masking, space)
         # The largest score becomes 0, so that exp cannot overflow and no row's total is below 1.
         # Weights do not depend on what is subtracted, so that no gradient need pass through it.
         self.largest = scores.detach().amax(dim=-1, keepdim=True)
         shifted = scores.sub_(self.largest)
-        return torch.exp(shifted, out=space and space.take(1, *shape)), shifted
+        return torch.exp(shifted, out=space and space.take(1, *scores.shape)), shifted
+
+    def scores(
+        self, grouped: torch.Tensor, keys: torch.Tensor, masking: Masking, space: _Workspace | None = None
+    ) -> torch.Tensor:
+        """Return the scores ``[KV, G x B, n]``, those of hidden keys at ``MASKED``."""
+        num_kv, group, _, head_dim = grouped.shape
+        size, num_keys = self.end - self.first, self.end_key - self.first_key
+        shape = (num_kv, group * size, num_keys)
+        rows = (grouped[:, :, self.first : self.end].float() * masking.scaling).reshape(num_kv, -1, head_dim)
+        scores = torch.bmm(rows, keys[:, self.first_key : self.end_key].mT, out=space and space.take(0, *shape))
+        if masking.softcap is not None:
+            scores = scores.div_(masking.softcap).tanh_() * masking.softcap
+        if masking.key_bias is not None:
+            bias = masking.key_bias.beside(self.first_key, self.end_key, scores)
+            scores.view(num_kv, group, size, num_keys).add_(bias.view(num_kv, group, 1, num_keys))
+        self._hide(scores.view(num_kv, group, size, num_keys))
+        return scores
 
     def _hide(self, scores: torch.Tensor) -> None:
         """Give keys after their row, and those that its window has left behind, a weight of zero."""
         size, own = self.end - self.first, self.first - self.first_key
-        if size > 1:
+        if size > 1 and self.end_key == self.end:
             later = torch.ones((size, size), dtype=torch.bool, device=scores.device).triu(1)
             scores[..., own:].masked_fill_(later, MASKED)
-        if self.window is not None and (left := first_visible(self.end - 1, self.window) - self.first_key):
+        left = min(first_visible(self.end - 1, self.window), self.end_key) - self.first_key
+        if left:
             query = torch.arange(self.first, self.end, device=scores.device)[:, None]
             key = torch.arange(self.first_key, self.first_key + left, device=scores.device)[None, :]
             scores[..., :left].masked_fill_(key < first_visible_of(query, self.window), MASKED)

@@ -44,14 +44,14 @@ class FusedBackend(Backend):
 
     def covers(self, call: LayerCall, row: PackedRow) -> bool:
         """Whether the kernels cover a layer: no gradients, patterns, chunks, sinks, biases; known dtypes, sizes."""
-        num_masses = row.layouts[0].indicators.shape[1]
+        num_masses = row.layouts[0].carried.shape[1]
         return (
             not call.needs_grad
             and not isinstance(call.masking.window, Chunk)
             and call.masking.sinks is None
             and call.masking.key_bias is None
             and not any(layout.pattern_heads.get(call.layer_idx) for layout in row.layouts)
-            and all(layout.indicators.shape[1] == num_masses for layout in row.layouts)
+            and all(layout.carried.shape[1] == num_masses for layout in row.layouts)
             and all(
                 part.dtype in DTYPES and part.shape[-1] <= MAX_HEAD_DIM for part in (call.query, call.key, call.value)
             )

@@ -16,11 +16,13 @@ from itertools import pairwise
 import torch
 import triton
 
+from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall
 from engine.attention.backends.fused_kernels import attention_kernel, decision_kernel, sums_kernel
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
-from engine.attention.layout import NUM_BASE, SequenceLayout
+from engine.attention.layout import NUM_BASE, NUM_LOOKBACK, SequenceLayout
 from engine.attention.masking import Chunk, Window
+from engine.attention.reading import lookback
 
 IS_INTERPRETED = not isinstance(attention_kernel, triton.JITFunction)
 NO_WINDOW = 2**30
@@ -81,7 +83,12 @@ class FusedRow:
         self.device = layouts[0].indicators.device
         self.total = max(layout.start + layout.num_tokens for layout in layouts)
         self.num_groups = max(layout.query_weights.shape[0] for layout in layouts)
-        self.num_masses = layouts[0].indicators.shape[1]
+        # With the response as one more, whose place lookback ratios take.
+        self.num_masses = layouts[0].carried.shape[1]
+        self.num_carried = NUM_BASE + self.num_masses
+        self.has_lookback = layouts[0].reading is not None
+        if self.has_lookback:
+            self.num_carried += NUM_LOOKBACK - 1
         # No token's ids, and different from each other: what stands before a first token is never a match.
         self.ids = torch.full((self.total,), -1, dtype=torch.int32, device=self.device)
         self.before = torch.full_like(self.ids, -2)
@@ -120,18 +127,31 @@ class FusedRow:
         with torch.cuda.device_of(query):  # Triton launches on the current device
             rows, softmax = self.launch(call, output, norms)
             decisions = self._decision_rows(call, softmax)
+            if self.has_lookback:
+                self._look_back(rows, call.masking.window)
             sums = self._sums(rows)
         counts = self._row_facts(call.masking.window)[1]
         if norms is not None:
-            counts = torch.cat((counts, counts[..., NUM_BASE:]), dim=-1)
+            counts = torch.cat((counts, counts[..., NUM_BASE : NUM_BASE + self.num_masses]), dim=-1)
         means = (sums / counts).to(torch.float32)
         is_finite = torch.isfinite(sums).flatten(1).all(dim=1)
         statistics: list[LayerStatistics] = []
         for index, layout in enumerate(self.layouts):
             span = slice(layout.start, layout.start + layout.num_tokens)
-            of_groups = means[index, :, : layout.query_weights.shape[0]]
-            statistics.append(LayerStatistics(of_groups, decisions[:, span], is_finite[index]))
+            of_groups = means[index, :, : layout.query_weights.shape[0], : layout.num_statistics(norms is not None)]
+            found = LayerStatistics(of_groups, decisions[:, span], is_finite[index])
+            statistics.append(blocked.read_again(call.of_sequence(layout), layout, softmax[:, 1, span]).added_to(found))
         return statistics
+
+    def _look_back(self, rows: torch.Tensor, window: Window) -> None:
+        """Put lookback ratios of rows ``[H, K, T]`` where the mass on the response stands, and behind it."""
+        first = NUM_BASE + self.num_masses - 1
+        for layout in self.layouts:
+            assert layout.reading is not None
+            span = slice(layout.start, layout.start + layout.num_tokens)
+            position = torch.arange(layout.num_tokens, device=rows.device)
+            ratios, has_both = lookback(rows[:, first, span], position, layout.reading.num_prompt, window)
+            rows[:, first : first + NUM_LOOKBACK, span] = (ratios * has_both[:, None]).transpose(1, 2)
 
     def launch(
         self, call: LayerCall, output: torch.Tensor, norms: torch.Tensor | None
@@ -140,7 +160,7 @@ class FusedRow:
         query, key, value, masking = call.query, call.key, call.value, call.masking
         num_heads = query.shape[0]
         shape = tiling(query.shape[-1], value.shape[-1], query.dtype, norms is not None, capability(query.device))
-        num_statistics = NUM_BASE + self.num_masses * (1 if norms is None else 2)
+        num_statistics = self.num_carried + (0 if norms is None else self.num_masses)
         rows = query.new_empty((num_heads, num_statistics, self.total), dtype=torch.float32)
         softmax = query.new_empty((num_heads, 2, self.total), dtype=torch.float32)
         blocks = self._row_blocks(shape.rows)
@@ -154,7 +174,7 @@ class FusedRow:
                 float(masking.softcap or 1.0),
                 HEADS=num_heads, GROUP=num_heads // key.shape[0], HEAD_DIM=query.shape[-1], VALUE_DIM=value.shape[-1],
                 FIRST_MASS=NUM_BASE + part.first, NUM_MASSES=part.count,
-                FIRST_NORMED=NUM_BASE + self.num_masses + part.first,
+                FIRST_NORMED=self.num_carried + part.first,
                 M=shape.rows, N=shape.keys, D=padded(query.shape[-1]), DV=padded(value.shape[-1]),
                 P=part.riders.shape[1], HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
                 HAS_NORMS=norms is not None, IS_MAIN=part.first == 0, IS_FLOAT32=query.dtype == torch.float32,
@@ -217,7 +237,7 @@ class FusedRow:
                 riders = torch.zeros((self.total, padded(width)), dtype=kind, device=self.device)
                 for layout in self.layouts:
                     part = riders[layout.start : layout.start + layout.num_tokens]
-                    part[:, : end - first] = layout.indicators[:, first:end]
+                    part[:, : end - first] = layout.carried[:, first:end]
                     if first == 0:
                         part[:, end] = torch.arange(layout.num_tokens, device=self.device) % shape.keys
                 passes.append(_Pass(first, end - first, riders))
@@ -230,7 +250,7 @@ class FusedRow:
         if window not in self._rows:
             matches = torch.zeros(self.total, dtype=torch.int32, device=self.device)
             counts = torch.zeros(
-                (len(self.layouts), 1, self.num_groups, NUM_BASE + self.num_masses),
+                (len(self.layouts), 1, self.num_groups, self.num_carried),
                 dtype=torch.float64,
                 device=self.device,
             )
@@ -240,7 +260,11 @@ class FusedRow:
                 # The key after the row's last equal token is the nearest of all induction matches.
                 has_match = torch.stack(((last >= 0) & (rows - last < reach), (last >= 0) & (rows - last - 1 < reach)))
                 matches[layout.start : layout.start + layout.num_tokens] = (has_match[0] + 2 * has_match[1]).int()
-                defined = defined_rows(rows, visible_keys(rows, window), has_match, self.num_masses).double()
+                masses = layout.indicators.shape[1]
+                defined = defined_rows(rows, visible_keys(rows, window), has_match, masses).double()
+                if layout.reading is not None:
+                    _, has_both = lookback(rows.new_ones((1, len(rows))), rows, layout.reading.num_prompt, window)
+                    defined = torch.cat((defined, has_both.double()[:, None].expand(-1, NUM_LOOKBACK)), dim=1)
                 counts[index, 0, : layout.query_weights.shape[0]] = layout.query_weights.double() @ defined
             self._rows[window] = matches, counts
         return self._rows[window]

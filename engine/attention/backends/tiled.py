@@ -102,23 +102,25 @@ def attend(kernel: TileKernel, call: LayerCall, layout: SequenceLayout, output: 
     means = GroupMeans(layout, num_heads, layout.num_statistics(call.value_norms is not None))
     has_match = layout.matches.rows_with_match(masking.window)
     sink_rows: list[torch.Tensor] = []
+    log_sum_exp = torch.empty((num_heads, num_tokens))
     for chunk in chunks(_blocks(num_tokens, tiles.group)):
         first, end = chunk[0][0], chunk[-1][1]
         state, carried = tiles.rows(chunk)
-        total = state[STATE.index("total")]
+        total, largest = state[STATE.index("total")], state[STATE.index("largest")].flatten(0, 1)
+        log_sum_exp[:, first:end] = largest + torch.log(total.flatten(0, 1))
         # Normalised once, at the end: until its last tile a row's largest score, and the scale of its sums, may change.
         mixed = carried[..., : tiles.value_dim] / total.transpose(1, 2)[..., None]
         if masking.sinks is not None:
-            largest = state[STATE.index("largest")].flatten(0, 1)
             nothing = null_mass(largest, total.flatten(0, 1), masking.sinks)
             mixed = mixed * (1 - nothing.unflatten(0, shape).transpose(1, 2)[..., None])
             sink_rows.append(nothing)
         output[first:end].unflatten(1, shape).copy_(mixed.transpose(0, 1))
         sums = tiles.row_sums(state, carried, has_match[:, first:end])
-        means.add(first, end, *row_statistics(sums, first, end, masking.window))
+        means.add(first, end, *row_statistics(sums, first, end, masking.window, layout.reading))
     null = grouped_null_mass(torch.cat(sink_rows, dim=1), layout) if sink_rows else None
     pattern = tiles.pattern_of_row(layout.decision)
-    return LayerStatistics(means.means(), pattern, means.is_finite(), null_mass=null)
+    statistics = LayerStatistics(means.means(), pattern, means.is_finite(), null_mass=null)
+    return blocked.read_again(call, layout, log_sum_exp).added_to(statistics)
 
 
 def _blocks(num_tokens: int, group: int) -> list[tuple[int, int]]:
@@ -148,7 +150,7 @@ class _Tiles:
         self.token_ids = layout.matches.preceded_ids
         self.query = query.unflatten(0, (num_kv, self.group)).transpose(1, 2)
         self.keys = call.key.float().mT.contiguous()
-        groups = layout.indicators.expand(num_kv, -1, -1)
+        groups = layout.carried.expand(num_kv, -1, -1)
         self.riders = torch.cat((value.float(), groups), dim=-1)
         self.normed = None
         if value_norms is not None:

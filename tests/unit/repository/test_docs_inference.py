@@ -53,6 +53,7 @@ def test_every_table_and_column_is_listed_with_its_meaning(tables):
         "retrieval_heads",
         "retrieval_differences",
         "evidence_heads",
+        "reading_differences",
     }
     tables = tables | {name: declared[name].schema for name in elsewhere}
     rows = re.findall(r"^\| `(\w+)`(.*?) \| (.*) \|$", TEXT.replace("\\|", "\x1f"), flags=re.MULTILINE)

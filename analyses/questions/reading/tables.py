@@ -1,0 +1,68 @@
+"""The table on how answers read and what is received, right against wrong."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from analyses.questions.answer_table import AnswerTable, Column
+from analyses.questions.answers import Asked
+from analyses.questions.columns import (
+    CI_HIGH,
+    CI_LOW,
+    DEGREES_OF_FREEDOM,
+    FAMILY_SIZE,
+    HEAD,
+    HEDGES_G,
+    LAYER,
+    METHOD,
+    NOTE,
+    NUM_CLUSTERS,
+    NUM_RIGHT,
+    NUM_WRONG,
+    PVALUE,
+    PVALUE_ADJUSTED,
+)
+from analyses.questions.method_text import adjusted_model, correction_text
+
+
+def _method(asked: Asked) -> str:
+    return (
+        f"drift and concentration of key groups over the answer's rows, sink scores and receiver kurtosis; "
+        f"{adjusted_model(asked)}; all are one family, adjusted by {correction_text(asked)}"
+    )
+
+
+READING_DIFFERENCES = AnswerTable(
+    "reading_differences",
+    "one row per measure, key group, layer and head: right against wrong predictions",
+    (
+        Column("measure", pl.String, "drift (tokens per token), concentration, sink_score (shares), receiver_kurtosis"),
+        Column("key_group", pl.String, "Key group that is read; null: a measure of the head alone"),
+        LAYER,
+        HEAD,
+        Column("mean_a", pl.Float64, "Mean in right predictions, in the measure's unit"),
+        Column("mean_b", pl.Float64, "Mean in wrong predictions, in the measure's unit"),
+        Column("difference", pl.Float64, "Adjusted difference, right minus wrong, in the measure's unit"),
+        CI_LOW,
+        CI_HIGH,
+        HEDGES_G,
+        PVALUE,
+        PVALUE_ADJUSTED,
+        Column(
+            "pvalue_claim",
+            pl.Float64,
+            "Largest p of all checks (values, ranks, pooled variance, analysis.held_fixed), adjusted over the table",
+            span="0..1",
+        ),
+        FAMILY_SIZE,
+        DEGREES_OF_FREEDOM,
+        NUM_RIGHT,
+        NUM_WRONG,
+        NUM_CLUSTERS,
+        METHOD,
+        NOTE,
+    ),
+    method=_method,
+    is_optional=True,
+)
+"""There where ``statistics.reading_focus`` or ``statistics.received`` was measured."""
