@@ -13,7 +13,7 @@ import torch
 
 from engine.attention.layout import INDEX, NUM_BASE, SequenceLayout
 from engine.attention.masking import Window, first_visible_of
-from engine.attention.received import Received
+from engine.attention.readers.received import Received
 
 
 @dataclass(slots=True)

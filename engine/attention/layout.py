@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from engine.attention.matches import TokenMatches
-from engine.attention.reading import AnswerReading
-from engine.attention.received import ReceivedRows
+from engine.attention.readers.reading import AnswerReading
+from engine.attention.readers.received import ReceivedRows
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS, LOOKBACK_STATISTICS
 

@@ -10,7 +10,7 @@ import torch
 from engine.attention.group_means import defined_rows, visible_keys
 from engine.attention.layout import INDEX, NUM_BASE
 from engine.attention.masking import Window
-from engine.attention.reading import AnswerReading, lookback
+from engine.attention.readers.reading import AnswerReading, lookback
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,14 @@ from engine.machine.devices import (
     reset_peak_memory,
     wait_for_copies,
 )
-from engine.measuring.attribution_tables import num_attributed, targets_of
 from engine.measuring.checking.checker import Checker
 from engine.measuring.contrasts import Decode
 from engine.measuring.fetching.retrieval import retrieval_target
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
-from engine.measuring.reading_tables import received_rows
-from engine.measuring.tables import unit_tables
+from engine.measuring.tables.attributions import num_attributed, targets_of
+from engine.measuring.tables.reading import received_rows
+from engine.measuring.tables.unit import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device
 from engine.samples import EncodedSample, Reject

@@ -18,8 +18,8 @@ from engine.attention.group_means import LayerStatistics
 from engine.attention.interface import AttentionCall, armed
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Masking, Window
-from engine.attention.reading import NUM_READING
-from engine.attention.received import ReceiverPool, Receivers
+from engine.attention.readers.reading import NUM_READING
+from engine.attention.readers.received import ReceiverPool, Receivers
 from engine.attention.rollout import LayerScores, rollout
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution, Attributor, Target

@@ -25,7 +25,7 @@ from analyses.settings.visualization import VisualizationSettings
 from engine.config import Config
 from engine.errors import UserError
 from engine.measuring.measured import Measured
-from engine.measuring.tables import unit_tables
+from engine.measuring.tables.unit import unit_tables
 from engine.notebook.guide.cells import shows_itself
 from engine.notebook.head_types import run_of_tables
 from engine.notebook.workbench import AnySample, Workbench, warn

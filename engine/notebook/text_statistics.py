@@ -14,8 +14,8 @@ from engine.config import Config
 from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.vocabulary import union_name
 from engine.errors import UserError
-from engine.measuring.baselines import baseline_rows
-from engine.measuring.tables import head_rows, record_batch
+from engine.measuring.tables.baselines import baseline_rows
+from engine.measuring.tables.unit import head_rows, record_batch
 from engine.notebook.frames import RowSummary, frame_of, mass_and_lift, row_summary
 from engine.notebook.hook import LayerPatterns
 from engine.notebook.sources import Source, table_source

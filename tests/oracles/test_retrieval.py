@@ -15,7 +15,7 @@ from torch import nn
 
 from engine.attention import strongest_keys as module
 from engine.attention.masking import Chunk, KeyBias, Masking
-from engine.attention.strongest_keys import strongest_keys
+from engine.attention.readers.strongest_keys import strongest_keys
 from engine.config import Config
 from engine.measuring.fetching.copying import LinearPart
 from engine.measuring.measurer import Measurer

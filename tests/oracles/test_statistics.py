@@ -9,7 +9,7 @@ import torch
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Chunk, Masking
 from engine.errors import UnsupportedModelError
-from engine.measuring.baselines import baselines
+from engine.measuring.tables.baselines import baselines
 from engine.model.projections import value_norms
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS

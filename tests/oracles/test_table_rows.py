@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.measuring.baselines import baselines
-from engine.measuring.decision_tables import top_key_rows
+from engine.measuring.tables.baselines import baselines
+from engine.measuring.tables.decisions import top_key_rows
 from engine.samples import EncodedSample
 
 

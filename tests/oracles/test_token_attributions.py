@@ -14,8 +14,8 @@ from engine.attention.patterns import row_weights
 from engine.causal.attribution import direct_attribution
 from engine.config import Config
 from engine.interventions.unchanged_run import trace
-from engine.measuring.attribution_tables import SPAN_STEP
 from engine.measuring.measurer import Measurer
+from engine.measuring.tables.attributions import SPAN_STEP
 from engine.model.decoder import Decoder
 from engine.samples import ContrastRule, LabelToken, StatementSpan
 from engine.tolerances import tolerance

@@ -21,7 +21,7 @@ from engine.attention.backends.fused import FusedBackend
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Masking
-from engine.attention.received import ReceivedRows
+from engine.attention.readers.received import ReceivedRows
 from engine.measuring.probe import Probe
 from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS

@@ -18,7 +18,7 @@ from engine.encoding.structure import positions_in_spans
 from engine.encoding.vocabulary import term_pattern
 from engine.errors import InputError
 from engine.inputs.predictions import read_predictions
-from engine.measuring.baselines import baselines
+from engine.measuring.tables.baselines import baselines
 from engine.planning.units import iter_units, pack
 from tests.fixtures.predictions import record
 from tests.oracles.test_statistics import encoded, tensors

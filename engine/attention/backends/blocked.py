@@ -16,7 +16,7 @@ from engine.attention.blocks import chunks, first_key, row_blocks
 from engine.attention.group_means import GroupMeans, LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import MASKED, Masking, Window, first_visible, first_visible_of
-from engine.attention.row_readers import RowReaders
+from engine.attention.readers.row_readers import RowReaders
 from engine.attention.row_statistics import RowSums, row_statistics
 from engine.attention.sinks import grouped_null_mass, null_mass
 

@@ -22,7 +22,7 @@ from engine.attention.backends.fused_kernels import attention_kernel, decision_k
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
 from engine.attention.layout import NUM_BASE, NUM_LOOKBACK, SequenceLayout
 from engine.attention.masking import Chunk, Window
-from engine.attention.reading import lookback
+from engine.attention.readers.reading import lookback
 
 IS_INTERPRETED = not isinstance(attention_kernel, triton.JITFunction)
 NO_WINDOW = 2**30

@@ -23,7 +23,7 @@ import torch
 
 from engine.attention.backends.backend import LayerCall
 from engine.attention.layout import SequenceLayout
-from engine.attention.strongest_keys import strongest_keys
+from engine.attention.readers.strongest_keys import strongest_keys
 from engine.errors import UnsupportedModelError
 from engine.measuring.fetching.copying import Copier
 from engine.samples import EncodedSample

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from engine.attention.received import ReceivedRows, Receivers
+from engine.attention.readers.received import ReceivedRows, Receivers
 from engine.config import ReceivedStatistics
 from engine.measuring.measured import Measured
 from engine.samples import EncodedSample

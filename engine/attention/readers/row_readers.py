@@ -14,8 +14,8 @@ from engine.attention.blocks import row_blocks
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Window
-from engine.attention.reading import ReadingSums
-from engine.attention.received import ReceivedSums
+from engine.attention.readers.reading import ReadingSums
+from engine.attention.readers.received import ReceivedSums
 
 
 class RowReaders:
