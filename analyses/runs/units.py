@@ -194,7 +194,7 @@ def _check_schema(path: Path, name: str, schema: pa.Schema) -> None:
         )
     missing = [column for column in REQUIRED_COLUMNS.get(name, ()) if column not in schema.names]
     if missing:
-        raise RunError(f"{path}: column {', '.join(missing)} is missing; {name} needs it (engine/schema/tables.py).")
+        raise RunError(f"{path}: column {', '.join(missing)} is missing; {name} needs it (engine/schema).")
 
 
 def _disagreement(folder: Path, layout: FileLayout) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from engine.attention.group_means import LayerStatistics
-from engine.measuring.probe import SequenceMeasurement
+from engine.measuring.sequences import SequenceMeasurement
 from engine.samples import EncodedSample
 from engine.tolerances import tolerance
 

@@ -176,7 +176,7 @@ def square(statistics: LayerStatistics, num_tokens: int) -> torch.Tensor:
 
 def table_source(source: Source) -> Measured:
     """Return what the writers of tables take; logits are empty where no forward was made."""
-    from engine.measuring.probe import SequenceMeasurement
+    from engine.measuring.sequences import SequenceMeasurement
 
     if source.measured is not None:
         return source.measured

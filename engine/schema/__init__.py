@@ -36,6 +36,7 @@ from engine.schema.groups import (
     SEGMENT_GROUPS,
     STATEMENT_GROUPS,
 )
+from engine.schema.head_tables import head_stats_schema
 from engine.schema.reading_tables import (
     FEWEST_SENTENCES,
     MOST_SENTENCES,
@@ -43,16 +44,8 @@ from engine.schema.reading_tables import (
     RECEIVED_TABLES,
     SENTENCES_APART,
 )
-from engine.schema.tables import (
-    MEASURE_TABLES,
-    OPTIONAL_TABLES,
-    REJECTS_SCHEMA,
-    SEQUENCE_SOURCES,
-    baselines_schema,
-    head_stats_schema,
-    samples_schema,
-    table_schema,
-)
+from engine.schema.sample_tables import REJECTS_SCHEMA, SEQUENCE_SOURCES, baselines_schema, samples_schema
+from engine.schema.tables import MEASURE_TABLES, OPTIONAL_TABLES, table_schema
 
 __all__ = [
     "AMOUNT_GROUPS",
