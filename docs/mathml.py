@@ -17,4 +17,6 @@ def on_page_content(html: str, **_: Any) -> str:
 def _as_mathml(found: re.Match[str]) -> str:
     formula = unescape(found[2]).strip()
     is_display = formula.startswith(r"\[")
-    return convert(formula[2:-2], display="block" if is_display else "inline")
+    made = convert(formula[2:-2], display="block" if is_display else "inline")
+    # A formula that is wider than a telephone scrolls by itself, by keyboard too.
+    return f'<div style="overflow-x: auto" tabindex="0">{made}</div>' if is_display else made

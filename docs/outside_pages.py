@@ -77,7 +77,8 @@ def _shown(output: dict[str, Any], stem: str, pictures: dict[str, bytes]) -> lis
         pictures[name] = base64.b64decode("".join(data["image/png"]))
         return [f"![What the cell shows]({name})", ""]
     if "text/html" in data and "<script" not in "".join(data["text/html"]):
-        return ["".join(data["text/html"]), ""]
+        # A table that is wider than a telephone scrolls by itself.
+        return ['<div style="overflow-x: auto" tabindex="0">', "".join(data["text/html"]), "</div>", ""]
     text = "".join(output.get("text", data.get("text/plain", "")))
     shown = text.rstrip().splitlines()
     more = [f"… {len(shown) - _MOST_LINES} more lines"] if len(shown) > _MOST_LINES else []
