@@ -29,7 +29,8 @@ _OF_FLAGS = {
     "recorded, or the model was asked not to think (prompt.template_kwargs: {enable_thinking: false})",
     "channels_restored": "the answer lost the special tokens of its channels; they stand where the chat template "
     "writes them",
-    "escaped_text": "prompt or answer hold signs of a string inside another one (\\n for a line end, \\\", &amp;), measured "
+    "escaped_text": 'prompt or answer hold signs of a string inside another one (\\n for a line end, \\", &amp;), '
+    "measured "
     "as they stand: where the file was escaped twice, the model neither saw nor wrote them. Read the texts back before "
     "they are written (json.loads, html.unescape)",
     "tokens_stripped": "the prompt is what the chat template makes of a conversation, without its special tokens, and "

@@ -62,4 +62,3 @@ def _from_json(text: str) -> str | None:
 
 def _unquoted(text: str) -> str:
     return re.sub(r'(?<!\\)"', r"\"", text)
-

@@ -130,4 +130,6 @@ def _examples(prompt: str) -> list[re.Pattern[str]]:
         counts[name] = counts.get(name, 0) + 1
     begins = {name for name, match in names if not prompt[: match.start()].strip()}
     wanted = [name for name, count in counts.items() if name != asked and (count > 1 or name in begins)]
-    return again + [re.compile(rf"^[ \t]*(?:\*\*)?{re.escape(name)}(?:\*\*)?[ \t]*[:：]", re.MULTILINE) for name in wanted]
+    return again + [
+        re.compile(rf"^[ \t]*(?:\*\*)?{re.escape(name)}(?:\*\*)?[ \t]*[:：]", re.MULTILINE) for name in wanted
+    ]

@@ -261,7 +261,7 @@ class ChatMarkup:
         return bool(self.generation_prompt.strip()) and self.generation_prompt.strip() in text
 
     def is_stripped(self, text: str) -> bool:
-        """Whether a prompt is what the template makes of a conversation, less its special tokens (system … assistant)."""
+        """Whether a prompt is what the template makes of a conversation, without its special tokens."""
         asked = self.special.sub("", self.generation_prompt).strip()
         if not re.search(r"[^\W\d_]", asked) or asked == self.generation_prompt.strip():
             return False

@@ -31,9 +31,9 @@ def verbatim(markup: ChatMarkup, read: Conversation) -> Conversation:
         raise RowRejected(
             "read",
             "partly_rendered",
-            f"The prompt is a rendered one that was written for HTML or as a string of JSON and not read back "
-            f"({text.strip()[:40]!r}): its marks and line ends would be plain text to the tokenizer. Write it as it was "
-            f"(html.unescape, json.loads).",
+            f"The prompt is a rendered one that was written for HTML or as a string of JSON and not read "
+            f"back ({text.strip()[:40]!r}): its marks and line ends would be plain text to the tokenizer. Write it as "
+            f"it was (html.unescape, json.loads).",
         )
     if markup.begins_with_own_token(text):
         text, blank_flags = _with_last_blanks(markup, text, read.response)

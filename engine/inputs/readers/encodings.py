@@ -46,7 +46,11 @@ _OTHERS = (
     _Encoding("cp1255", "Windows-1255", "WINDOWS-1255", _HEBREW, "יוהלאתמרבש"),
     _Encoding("cp1256", "Windows-1256", "WINDOWS-1256", _ARABIC, "اليمنتوربة"),
 )
-_WESTERN = (("cp1252", "Windows-1252", "WINDOWS-1252"), ("cp850", "code page 850", "CP850"), ("mac_roman", "Mac Roman", "MACINTOSH"))
+_WESTERN = (
+    ("cp1252", "Windows-1252", "WINDOWS-1252"),
+    ("cp850", "code page 850", "CP850"),
+    ("mac_roman", "Mac Roman", "MACINTOSH"),
+)
 _IN_WORDS = re.compile(r"(?<=[^\W\d_a-zA-Z])[^\x00-\x7f]|[^\x00-\x7f](?=[^\W\d_a-zA-Z])")
 _BEYOND = re.compile(rb"[\x80-\xff]")
 _COMMON_HAN = {"gbk": re.compile(rb"[\xb0-\xd7][\xa1-\xfe]"), "big5": re.compile(rb"[\xa4-\xc6][\x40-\x7e\xa1-\xfe]")}
@@ -69,7 +73,10 @@ def why_not_utf8(raw: bytes | bytearray, place: int) -> str:
     if told is not None:
         text = raw[place : place + 4 * _SHOWN].decode(told.codec, errors="ignore")
         shown = " ".join(text.split())[:_SHOWN]
-        return f"{byte}; in {told.name} it begins {shown!r}. If the file is in that, convert it: `iconv -f {told.iconv} -t UTF-8`."
+        return (
+            f"{byte}; in {told.name} it begins {shown!r}. If the file is in that, convert it: `iconv -f {told.iconv} "
+            f"-t UTF-8`."
+        )
     western = _western(raw, place)
     if western is None:
         return f"{byte}. Write the file as UTF-8."
@@ -124,7 +131,9 @@ def _western(raw: bytes, place: int) -> tuple[str, str, str] | None:
 
     Where it is one in none of them, what it is in Windows-1252.
     """
-    is_in_word = all(chr(byte).isalpha() and byte < 128 for byte in (*raw[max(0, place - 1) : place], *raw[place + 1 : place + 2]))
+    is_in_word = all(
+        chr(byte).isalpha() and byte < 128 for byte in (*raw[max(0, place - 1) : place], *raw[place + 1 : place + 2])
+    )
     first: tuple[str, str, str] | None = None
     for codec, name, iconv in _WESTERN:
         try:

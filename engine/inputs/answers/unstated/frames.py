@@ -11,11 +11,21 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from engine.inputs.answers.languages import phrases, words_of
+from engine.inputs.answers.unstated.governors import is_ungoverned
 from engine.inputs.answers.words import LabelWord
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 _REACH = 160
 _SENTENCE_END = re.compile(r"[\n!?;。！？；]|\.(?!\d)")
-_CLAUSE_END = re.compile(r"[,:()–—]|\s-\s|\b(?:but|(?<!has )(?<!have )(?<!had )yet|however|although|though|because|since|so|therefore|thus|hence)\b", re.IGNORECASE)
+_CLAUSE_END = re.compile(
+    r"[,:()–—]|\s-\s|\b(?:but|(?<!has )(?<!have )(?<!had )yet|however|although|though|because|since|so|therefore|thus|"
+    r"hence)\b",
+    re.IGNORECASE,
+)
 _ADVERB = r"(?:(?:\w+ly|further|again|also|now|then|even|still|indeed|soon|go|move)\s+)"
 _SAY = (
     r"(?:predict|forecast|conclude|expect|anticipat|foresee|project|assert|claim|believ|assum|infer|argu|suppos|bet\s+on|"
@@ -23,7 +33,8 @@ _SAY = (
 )
 """Verbs by which somebody concludes."""
 _MEAN = (
-    r"(?:mean|impl[yi]|suggest|indicat|guarante|warrant|justif[yi]|support|signal|count\s+on|mistak|lead|translat|result|point)"
+    r"(?:mean|impl[yi]|suggest|indicat|guarante|warrant|justif[yi]|support|signal|count\s+on|mistak|lead|translat|result|"
+    r"point)"
     r"(?:e?s|e?d|e|ing)?"
 )
 """Verbs by which something is a reason for a conclusion."""
@@ -32,26 +43,34 @@ _TO = re.compile(
     re.IGNORECASE,
 )
 """An infinitive right before its verb, or before another one that "and" joins."""
-_PREDICTS = frozenset(
-    "expected likely unlikely going set bound poised projected forecast forecasted predicted anticipated estimated due "
-    "sure certain apt prone liable destined slated scheduled positioned primed track course expect expects predict "
-    "seem seems seemed appear appears appeared look looks looking tend tends continue continues continuing continued begin "
-    "begins start starts about believed thought said assumed ought has have lead leads leading led cause causes "
-    "causing caused point points pointing pointed according close closer attributed contribute contributes contributing "
-    "contributed translate translates amount amounts tilt tilts lean leans inclined up down back next related compared "
-    "relative respect owing thanks similar subject prior guided forecasts anticipate able enough return returns "
-    "changed change moved switched revised from".split()
+_PREDICTS = _words(
+    """
+    expected likely unlikely going set bound poised projected forecast forecasted predicted anticipated estimated
+    due sure certain apt prone liable destined slated scheduled positioned primed track course expect expects
+    predict seem seems seemed appear appears appeared look looks looking tend tends continue continues continuing
+    continued begin begins start starts about believed thought said assumed ought has have lead leads leading led
+    cause causes causing caused point points pointing pointed according close closer attributed contribute
+    contributes contributing contributed translate translates amount amounts tilt tilts lean leans inclined up down
+    back next related compared relative respect owing thanks similar subject prior guided forecasts anticipate able
+    enough return returns changed change moved switched revised from
+    """
 )
 """What an infinitive of movement may follow without a subject that moves ("is expected to increase")."""
-_SAID_FREELY = frozenset(
-    "reasonable fair safe logical sensible plausible natural justified appropriate prudent sound easy right correct "
-    "possible valid realistic best inclined going have has had able ready happy confident comfortable need needs want like "
-    "love compelled forced led lead leads leading prompt prompts allow allows me us one enough sufficient ought reason reasons "
-    "evidence basis grounds case tend lean prefer choose decide decided proceed continue willing prepared obliged time is "
-    "required asked pushed driven likely sufficient wise fitting straightforward opt cause causes used apply".split()
+_SAID_FREELY = _words(
+    """
+    reasonable fair safe logical sensible plausible natural justified appropriate prudent sound easy right correct
+    possible valid realistic best inclined going have has had able ready happy confident comfortable need needs
+    compelled forced led lead leads leading prompt prompts allow allows me us one enough sufficient ought
+    reason reasons evidence basis grounds case tend lean prefer choose decide decided proceed continue willing
+    prepared obliged time is required asked pushed driven likely sufficient wise fitting straightforward opt cause
+    causes used apply
+    """
 )
 """What an infinitive of concluding may follow ("it is safe to say")."""
-_TO_SAY = re.compile(rf"(?P<twice>\b(?:not|never)\s+|n['’]t\s+)?\b(?P<governor>[^\W\d_][\w'’-]*)\W{{1,3}}to\s+(?:\w+ly\s+)?{_SAY}\b", re.IGNORECASE)
+_TO_SAY = re.compile(
+    rf"(?P<twice>\b(?:not|never)\s+|n['’]t\s+)?\b(?P<governor>[^\W\d_][\w'’-]*)\W{{1,3}}to\s+(?:\w+ly\s+)?{_SAY}\b",
+    re.IGNORECASE,
+)
 _NOT_SAID = re.compile(
     rf"(?:\b(?:not|cannot|never|nothing|nobody|no|neither|without|hardly|little|few|fail(?:s|ed)?|refuse(?:s|d)?|"
     rf"decline(?:s|d)?)\b|n['’]t\b)"
@@ -97,7 +116,11 @@ _WISHED = re.compile(
     r"pray\w*|crave\w*|deserve\w*|aspire\w*|would\s+(?:like|love|prefer)\s+to\s+see|if\s+only|as\s+if|as\s+though)\b",
     re.IGNORECASE,
 )
-_RESISTS = frozenset("yet struggling struggles struggle struggled slow reluctant weak hard unable loath".split())
+_RESISTS = _words(
+    """
+    yet struggling struggles struggle struggled slow reluctant weak hard unable loath
+    """
+)
 """What denies an infinitive of any subject ("EPS has yet to increase")."""
 _IN_THEORY = re.compile(
     r"[\s*_\"'(>-]*(?:(?:and|but|so)\s+)?(?:hypothetically|theoretically|in\s+theory|on\s+paper|in\s+principle|ideally|"
@@ -116,7 +139,11 @@ _NOT_COMING = re.compile(
     re.IGNORECASE,
 )
 """Behind a movement that only might be welcome, or was somebody else's."""
-_OWN = frozenset("i we it this that which these those model and then evidence data analysis trend numbers figures".split())
+_OWN = _words(
+    """
+    i we it this that which these those model and then evidence data analysis trend numbers figures
+    """
+)
 _OF_MODEL = frozenset(("model",))
 _AT_FIRST = re.compile(
     r"\b(?:at\s+first|initially|originally|earlier|previously|before|once|until\s+(?:now|then))\b[\s,]+(?:I|we)\s+\w+"
@@ -134,7 +161,8 @@ _INVERTED = re.compile(r"[\s*_\"'(>-]*(?:Had|Were|Should)\s+[^\W\d_]", re.ASCII)
 _IRREALIS = re.compile(r"\b(?:would|could|might)\b|['’]d\b", re.IGNORECASE)
 _ONLY_IF = re.compile(r"\bonly\s+(?:if|when|in\s+case|where|under|provided)\b", re.IGNORECASE)
 _THOUGHT = re.compile(
-    r"(?<!\bmy )(?<!\bour )\b(?:idea|notion|claim|hypothesis|suggestion|assumption|belief|thought|theory|argument|possibility|"
+    r"(?<!\bmy )(?<!\bour )\b(?:idea|notion|claim|hypothesis|suggestion|assumption|belief|thought|theory|argument|"
+    r"possibility|"
     r"scenario|view|opinion|assertion|contention|premise|proposition|conclusion|prediction|forecast)s?\s+(?:of|that)\b",
     re.IGNORECASE,
 )
@@ -198,6 +226,8 @@ def _is_unasserted(text: str, word: LabelWord, is_moving: bool) -> bool:
         clause = mark.end()
     sentence, before, behind = text[start:end], text[clause : word.start], text[word.end : end]
     if is_moving and (_is_aim(before, behind) or _has_happened(before, behind)):
+        return True
+    if is_moving and is_ungoverned(text[start : word.start], before, behind):
         return True
     if is_moving and _WELCOME.fullmatch(before) and _NOT_COMING.match(behind):
         return True
@@ -270,5 +300,7 @@ def _is_hearsay(before: str) -> bool:
 def _subject() -> re.Pattern[str]:
     """Return a pattern of what moves by itself: what is asked for and what moves beside it, but no pronoun."""
     kinds = ("subjects", "neighbours", "others", "figures")
-    names = [word for kind in kinds for word in words_of(("en",), kind) if word not in ("it", "cash", "tax", "interest")]
+    names = [
+        word for kind in kinds for word in words_of(("en",), kind) if word not in ("it", "cash", "tax", "interest")
+    ]
     return re.compile(phrases(names), re.IGNORECASE)
