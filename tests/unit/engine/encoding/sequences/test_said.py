@@ -75,6 +75,14 @@ def test_a_rendered_prompt_that_was_escaped_twice_is_refused(style, tmp_path, fo
         assert "partly_rendered" in rejects["all"]
 
 
+@pytest.mark.parametrize("name", ["thoughts", "chain_of_thought", "cot", "reasoning_trace", "thinking_text"])
+def test_a_thought_under_another_name_is_placed(name, tmp_path, folders):
+    rows = [{"messages": [*ASKED, {**SAID, name: "Costs fell."}]}, {"messages": [*ASKED, SAID], name: ["Costs fell."]}]
+    encoded, _ = encode(tmp_path, folders["chatml that thinks"], rows, "messages")
+    for sample in encoded.values():
+        assert "Costs fell." in segment(sample, "thinking") and "reasoning_placed" in sample.metadata["flags"]
+
+
 def test_texts_that_were_escaped_twice_are_said(tmp_path, folders):
     other = "Sales rose.\\n\\nWill EPS increase or decrease?"
     rows = [
