@@ -71,14 +71,17 @@ _TO_SAY = re.compile(
     rf"(?P<twice>\b(?:not|never)\s+|n['’]t\s+)?\b(?P<governor>[^\W\d_][\w'’-]*)\W{{1,3}}to\s+(?:\w+ly\s+)?{_SAY}\b",
     re.IGNORECASE,
 )
-_NOT_SAID = re.compile(
-    rf"(?:\b(?:not|cannot|never|nothing|nobody|no|neither|without|hardly|little|few|fail(?:s|ed)?|refuse(?:s|d)?|"
-    rf"decline(?:s|d)?)\b|n['’]t\b)"
+_BETWEEN = (
     r"(?:\s+(?!(?:I|we|my|our|and|but|so|yet|which|who|doubts?|doubted|only|just|merely|simply|help|choice|hesitat\w*|"
     r"otherwise|question|wonder|surpris\w*|difficult|hard|wrong|incorrect|crazy|premature|"
     r"irrational|implausible|absurd|un\w+|less|matter|problem|alternative|later|longer|change|far-fetched|why|wait|if)\b)"
-    rf"(?:(?:would|do|did|can|could|should|will)\s+(?:I|we)|[\w'’-]+)){{0,5}}?\s+(?:to\s+)?"
-    rf"(?:{_SAY}|{_MEAN}|conclusions?|predictions?|claims?)\b",
+    r"(?:(?:would|do|did|can|could|should|will)\s+(?:I|we)|[\w'’-]+)){0,5}?"
+)
+_NOT_SAID = re.compile(
+    r"(?:(?:\b(?:not|cannot|never|nothing|nobody|neither|hardly|fail(?:s|ed)?|(?:refuse|decline)(?:s|d)?(?=\s+to\b)|"
+    rf"no(?=\s+\w+\s+(?:would|do)))\b|n['’]t\b){_BETWEEN}\s+(?:to\s+)?(?:{_SAY}|{_MEAN}|conclusions?|predictions?|claims?)\b"
+    rf"|\b(?:no|without|little|few){_BETWEEN}\s+(?:to|for|of|in|on\s+which\s+to|that\s+would\s+make\s+me)\s+(?:{_SAY}|{_MEAN})\b"
+    rf"|\bwithout\s+{_SAY}\b)",
     re.IGNORECASE,
 )
 """A denial, and a verb of concluding in the same clause ("cannot in good conscience predict")."""
@@ -113,7 +116,8 @@ _OFTEN_SAID = re.compile(
 )
 _WISHED = re.compile(
     r"\b(?:wish(?:es|ed)?|hop(?:es|ed|ing)|(?:I|we|they|you)\s+(?:\w+ly\s+)?hope|longs?\s+for|longing\s+for|dream\w*\s+of|"
-    r"pray\w*|crave\w*|deserve\w*|aspire\w*|would\s+(?:like|love|prefer)\s+to\s+see|if\s+only|as\s+if|as\s+though)\b",
+    r"pray\w*|crave\w*|deserve\w*|aspire\w*|would\s+(?:like|love|prefer)\s+to\s+see|if\s+only)\b"
+    r"|\A[\W_]*as\s+(?:if|though)\b",
     re.IGNORECASE,
 )
 _RESISTS = _words(
@@ -141,7 +145,7 @@ _NOT_COMING = re.compile(
 """Behind a movement that only might be welcome, or was somebody else's."""
 _OWN = _words(
     """
-    i we it this that which these those model and then evidence data analysis trend numbers figures
+    i we you one it this that which these those model and then evidence data analysis trend numbers figures
     """
 )
 _OF_MODEL = frozenset(("model",))
