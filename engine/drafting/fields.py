@@ -60,6 +60,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "reasoning": ("reasoning_content", "reasoning", "thinking"),
 }
 """What people call a field, the likeliest first; a name also counts with words around it (``model_answer``)."""
+_WANTED = frozenset(("expected", "gold", "target", "targets", "reference", "ideal", "truth", "correct", "true"))
+"""Words of a field that holds what should have been answered, not what was."""
 _LONGEST_LABEL = 60
 _SHARE = 0.5
 """Share of the rows that a field must have."""
@@ -128,16 +130,23 @@ def _named(key: str, paths: Sequence[str]) -> list[str]:
     """Return the paths whose last step is a name of the field, the likeliest first."""
     order: list[tuple[int, int, str]] = []
     for path in paths:
-        last = re.split(r"[.\[]", path)[-1].strip("]\"'").casefold()
+        last = _in_words(re.split(r"[.\[]", path)[-1].strip("]\"'"))
         words = set(re.split(r"[^a-z0-9]+", last))
+        if key == "response" and words & _WANTED:
+            continue
         for rank, name in enumerate(_NAMES[key]):
-            if last == name:
+            if last in (name, f"{name}s"):
                 order.append((rank, path.count("."), path))
                 break
             if "_" not in name and len(name) > 2 and name in words:
                 order.append((rank + len(_NAMES[key]), path.count("."), path))
                 break
     return [path for _, _, path in sorted(order)]
+
+
+def _in_words(name: str) -> str:
+    """Return a name with its words joined by underscores (``actualOutput``, ``Expected Output``), in small letters."""
+    return re.sub(r"[\s-]+|(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold()
 
 
 def _most(values: Sequence[object], is_one: Callable[[object], bool]) -> bool:

@@ -127,6 +127,7 @@ def chat_markup(template: ChatTemplate) -> ChatMarkup:
         template=template.text,
         beginning=beginning,
         generation_prompt=prompt.rpartition(_MARKS["user"])[2] if prompt else "",
+        openings=_openings(template, special),
         turn_marks=_turn_marks(template, special),
         decode=decode,
         special=special,
@@ -137,6 +138,18 @@ def chat_markup(template: ChatTemplate) -> ChatMarkup:
         adds_first=_first_added(tokenizer, prompt),
     )
     return markup if template.text is None else replace(markup, is_rendering=partial(is_rendering, template, markup))
+
+
+def _openings(template: ChatTemplate, special: re.Pattern[str]) -> tuple[str, ...]:
+    """Return the first words of what a template writes in front of a conversation, without special tokens."""
+    found: list[str] = []
+    for roles in (("user",), ("system", "user")):
+        rendered = _rendered(template, roles) if template.text is not None else None
+        before = special.sub("", rendered.partition(_MARKS[roles[0]])[0]) if rendered else ""
+        word = re.match(r"\s*([^\W\d_]+)", before)
+        if word:
+            found.append(word.group(1))
+    return tuple(dict.fromkeys(found))
 
 
 def _ids(number: object) -> frozenset[int]:

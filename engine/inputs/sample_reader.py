@@ -16,8 +16,8 @@ from engine.inputs.answers.recorded import RecordedValue, plain_text
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
-from engine.inputs.conversations.recorded_thoughts import thoughts_in
-from engine.inputs.conversations.thoughts import Thoughts
+from engine.inputs.conversations.thoughts.marked import Thoughts
+from engine.inputs.conversations.thoughts.recorded import thoughts_in
 from engine.inputs.outcomes.correctness import correctness
 from engine.inputs.outcomes.evidence import evidence_of, reference_of
 from engine.inputs.outcomes.free_answers import FreeAnswers, free_actual

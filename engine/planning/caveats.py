@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 from engine.config import Config
@@ -16,6 +18,7 @@ from engine.planning.tally import FREE
 from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import Plan
 
+_ICONV = re.compile(r"iconv -f (\S+)")
 _OF_FLAGS = {
     "prompt_differs": "the chat template makes another prompt of the recorded parts than the transcript says, such as "
     "a system part of its own: the model did not see exactly this prompt",
@@ -28,6 +31,13 @@ _OF_FLAGS = {
     "recorded, or the model was asked not to think (prompt.template_kwargs: {enable_thinking: false})",
     "channels_restored": "the answer lost the special tokens of its channels; they stand where the chat template "
     "writes them",
+    "escaped_text": 'prompt or answer hold signs of a string inside another one (\\n for a line end, \\", &amp;), '
+    "measured "
+    "as they stand: where the file was escaped twice, the model neither saw nor wrote them. Read the texts back before "
+    "they are written (json.loads, html.unescape)",
+    "tokens_stripped": "the prompt is what the chat template makes of a conversation, without its special tokens, and "
+    "stands inside a turn of the template: the model did not see it so. Record prompts with their special tokens, or "
+    "the user's text alone",
     "channels_lost": "the answer lost the special tokens of its channels, and is measured without",
     "prompt_in_answer": "the answer was recorded with its prompt in front, which is taken off",
     "system_left_out": "the prompt was recorded as it was rendered, and does not hold the system part that the record "
@@ -162,12 +172,14 @@ def _of_rows(scan: Scan) -> Iterator[str]:
             f"it was probably cut off there, prompt or answer with it. Write the rows from the program that made them "
             f"as JSON Lines or Parquet."
         )
-    misread = [reject.sample_id for reject in scan.rejects if " is not UTF-8 text: " in reject.detail]
+    misread = [reject for reject in scan.rejects if " is not UTF-8 text: " in reject.detail]
     if misread:
+        ids = ", ".join(reject.sample_id for reject in misread[:3])
+        named = Counter(_ICONV.findall(" ".join(reject.detail for reject in misread))).most_common(1)
+        encoding = named[0][0] if named else "WINDOWS-1252"
         yield (
-            f"{len(misread)} row(s), such as {', '.join(misread[:3])}, are no UTF-8 text and were left out. If the "
-            f"file is in Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8, or save it as CSV UTF-8 in the "
-            f"spreadsheet."
+            f"{len(misread)} row(s), such as {ids}, are no UTF-8 text and were left out. If the file is in {encoding}, "
+            f"as it looks, convert it: iconv -f {encoding} -t UTF-8, or save it as CSV UTF-8 in the spreadsheet."
         )
 
 

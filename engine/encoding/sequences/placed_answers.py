@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engine.encoding.sequences.chat_template import REFUSALS, ChatTemplate, turn_of
-from engine.inputs.conversations.thoughts import closing_mark, opens_thought, says_something, thoughts_of
+from engine.inputs.conversations.thoughts.marked import closing_mark, opens_thought, says_something, thoughts_of
 from engine.samples import Message, Sample
 
 _MARKS = {"user": "\ue000u\ue001", "reasoning": "\ue000r\ue001", "content": "\ue000c\ue001"}

@@ -158,7 +158,7 @@ _LETTER_VERBS = (
 _IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘]?[a-zà-öø-ÿ]|\([^()\n]{{0,40}}\)[ \t]+[a-z])")
 _DENIES_NEXT = re.compile(
     r"[ \t]+(?!(?:y|et|und|e|ou|oder|pero|mais|ma|mas|aber|also|then|yes|sí|sì|sim|"
-    r"it|they|he|she|we|i|this|that|these|those|there|because|since|as|and|but|the|if|so|eps|earnings|due|"
+    r"otherwise|it|they|he|she|we|i|this|that|these|those|there|because|since|as|and|but|the|if|so|eps|earnings|due|"
     r"for|"
     r"given|or|is|was|would|will|porque|ya|pois|el|la|o|a|il|perché|parce|car|ist|weil|based|in|on|according|overall|"
     r"their|its|profits?|sales|revenues?|you|my|sorry|thanks)\b)[^\W\d_]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ from engine.inputs.answers.stated import AnswerReader, StatedAnswer
 from engine.inputs.answers.words import LabelWord
 from engine.samples import RowRejected
 
+_ASKED = re.compile(
+    r"[?？؟][\s*_\"'”)]*(?:yes|no|indeed|ja|nein|oui|non|sí|si|sì|sim|não|да|нет|evet|hayır|ya|tidak|是|否|はい|いいえ|예|네|아니)"
+    r"(?![^\W_])",
+    re.IGNORECASE,
+)
 _MOST_SHOWN, _MOST_WORDS = 60, 6
 """Characters of an answer, and labels or words of one, that a reject's detail shows."""
 
@@ -101,6 +107,11 @@ class LabelDecider:
             return (
                 f"The answer states {stated.text.value[:120]!r}, which names {names}, but as one of several, aside, or "
                 f"beside another verdict; what it says around it does not decide."
+            )
+        if names and _ASKED.search(answer) and not {"yes", "no"} & set(self.answers.labels.spelled):
+            return (
+                f"The answer says yes or no to a question of its own that names {names}: the word that decides is no "
+                f"label. Where answers are yes and no, make these the labels (decision.labels)."
             )
         where = f"the record ({recorded.text!r})"
         if reason == "ambiguous_label" and names and stated.text.is_share:

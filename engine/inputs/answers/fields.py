@@ -104,7 +104,9 @@ def _contradicting(answer: str, values: list[FieldValue], labels: ValueReader) -
 
 def _list_end(answer: str, position: int) -> int:
     """Return where the line, tag or object ends that a value without quotes stands in."""
-    end = re.compile(r"[\n<}|]").search(answer, position, position + 100)
+    line = answer[answer.rfind("\n", 0, position) + 1 : position]
+    stop = r"[\n<}|]" if "|" in line else r"[\n<}]"  # "increase | decrease" is a choice but in a table's row
+    end = re.compile(stop).search(answer, position, position + 100)
     return end.start() if end else min(len(answer), position + 100)
 
 
@@ -157,7 +159,7 @@ def answered_value(answer: str, field: str) -> str | None:
 @cache
 def _name(field: str) -> str:
     """Return a pattern of a field's name; its words may be joined by underscores, hyphens or blanks, as in prose."""
-    return r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s_-]+", field))
+    return r"[\s_-]*".join(re.escape(word) for word in re.split(r"[\s_-]+", field))
 
 
 @cache

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 
-from engine.inputs.answers.languages import ARABIC, HANGUL, languages
+from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, languages
 
 _SCRIPTS = {
     "hangul": HANGUL,
@@ -51,6 +51,11 @@ class Heard:
 
     name: str
     codes: tuple[str, ...]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it is a language with data."""
+        return any(language.name == self.name for language in languages().values())
 
 
 def language_of(text: str) -> Heard:
@@ -100,7 +105,8 @@ def _in_script(script: str, text: str) -> tuple[str, list[str]]:
         return SHORT if len(found) <= _FEW_WORDS else UNDETERMINED, ["en"] if script == "latin" else [
             language.code for language in known
         ]
-    if len(leading) == 1 and best >= _LEAST_SHARE * len(found):
+    is_other = sum(word in _spoken_elsewhere() for word in found) >= best
+    if len(leading) == 1 and best >= _LEAST_SHARE * len(found) and not is_other:
         return leading[0].name, [leading[0].code]
     name = SHORT if len(found) <= _FEW_WORDS else UNDETERMINED
     return name, [code for code, score in scores.items() if score]
@@ -111,6 +117,12 @@ def _spoken_in(codes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return the languages, of some, that each word speaks for."""
     words = {word for code in codes for word in _telling_words(code)}
     return {word: tuple(code for code in codes if word in _telling_words(code)) for word in words}
+
+
+@cache
+def _spoken_elsewhere() -> frozenset[str]:
+    """Return denials of languages without data that say nothing in those with data."""
+    return frozenset(ELSEWHERE).difference(*(_telling_words(code) for code in languages()))
 
 
 @cache

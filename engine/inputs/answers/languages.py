@@ -25,6 +25,18 @@ JOINED = re.compile(f"[{UNSPACED}{HANGUL}]")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """Full-width forms of Latin letters, digits and signs, to be read as their ordinary ones."""
 
+_ELSEWHERE = """
+niet geen nooit zonder evenmin inte ingen inget inga aldrig knappast ikke ikkje intet aldri ekki
+engin ei eivät eikä  tuskin ilman  nie nigdy brak żaden żadnego żadnej bez ne není nebude nejsou
+žádný žádné nije neće nema не ні немає няма никакого  nem nincs sincs nu niciun nicio fără nėra nav
+không chẳng chưa δεν μην μη όχι ούτε לא אין בלי ไม่ نه نمی* هیچ نہیں tiada takkan hindi wala না নেই
+இல்லை లేదు  nein nicht kein non nada niente nulla нет
+"""
+ELSEWHERE = tuple(_ELSEWHERE.split())
+"""Denials of languages without data (Dutch, Nordic, Baltic, Slavic, Hungarian, Romanian, Vietnamese, Greek, Hebrew,
+Thai, Persian, Urdu, Malay, Tagalog, Bengali, Tamil, Telugu), and those that deny alone in languages that we know:
+looked for, on either side, where no language can be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Language:

@@ -14,6 +14,7 @@ from functools import cache
 from engine.inputs.answers.choices import explained, mark_listed, offered_words
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.unstated.frames import unasserted
 from engine.inputs.answers.unstated.movements import (
     Topic,
     is_beside,
@@ -92,7 +93,8 @@ class Mentions:
         legend = explained(text, labels.find(text))
         offered = [is_one or (word.start, word.end) in legend for is_one, word in zip(offered, words, strict=True)]
         given = shares(text, words, denied, codes)
-        offered = [any(kinds) for kinds in zip(offered, given, supposed(text, words, codes), strict=True)]
+        unsaid = unasserted(text, words, labels.signs, codes)
+        offered = [any(kinds) for kinds in zip(offered, given, supposed(text, words, codes), unsaid, strict=True)]
         items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
         return cls(text, codes, items, Topic(codes, asked), labels.signs, [word.start for word in words])
 

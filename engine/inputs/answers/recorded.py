@@ -18,7 +18,7 @@ from engine.samples import RowRejected
 _MISSING = (None, "")
 _NO_VALUE = frozenset(("nan", "none", "null", "<na>", "nat"))
 """How tables write that there is no value."""
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+_WHOLE = re.compile(r"([+-]?\d+)(?:\.0*|,00?)")
 _LIST = re.compile(r"\s*([\[(].*[\])])\s*", re.DOTALL)
 _ARRAY = re.compile(r"\s*array\((.*?)(?:,\s*dtype=[\w<>|']+)?\)\s*", re.DOTALL)
 _BYTES = re.compile(r"b(['\"]).*\1", re.DOTALL)

@@ -88,7 +88,7 @@ class AnswerReader:
         return self._value_reader(language_of(text))
 
     def _value_reader(self, heard: Heard) -> ValueReader:
-        denials = language_denials(heard.codes, self._negations, self._spelled)
+        denials = language_denials(heard.codes, self._negations, self._spelled, heard.is_told)
         return ValueReader(self.labels, denials, heard.codes, self._asked)
 
     def stated(self, answer: str, start: int = 0, end: int | None = None) -> StatedAnswer:

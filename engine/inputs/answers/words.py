@@ -30,7 +30,7 @@ _BLANK = r"[\s_-]+"
 _BLANKS = re.compile(r"[\s_]+|(?<=[^\W\d_])-(?=[^\W\d_])")
 """What joins the words of a spelling: blanks, underscores, and hyphens between letters."""
 _ARABIC_PREFIX = "(?:[وف])?(?:[بك]?ال|لل|[بكل]|س)?"
-_ARABIC_SUFFIX = "(?:ات|ان|ين|ون|ها|هم|ه|ي|ا|ة)?[\u064b-\u0652]*"
+_ARABIC_SUFFIX = "(?:\u064bا|ات|ان|ين|ون|ها|هم|ه|ي|ا|ة)?[\u064b-\u0652]*"
 _OUT_OF = re.compile(r"\s?(?:/|(?:out )?of\b)\s?(\d+)\b", re.IGNORECASE)
 _MOVEMENTS = {"rises": 1, "falls": -1, "levels": 0}
 Match = Literal["word", "inside"]

@@ -9,13 +9,14 @@ from engine.config import Config, FieldsSection
 from engine.inputs.answers.recorded import answer_in_list, is_unwrapped, plain_text
 from engine.inputs.conversations.completions import Completion, answer_of, completion_in, is_cut
 from engine.inputs.conversations.conversation import Conversation
+from engine.inputs.conversations.escapes import is_escaped
 from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.conversations.message_parts import has_media, reasoning_in, refuse_media, refuse_refusal
 from engine.inputs.conversations.messages import is_message_list, messages_and_answer
 from engine.inputs.conversations.recorded_transcripts import of_transcript
 from engine.inputs.conversations.rendered_prompts import rendered, verbatim, without_echo
 from engine.inputs.conversations.requests import offered, system_beside, template_kwargs, with_system
-from engine.inputs.conversations.thoughts import thoughts_of
+from engine.inputs.conversations.thoughts.marked import thoughts_of
 from engine.inputs.conversations.token_ids.compared import decoded
 from engine.inputs.conversations.token_ids.recorded import recorded_ids, with_ids
 from engine.inputs.transcripts import TranscriptReader
@@ -79,6 +80,9 @@ class ConversationReader:
             values = values if completion is None else {**completion.ids, **values}
             if is_cut(values) or (completion is not None and completion.is_cut):
                 read = replace(read, flags=(*read.flags, "cut_answer"))
+        said = (read.response, *(message.content for message in read.messages))
+        if any(is_escaped(text) for text in said):
+            read = replace(read, flags=(*read.flags, "escaped_text"))
         return with_ids(self.markup, self.fields, self._with_reasoning(self._with_system(read), values), values)
 
     def _source(self, values: Mapping[str, object], told: str) -> str:

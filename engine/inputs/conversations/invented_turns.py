@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from engine.inputs.conversations.markup import FAMILIES
-from engine.inputs.conversations.thoughts import first_said
+from engine.inputs.conversations.thoughts.marked import first_said
 
 _ENDS = re.compile(
     r"<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|end_of_text\|>|<end_of_turn>|<turn\|>|<eos>|"
@@ -65,6 +65,8 @@ _NUMBERED = re.compile(
     r"^[ \t]*(?:#{1,4}[ \t]*)?(?:\*\*|__)?(?:Example|Exercise)[ \t]*#?\d{1,4}(?:\*\*|__)?[ \t]*(?:[:：.]|\r?$)",
     re.M | re.I,
 )
+_LEAST_LINE, _MOST_LINE = 20, 300
+"""Characters of the prompt's first or last line, which begins another example where an answer repeats it."""
 _LINE_NAME = re.compile(r"^[ \t]*(?:\*\*)?([^\W\d_][^:：\n]{0,30}?)(?:\*\*)?[ \t]*[:：]", re.MULTILINE)
 
 
@@ -109,18 +111,25 @@ def _last_more(text: str, start: int, stop: int) -> int:
     return start + len(text[start:end].rstrip()) - 1 if text[start:end].strip() else -1
 
 
-def _examples(prompt: str) -> Iterable[re.Pattern[str]]:
-    """Return patterns of the lines that begin an example in a prompt that ends with the name of what it asks for.
+def _examples(prompt: str) -> list[re.Pattern[str]]:
+    """Return patterns of the prompt's own first and last line, and of those that begin an example in it.
+
+    Examples are looked for in a prompt that ends with the name of what it asks for:
 
     ``Review: … Sentiment: positive … Review: … Sentiment:`` is gone on with by another ``Review:``.
     """
     names = [(match.group(1).strip(), match) for match in _LINE_NAME.finditer(prompt)]
+    lines = [line.strip() for line in (prompt.strip().split("\n", 1)[0], prompt.strip().rpartition("\n")[2])]
+    own = [line for line in dict.fromkeys(lines) if _LEAST_LINE <= len(line) <= _MOST_LINE]
+    again = [re.compile(rf"^[ \t]*{re.escape(line)}[ \t]*\r?$", re.MULTILINE) for line in own]
     if len(names) < 2 or prompt[names[-1][1].end() :].strip(" \t\r\n*"):
-        return []
+        return again
     asked = names[-1][0]
     counts: dict[str, int] = {}
     for name, _ in names:
         counts[name] = counts.get(name, 0) + 1
     begins = {name for name, match in names if not prompt[: match.start()].strip()}
     wanted = [name for name, count in counts.items() if name != asked and (count > 1 or name in begins)]
-    return [re.compile(rf"^[ \t]*(?:\*\*)?{re.escape(name)}(?:\*\*)?[ \t]*[:：]", re.MULTILINE) for name in wanted]
+    return again + [
+        re.compile(rf"^[ \t]*(?:\*\*)?{re.escape(name)}(?:\*\*)?[ \t]*[:：]", re.MULTILINE) for name in wanted
+    ]

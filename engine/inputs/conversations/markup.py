@@ -181,6 +181,8 @@ class ChatMarkup:
         The token that begins a text, empty where there is none.
     generation_prompt
         What the template writes between the user's text and the answer.
+    openings
+        Words that the template begins a conversation with, once special tokens are stripped ("system", "user").
     turn_marks
         Patterns of what the template writes between an answer and the next turn, with special tokens and without.
     decode
@@ -204,6 +206,7 @@ class ChatMarkup:
     template: str | None = None
     beginning: str = ""
     generation_prompt: str = ""
+    openings: tuple[str, ...] = ()
     turn_marks: tuple[re.Pattern[str], ...] = ()
     decode: Callable[[Sequence[int]], str] | None = None
     is_rendering: Callable[[str, Sequence[Message], Mapping[str, object]], bool | None] | None = None
@@ -256,6 +259,13 @@ class ChatMarkup:
         if marked is not None:
             return marked.turns[-1].role == "assistant"
         return bool(self.generation_prompt.strip()) and self.generation_prompt.strip() in text
+
+    def is_stripped(self, text: str) -> bool:
+        """Whether a prompt is what the template makes of a conversation, without its special tokens."""
+        asked = self.special.sub("", self.generation_prompt).strip()
+        if not re.search(r"[^\W\d_]", asked) or asked == self.generation_prompt.strip():
+            return False
+        return text.rstrip().endswith(asked) and text.lstrip().startswith(self.openings or ("\0",))
 
     def without_end(self, text: str) -> str:
         """Return a text without the special tokens at its end, and the white space between and behind those."""

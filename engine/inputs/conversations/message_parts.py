@@ -15,6 +15,14 @@ REASONING_FIELDS = (
     "thinking_blocks",
     "reasoning_text",
     "thinking_content",
+    "thinking_text",
+    "thoughts",
+    "thought",
+    "thought_process",
+    "chain_of_thought",
+    "cot",
+    "reasoning_trace",
+    "reasoning_steps",
 )
 """Names under which servers and frameworks keep a thought apart from the answer."""
 _TEXT_PARTS = ("text", "input_text", "output_text")

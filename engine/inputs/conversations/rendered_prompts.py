@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import replace
 
 from engine.inputs.conversations.conversation import Conversation
+from engine.inputs.conversations.escapes import read_back
 from engine.inputs.conversations.markup import ChatMarkup, marked_text
 from engine.inputs.conversations.plain_layouts import has_plain_layout
 from engine.samples import Message, RowRejected
@@ -27,12 +27,13 @@ def verbatim(markup: ChatMarkup, read: Conversation) -> Conversation:
     if len(users) != 1 or any(message.role != "system" for message in others):
         return flagged(markup, read)
     text = users[0].content
-    if "&lt;" in text and markup.begins_with_own_token(html.unescape(text)):
+    if _is_rendered_and_escaped(markup, text):
         raise RowRejected(
             "read",
             "partly_rendered",
-            f"The prompt is a rendered one whose marks were written for HTML ({text.strip()[:40]!r}): they would be "
-            f"plain text to the tokenizer. Write it as it was (html.unescape).",
+            f"The prompt is a rendered one that was written for HTML or as a string of JSON and not read "
+            f"back ({text.strip()[:40]!r}): its marks and line ends would be plain text to the tokenizer. Write it as "
+            f"it was (html.unescape, json.loads).",
         )
     if markup.begins_with_own_token(text):
         text, blank_flags = _with_last_blanks(markup, text, read.response)
@@ -58,6 +59,18 @@ def verbatim(markup: ChatMarkup, read: Conversation) -> Conversation:
             f"user's text alone.",
         )
     return flagged(markup, read)
+
+
+def _is_rendered_and_escaped(markup: ChatMarkup, text: str) -> bool:
+    """Whether a text begins, or ends, as a rendered prompt only once it is read back."""
+    asked = markup.generation_prompt.strip()
+    for plain in read_back(text):
+        if not markup.begins_with_own_token(plain):
+            continue
+        is_ended = bool(asked) and plain.rstrip().endswith(asked) and not text.rstrip().endswith(asked)
+        if is_ended or not markup.begins_with_own_token(text):
+            return True
+    return False
 
 
 def rendered(markup: ChatMarkup, read: Conversation) -> Conversation:
@@ -111,6 +124,8 @@ def flagged(markup: ChatMarkup, read: Conversation) -> Conversation:
     said = [message.content for message in read.messages if message.role != "assistant"]
     if any(markup.own_marks_inside(text) for text in said):
         return replace(read, flags=(*read.flags, "chat_markup_inside"))
+    if read.prompt is None and markup.template is not None and markup.is_stripped(read.messages[-1].content):
+        return replace(read, flags=(*read.flags, "tokens_stripped"))
     if read.prompt is None and any(marked_text(text) is not None for text in said):
         return replace(read, flags=(*read.flags, "foreign_chat_markup"))
     if read.prompt is None and markup.template is not None and has_plain_layout(read.messages[-1].content):

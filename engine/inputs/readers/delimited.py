@@ -32,9 +32,10 @@ from enum import Enum
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.inputs.readers.encodings import why_not_utf8
 from engine.inputs.readers.reader import OnBytes, Reader
 from engine.inputs.readers.record import Limits, Record, too_large
-from engine.inputs.readers.text_source import TextSource, why_not_utf8
+from engine.inputs.readers.text_source import TextSource
 
 _DELIMITERS = ",;\t|"
 _LINE_END = re.compile(rb"\r\n|\r|\n")

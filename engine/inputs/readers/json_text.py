@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from engine.inputs.readers.encodings import why_not_utf8
 from engine.inputs.readers.record import Record, text_length, too_large
-from engine.inputs.readers.text_source import why_not_utf8
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 

@@ -47,19 +47,6 @@ def compression_of(file: Path) -> str:
     return suffix if suffix in COMPRESSIONS else ""
 
 
-def why_not_utf8(raw: bytes | bytearray, place: int) -> str:
-    """Return which byte cannot be decoded, what it would be in the usual other encoding, and what to do."""
-    byte = f"its byte {place + 1} (0x{raw[place]:02x}) cannot be decoded"
-    try:
-        meant = bytes(raw[place : place + 1]).decode("cp1252")
-    except UnicodeDecodeError:
-        return f"{byte}. Write the file as UTF-8."
-    return (
-        f"{byte}; in Windows-1252 it is {meant!r}. If the file is in that, convert it: `iconv -f WINDOWS-1252 -t "
-        f"UTF-8` (spreadsheets: save as CSV UTF-8)."
-    )
-
-
 class _Stream(Protocol):
     """Decompressed bytes."""
 

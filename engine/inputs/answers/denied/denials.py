@@ -18,7 +18,7 @@ from engine.inputs.answers.denied.denial_patterns import (
     pattern_judged,
     wrong_answers,
 )
-from engine.inputs.answers.languages import HANGUL, LETTER, UNSPACED, phrases, words_of
+from engine.inputs.answers.languages import ELSEWHERE, HANGUL, LETTER, UNSPACED, phrases, words_of
 from engine.inputs.answers.unstated.walls import CLOSED, DASHED, walled
 from engine.inputs.answers.words import LabelWord
 
@@ -46,11 +46,44 @@ _LESS_OF_FIRST = re.compile(
     re.IGNORECASE,
 )
 """Between two labels that are compared: the second is meant."""
-_CHANGED = r"\b(?:upgrad|downgrad|rais|cut|mov|chang|revis|switch|lower)\w*\b[^.!?\n]{0,40}"
-_CHANGED_FROM = re.compile(rf"{_CHANGED}\bfrom\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
-_CHANGED_TO = re.compile(rf"{_CHANGED}\bto\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
-_TO, _FROM = (re.compile(rf"[\"'*]*\s+{word}\s+(?:an?\s+)?[\"'*]*", re.IGNORECASE) for word in ("to", "from"))
+_CHANGED = (
+    r"(?:\b(?:upgrad|downgrad|rais|cut|mov|chang|revis|switch|lower|shift|amend|adjust|updat|correct|flip|änder|wechs|"
+    r"korrig|modifi|cambi|correg|corrig|mud|alter|меня|измен|исправ)\w*\b[^.!?\n]{0,40}\b|[^.!?。\n]{0,40}(?=[从從由]))"
+)
+_A = r"(?:(?:an?|ein\w*|une?|una|uma?)\s+)?[\"'*“«]*"
+_CHANGED_FROM = re.compile(rf"{_CHANGED}(?:(?:from|von|de|da|do|с|со)\s+{_A}|[从從由]\s*)\Z", re.IGNORECASE)
+_CHANGED_TO = re.compile(rf"{_CHANGED}(?:to|zu|auf|à|a|en|para|in|на)\s+{_A}\Z", re.IGNORECASE)
+_TO = re.compile(
+    rf"[\"'*”»]*(?:\s+(?:to|zu|auf|à|a|en|para|in|на)\s+{_A}|\s*(?:改为|改為|改成|变为|變為|变成|修改为|更改为|更改為)\s*)",
+    re.IGNORECASE,
+)
+_FROM = re.compile(rf"[\"'*]*\s+from\s+{_A}", re.IGNORECASE)
 """Between the labels of a verdict that is changed ("upgraded from hold to buy")."""
+_NOT_AS = re.compile(
+    r"[\"'*”»]*\s*(?:(?:(?:is|are|seems|looks)\s*(?:n['’]t|\s+not)|isnt)\s+(?:\w+\s+){0,2}?(?:as|so)\s+(?:\w+\s+){1,3}?as|"
+    r"(?:is|are)\s+no\s+(?:better|more\s+\w+)\s+than|ist\s+nicht\s+(?:\w+\s+)?(?:so|ebenso)\s+\w+\s+wie|"
+    r"n['’]est\s+pas\s+(?:aussi|si)\s+\w+\s+que|no\s+es\s+tan\s+\w+\s+como|non\s+è\s+(?:così|tanto)\s+\w+\s+(?:come|quanto)|"
+    r"não\s+é\s+tão\s+\w+\s+(?:quanto|como)|не\s+так\w*\s+\w+,?\s+как|不如|没有|沒有)\s*[\"'*“«]*",
+    re.IGNORECASE,
+)
+"""Between two labels of which the first is the lesser ("B is not as good as C")."""
+_NOT_SO_MUCH = re.compile(r"\bnot\s+so\s+much\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
+_AS = re.compile(r"[\"'*]*\s+(?:but|as)\s+(?:an?\s+)?[\"'*]*", re.IGNORECASE)
+"""Around the first of two labels that the second replaces ("not so much a decrease as an increase")."""
+_PREFERRED = re.compile(r"\bprefer\w*\s+(?:an?\s+|the\s+)?[\"'*]*\Z", re.IGNORECASE)
+_KARA = re.compile(r"\s*(?:から|에서)\s*")
+_CHANGED_BEHIND = re.compile(r"\s*(?:に|へ|으?로)\s*(?:変更|修正|訂正|変え|改め|변경|수정|바꾸|바꿉|바꿔|정정)")
+"""Around the labels of an answer that is changed, where its verb stands last."""
+_MORE = re.compile(
+    r"\b(?P<more>más|mas|plus|mais|più|plutôt|mieux|mejor|melhor|meglio)\b|\b(?:menos|moins|meno|peor|pire|pior|peggio)\b",
+    re.IGNORECASE,
+)
+_QUE = re.compile(
+    r"[\"'*”»]*\s*(?:(?:es|est|è|é|sera|será|sarà)\s+)?(?:(?:más|plus|mais|più|menos|moins|meno)\s+\w+\s+)?(?:do\s+)?(?:que\s|qu['’]|che\s)"
+    r"\s*(?:(?:une?|una|uma?|el|la|le|o|a|il|lo)\s+|un['’]|l['’])?[\"'*“«]*",
+    re.IGNORECASE,
+)
+"""Between two labels that are compared, where the word for "than" is a relative pronoun, too."""
 _STRUCK = re.compile(r"(?:(?:\A|[\s*_\"'(>])~~|<(?:s|del|strike)>)[*_\"']*\Z")
 _JOINED_GAP = 16
 _PLURAL = re.compile(r"[*_`\"')]*\s+(?:are|were|aren't|sind|sont|son|sono|são|seem|look)\b", re.IGNORECASE)
@@ -76,10 +109,16 @@ class Denials:
         Words that stand in place of the languages' own; those that begin with … stand behind the label.
     spelled
         Spellings of labels, which deny nothing.
+    is_told
+        Whether the text's language is one of these; where not, denials of other languages count as well.
     """
 
-    def __init__(self, codes: tuple[str, ...], configured: Sequence[str] | None, spelled: Collection[str]):
+    def __init__(
+        self, codes: tuple[str, ...], configured: Sequence[str] | None, spelled: Collection[str], is_told: bool = True
+    ):
         before, after, judged = (words_of(codes, kind) for kind in ("before", "after", "judged"))
+        if not is_told:
+            before, after = [*before, *ELSEWHERE], [*after, *ELSEWHERE]
         unbelieved, doubted = words_of(codes, "unbelieved"), words_of(codes, "doubted")
         excused = words_of(codes, "not_denials")
         if configured is not None:
@@ -140,6 +179,10 @@ class Denials:
         for index, (word, following) in enumerate(pairwise(words)):
             gap = text[word.end : following.start] if following.start - word.end <= _REACH_AFTER else "\n"
             if word.label == following.label or _SENTENCE_END.search(gap):
+                continue
+            compared = _compared(text, word, gap, following)
+            if compared is not None:
+                denied[index], denied[index + 1] = compared
                 continue
             if _TO.fullmatch(gap) and _CHANGED_FROM.search(text, max(0, word.start - _REACH_AFTER), word.start):
                 denied[index] = True
@@ -235,6 +278,24 @@ class Denials:
         return True
 
 
+def _compared(text: str, word: LabelWord, gap: str, following: LabelWord) -> tuple[bool, bool] | None:
+    """Return which of two labels the words between them deny; None where they compare nothing."""
+    if _NOT_AS.fullmatch(gap):
+        return True, bool(re.search(r"\bno\s", gap))
+    before = text[max(0, word.start - _REACH_AFTER) : word.start]
+    if _AS.fullmatch(gap) and _NOT_SO_MUCH.search(before):
+        return True, False
+    if _KARA.fullmatch(gap) and _CHANGED_BEHIND.match(text, following.end):
+        return True, False
+    if _TO.fullmatch(gap) and _PREFERRED.search(before):
+        return False, True
+    if _QUE.fullmatch(gap):
+        sentence = _SENTENCE_END.split(before)[-1]
+        more = _MORE.search(gap) or _MORE.search(sentence)
+        return None if more is None else (False, True) if more["more"] else (True, False)
+    return None
+
+
 def _is_crossed(text: str, word: LabelWord, line: int) -> bool:
     """Whether a sign at a label denies it: the one before it where the line begins with one, else the one behind.
 
@@ -248,9 +309,11 @@ def _is_crossed(text: str, word: LabelWord, line: int) -> bool:
 
 
 @cache
-def language_denials(codes: tuple[str, ...], configured: tuple[str, ...] | None, spelled: frozenset[str]) -> Denials:
+def language_denials(
+    codes: tuple[str, ...], configured: tuple[str, ...] | None, spelled: frozenset[str], is_told: bool = True
+) -> Denials:
     """Return the denials of some languages, compiled once."""
-    return Denials(codes, configured, spelled)
+    return Denials(codes, configured, spelled, is_told)
 
 
 @lru_cache(maxsize=8)

@@ -159,6 +159,8 @@ def _is_in_adjunct(topic: Topic, before: str, behind: str) -> bool:
     if last is None:
         return False
     between = plain[last.end() :]
+    if last.group().lower() == "from" and re.search(r"\bto\s+(?:an?\s+)?(?:\w+\s+)?\Z", between):
+        return False  # "revise it from a decrease to an increase"
     thing = None
     for thing in _things(topic).finditer(between):  # noqa: B007
         pass

@@ -56,7 +56,7 @@ def supposed(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> l
     if not words or not (_verbs(codes).search(text) or _condition(codes).search(text)):
         return marked
     start, ends = 0, [*(match.start() for match in _PART.finditer(text)), len(text)]
-    index = 0
+    index, before, last = 0, 0, ""
     for end in ends:
         first = index
         while index < len(words) and words[index].start < end:
@@ -65,6 +65,11 @@ def supposed(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> l
         is_split = len({word.label for word in words[first:index]}) > 1 and bool(_OTHERWISE.search(part))
         if index > first and (is_split or _supposes(part, codes) or _is_case(text, start, end, words[index - 1])):
             marked[first:index] = [True] * (index - first)
+        if index > first:
+            is_case = before < first and _OTHERWISE.search(part) and _condition(codes).search(last)
+            if is_case and words[first - 1].label != words[first].label:  # "Yes, if …. Otherwise no."
+                marked[before:index] = [True] * (index - before)
+            before, last = first, part
         start = end
     return marked
 

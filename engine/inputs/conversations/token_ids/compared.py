@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.conversations.messages import parsed
-from engine.inputs.conversations.thoughts import thoughts_of
+from engine.inputs.conversations.thoughts.marked import thoughts_of
 from engine.samples import Message, RowRejected
 
 _LIST = r"\s*\d+(?:[\s,;]+\d+)*[\s,;]*"

@@ -70,6 +70,18 @@ def test_rows_of_ones_own(tmp_path, capsys):
     assert "0.5: judge_score is a number from 0 to 1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("input", "actualOutput", "expectedOutput"), ("inputs", "outputs", "targets"), ("Query", "Model Output", "Gold")],
+)
+def test_names_in_other_spellings_are_found(tmp_path, names):
+    rows = [dict(zip(names, (c.question, c.answer, c.target), strict=True)) for c in CASES]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines(rows))
+    fields = drafted(tmp_path, path).predictions.fields
+    assert (fields.prompt, fields.response, fields.actual) == names
+
+
 def test_messages_are_found(tmp_path):
     rows = [
         {"conversations": [{"from": "human", "value": c.question}, {"from": "gpt", "value": c.answer}]} for c in CASES

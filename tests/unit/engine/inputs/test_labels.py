@@ -35,7 +35,8 @@ from tests.fixtures.predictions import answer
         ('{"result": {"direction_of_eps_change": "Decrease"}, "n": [1]}', "error", "decrease", "json", ()),
         ('{"direction_of_eps_change": "\u0131ncrease"}', "error", "increase", "json", ("hedged_label",)),
         ('{"direction_of_eps_change": ["Increase"]}', "error", "increase", "json", ()),
-        ('{\\"direction_of_eps_change\\": \\"Decrease\\"}', "error", "decrease", "repaired_json", ()),
+        ('{\\"direction_of_eps_change\\": \\"Decrease\\"}', "error", "decrease", "repaired_json",
+         ("escaped_text",)),
     ],
 )  # fmt: skip
 def test_labels_are_recovered_and_say_how(tmp_path, text, predicted, label, source, flags):

@@ -57,6 +57,49 @@ def test_the_end_of_a_rendered_prompt_is_put_back_where_it_went(tmp_path, folder
     assert "partly_rendered" in rejects["all"] and "html.unescape" in rejects["all"]
 
 
+@pytest.mark.parametrize("style", ["chatml", "llama 3", "gemma", "gpt-oss"])
+def test_a_prompt_that_lost_its_special_tokens_is_said(style, tmp_path, folders):
+    prompt, *_ = whole(folders[style], ASKED)
+    for token in STYLES[style].tokens:
+        prompt = prompt.replace(token, "")
+    rows = [{"prompt": prompt, "response": ANSWER}, {"prompt": USER, "response": ANSWER}]
+    encoded, _ = encode(tmp_path, folders[style], rows, "fields", **(DATED if style == "llama 3" else {}))
+    assert ["tokens_stripped" in sample.metadata["flags"] for sample in encoded.values()] == [True, False]
+
+
+@pytest.mark.parametrize("style", ["chatml", "llama 3", "gemma"])
+def test_a_rendered_prompt_that_was_escaped_twice_is_refused(style, tmp_path, folders):
+    prompt, *_ = whole(folders[style], ASKED)
+    for written in (json.dumps(prompt)[1:-1], prompt.replace("<", "\\u003c"), html.escape(prompt)):
+        _, rejects = encode(tmp_path, folders[style], [{"prompt": written, "response": ANSWER}], "fields")
+        assert "partly_rendered" in rejects["all"]
+
+
+@pytest.mark.parametrize("name", ["thoughts", "chain_of_thought", "cot", "reasoning_trace", "thinking_text"])
+def test_a_thought_under_another_name_is_placed(name, tmp_path, folders):
+    rows = [{"messages": [*ASKED, {**SAID, name: "Costs fell."}]}, {"messages": [*ASKED, SAID], name: ["Costs fell."]}]
+    encoded, _ = encode(tmp_path, folders["chatml that thinks"], rows, "messages")
+    for sample in encoded.values():
+        assert "Costs fell." in segment(sample, "thinking") and "reasoning_placed" in sample.metadata["flags"]
+
+
+def test_texts_that_were_escaped_twice_are_said(tmp_path, folders):
+    other = "Sales rose.\\n\\nWill EPS increase or decrease?"
+    rows = [
+        {"prompt": other, "response": ANSWER},
+        {"prompt": USER, "response": "EPS will increase.\\nSales rose."},
+        {"prompt": USER, "response": "EPS will increase since R&amp;D pays."},
+        {"prompt": USER, "response": "Because sales rose, EPS will increase: \\u20ac 3"},
+        {"prompt": USER, "response": '{"reason": "a\\nb", "answer": "increase"}'},
+        {"prompt": "Is $\\nu \\neq \\nabla$?\nWill EPS increase?", "response": ANSWER},
+        {"prompt": "<p>R&amp;D rose.</p> Will EPS increase?", "response": ANSWER},
+        {"prompt": "Does `print('a\\nb')` work? Will EPS increase?", "response": ANSWER},
+    ]
+    encoded, _ = encode(tmp_path, folders["chatml"], rows, "fields")
+    said = ["escaped_text" in sample.metadata["flags"] for sample in encoded.values()]
+    assert said == [True] * 4 + [False] * 4
+
+
 def test_a_preamble_that_the_template_writes_again_is_said(tmp_path, folders):
     for style, system in (("llama 3", "Today Date: 01 Jan 2020\n\nBe brief."), ("gpt-oss", "Reasoning: high")):
         rows = [{"messages": [{"role": "system", "content": text}, *ASKED, SAID]} for text in (system, "Be brief.")]

@@ -60,6 +60,12 @@ def read(response, prompt="Sales rose. Will EPS increase or decrease?", reader=N
     return (reader or SampleReader(config())).sample("a", row)
 
 
+def test_the_prompts_own_first_line_begins_another_example():
+    prompt = "Below is the balance sheet of a company:\n| Assets | 3 |\nWhat will EPS do?"
+    sample = read("increase\n\nBelow is the balance sheet of a company:\n| Assets | 4 |\ndecrease", prompt=prompt)
+    assert (sample.predicted_label, sample.response) == ("increase", "increase")
+
+
 @pytest.mark.parametrize("marker", MARKERS)
 @pytest.mark.parametrize("said", [" increase", '{"direction_of_eps_change": "Increase"}', "My answer: increase"])
 def test_the_turn_ends_where_the_next_begins(marker, said):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config import Config
-from engine.inputs.conversations.thoughts import closing_mark, opens_thought, thoughts_of
+from engine.inputs.conversations.thoughts.marked import closing_mark, opens_thought, thoughts_of
 from engine.inputs.readers.record import Record
 from engine.inputs.sample_reader import SampleReader
 from engine.samples import RowRejected
@@ -30,6 +30,9 @@ PAIRS = {
     "think start": ("<|think_start|>", "<|think_end|>"),
     "start think": ("<|start_thinking|>", "<|end_thinking|>"),
     "escaped": ("&lt;think&gt;", "&lt;/think&gt;"),
+    "scratch pad": ("<scratch_pad>", "</scratch_pad>"),
+    "thinking token": ("<|thinking|>", "<|/thinking|>"),
+    "thinking block": ("<thinking_block>", "</thinking_block>"),
     "reason": ("<reason>", "</reason>"),
     "rationale": ("<rationale>", "</rationale>"),
     "internal": ("<internal>", "</internal>"),
@@ -175,7 +178,8 @@ def test_adding_thoughts_never_changes_the_label(thoughts, names, answer):
         == (plain.predicted_label, plain.label_source)
         == (label, plain.label_source)
     )
-    assert thinking.label_start == plain.label_start + len(marked) and thinking.flags == plain.flags
+    flags = tuple(flag for flag in thinking.flags if flag != "escaped_text" or "&lt;" not in marked)
+    assert thinking.label_start == plain.label_start + len(marked) and flags == plain.flags
 
 
 def test_remarks_are_not_read_in_thoughts():

@@ -13,7 +13,7 @@ _ASKED_FOR = (
     "reasoning",
     "reflection",
     "analysis",
-    "scratchpad",
+    "scratch[_-]?pad",
     "inner_monologue",
     "internal_monologue",
     "inner_thoughts",
@@ -22,6 +22,7 @@ _ASKED_FOR = (
     "think(?:ing)?_process",
     "thought_process",
     "reasoning_(?:content|process|steps)",
+    "(?:think|thinking|thoughts?|reasoning)[_-](?:block|box|chain|log|notes?|section|space|steps?|trace)",
 )
 """Names of tags around a thought that a prompt asks for; they may explain an answer behind it as well."""
 _TRAINED = ("think", "thinking", "thought", "thoughts", "antthinking", r"[a-z]{2,12}[:_]think(?:ing)?")
@@ -38,7 +39,7 @@ _PAIRS = (
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
     (r"<\|channel>thought\b", r"<channel\|>"),  # Gemma 4
     (r"<unused94>(?:thought\b)?", r"<unused95>"),  # MedGemma
-    (r"<\|think\|>", r"<\|/think\|>"),
+    (r"<\|(?:think(?:ing)?|thought|reasoning)\|>", r"<\|/(?:think(?:ing)?|thought|reasoning)\|>"),
     ("◁think▷", "◁/think▷"),  # Kimi-VL
     (r"Here is my thought process:", r"Here is my response:"),  # Granite 3.2
     (r"<\|(?:think(?:ing)?|reasoning)_start\|>", r"<\|(?:think(?:ing)?|reasoning)_end\|>"),
@@ -208,7 +209,7 @@ def _tagged(text: str, *, is_open: bool) -> list[Span]:
     while (opening := _next_open(text, cursor, spans[-1][1] if spans else 0)) is not None:
         closing = _CLOSE_OF[int((opening.lastgroup or "o0")[1:])].search(text, opening.end())
         if closing is None:
-            if _begins_line(text, opening.start()):
+            if spans or _begins_line(text, opening.start()):
                 spans.append((opening.start(), -1))
                 return spans
             cursor = opening.end()  # spoken of, not used

@@ -6,7 +6,7 @@ import re
 
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.markup import ChatMarkup
-from engine.inputs.conversations.thoughts import (
+from engine.inputs.conversations.thoughts.marked import (
     Thoughts,
     has_open_mark,
     opens_thought,
