@@ -11,8 +11,9 @@ from engine.inputs.predictions import Scan
 from engine.model.facts import ModelFacts
 from engine.model.limits import FORWARDS_OF_CHECK, regime
 from engine.planning.estimate import MemoryNeed, forward_flop
+from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
-from engine.samples import SEGMENTS, EncodedSample, Reject
+from engine.samples import Reject
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
 
@@ -39,7 +40,7 @@ class PlanTally:
         self.longest_of_regime: dict[tuple[int, ...], int] = {}
         self.num_spans = self.num_with_statement = self.num_with_periods = self.num_with_thought = 0
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: Unit[PlannedSample]) -> None:
         """Count a unit."""
         self.units.append(PlannedUnit(unit.name, unit.sample_ids))
         self.num_batches += len(unit.batches)
@@ -48,7 +49,7 @@ class PlanTally:
             for sample in batch:
                 self._add_sample(sample)
 
-    def _add_sample(self, sample: EncodedSample) -> None:
+    def _add_sample(self, sample: PlannedSample) -> None:
         self.num_samples += 1
         self.num_tokens += sample.num_tokens
         self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
@@ -58,20 +59,16 @@ class PlanTally:
         if sample.sample_id in self.named:
             self.lengths[sample.sample_id] = sample.num_tokens
         for name in ("label_source", "predicted_label", "actual_label", "is_correct"):
-            is_free = name in ("predicted_label", "actual_label") and not sample.label_tokens
-            value = sample.metadata[name]
+            value = getattr(sample, name)
+            is_free = name in ("predicted_label", "actual_label") and sample.is_free
             self.counts[name][FREE if is_free and value is not None else str(value)] += 1
         self.counts["sequence_source"][sample.sequence_source] += 1
-        self.num_with_thought += bool((sample.segments == _THINKING).any())
-        flags = sample.metadata.get("flags")
-        self.counts["flag"].update(map(str, flags if isinstance(flags, list) else []))
-        kinds = {span.kind for span in sample.spans}
-        self.num_spans += len(sample.spans)
-        self.num_with_statement += "line_item" in kinds
-        self.num_with_periods += "period" in kinds
-        self.counts["empty_key_group"].update(
-            name for name, positions in sample.key_groups.items() if not len(positions)
-        )
+        self.num_with_thought += sample.has_thought
+        self.counts["flag"].update(sample.flags)
+        self.num_spans += sample.num_spans
+        self.num_with_statement += "line_item" in sample.span_kinds
+        self.num_with_periods += "period" in sample.span_kinds
+        self.counts["empty_key_group"].update(sample.empty_key_groups)
 
     def plan(
         self,
@@ -188,7 +185,6 @@ _COUNTED = (
 )
 FREE = "free answer"
 """What stands for answers that are no label of a list."""
-_THINKING = SEGMENTS.index("thinking")
 
 
 def _examples(rejects: Sequence[Reject]) -> dict[str, str]:
