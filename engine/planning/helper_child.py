@@ -20,6 +20,7 @@ from engine.planning.helper_messages import (
     Encoded,
     Failure,
     Hello,
+    Ready,
     Result,
     Rows,
     Scanned,
@@ -44,6 +45,7 @@ def serve(descriptor: int) -> None:
     hello = asked.get()
     assert isinstance(hello, Hello)
     helper = Helper(hello)
+    _say(connection, Ready())
     while True:
         task = asked.get()
         assert not isinstance(task, Hello)
@@ -51,10 +53,14 @@ def serve(descriptor: int) -> None:
             answer: Result | Failure = helper.done(task)
         except Exception as error:
             answer = Failure.of(error)
-        try:
-            connection.send(answer)
-        except OSError:  # nobody listens any more
-            os._exit(1)
+        _say(connection, answer)
+
+
+def _say(connection: Connection, answer: Ready | Result | Failure) -> None:
+    try:
+        connection.send(answer)
+    except OSError:  # nobody listens any more
+        os._exit(1)
 
 
 def _listen(connection: Connection, asked: queue.SimpleQueue[Hello | Task]) -> None:

@@ -38,6 +38,11 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A helper listens: it dies of what it is asked to do from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Records in a row, each as bytes, with the generated answers of theirs; to be scanned or encoded."""
 

@@ -6,20 +6,12 @@ it, counting its words, writing units, is done by the helpers. Encoded samples p
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing.connection
-import os
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import BinaryIO
 
 from engine.config import Config
 from engine.encoding.groups.token_groups import TokenGroups
@@ -28,7 +20,6 @@ from engine.encoding.tokenized_text import tokenize
 from engine.errors import RunFailedError
 from engine.inputs.readers.record import Record
 from engine.inputs.scanned_rows import ScannedRow
-from engine.machine.children import environment_of_child
 from engine.machine.deaths import OF_MEMORY, num_killed_for_memory
 from engine.machine.nodes import num_cpus
 from engine.model.lent import lent_model
@@ -38,6 +29,7 @@ from engine.planning.helper_messages import (
     Encoded,
     Failure,
     Hello,
+    Ready,
     Result,
     Rows,
     Scanned,
@@ -46,6 +38,7 @@ from engine.planning.helper_messages import (
     UnitToWrite,
     packed,
 )
+from engine.planning.helper_process import Asked, HelperProcess
 from engine.planning.planned_samples import PlannedSample
 from engine.planning.row_work import RowWork
 from engine.samples import Answer, Reject
@@ -88,27 +81,6 @@ def num_processes(config: Config, num_bytes: int) -> int:
     return 1 if num_bytes <= FEW_BYTES else max(1, min(MOST_PROCESSES, num_cpus()))
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A task, what it is about in words, its size in bytes, and what became of it."""
-
-    task: Task
-    name: str
-    size: int
-    num_deaths: int = 0
-    answer: Result | Failure | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Process:
-    """A helper, the socket to it, what it printed, and what it has to do."""
-
-    process: subprocess.Popen[bytes]
-    connection: Connection
-    noise: BinaryIO
-    asked: deque[_Asked] = field(default_factory=deque)
-
-
 class Helpers:
     """Processes that do a plan's work for as long as this is entered.
 
@@ -131,59 +103,25 @@ class Helpers:
             work.config.model_dump(mode="json"), max_tokens, text, tuple(tokenize(work.tokenizer, text).ids)
         )
         self._here: Helper | None = None
-        self._live: list[_Process] = []
-        self._waiting: deque[_Asked] = deque()
-        self._writing: deque[_Asked] = deque()
+        self._live: list[HelperProcess] = []
+        self._waiting: deque[Asked] = deque()
+        self._writing: deque[Asked] = deque()
         self._num_killed = num_killed_for_memory()
 
     def __enter__(self) -> Helpers:
         try:
             for _ in range(self.size):
-                self._start()
+                self._live.append(HelperProcess.started(self._hello))
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        noise: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the helper is buried
-        with theirs:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    f"from engine.planning.helper_child import serve; serve({theirs.fileno()})",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=noise,
-                stderr=noise,
-                env=environment_of_child() | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the driver, whose end is the helper's
-            )
-        helper = _Process(process, Connection(ours.detach()), noise)
-        self._live.append(helper)
-        with contextlib.suppress(OSError):  # it is dead already, which is noticed when its answer is waited for
-            helper.connection.send(self._hello)
-
     def __exit__(self, *_error: object) -> None:
         for helper in self._live:
             helper.process.kill()
         while self._live:
-            self._bury(self._live[0])
-
-    def _bury(self, helper: _Process) -> int:
-        """End a helper, and return the code that it ended with."""
-        self._live.remove(helper)
-        helper.connection.close()
-        try:
-            code = helper.process.wait(1)
-        except subprocess.TimeoutExpired:
-            helper.process.kill()
-            code = helper.process.wait()
-        helper.noise.close()
-        return code
+            self._live.pop().end()
 
     def scanned(self, records: Iterable[Record]) -> Iterator[ScannedRow]:
         """Yield what a first reading keeps of each record, in order."""
@@ -248,7 +186,7 @@ class Helpers:
 
     def _in_order(self, tasks: Iterator[tuple[Task, str, int]]) -> Iterator[Result]:
         """Yield the results of tasks in their order; of so many only that memory stays bounded are out at a time."""
-        out: deque[_Asked] = deque()
+        out: deque[Asked] = deque()
         error: Exception | None = None
         is_more = True
         while is_more or out:
@@ -264,13 +202,13 @@ class Helpers:
         if error is not None:
             raise error
 
-    def _ask(self, task: Task, name: str, size: int) -> _Asked:
-        asked = _Asked(task, name, size)
+    def _ask(self, task: Task, name: str, size: int) -> Asked:
+        asked = Asked(task, name, size)
         self._waiting.append(asked)
         self._hand_out()
         return asked
 
-    def _result(self, asked: _Asked) -> Result:
+    def _result(self, asked: Asked) -> Result:
         """Wait for a task's result; raises what was raised there."""
         while asked.answer is None:
             if self._live:
@@ -303,10 +241,13 @@ class Helpers:
             except (EOFError, OSError):
                 self._lose(helper)
             else:
-                helper.asked.popleft().answer = answer
+                if isinstance(answer, Ready):
+                    helper.is_ready = True
+                else:
+                    helper.asked.popleft().answer = answer
         self._hand_out()
 
-    def _lose(self, helper: _Process) -> None:
+    def _lose(self, helper: HelperProcess) -> None:
         """Give a dead helper's tasks to the others.
 
         Raises
@@ -314,15 +255,16 @@ class Helpers:
         RunFailedError
             When two died at the same task.
         """
-        words = _last_words(helper.noise)
-        code = self._bury(helper)
+        words = helper.last_words()
+        self._live.remove(helper)
+        code = helper.end()
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL and num_killed_for_memory() > self._num_killed:
             cause += f", {OF_MEMORY}"
         at_work = helper.asked[0] if helper.asked else None
         self._waiting.extendleft(reversed(helper.asked))
         where = "with nothing to do" if at_work is None else f"at {at_work.name}"
-        if at_work is not None:
+        if at_work is not None and helper.is_ready:
             at_work.num_deaths += 1
             if at_work.num_deaths >= _DEATHS:
                 raise RunFailedError(
@@ -332,13 +274,13 @@ class Helpers:
                 )
         others = f"{len(self._live)} other(s) go" if self._live else "this process goes"
         print(
-            f"Warning: a process that helps to plan died {where} ({cause}); {others} on with it.",
+            f"Warning: a process that helps to plan died {where} ({cause}); {others} on with it. {words}".rstrip(),
             file=sys.stderr,
             flush=True,
         )
         self._hand_out()
 
-    def _do_here(self, asked: _Asked) -> None:
+    def _do_here(self, asked: Asked) -> None:
         """Do a task in this process."""
         if self._here is None:
             self._here = Helper(self._hello, self.work)
@@ -346,11 +288,3 @@ class Helpers:
             asked.answer = self._here.done(asked.task)
         except Exception as error:
             asked.answer = Failure(None, str(error), error)
-
-
-def _last_words(noise: BinaryIO) -> str:
-    """Return the end of what a process printed, as a sentence."""
-    noise.seek(0, os.SEEK_END)
-    noise.seek(max(0, noise.tell() - 4096))
-    said = " ".join(noise.read().decode(errors="replace").split())[-300:]
-    return f"Its last words: {said} " if said else ""
