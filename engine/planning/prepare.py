@@ -22,10 +22,10 @@ from engine.inputs.predictions import chosen_records, scan_predictions
 from engine.model.facts import ModelFacts
 from engine.planning.caveats import plan_warnings
 from engine.planning.checks import check_kept_samples, check_layers, check_vocabulary, kept_samples
-from engine.planning.helpers import Helpers, num_processes
 from engine.planning.planned_samples import PlannedSample
 from engine.planning.progress import PlanProgress
-from engine.planning.row_work import RowWork, RowWorkers, ThisProcess
+from engine.planning.rows.helpers import Helpers, num_processes
+from engine.planning.rows.row_work import RowWork, RowWorkers, ThisProcess
 from engine.planning.tally import PlanTally
 from engine.planning.units import iter_units
 from engine.samples import Answer, Reject

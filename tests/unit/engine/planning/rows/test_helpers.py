@@ -15,10 +15,10 @@ from engine.errors import ConfigError, InputError, LocaleError, RunFailedError
 from engine.inputs.predictions import chosen_records, scan_predictions
 from engine.inputs.rows.configured import config_records
 from engine.machine.nodes import num_cpus
-from engine.planning import helpers as module
-from engine.planning.helper_messages import Failure, packed, unpacked
-from engine.planning.helpers import FEW_BYTES, MOST_PROCESSES, Helpers, num_processes
-from engine.planning.row_work import RowWork, ThisProcess
+from engine.planning.rows import helpers as module
+from engine.planning.rows.helper_messages import Failure, packed, unpacked
+from engine.planning.rows.helpers import FEW_BYTES, MOST_PROCESSES, Helpers, num_processes
+from engine.planning.rows.row_work import RowWork, ThisProcess
 from engine.run import main
 from engine.samples import EncodedSample, Reject, RowRejected
 from tests.equal_runs import compare_runs

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import BinaryIO
 
 from engine.machine.children import environment_of_child
-from engine.planning.helper_messages import Failure, Hello, Result, Task
+from engine.planning.rows.helper_messages import Failure, Hello, Result, Task
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +49,11 @@ class HelperProcess:
         noise: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the helper is ended
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-c", f"from engine.planning.helper_child import serve; serve({theirs.fileno()})"],
+                [
+                    sys.executable,
+                    "-c",
+                    f"from engine.planning.rows.helper_child import serve; serve({theirs.fileno()})",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=noise,
                 stderr=noise,

@@ -15,7 +15,8 @@ from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.tokenized_text import tokenize
 from engine.errors import RunFailedError
 from engine.interruptions import STOP_SIGNALS
-from engine.planning.helper_messages import (
+from engine.planning.planned_samples import PlannedSample
+from engine.planning.rows.helper_messages import (
     Done,
     Encoded,
     Failure,
@@ -30,8 +31,7 @@ from engine.planning.helper_messages import (
     packed,
     unpacked,
 )
-from engine.planning.planned_samples import PlannedSample
-from engine.planning.row_work import RowWork, add_drawn_groups
+from engine.planning.rows.row_work import RowWork, add_drawn_groups
 from engine.samples import Reject
 
 

@@ -23,8 +23,9 @@ from engine.inputs.scanned_rows import ScannedRow
 from engine.machine.deaths import OF_MEMORY, num_killed_for_memory
 from engine.machine.nodes import num_cpus
 from engine.model.lent import lent_model
-from engine.planning.helper_child import Helper
-from engine.planning.helper_messages import (
+from engine.planning.planned_samples import PlannedSample
+from engine.planning.rows.helper_child import Helper
+from engine.planning.rows.helper_messages import (
     Done,
     Encoded,
     Failure,
@@ -38,9 +39,8 @@ from engine.planning.helper_messages import (
     UnitToWrite,
     packed,
 )
-from engine.planning.helper_process import Asked, HelperProcess
-from engine.planning.planned_samples import PlannedSample
-from engine.planning.row_work import RowWork
+from engine.planning.rows.helper_process import Asked, HelperProcess
+from engine.planning.rows.row_work import RowWork
 from engine.samples import Answer, Reject
 
 MOST_PROCESSES = 8
