@@ -46,14 +46,11 @@ class HelperProcess:
         own end too.
         """
         ours, theirs = socket.socketpair()
+        code = f"from engine.planning.rows.helper_child import serve; serve({theirs.fileno()})"
         noise: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the helper is ended
         with theirs:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    f"from engine.planning.rows.helper_child import serve; serve({theirs.fileno()})",
-                ],
+                [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 stdout=noise,
                 stderr=noise,
