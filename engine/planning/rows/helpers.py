@@ -44,7 +44,7 @@ from engine.planning.rows.row_work import RowWork
 from engine.samples import Answer, Reject
 
 MOST_PROCESSES = 8
-"""The driver's own part is a sixtieth of a row's work (``tests/benchmarks/plan_scale.md``); memory is what bounds them."""
+"""The driver has a sixtieth of a row's work (``tests/benchmarks/plan_scale.md``): memory is what bounds them."""
 FEW_BYTES = 4 * 2**20
 """Files up to so large are planned in the driver: some 300 rows of 2,210 tokens, 8 s of CPU time, of which two helpers
 would save 4. A helper takes 3 s to start."""
