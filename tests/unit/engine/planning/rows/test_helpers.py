@@ -20,7 +20,7 @@ from engine.planning.rows.helper_messages import Failure, packed, unpacked
 from engine.planning.rows.helpers import FEW_BYTES, MOST_PROCESSES, Helpers, num_processes
 from engine.planning.rows.row_work import RowWork, ThisProcess
 from engine.run import main
-from engine.samples import EncodedSample, Reject, RowRejected
+from engine.samples import Answer, EncodedSample, Reject, RowRejected
 from tests.equal_runs import compare_runs
 from tests.fixtures.predictions import records
 
@@ -187,3 +187,22 @@ def test_long_records_go_alone_and_many_are_never_out_at_once(work, predictions_
         monkeypatch.setattr(helpers, "_ask", counted)
         assert len(list(helpers.scanned(config_records(work.config)))) == len(rows)
     assert 3_000 < most < 9_000 + 250_000  # the row of 200,000 characters
+
+
+def test_generated_answers_go_to_the_helper_of_their_row(config_file, predictions_file):
+    rows = records(40)
+    ids = [f"{row['company_id']}-{row['year']}" for row in rows]
+    answers = {}
+    for number in (2, 17, 35):
+        prompt, _, text = rows[number]["full_model_response"].partition("\nassistant\n")
+        rows[number] |= {"full_model_response": f"{prompt}\nassistant\n"}
+        if number != 17:
+            answers[ids[number]] = Answer(ids[number], text, 20, is_cut=False)
+    predictions_file.write_text(json.dumps(rows))
+    config, _ = load_config(config_file, ["generation.enabled=true"])
+    expected = whole(RowWork(config, None, answers), ThisProcess(RowWork(config, None, answers)))
+    work = RowWork(config, None, answers)
+    with Helpers(work, None, 2, answers) as helpers:
+        assert whole(work, helpers) == expected
+    assert [reject.reason for reject in expected[0].rejects] == ["awaits_generation"] and len(expected[1]) == 39
+    assert sum("generated_answer" in sample[0].flags for sample in expected[1]) == 2
