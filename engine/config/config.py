@@ -47,6 +47,9 @@ class ClusterSection(Section):
     """Samples that are committed at once."""
     max_retries: int = Field(default=2, ge=0)
     """How often a unit is tried again."""
+    planning_processes: int | None = Field(default=None, ge=1)
+    """Processes that read and encode the predictions while a run is planned: 1 is the driver alone; null: the driver
+    for files up to 4 MiB, and for larger ones as many as it may use CPUs, 8 at most. The plan is the same."""
     compact: bool | Literal["auto"] = "auto"
     """Merge shards into few folders before the run is published; ``auto``: above 500 of them."""
 

@@ -50,6 +50,8 @@ _PLAIN = (
     "decision_position",
     "sequence_source",
 )
+_LONG = ("input_ids", "char_starts", "char_ends", "segments", "sentences")
+"""Columns with a value for every token."""
 
 
 def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> None:
@@ -61,11 +63,26 @@ def write_batches(path: Path, batches: Sequence[Sequence[EncodedSample]]) -> Non
 def read_batches(path: Path) -> list[list[EncodedSample]]:
     """Read a unit's packed batches, in the order in which they were planned."""
     batches: list[list[EncodedSample]] = []
-    for row in pq.read_table(path).to_pylist():
+    table = pq.read_table(path)
+    long = [name for name in _LONG if name in table.column_names]  # plans of older schemas lack some
+    arrays = [_arrays(table[name]) for name in long]
+    rows = table.drop_columns(long).to_pylist()
+    for row, *positions in zip(rows, *arrays, strict=True):
+        row |= zip(long, positions, strict=True)
         while len(batches) <= row["batch"]:
             batches.append([])
         batches[row["batch"]].append(_sample(row))
     return batches
+
+
+def _arrays(column: pa.ChunkedArray) -> list[np.ndarray | None]:
+    """Return the values of a column of positions row by row, without making a Python number of each."""
+    lists = column.combine_chunks()
+    values, offsets = lists.values.to_numpy(), lists.offsets.to_pylist()
+    return [
+        values[first:last].copy() if is_known else None
+        for first, last, is_known in zip(offsets, offsets[1:], lists.is_valid().to_pylist(), strict=False)
+    ]
 
 
 def _row(sample: EncodedSample) -> dict[str, object]:
@@ -126,5 +143,5 @@ def _sample(row: dict) -> EncodedSample:
     )
 
 
-def _array(values: list[int]) -> np.ndarray:
-    return np.array(values, dtype=np.int32)
+def _array(values: list[int] | np.ndarray) -> np.ndarray:
+    return np.asarray(values, dtype=np.int32)

@@ -16,20 +16,37 @@ from itertools import combinations
 
 import numpy as np
 
-_WORD = re.compile(r"(?<!\w)[^\W\d_]+(?:['’-][^\W\d_]+)*(?!\w)")
+from engine.encoding.terms import Terms, Words
+
+WordCounts = dict[str, dict[str, tuple[int, int]]]
+"""Count and summed position of each word, ``inside`` and ``outside`` of a vocabulary's matches."""
+_WORD = re.compile(r"[^\W\d_](?<!\w.)[^\W\d_]*(?:['’-][^\W\d_]+)*(?!\w)")
+"""A word of letters; it begins with one, so that the search passes over all other characters at once."""
 _NUM_NEAREST = 5
 _POSITION_WEIGHT = 4.0
 """How a distance of the whole text's length compares with a factor of e in frequency."""
+_BITS = 96
+"""Binary digits of a relative position that are kept: more than a float has, whatever the length of the text."""
 
 
 @dataclass(slots=True)
 class _WordFacts:
-    count: int = 0
-    position: float = 0.0
+    """How often a word occurs, and the sum of its relative positions in units of ``2**-96``.
 
-    def add(self, position: float) -> None:
-        self.count += 1
-        self.position += (position - self.position) / self.count
+    Whole numbers: their sum is the same in whatever order texts are counted, so that it may be made in parts.
+    """
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, count: int, total: int) -> None:
+        self.count += count
+        self.total += total
+
+    @property
+    def position(self) -> float:
+        """Mean relative position, from 0 to 1."""
+        return self.total / (self.count << _BITS)
 
 
 class WordCensus:
@@ -38,24 +55,48 @@ class WordCensus:
     Parameters
     ----------
     vocabulary
-        Pattern of the vocabulary's terms.
+        The vocabulary's terms.
     """
 
-    def __init__(self, vocabulary: re.Pattern[str]):
+    def __init__(self, vocabulary: Terms):
         self.vocabulary = vocabulary
         self.inside: dict[str, _WordFacts] = {}
         self.outside: dict[str, _WordFacts] = {}
 
     def add(self, text: str) -> None:
         """Count the words of what the model saw of one sample."""
-        spans = [match.span() for match in self.vocabulary.finditer(text)]
-        current = 0
+        beyond = len(text) + 1
+        edges = iter([*self.vocabulary.spans(Words(text)), (beyond, beyond)])
+        first, last = next(edges)
+        inside: dict[str, list[int]] = {}
+        outside: dict[str, list[int]] = {}
         for match in _WORD.finditer(text):
-            while current < len(spans) and spans[current][1] <= match.start():
-                current += 1
-            is_inside = current < len(spans) and spans[current][0] < match.end()
-            facts = (self.inside if is_inside else self.outside).setdefault(match.group().casefold(), _WordFacts())
-            facts.add(match.start() / len(text))
+            start, end = match.span()
+            while last <= start:
+                first, last = next(edges)
+            found = inside if first < end else outside
+            facts = found.get(match[0])
+            if facts is None:
+                found[match[0]] = [1, start]
+            else:
+                facts[0] += 1
+                facts[1] += start
+        for found, facts_of in ((inside, self.inside), (outside, self.outside)):
+            for word, (count, total) in found.items():
+                facts_of.setdefault(word.casefold(), _WordFacts()).add(count, (total << _BITS) // len(text))
+
+    def counts(self) -> WordCounts:
+        """Return what was counted, to be sent to the census of another process."""
+        return {
+            place: {word: (facts.count, facts.total) for word, facts in found.items()}
+            for place, found in (("inside", self.inside), ("outside", self.outside))
+        }
+
+    def merge(self, counts: WordCounts) -> None:
+        """Add what another census counted of other texts."""
+        for place, found in (("inside", self.inside), ("outside", self.outside)):
+            for word, (count, total) in counts[place].items():
+                found.setdefault(word, _WordFacts()).add(count, total)
 
     def draw(self, num_vocabularies: int, seed: int) -> list[list[str]]:
         """Draw random vocabularies.
@@ -74,7 +115,7 @@ class WordCensus:
             when the texts have too few other words.
         """
         inside, outside = self.inside, self.outside
-        names = sorted(word for word in outside if word not in inside and not self.vocabulary.fullmatch(word))
+        names = sorted(word for word in outside if word not in inside and not self.vocabulary.pattern.fullmatch(word))
         counts = np.array([math.log(outside[name].count) for name in names])
         positions = np.array([outside[name].position for name in names])
         originals = sorted(inside, key=lambda word: (-inside[word].count, word))

@@ -149,13 +149,13 @@ def positions_in_spans(spans: Iterable[tuple[int, int]], char_starts: IntArray, 
 
     ``char_starts`` and ``char_ends`` never decrease, so all spans are found by one bisection each.
     """
-    edges = np.array([span for span in spans if span[1] > span[0]], dtype=np.int64).reshape(-1, 2)
-    if not len(edges):
+    flat = [edge for span in spans if span[1] > span[0] for edge in span]  # flat: an array of pairs takes far longer
+    if not flat:
         return np.array([], dtype=np.int32)
+    edges = np.array(flat, dtype=char_starts.dtype).reshape(-1, 2)  # of one type: else all tokens are converted
     first = np.searchsorted(char_ends, edges[:, 0], side="right")
     last = np.searchsorted(char_starts, edges[:, 1], side="left")
     # How many spans each token lies in: one more from a span's first token on, one fewer from behind its last.
-    changes = np.zeros(len(char_starts) + 1, dtype=np.int64)
-    np.add.at(changes, first, 1)
-    np.add.at(changes, np.maximum(first, last), -1)
+    length = len(char_starts) + 1
+    changes = np.bincount(first, minlength=length) - np.bincount(np.maximum(first, last), minlength=length)
     return np.flatnonzero((np.cumsum(changes[:-1]) > 0) & (char_ends > char_starts)).astype(np.int32)

@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
-from engine.executors.processes.children import environment_of_child
 from engine.executors.ray_cluster import cluster_address, node_of_resources
 from engine.executors.ray_folder import AUTH_MODE, make_folder
 from engine.executors.ray_messages import Alive, Event, Failed, JobMessage, Plain, Started, Survey
+from engine.machine.children import environment_of_child
 from engine.machine.nodes import Node
 from engine.storage.records import LedgerRow
 from engine.storage.run_directory import RunDirectory

@@ -7,8 +7,9 @@ held: once to know which rows can be used and to choose among them, once more to
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from engine.config import Config, FieldsSection
 from engine.errors import ConfigError, InputError
@@ -18,14 +19,15 @@ from engine.inputs.outcomes.row_labels import label_fields
 from engine.inputs.readers.record import Record
 from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
+from engine.inputs.scanned_rows import ScannedRow, scanned_row
 from engine.inputs.selection import Selection
 from engine.samples import Reject, RowRejected, Sample
 
-_CELL_LIMITS = {32_767: "Excel", 50_000: "Google Sheets"}
-"""Characters that a cell holds at most: longer texts are cut without a word."""
-
 Progress = Callable[[int, int, int], None]
 """Called with bytes, rows and rejects so far."""
+
+Rows = Callable[[Iterable[Record]], Iterator[ScannedRow]]
+"""Scans records, in their order: one after the other, or in several processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,23 @@ def read_predictions(config: Config, reader: SampleReader | None = None) -> Pred
     return Predictions(list(iter_samples(config, reader, scan)), scan.rejects, scan.num_rows)
 
 
-def scan_predictions(config: Config, reader: SampleReader, progress: Progress | None = None) -> Scan:
+def scan_predictions(
+    config: Config, reader: SampleReader, progress: Progress | None = None, rows: Rows | None = None
+) -> Scan:
     """Read every row once and keep none of them: which can be used, which are chosen, why the others are not.
 
     Rows left out by ``filter`` and ``max_samples`` are rejects as well (reasons ``filtered`` and ``not_selected``).
+
+    Parameters
+    ----------
+    config
+        The run's config.
+    reader
+        Its reader of rows.
+    progress
+        Told how far it is.
+    rows
+        What scans records; the reader, one after the other, when None.
 
     Raises
     ------
@@ -102,26 +117,27 @@ def scan_predictions(config: Config, reader: SampleReader, progress: Progress | 
         nonlocal num_bytes
         num_bytes += more
 
-    for record in config_records(config, count_bytes):
+    def records() -> Iterator[Record]:
+        for record in config_records(config, count_bytes):
+            seen.update(map(str, record.values))
+            yield record
+
+    for row in (rows or partial(map, partial(scanned_row, reader)))(records()):
         num_rows += 1
-        seen.update(map(str, record.values))
-        sample_id = reader.sample_id(record)
-        try:
-            sample = reader.sample(sample_id, record)
-            selection.add(record.number, sample)
-            usable.append(sample_id)
-            for program in _programs_that_cut(record):
-                cut_cells[program].append(sample_id)
-            languages[str(sample.language)] += 1
-        except RowRejected as rejected:
-            rejects.append(Reject(sample_id, rejected.stage, rejected.reason, str(rejected)))
-            if rejected.reason == "filtered":
-                filtered.append((len(rejects) - 1, record.number))
+        if row.reject is None:
+            selection.add(row.number, row.stratum)
+            usable.append(row.sample_id)
+            for program in row.cut_by:
+                cut_cells[program].append(row.sample_id)
+            languages[row.language] += 1
+        else:
+            rejects.append(row.reject)
+            if row.reject.reason == "filtered":
+                filtered.append((len(rejects) - 1, row.number))
                 continue
-        ids.add(sample_id, record.number)
-        if not record.problem:
-            for name, value in reader.recorded_values(record).items():
-                label_values[name].add(value)
+        ids.add(row.sample_id, row.number)
+        for name, value in row.label_values.items():
+            label_values[name].add(value)
         if progress:
             progress(num_bytes, num_rows, len(rejects))
     _refuse_unknown_fields(config, seen)
@@ -140,11 +156,24 @@ def scan_predictions(config: Config, reader: SampleReader, progress: Progress | 
     )
 
 
-def _programs_that_cut(record: Record) -> set[str]:
-    """Return the programs whose cells hold as many characters as a text of a record has."""
-    texts = (value for value in record.values.values() if isinstance(value, str) and len(value) > 30_000)
-    sizes = {size for text in texts for size in (len(text), len(text.encode("utf-16-le", "surrogatepass")) // 2)}
-    return {_CELL_LIMITS[size] for size in sizes & _CELL_LIMITS.keys()}
+def chosen_records(config: Config, scan: Scan) -> Iterator[Record]:
+    """Read the predictions again and yield the records of the chosen samples, in file order."""
+    return (record for record in config_records(config) if record.number in scan.chosen)
+
+
+def sample_again(reader: SampleReader, record: Record) -> Sample:
+    """Return the sample of a record that could be used when it was read before.
+
+    Raises
+    ------
+    InputError
+        When its file was changed in the meantime.
+    """
+    try:
+        return reader.sample(reader.sample_id(record), record)
+    except RowRejected as rejected:
+        path = reader.config.predictions.path
+        raise InputError(f"{path}: was changed while it was read (row {record.number}: {rejected}).") from None
 
 
 def iter_samples(config: Config, reader: SampleReader, scan: Scan) -> Iterator[Sample]:
@@ -155,13 +184,8 @@ def iter_samples(config: Config, reader: SampleReader, scan: Scan) -> Iterator[S
     InputError
         When a file was changed in the meantime.
     """
-    path = config.predictions.path
-    for record in config_records(config):
-        if record.number in scan.chosen:
-            try:
-                yield reader.sample(reader.sample_id(record), record)
-            except RowRejected as rejected:
-                raise InputError(f"{path}: was changed while it was read (row {record.number}: {rejected}).") from None
+    for record in chosen_records(config, scan):
+        yield sample_again(reader, record)
 
 
 class _Ids:

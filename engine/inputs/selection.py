@@ -103,9 +103,8 @@ class Selection:
         self._codes = array("q")
         self._code_of: dict[Stratum, int] = {}
 
-    def add(self, number: int, sample: Sample) -> None:
-        """Note a sample by its row number."""
-        stratum = tuple(str(_value(sample, name)) for name in self.settings.balance)
+    def add(self, number: int, stratum: Stratum) -> None:
+        """Note a sample by its row number and its values of the fields of ``predictions.balance``."""
         code = self._code_of.setdefault(stratum, len(self._strata))
         if code == len(self._strata):
             self._strata.append(stratum)
@@ -154,6 +153,11 @@ class Selection:
                 for code in order
             ],
         }
+
+
+def stratum_of(sample: Sample, settings: PredictionsSection) -> Stratum:
+    """Return a sample's values of the fields of ``predictions.balance``."""
+    return tuple(str(_value(sample, name)) for name in settings.balance)
 
 
 def drawn_rows(numbers: Sequence[int], limit: int | None, seed: int) -> set[int]:

@@ -86,11 +86,16 @@ def misfit(config: Config, nodes: Sequence[Node], wanted: int) -> str:
     )
 
 
+def num_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def this_machine() -> Node:
     """Return what this machine offers to this process."""
     import torch
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = num_cpus()
     if not torch.cuda.is_available():
         return Node(cpus, memory_bytes=memory_limit_bytes())
     found = re.search(rf"\b({'|'.join(ACCELERATORS)})\b", torch.cuda.get_device_name(0))

@@ -8,6 +8,7 @@ from engine.config import Config
 from engine.config.causes.method import RunFacts, check_heads, check_index
 from engine.errors import ConfigError
 from engine.model.facts import ModelFacts
+from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
 
 
@@ -30,7 +31,7 @@ def check_layers(config: Config, facts: ModelFacts) -> None:
     config.causal.check(known)
 
 
-def check_vocabulary(facts: ModelFacts, unit: Unit) -> None:
+def check_vocabulary(facts: ModelFacts, unit: Unit[PlannedSample]) -> None:
     """Refuse a tokenizer whose ids the model does not know.
 
     Raises
@@ -38,7 +39,7 @@ def check_vocabulary(facts: ModelFacts, unit: Unit) -> None:
     ConfigError
         Naming the id and the model's vocabulary.
     """
-    largest = max(int(sample.input_ids.max()) for batch in unit.batches for sample in batch)
+    largest = max(sample.largest_id for batch in unit.batches for sample in batch)
     if facts.vocab_size is not None and largest >= facts.vocab_size:
         raise ConfigError(
             f"model.tokenizer: the tokenizer gives token id {largest}, but the model knows ids 0.."

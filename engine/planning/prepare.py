@@ -5,33 +5,30 @@ One unit is held at a time, so that a file of any size is planned in the memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from engine.config import Config
 from engine.config.causes.method import RunFacts
-from engine.encoding.conversations import sample_reader
-from engine.encoding.encoded_files import read_batches, write_batches
-from engine.encoding.encoder import Encoder
-from engine.encoding.groups.random_groups import empty_censuses, with_random_groups
+from engine.encoding.groups.random_groups import with_random_groups
 from engine.encoding.groups.token_groups import TokenGroups
-from engine.encoding.random_vocabulary import WordCensus
 from engine.encoding.sequences.chat_template import pin_date, template_warnings
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import InputError
 from engine.inputs.files import input_files, total_bytes
-from engine.inputs.predictions import Scan, iter_samples, scan_predictions
-from engine.inputs.sample_reader import SampleReader
+from engine.inputs.predictions import chosen_records, scan_predictions
 from engine.model.facts import ModelFacts
 from engine.planning.caveats import plan_warnings
 from engine.planning.checks import check_kept_samples, check_layers, check_vocabulary, kept_samples
+from engine.planning.planned_samples import PlannedSample
 from engine.planning.progress import PlanProgress
+from engine.planning.rows.helpers import Helpers, num_processes
+from engine.planning.rows.row_work import RowWork, RowWorkers, ThisProcess
 from engine.planning.tally import PlanTally
 from engine.planning.units import iter_units
-from engine.samples import SEGMENTS, Answer, EncodedSample, Reject, RowRejected
+from engine.samples import Answer, Reject
 from engine.storage.plan_records import Plan, PlannedUnit
 
 
@@ -69,31 +66,29 @@ def prepare_plan(
     groups = TokenGroups.from_config(config)
     tokenizer = load_tokenizer(config)
     pin_date(config, tokenizer)
-    reader = sample_reader(config, answers, tokenizer)
-    encoder = Encoder(config, tokenizer, groups, facts.max_tokens)
+    work = RowWork(config, facts.max_tokens, answers, tokenizer, groups)
     tally = PlanTally(config, facts, {sample_id for _, sample_id in kept_samples(config)})
-    censuses = empty_censuses(groups, config.statistics.random_groups)
+    censuses = work.empty_censuses()
     files = input_files(config.predictions.path, config.predictions.format)
-    with PlanProgress() as progress:
+    with PlanProgress() as progress, row_workers(work, facts.max_tokens, total_bytes(files), answers) as workers:
         progress.start("read", total_bytes(files))
-        scan = scan_predictions(config, reader, progress.rows)
+        scan = scan_predictions(config, work.reader, progress.rows, workers.scanned)
         rejects = list(scan.rejects)
         progress.start("encoded", len(scan.chosen))
-        samples = _encoded(config, encoder, reader, scan, rejects, progress)
+        samples = _encoded(workers.encoded(chosen_records(config, scan), censuses), rejects, progress)
         cluster = config.cluster
-        for unit in iter_units(
-            _counted(samples, censuses), cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime
-        ):
+        for unit in iter_units(samples, cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime):
             check_vocabulary(facts, unit)
             tally.add(unit)
-            write_batches(folder / f"{unit.name}.parquet", unit.batches)
+            workers.write(folder / f"{unit.name}.parquet", unit.batches)
+        workers.finish()
         _refuse_nothing(config, tally, rejects, len(scan.rejects))
         check_kept_samples(config, tally.lengths)
         drawn = with_random_groups(groups, censuses, num_random=config.statistics.random_groups, seed=config.run.seed)
         config.causal.check(RunFacts(key_groups=drawn.names))
         if censuses:
             progress.start("drawn random vocabularies for", tally.num_samples)
-            _add_drawn_groups(folder, tally, groups, drawn, progress)
+            _add_drawn_groups(folder, tally, groups, drawn, workers, progress)
     plan = tally.plan(
         scan,
         rejects,
@@ -106,51 +101,51 @@ def prepare_plan(
         },
     )
     num_rendered = plan.samples_by_sequence_source.get("template", 0)
-    warnings = [*plan_warnings(config, plan, scan), *template_warnings(config, encoder.chat_template, num_rendered)]
+    warnings = [
+        *plan_warnings(config, plan, scan),
+        *template_warnings(config, work.encoder.chat_template, num_rendered),
+    ]
     return PreparedPlan(tally.units, rejects, replace(plan, warnings=warnings))
 
 
+@contextmanager
+def row_workers(
+    work: RowWork, max_tokens: int | None, num_bytes: int, answers: Mapping[str, Answer] | None
+) -> Iterator[RowWorkers]:
+    """Give who does the work of a plan of files of so many bytes: this process, or several."""
+    size = num_processes(work.config, num_bytes)
+    if size == 1:
+        yield ThisProcess(work)
+        return
+    with Helpers(work, max_tokens, size, answers) as helpers:
+        yield helpers
+
+
 def _encoded(
-    config: Config, encoder: Encoder, reader: SampleReader, scan: Scan, rejects: list[Reject], progress: PlanProgress
-) -> Iterator[EncodedSample]:
-    """Yield the chosen samples encoded; those that cannot be join the rejects."""
-    for number, sample in enumerate(iter_samples(config, reader, scan), start=1):
-        try:
-            yield encoder.encode(sample)
-        except RowRejected as rejected:
-            rejects.append(Reject(sample.sample_id, rejected.stage, rejected.reason, str(rejected)))
+    rows: Iterable[PlannedSample | Reject], rejects: list[Reject], progress: PlanProgress
+) -> Iterator[PlannedSample]:
+    """Yield the samples that could be encoded; the others join the rejects."""
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, Reject):
+            rejects.append(row)
+        else:
+            yield row
         progress.samples(number)
 
 
-def _counted(samples: Iterator[EncodedSample], censuses: Mapping[str, WordCensus]) -> Iterator[EncodedSample]:
-    """Pass samples on, counting their words for random vocabularies."""
-    for sample in samples:
-        if censuses:
-            text = _without_template(sample)
-            for census in censuses.values():
-                census.add(text)
-        yield sample
-
-
-def _without_template(sample: EncodedSample) -> str:
-    """Return the sample's text with the chat template's own characters blanked: its words are no candidates."""
-    text = list(sample.text)
-    for position in np.flatnonzero(sample.segments == SEGMENTS.index("template")):
-        start, end = int(sample.char_starts[position]), int(sample.char_ends[position])
-        text[start:end] = " " * (end - start)
-    return "".join(text)
-
-
 def _add_drawn_groups(
-    folder: Path, tally: PlanTally, groups: TokenGroups, drawn: TokenGroups, progress: PlanProgress
+    folder: Path,
+    tally: PlanTally,
+    groups: TokenGroups,
+    drawn: TokenGroups,
+    workers: RowWorkers,
+    progress: PlanProgress,
 ) -> None:
     """Give the encoded units the random groups, which can only be drawn once every text was seen."""
     names = [name for name in drawn.names if drawn.key_groups[name] != groups.key_groups.get(name)]
     done = 0
-    for unit in tally.units:
-        path = folder / f"{unit.name}.parquet"
-        batches = [[drawn.with_drawn_groups(sample, names) for sample in batch] for batch in read_batches(path)]
-        write_batches(path, batches)
+    paths = [folder / f"{unit.name}.parquet" for unit in tally.units]
+    for unit, _path in zip(tally.units, workers.draw(paths, drawn, names), strict=True):
         done += len(unit.sample_ids)
         progress.samples(done)
 

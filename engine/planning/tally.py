@@ -11,8 +11,9 @@ from engine.inputs.predictions import Scan
 from engine.model.facts import ModelFacts
 from engine.model.limits import FORWARDS_OF_CHECK, regime
 from engine.planning.estimate import MemoryNeed, forward_flop
+from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
-from engine.samples import SEGMENTS, EncodedSample, Reject
+from engine.samples import Reject
 from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
@@ -41,7 +42,7 @@ class PlanTally:
         self.num_answer_pairs = self.num_without_answer = self.num_without_sentences = self.num_sentence_pairs = 0
         self.num_spans = self.num_with_statement = self.num_with_periods = self.num_with_thought = 0
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: Unit[PlannedSample]) -> None:
         """Count a unit."""
         self.units.append(PlannedUnit(unit.name, unit.sample_ids))
         self.num_batches += len(unit.batches)
@@ -50,7 +51,7 @@ class PlanTally:
             for sample in batch:
                 self._add_sample(sample)
 
-    def _add_sample(self, sample: EncodedSample) -> None:
+    def _add_sample(self, sample: PlannedSample) -> None:
         self.num_samples += 1
         self.num_tokens += sample.num_tokens
         self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
@@ -61,31 +62,25 @@ class PlanTally:
         if sample.sample_id in self.named:
             self.lengths[sample.sample_id] = sample.num_tokens
         for name in ("label_source", "predicted_label", "actual_label", "is_correct"):
-            is_free = name in ("predicted_label", "actual_label") and not sample.label_tokens
-            value = sample.metadata[name]
+            value = getattr(sample, name)
+            is_free = name in ("predicted_label", "actual_label") and sample.is_free
             self.counts[name][FREE if is_free and value is not None else str(value)] += 1
         self.counts["sequence_source"][sample.sequence_source] += 1
-        self.num_with_thought += bool((sample.segments == _THINKING).any())
-        flags = sample.metadata.get("flags")
-        self.counts["flag"].update(map(str, flags if isinstance(flags, list) else []))
-        kinds = {span.kind for span in sample.spans}
-        self.num_spans += len(sample.spans)
-        self.num_with_statement += "line_item" in kinds
-        self.num_with_periods += "period" in kinds
-        self.counts["empty_key_group"].update(
-            name for name, positions in sample.key_groups.items() if not len(positions)
-        )
+        self.num_with_thought += sample.has_thought
+        self.counts["flag"].update(sample.flags)
+        self.num_spans += sample.num_spans
+        self.num_with_statement += "line_item" in sample.span_kinds
+        self.num_with_periods += "period" in sample.span_kinds
+        self.counts["empty_key_group"].update(sample.empty_key_groups)
 
-    def _add_reading(self, sample: EncodedSample) -> None:
+    def _add_reading(self, sample: PlannedSample) -> None:
         """Count what reading and receiving take and lack of a sample, as far as they are asked for."""
         settings = self.config.statistics
         if settings.reading_focus:
-            rows = sample.answer_rows
-            self.num_answer_pairs += int((rows + 1).sum())
-            self.num_without_answer += not len(rows)
+            self.num_answer_pairs += sample.num_answer_pairs
+            self.num_without_answer += not sample.num_answer_pairs
         if settings.received is not None and settings.received.sentences is not None:
-            numbers = sample.sentences_of(settings.received.sentences)
-            number = len(set(numbers[numbers >= 0].tolist()))
+            number = sample.num_sentences[settings.received.sentences]
             self.num_without_sentences += not SENTENCES_APART + FEWEST_SENTENCES <= number <= MOST_SENTENCES
             self.num_sentence_pairs += number * (number + 1) // 2 if number <= MOST_SENTENCES else 0
 
@@ -234,7 +229,6 @@ _COUNTED = (
 )
 FREE = "free answer"
 """What stands for answers that are no label of a list."""
-_THINKING = SEGMENTS.index("thinking")
 
 
 def _examples(rejects: Sequence[Reject]) -> dict[str, str]:

@@ -9,19 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
+from typing import Generic, Protocol, TypeVar
 
-from engine.samples import EncodedSample
 from engine.schema.layout import MEASURE_UNITS
 
 Regime = Callable[[int], object]
 
 
+class Packable(Protocol):
+    """What has an id and a length: an encoded sample, or what stands for it."""
+
+    @property
+    def sample_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of prompt and answer."""
+        ...
+
+
+S = TypeVar("S", bound=Packable)
+
+
 @dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Generic[S]):
     """A unit of work: its name and its packed batches."""
 
     name: str
-    batches: list[list[EncodedSample]]
+    batches: list[list[S]]
 
     @property
     def sample_ids(self) -> list[str]:
@@ -30,8 +47,8 @@ class Unit:
 
 
 def iter_units(
-    samples: Iterable[EncodedSample], samples_per_shard: int, tokens_per_batch: int, regime: Regime | None = None
-) -> Iterator[Unit]:
+    samples: Iterable[S], samples_per_shard: int, tokens_per_batch: int, regime: Regime | None = None
+) -> Iterator[Unit[S]]:
     """Cut samples, in file order, into units, and pack each unit's samples into batches.
 
     Units are yielded one by one, and the samples of one unit only are held.
@@ -55,11 +72,9 @@ def iter_units(
         yield Unit(f"{MEASURE_UNITS}{number:05d}", pack(part, tokens_per_batch, regime))
 
 
-def pack(
-    samples: Sequence[EncodedSample], tokens_per_batch: int, regime: Regime | None = None
-) -> list[list[EncodedSample]]:
+def pack(samples: Sequence[S], tokens_per_batch: int, regime: Regime | None = None) -> list[list[S]]:
     """Pack samples first-fit, the longest first; equal lengths keep their order."""
-    batches: list[list[EncodedSample]] = []
+    batches: list[list[S]] = []
     free: list[tuple[int, object]] = []
     for sample in sorted(samples, key=lambda sample: -sample.num_tokens):
         kind = regime(sample.num_tokens) if regime else None

@@ -20,7 +20,15 @@ from engine.storage.records import RunRecord, Settings
 from engine.storage.run_directory import RunDirectory
 
 _FREE_SECTIONS = ("analysis", "visualization")
-_FREE_CLUSTER_KEYS = ("mode", "replicas", "gpus_per_replica", "accelerator_type", "max_retries", "compact")
+_FREE_CLUSTER_KEYS = (
+    "mode",
+    "replicas",
+    "gpus_per_replica",
+    "accelerator_type",
+    "max_retries",
+    "planning_processes",
+    "compact",
+)
 _FREE_MODEL_KEYS = ("device_map", "max_memory")
 _NUMERIC_PACKAGES = ("torch", "transformers", "tokenizers")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pyarrow", "polars", "ray", "numpy", "scipy", "altair")

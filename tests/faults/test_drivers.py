@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -117,6 +118,58 @@ def test_a_signal_while_planning_stops_at_once(lab, tmp_path):
     os.kill(driver.pid, signal.SIGTERM)
     code, errors = finished(driver)
     assert code == 75 and "SIGTERM" in errors and not lab.run("planning").exists() and not folder.exists()
+
+
+def planning(lab, tmp_path, name, times=100):
+    """Start a driver that plans with two helpers, and return it and them once the helpers are at work."""
+    many = tmp_path / "many.jsonl"
+    many.write_text(
+        "".join(
+            f"{json.dumps({**row, 'company_id': number * 1000 + place})}\n"
+            for number in range(times)
+            for place, row in enumerate(lab.rows)
+        )
+    )
+    driver = lab.driver(name, f"predictions.path={many}", "cluster.planning_processes=2")
+    folder = lab.run(name).with_name(f".{name}.planning")
+    wait_for(lambda: folder.exists() and list(folder.iterdir()), driver)
+    return driver, psutil.Process(driver.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_helpers_plan_leaves_none_of_them(lab, tmp_path, number):
+    """Fault 13: the helpers, which hear no signal, end with the driver."""
+    name = f"helped-{number.name}"
+    driver, helpers = planning(lab, tmp_path, name)
+    assert len(helpers) == 2
+    for process in (*helpers, psutil.Process(driver.pid)):  # as a batch system does, which signals all processes
+        os.kill(process.pid, number)
+    code, errors = finished(driver)
+    assert code == 75 and number.name in errors and not lab.run(name).exists()
+    assert not lab.run(name).with_name(f".{name}.planning").exists()
+    assert not [helper for helper in helpers if helper.is_running()]
+
+
+def test_helpers_of_a_killed_driver_end_with_it(lab, tmp_path):
+    """Fault 3, while planning: nothing is left that goes on reading, and the next start plans."""
+    driver, helpers = planning(lab, tmp_path, "helped-killed", times=30)
+    driver.kill()
+    driver.communicate()
+    _, alive = psutil.wait_procs(helpers, timeout=20)
+    assert len(helpers) == 2 and not alive
+    assert lab.here("helped-killed", "cluster.planning_processes=2", stage="plan") == 0
+
+
+def test_a_helper_that_is_killed_costs_nothing(lab, tmp_path):
+    """Fault 1, while planning: as by the kernel for want of memory; the other does its rows, and the run says so."""
+    driver, helpers = planning(lab, tmp_path, "helped-less", times=30)
+    helpers[0].kill()
+    wait_for(lambda: (lab.run("helped-less") / "plan.json").exists(), driver)
+    os.kill(driver.pid, signal.SIGTERM)
+    code, errors = finished(driver)
+    assert code == 75 and re.search(r"died at \S+.* \(SIGKILL.*; 1 other\(s\) go on with it", errors)
+    plan = json.loads((lab.run("helped-less") / "plan.json").read_text())
+    assert plan["num_samples"] == 30 * len(lab.rows)
 
 
 def test_a_second_driver_is_refused_while_the_first_works(lab, capsys):

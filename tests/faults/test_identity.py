@@ -112,7 +112,8 @@ def test_a_change_under_a_run_is_refused_by_name(lab, begun, capsys):
 def test_what_numbers_do_not_depend_on_may_change(lab, begun):
     """Fault 10: where and by how many replicas a run is made is free."""
     name, options, _, _ = begun
-    assert lab.here(name, *options, "cluster.max_retries=5", "analysis.alpha=0.01", "cluster.replicas=1") == 0
+    free = ("cluster.max_retries=5", "cluster.planning_processes=2", "analysis.alpha=0.01", "cluster.replicas=1")
+    assert lab.here(name, *options, *free) == 0
     lab.assert_whole(name)
 
 

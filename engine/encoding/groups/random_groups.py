@@ -37,7 +37,7 @@ def originals_of_random_groups(groups: TokenGroups, num_random: int) -> dict[str
 def empty_censuses(groups: TokenGroups, num_random: int) -> dict[str, WordCensus]:
     """Return an empty census for each key group that random groups are like; every sample's text goes into it."""
     likes = dict.fromkeys(originals_of_random_groups(groups, num_random).values())
-    return {like: WordCensus(groups.patterns[like]) for like in likes}
+    return {like: WordCensus(groups.terms[like]) for like in likes}
 
 
 def with_random_groups(

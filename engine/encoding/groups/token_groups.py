@@ -18,8 +18,9 @@ from engine.encoding.groups.default_groups import default_key_groups
 from engine.encoding.groups.evidence_groups import evidence_groups, with_evidence
 from engine.encoding.groups.group_checks import check_groups
 from engine.encoding.structure import positions_in_spans, span_key
+from engine.encoding.terms import Terms, Words
 from engine.encoding.tokenized_text import TokenizedText
-from engine.encoding.vocabulary import load_vocabulary, term_pattern, union_name
+from engine.encoding.vocabulary import load_vocabulary, union_name
 from engine.errors import ConfigError
 from engine.samples import EncodedSample, IntArray
 from engine.schema import QUERY_GROUPS_BUILT_IN
@@ -52,8 +53,8 @@ class TokenGroups:
         self.key_groups = dict(key_groups)
         self.query_groups = tuple(query_groups)
         check_groups(self.vocabulary, self.key_groups, self.query_groups)
-        self.patterns = {
-            name: term_pattern([term for category in group.vocabulary for term in self.vocabulary[category]])
+        self.terms = {
+            name: Terms(term for category in group.vocabulary for term in self.vocabulary[category])
             for name, group in self.key_groups.items()
             if group.vocabulary is not None
         }
@@ -82,16 +83,17 @@ class TokenGroups:
 
     def key_positions(self, tokenized: TokenizedText) -> dict[str, IntArray]:
         """Return the sorted token positions of every key group, those of random ones empty: they are drawn later."""
+        words = Words(tokenized.text) if self.terms else None
         positions = {
-            name: self._own_positions(name, group, tokenized)
+            name: self._own_positions(name, group, tokenized, words)
             for name, group in self.key_groups.items()
             if group.complement_of is None
         }
         return self._with_complements(positions, tokenized.num_tokens, self.unknown(tokenized))
 
-    def _own_positions(self, name: str, group: KeyGroup, tokenized: TokenizedText) -> IntArray:
-        if name in self.patterns:
-            return tokenized.positions_of(match.span() for match in self.patterns[name].finditer(tokenized.text))
+    def _own_positions(self, name: str, group: KeyGroup, tokenized: TokenizedText, words: Words | None) -> IntArray:
+        if words is not None and name in self.terms:
+            return tokenized.positions_of(self.terms[name].spans(words))
         if name in self._expressions:
             return tokenized.positions_of(match.span() for match in self._expressions[name].matches(tokenized.text))
         if group.spans is not None:
@@ -119,12 +121,9 @@ class TokenGroups:
 
     def with_drawn_groups(self, sample: EncodedSample, drawn: Iterable[str]) -> EncodedSample:
         """Return an encoded sample with the positions of groups that were drawn after it was encoded."""
+        words = Words(sample.text)
         found = {
-            name: positions_in_spans(
-                (match.span() for match in self.patterns[name].finditer(sample.text)),
-                sample.char_starts,
-                sample.char_ends,
-            )
+            name: positions_in_spans(self.terms[name].spans(words), sample.char_starts, sample.char_ends)
             for name in drawn
         }
         keys = self._with_complements(sample.key_groups | found, sample.num_tokens, sample.unknown_groups)

@@ -5,7 +5,7 @@ import random
 import polars as pl
 
 from engine.encoding.random_vocabulary import WordCensus, mean_overlap
-from engine.encoding.vocabulary import term_pattern
+from engine.encoding.terms import Terms
 from engine.run import main
 from tests.fixtures.predictions import records
 
@@ -39,7 +39,7 @@ def facts(made, words):
 def test_matched_in_frequency_and_position():
     made = texts()
     original = WORDS[5:15]
-    drawn = random_vocabularies(made, term_pattern(original), 20, seed=3)
+    drawn = random_vocabularies(made, Terms(original), 20, seed=3)
     count, place = facts(made, original)
     for words in drawn:
         assert len(words) == len(set(words)) == len(original) and not set(words) & set(original)
@@ -49,7 +49,7 @@ def test_matched_in_frequency_and_position():
 
 
 def test_seeded_and_independent_of_the_number_drawn():
-    made, pattern = texts(), term_pattern(WORDS[:5])
+    made, pattern = texts(), Terms(WORDS[:5])
     five = random_vocabularies(made, pattern, 5, seed=1)
     assert five == random_vocabularies(made, pattern, 5, seed=1) == random_vocabularies(made, pattern, 8, seed=1)[:5]
     assert five != random_vocabularies(made, pattern, 5, seed=2)
@@ -57,18 +57,18 @@ def test_seeded_and_independent_of_the_number_drawn():
 
 def test_words_of_the_vocabulary_are_never_drawn_even_where_they_stand_alone():
     made = ["net income and income or other things net of words", "income"]
-    (drawn,) = random_vocabularies(made, term_pattern(["net income"]), 1, seed=0)
+    (drawn,) = random_vocabularies(made, Terms(["net income"]), 1, seed=0)
     assert not {"net", "income"} & set(drawn) and drawn
 
 
 def test_parts_of_identifiers_are_no_words():
     text = "eps rises, direction_of_change <|im_start|> alone"
-    (drawn,) = random_vocabularies([text], term_pattern(["eps"]), 1, seed=0)
+    (drawn,) = random_vocabularies([text], Terms(["eps"]), 1, seed=0)
     assert set(drawn) <= {"rises", "alone"}
 
 
 def test_too_few_words_give_a_smaller_vocabulary():
-    assert random_vocabularies(["a b"], term_pattern(["a", "b"]), 2, seed=0) == [[], []]
+    assert random_vocabularies(["a b"], Terms(["a", "b"]), 2, seed=0) == [[], []]
 
 
 def test_random_groups_are_measured_in_the_same_pass(config_file):

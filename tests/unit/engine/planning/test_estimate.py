@@ -188,6 +188,7 @@ def test_a_cluster_that_does_not_answer_is_said_and_the_plan_made(config_file, c
 
 def test_the_check_before_measuring_is_counted_once_for_each_regime_of_lengths():
     from engine.planning.estimate import forward_flop
+    from engine.planning.planned_samples import PlannedSample
     from engine.planning.tally import PlanTally
     from engine.planning.units import Unit
     from tests.oracles.test_statistics import encoded
@@ -198,7 +199,7 @@ def test_the_check_before_measuring_is_counted_once_for_each_regime_of_lengths()
     lengths = (10, 12, 30, 20)
     metadata = dict.fromkeys(("label_source", "predicted_label", "actual_label", "is_correct"))
     samples = [replace(encoded(n, seed=n, vocabulary=23), sample_id=str(n), metadata=metadata) for n in lengths]
-    tally.add(Unit("measure-00000", [samples]))
+    tally.add(Unit("measure-00000", [list(map(PlannedSample.of, samples))]))
     found = tally._flop(0)
     checked = [forward_flop(facts, n, n * (n + 1) // 2) for n in (12, 30)]
     assert found is not None and found.check == 3 * sum(checked)
