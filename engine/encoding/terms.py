@@ -103,5 +103,5 @@ class Terms:
 
 
 def _in_one_case(word: str) -> str:
-    """Return a word so that all that ``re.IGNORECASE`` takes for one are one; some others may be too."""
+    """Return a word so that all that a pattern that ignores case takes for one are one; some others may be too."""
     return word.replace("\u0130", "i").lower().upper()
