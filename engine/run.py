@@ -127,10 +127,9 @@ def _config(options: argparse.Namespace) -> tuple[Config, dict[str, str]]:
         print(printable(line))
     config, expected = load_config(paths[0], overrides)
     vocabulary = config.vocabulary if isinstance(config.vocabulary, str) else ""
-    model = config.model
-    adapter = "" if model.adapter is None else model.adapter.path
-    names = [config.run.output, config.run.name, config.predictions.path, vocabulary, model.path, adapter]
-    check_names([*names, model.tokenizer or ""])
+    model, adapter = config.model, config.model.adapter
+    names = [config.run.output, config.run.name, config.predictions.path, vocabulary, model.path]
+    check_names([*names, model.tokenizer or "", "" if adapter is None else adapter.path])
     if options.debug and not any(text.partition("=")[0].strip() == "predictions.max_samples" for text in overrides):
         config.predictions.max_samples = min(config.predictions.max_samples or _DEBUG_SAMPLES, _DEBUG_SAMPLES)
     return config, expected
