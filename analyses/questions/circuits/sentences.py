@@ -25,10 +25,10 @@ ENOUGH = 0.8
 _INPUTS = {"q": "queries", "k": "keys", "v": "values"}
 _REPLACED = {
     "zero": "nothing",
-    "mean": "what its head's mean over the samples would write",
-    "resample": "what its head writes in another sample",
-    "matched": "what its head writes in a matched right prediction",
-    "counterfactual": "what its head writes after the edited statement",
+    "mean": "its head's mean output over the samples (of a key group, the mean value of the sample's own keys)",
+    "resample": "what it carries in another sample",
+    "matched": "what it carries in a matched right prediction",
+    "counterfactual": "what it carries after the edited statement",
 }
 _HEAD_ABLATION = "effects of ablation"
 """Family of the effects of ablation, by which heads are confirmed."""
