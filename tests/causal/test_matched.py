@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from analyses.inference.adjusted.tested_means import tested_means
+from analyses.inference.adjusted import tested_means as means
 from analyses.questions.causes.effects import causal_effects
 from analyses.questions.causes.values import MATCHED, causal_blocks
 from analyses.runs.clusters import joined_clusters
@@ -140,8 +140,8 @@ def test_pairs_that_share_a_right_prediction_are_no_evidence_of_their_own():
     joint = joined_clusters(cluster, others)
     assert len(np.unique(joint[wrong])) == 2 and len(np.unique(joint)) == 2
     noise = rng.normal(size=(2, 300))[wrong % 2] + 0.1 * rng.normal(size=(40, 300))
-    apart = tested_means(noise, cluster[wrong], 0.05)["pvalue"]
-    together = tested_means(noise, joint[wrong], 0.05)["pvalue"]
+    apart = means.tested_means(noise, cluster[wrong], 0.05)["pvalue"]
+    together = means.tested_means(noise, joint[wrong], 0.05)["pvalue"]
     assert (apart <= 0.05).mean() > 0.5 and not np.nanmean(together <= 0.05) > 0.1
 
 
@@ -160,3 +160,11 @@ def test_the_report_counts_pairs_that_share_a_right_prediction_as_one_cluster(ru
     edited = type(opened)(**{name: getattr(opened, name) for name in opened.__dataclass_fields__} | {"tables": tables})
     effects, _ = causal_effects(edited, AnalysisSettings.from_mapping({"permutations": 10}))
     assert effects["num_clusters"].unique().to_list() == [1] and effects["pvalue"].is_null().all()
+
+
+@pytest.mark.parametrize("heads", [[], 3])
+def test_heads_that_are_none_are_refused(tmp_path, capsys, heads):
+    path = with_causal(planted.write_config(tmp_path, count=6), "refused", matched={"heads": heads})
+    assert main([str(path), "--stage", "plan"]) == 2
+    said = f"causal.matched.heads: {heads} names no heads; use all or a list of [layer, head]."
+    assert said in " ".join(capsys.readouterr().err.split())

@@ -54,9 +54,7 @@ def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
         for measure, values in block.measures.items():
             family = f"{block.keys['kind'][0]}: {measure}"
             rate = measure == "flip"
-            estimates = (
-                _rates(values, joint, settings.alpha) if rate else tested_means(values, joint, settings.alpha)
-            )
+            estimates = _rates(values, joint, settings.alpha) if rate else tested_means(values, joint, settings.alpha)
             effects.append(_frame(block, measure, family, estimates, CAUSAL_EFFECTS.schema))
             if not rate and len(signs):
                 largest = largest_flipped(values, joint, signs)

@@ -64,8 +64,9 @@ class Circuit(CausalMethod[CircuitSection]):
         read = [edge for edge in inner if not edge.is_between_heads][: settings.verified]
         chosen = [*between, *read, *(edge for edge in circuit.edges if edge.target is None)]
         unknown = run.sample.unknown_groups
-        verified = verified_edges(run, [edge for edge in chosen if edge.source not in unknown], _positions(run), baseline)
         known = [edge for edge in circuit.edges if edge.source not in unknown]
+        chosen = [edge for edge in chosen if edge.source not in unknown]
+        verified = verified_edges(run, chosen, _positions(run), baseline)
         rows = [_row(settings, run, edge, by_edge[edge], verified.get(edge)) for edge in known]
         return {"edges": Rows(rows), "circuit_curves": Rows(self._curve(run, baseline))}
 
