@@ -13,6 +13,9 @@ from analyses.settings.visualization import VisualizationSettings
 
 _NATS = "change of the lead (nats)"
 
+_BESIDE, _TIERS, _NARROW = 3, 4, 560
+"""Names that have room beside each other on a telephone; lines that more take there; what counts as one (px)."""
+
 
 def layered_graph(
     edges: pl.DataFrame,
@@ -43,7 +46,8 @@ def layered_graph(
     """
     reach = float(edges.select(pl.col("size").abs().max()).item())
     across = alt.Scale(domain=[0, 1], nice=False)
-    upwards = alt.Scale(domain=[-0.4, len(rows) - 0.65], nice=False)
+    crowded = nodes.filter(pl.col("y") == 0).height > _BESIDE
+    upwards = alt.Scale(domain=[-0.85 if crowded else -0.4, len(rows) - 0.65], nice=False)
     x = alt.X("x:Q", axis=None, scale=across)
     y = alt.Y("y:Q", axis=None, scale=upwards)
     lines = (
@@ -78,10 +82,18 @@ def layered_graph(
         color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
         tooltip=alt.Tooltip("node:N", title=" "),
     )
-    # Below what is read, above everything else, so that no edge runs through a name.
+    # Below what is read, above everything else, so that no edge runs through a name; on a telephone in tiers.
+    tiered = nodes.with_columns(tier=pl.when(pl.col("y") == 0).then(pl.col("x").rank("ordinal").over("y") % _TIERS))
+    named = alt.Chart(tiered).encode(x=x, y=y)
     labels = [
-        base.transform_filter(f"datum.y {side} 0").mark_text(dy=dy, fontSize=11, color=GREY).encode(text="node:N")
-        for side, dy in (("==", 18), (">", -16))
+        named.transform_filter(where).mark_text(dy=dy, fontSize=11, color=GREY).encode(text="node:N")
+        for where, dy in [
+            ("datum.y > 0", -16),
+            *(
+                (f"datum.tier === {tier}", alt.expr(f"width < {_NARROW} ? {18 + 13 * tier} : 18") if crowded else 18)
+                for tier in range(_TIERS)
+            ),
+        ]
     ]
     names = pl.DataFrame({"row": list(rows), "y": list(range(len(rows))), "x": [0.0] * len(rows)})
     sides = alt.Chart(names).mark_text(align="left", fontSize=11, color=GREY, dx=2).encode(x=x, y=y, text="row:N")

@@ -120,7 +120,9 @@ def causal_ranking(
         ],
     )
     height = 12 * max(len(order), 1) * len(groups)
-    return alt.layer(zero, rules, points).properties(width=style.figure_sizes.width, height=height)
+    return alt.layer(zero, *([rules] if has_intervals(frame) else []), points).properties(
+        width=style.figure_sizes.width, height=height
+    )
 
 
 def head_distribution(style: VisualizationSettings, *, groups: Sequence[str], title: str) -> alt.TopLevelMixin:

@@ -15,6 +15,12 @@ def of_kind(run: Run, *kinds: Kind) -> tuple[str, ...]:
     return tuple(name for name in run.key_groups if kind_of(name, run.config, run.vocabulary) in kinds)
 
 
+def asked_key_groups(run: Run) -> tuple[str, ...]:
+    """Return the key groups that questions are about: all but random vocabularies, which are a reference."""
+    random = of_kind(run, "random")
+    return tuple(name for name in run.key_groups if name not in random)
+
+
 def vocabulary_union(run: Run) -> str | None:
     """Return the key group that is the whole vocabulary, or None."""
     return run.vocabulary

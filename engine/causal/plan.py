@@ -149,17 +149,18 @@ def _ranked(config: Config, run_dir: RunDirectory, plan: CausalPlan) -> CircuitP
     circuit, settings = plan.circuit, config.causal.circuit
     assert circuit is not None and settings is not None
     edges = candidate_edges(circuit.heads, circuit.key_groups)
-    sums, number = np.zeros(len(edges)), 0
+    sums, numbers = np.zeros(len(edges)), np.zeros(len(edges), dtype=np.int64)
     for unit in plan.units:
         table = pq.read_table(run_dir.preparation.ledger.table_path(ranking_unit(unit.name), "ranking"))
         for effects in table["effects"].to_pylist():
             if effects:
-                sums += np.abs(effects)
-                number += 1
-    if not number:
+                known = ~np.isnan(effects)
+                sums += np.where(known, np.abs(effects), 0.0)
+                numbers += known
+    if not numbers.any():
         first = run_dir.preparation.ledger.first_reject()
         raise RunFailedError(f"{run_dir.root}: no sample's edges could be linearised for causal.circuit: {first}")
-    order = [edges[place] for place in np.argsort(-sums, kind="stable")]
+    order = [edges[place] for place in np.argsort(-sums / np.maximum(numbers, 1), kind="stable")]
     places = list(range(sum(edge.is_between_heads for edge in order)))
     controls = []
     for draw in range(settings.controls):

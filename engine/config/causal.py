@@ -175,6 +175,13 @@ class MatchedSection(MethodSection):
     """How a right prediction is found for a wrong one: of the same cluster, the nearest, or of the cluster where it has
     one and else the nearest."""
 
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _some_heads(cls, value: object) -> object:
+        if value != "all" and not (isinstance(value, list | tuple) and value):
+            raise ValueError(f"{value!r} names no heads; use all or a list of [layer, head]")
+        return value
+
     @property
     def matching(self) -> Matching:
         """How right predictions are found."""

@@ -159,6 +159,7 @@ def plan_warnings(config: Config, plan: Plan, scan: Scan | None = None) -> list[
         *_of_languages(config, plan),
         *_of_texts(plan),
         *_of_reading(config, plan),
+        *_of_presets(config),
         *_of_files(config),
         *of_rows,
     ]
@@ -197,9 +198,9 @@ def _of_circuit(config: Config, plan: Plan) -> Iterator[str]:
             number = f"{heads * ALL_ROWS:.0f}"
             before = f", after an ablation of each of {heads:,} heads (about {number} more; {{top: k}} is far cheaper)"
         yield (
-            f"causal.circuit linearises up to {circuit.most_edges:,} edges between {circuit.num_heads} heads and to "
-            f"the logits in {circuit.steps} runs with gradients, verifies {circuit.verified:,} of them and as many "
-            f"from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample{before}."
+            f"causal.circuit linearises up to {circuit.most_edges:,} edge(s) between {circuit.num_heads} head(s) and "
+            f"to the logits in {circuit.steps} run(s) with gradients, verifies up to {circuit.verified:,} of them and "
+            f"as many from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample{before}."
         )
     if circuit.replace == "matched":
         yield "causal.circuit.replace is matched: only wrong predictions with a matching right one have edges."
@@ -306,6 +307,24 @@ def _of_reading(config: Config, plan: Plan) -> Iterator[str]:
         f"the {received.sentences}, or more than {MOST_SENTENCES:,}: their heads have no receiver_kurtosis. "
         f"statistics.received.sentences may be {other} instead, or null for none."
     )
+
+
+def _of_presets(config: Config) -> Iterator[str]:
+    """Yield which probes cannot be made of what the run measures."""
+    choices = config.analysis.predicted
+    if choices is None or not choices.presets:
+        return
+    if "received" in choices.presets and config.statistics.received is None:
+        yield "analysis.decodability.presets names received, which needs statistics.received: that probe is not made."
+    measured = config.statistics.query_groups
+    missing = [name for name in choices.preset_query_groups if name not in measured]
+    if missing and set(choices.presets) != {"received"}:
+        is_early = bool({"prompt", "thinking"} & set(measured) & set(choices.preset_query_groups))
+        yield (
+            f"analysis.decodability.preset_query_groups names {', '.join(missing)}, which statistics.query_groups does "
+            f"not ({', '.join(measured)}): their probes are not made."
+            + ("" if is_early else " Whether heads can tell before the answer is written is not tested.")
+        )
 
 
 def _of_files(config: Config) -> Iterator[str]:

@@ -219,10 +219,15 @@ def test_the_edited_statement_of_patching_is_a_baseline(config_file):
         ({"key_groups": ["nothing"]}, "causal.circuit.key_groups[0]: 'nothing' is no key group of this run"),
         ({"heads": "all"}, "'all' names no heads; use {ablated: k}, {top: k} or a list of [layer, head]"),
         ({"heads": {"top": 40}}, "heads names 40 heads, between which there would be too many edges to tell apart"),
+        ({"heads": {"ablated": 99}}, "heads names 99 heads, between which there would be too many edges to tell apart"),
+        (
+            {"heads": {"ablated": 0}},
+            "causal.circuit.heads: {'ablated': 0} is not allowed; allowed: a whole number from",
+        ),
         ({"replace": "counterfactual"}, "circuit.replace is 'counterfactual', the edited statement of causal.patching"),
         ({"step": 3}, "causal.circuit.step: unknown key (did you mean causal.circuit.steps?)"),
     ],
-    ids=["head", "key group", "all heads", "many heads", "no patching", "unknown key"],
+    ids=["head", "key group", "all heads", "many heads", "many ablated", "none ablated", "no patching", "unknown key"],
 )
 def test_what_it_cannot_do_is_refused_in_the_plan(tmp_path, capsys, section, said):
     path = with_causal(planted.write_config(tmp_path, count=6), "refused", circuit=section)
@@ -234,8 +239,8 @@ def test_the_plan_says_what_a_circuit_takes(tmp_path, capsys):
     path = with_causal(planted.write_config(tmp_path, count=6), "planned", circuit={"heads": {"ablated": 3}})
     assert main([str(path), "--stage", "plan"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "up to 12 edges between 3 heads and to the logits in 5 runs with gradients" in said
-    assert "verifies 12 of them and as many from key groups" in said
+    assert "up to 12 edge(s) between 3 head(s) and to the logits in 5 run(s) with gradients" in said
+    assert "verifies up to 12 of them and as many from key groups" in said
     assert "about 47 forwards a sample, after an ablation of each of 12 heads (about 6 more" in said
 
 
@@ -260,3 +265,49 @@ def test_a_circuit_of_edges_that_are_all_alike_beats_random_ones_as_rarely_as_it
         parts = [answer._influences(curve, name, float(gap.mean())) for name in ("strongest", "random")]
         found.append(tested_means(parts[0] - parts[1], cluster, 0.05)["pvalue"][0])
     assert np.mean(np.array(found) <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300) + 0.005)
+
+
+def test_what_is_said_of_key_groups_is_true_of_them():
+    """Key groups carry other values than heads do, and overlap."""
+    from analyses.questions.circuits.sentences import _REPLACED, _overlap
+
+    assert "of a key group, the mean value of the sample's own keys" in _REPLACED["mean"]
+    into = {"target_layer": [1, 1], "target_head": [0, 0]}
+    both = pl.DataFrame({"key_group": ["terms", "answer"], **into})
+    assert "may be the same tokens" in _overlap(both)
+    assert not _overlap(both.head(1)) and not _overlap(both.with_columns(target_head=pl.Series([0, 1])))
+
+
+def test_what_could_not_be_tested_is_not_called_the_same_everywhere():
+    from analyses.inference.adjusted.tested_means import SAME_EVERYWHERE
+    from analyses.questions.causes.sentences import constant_text
+    from analyses.questions.causes.values import KEYS
+
+    row = dict.fromkeys(KEYS) | {"kind": "ablation", "unit": "head", "replace": "mean", "rows": "all", "layer": 0}
+    row |= {"head": 1, "mean": 1.4, "pvalue": None, "num_clusters": 5}
+    for note, is_said in ((SAME_EVERYWHERE, True), ("too few clusters to carry it: 3.6 degrees of freedom", False)):
+        frame = pl.DataFrame([row | {"note": note}], schema_overrides=KEYS)
+        assert ("without a p-value" in constant_text(frame)) is is_said
+
+
+@pytest.mark.parametrize("names", ["narrow", "wide"])
+def test_names_of_many_key_groups_stand_in_tiers_on_a_telephone(names):
+    from analyses.charts.graphs import layered_graph
+    from analyses.settings.visualization import VisualizationSettings
+
+    number = 8 if names == "narrow" else 2
+    nodes = [{"node": f"key group {place}", "x": place / 10, "y": 0, "confirmed": False} for place in range(number)]
+    nodes.append({"node": "logits", "x": 0.5, "y": 1, "confirmed": False})
+    edge = {"edge": "e", "input": "v", "x": 0.0, "y": 0, "x2": 0.5, "y2": 1, "size": 1.0, "verified": 1.0}
+    edge |= {"ci_low": 0.5, "ci_high": 1.5, "linearised": 1.0, "pvalue_adjusted": 0.01, "is_certain": True}
+    chart = layered_graph(
+        pl.DataFrame([edge]),
+        pl.DataFrame(nodes),
+        VisualizationSettings(),
+        rows=["read", "logits"],
+        subtitle=["n"],
+        description="e",
+    ).to_dict()
+    places = [mark.get("dy") for layer in chart["layer"] if (mark := layer["mark"])["type"] == "text"]
+    shifts = {place["expr"] for place in places if isinstance(place, dict)}
+    assert len(shifts) == (4 if names == "narrow" else 0)

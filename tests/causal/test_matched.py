@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
+from analyses.inference.adjusted import tested_means as means
 from analyses.questions.causes.effects import causal_effects
 from analyses.questions.causes.values import MATCHED, causal_blocks
+from analyses.runs.clusters import joined_clusters
 from analyses.runs.run import open_tables
 from analyses.settings.analysis import AnalysisSettings
 from engine.causal.matching import COLUMNS, matches
@@ -126,3 +128,43 @@ def test_a_run_in_which_nothing_can_be_matched_says_so(tmp_path, capsys):
     path = with_causal(config, "none", matched={"match": "cluster"})
     assert main([str(path), "--stage", "collect"]) == 2
     assert "causal.matched.match: 'cluster' finds no right prediction" in " ".join(capsys.readouterr().err.split())
+
+
+def test_pairs_that_share_a_right_prediction_are_no_evidence_of_their_own():
+    """The noise of two predictions, put into forty wrong ones of forty clusters, is not found forty times."""
+    rng = np.random.default_rng(3)
+    wrong, lent = np.arange(40), 40 + np.arange(2)
+    cluster = np.arange(42)
+    others = np.full(42, -1)
+    others[wrong] = lent[wrong % 2]
+    joint = joined_clusters(cluster, others)
+    assert len(np.unique(joint[wrong])) == 2 and len(np.unique(joint)) == 2
+    noise = rng.normal(size=(2, 300))[wrong % 2] + 0.1 * rng.normal(size=(40, 300))
+    apart = means.tested_means(noise, cluster[wrong], 0.05)["pvalue"]
+    together = means.tested_means(noise, joint[wrong], 0.05)["pvalue"]
+    assert (apart <= 0.05).mean() > 0.5 and not np.nanmean(together <= 0.05) > 0.1
+
+
+def test_clusters_are_joined_by_pairs_alone():
+    cluster = np.array([0, 0, 1, 1, 2, 3, 4])
+    np.testing.assert_array_equal(joined_clusters(cluster, np.full(7, -1)), cluster)
+    np.testing.assert_array_equal(joined_clusters(cluster, np.array([1, -1, -1, -1, -1, -1, -1])), cluster)
+    joint = joined_clusters(cluster, np.array([-1, 2, -1, 4, -1, -1, -1]))
+    assert len(np.unique(joint)) == 3 and len(np.unique(joint[:5])) == 1
+
+
+def test_the_report_counts_pairs_that_share_a_right_prediction_as_one_cluster(run):
+    opened = open_tables(run)
+    shared = table(run, MATCHED).with_columns(matched_id=pl.lit(table(run, MATCHED)["matched_id"].min()))
+    tables = {**opened.tables, MATCHED: shared.lazy()}
+    edited = type(opened)(**{name: getattr(opened, name) for name in opened.__dataclass_fields__} | {"tables": tables})
+    effects, _ = causal_effects(edited, AnalysisSettings.from_mapping({"permutations": 10}))
+    assert effects["num_clusters"].unique().to_list() == [1] and effects["pvalue"].is_null().all()
+
+
+@pytest.mark.parametrize("heads", [[], 3])
+def test_heads_that_are_none_are_refused(tmp_path, capsys, heads):
+    path = with_causal(planted.write_config(tmp_path, count=6), "refused", matched={"heads": heads})
+    assert main([str(path), "--stage", "plan"]) == 2
+    said = f"causal.matched.heads: {heads} names no heads; use all or a list of [layer, head]."
+    assert said in " ".join(capsys.readouterr().err.split())

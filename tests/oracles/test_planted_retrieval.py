@@ -108,7 +108,8 @@ def test_without_the_setting_and_the_field_nothing_is_there(tmp_path):
 
 def test_causes_know_that_a_row_names_no_evidence(tmp_path):
     config = planted_retrieval.write_config(tmp_path, 6)
-    parts = "{knockout: {rows: decision, key_groups: [evidence, verdict], window: 2}, attention_gradient: {}}"
+    parts = "{knockout: {rows: decision, key_groups: [evidence, verdict], window: 2}, attention_gradient: {}, "
+    parts += "circuit: {heads: {top: 2}, key_groups: [evidence, verdict]}}"
     config.write_text(config.read_text() + f"causal: {parts}\n")
     assert main([str(config), "--stage", "collect"]) == 0
     run = tmp_path / "runs" / "planted"
@@ -118,3 +119,6 @@ def test_causes_know_that_a_row_names_no_evidence(tmp_path):
     lacking, known = gradients.filter(sample_id="r1"), gradients.filter(pl.col("sample_id") != "r1")
     assert lacking["attention_gradient_evidence"].null_count() == lacking.height > 0
     assert known["attention_gradient_evidence"].null_count() == 0
+    edges = table(run, "edges").filter(pl.col("key_group") == "evidence")
+    assert set(edges["sample_id"]) == {f"r{number}" for number in (0, 2, 3, 4, 5)}
+    assert table(run, "edges").filter(key_group="verdict")["sample_id"].n_unique() == 6

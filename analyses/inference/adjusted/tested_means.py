@@ -16,6 +16,9 @@ from analyses.inference.ranks import signed_scores
 
 METHOD = "mean over samples; CR2 by cluster, t(Satterthwaite)"
 
+SAME_EVERYWHERE = "it is the same in every sample"
+"""Why a mean without an error has no p: not for want of clusters."""
+
 _NUMBERS = ("mean", "ci_low", "ci_high", "effect_size", "pvalue", "pvalue_ranks", "statistic", "degrees_of_freedom")
 
 
@@ -57,7 +60,7 @@ def tested_means(values: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[
         result["statistic"][columns] = fit.effect / fit.standard_error
         result["degrees_of_freedom"][columns] = fit.degrees_of_freedom
         untested = columns[np.isnan(fit.pvalue)]
-        result["note"][untested] = fit.note or "it is the same in every sample"
+        result["note"][untested] = fit.note or SAME_EVERYWHERE
     result["method"][:] = METHOD
     return result
 

@@ -44,6 +44,7 @@ def attributions_figure(answers: Answers) -> Figure | Absent:
         groups=["correct", "incorrect"],
         subtitle=f"{words}; {answers.contrast}; {count_text(len(tested), 'test')}",
         title="What keys carry through heads towards the answer",
+        unit="nats towards the side named",
     )
     guide = (
         "Each line is a head and a set of keys; each point is what the keys add to the margin directly through the "

@@ -20,7 +20,7 @@ def attribution_headlines(answers: Answers) -> list[Headline]:
     counted, certain = count_text(len(tested), "attribution"), found(tested, level)
     if certain.is_empty():
         held = held_text(least, level, answers.settings.alpha)
-        text = f"Attribution: none of {counted} differs between right and wrong answers ({held} at best)."
+        text = f"Attribution: none of {counted} differs between right and wrong answers (at best {held})."
         return [Headline(text, _LINK, pvalue=least)]
     row = certain.row(0, named=True)
     text = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analyses.runs.key_groups import asked_key_groups
 from analyses.runs.run import Run
 from engine.schema import ATTRIBUTION_PREFIX, ATTRIBUTION_TABLES, CELL
 
@@ -98,9 +99,14 @@ def _indexed(run: Run, name: str, layer: int) -> pl.LazyFrame:
 
 
 def _groups(run: Run, layer: int) -> tuple[pl.DataFrame, np.ndarray] | None:
-    """Return what all keys and each key group carry through the heads of a layer; a group that a text lacks is NaN."""
+    """Return what all keys and each key group carry through the heads of a layer; a group that a text lacks is NaN.
+
+    Random vocabularies are left out.
+    """
     name = ATTRIBUTION_TABLES[0]
-    groups = [group for group in run.key_groups if f"{ATTRIBUTION_PREFIX}{group}" in run.tables[name].collect_schema()]
+    groups = [
+        group for group in asked_key_groups(run) if f"{ATTRIBUTION_PREFIX}{group}" in run.tables[name].collect_schema()
+    ]
     columns = ["dla", *(f"{ATTRIBUTION_PREFIX}{group}" for group in groups)]
     frame = _indexed(run, name, layer).select("row", "head", *columns).collect()
     if frame.is_empty():

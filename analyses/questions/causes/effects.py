@@ -5,7 +5,8 @@ degrees of freedom (``inference.adjusted.coefficients``); a second p is that of 
 that no large effect in one sample decides; max-T turns all samples of a cluster round together (one random sign per
 cluster, the same for every test), which holds where effects lie alike about 0 if there is no effect. p is adjusted
 within a family: all causes of one kind and measure. A rate of flips is no difference from 0 and gets an interval
-alone.
+alone. Where the state of another sample is put into a sample (matched patching), clusters that lend to each other, or
+borrow from the same one, are one.
 
 ``differences`` compares right with wrong predictions by the adjusted model of ``inference.adjusted.effects``.
 """
@@ -27,7 +28,7 @@ from analyses.inference.unadjusted import compare_groups
 from analyses.questions.causes.tables import CAUSAL_DIFFERENCES, CAUSAL_EFFECTS
 from analyses.questions.causes.values import CausalBlock, causal_blocks
 from analyses.questions.comparisons import Comparison, comparisons_of, fixed_samples, model_samples
-from analyses.runs.clusters import cluster_codes
+from analyses.runs.clusters import cluster_codes, joined_clusters
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 
@@ -44,20 +45,19 @@ def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
         Columns as in ``CAUSAL_EFFECTS`` and ``CAUSAL_DIFFERENCES``; empty without causal tables.
     """
     cluster = cluster_codes(run, settings.cluster_by)
-    signs = random_signs(settings.permutations, int(cluster.max(initial=-1)) + 1, run.seed)
     maxima: dict[str, np.ndarray] = {}
     comparison = comparisons_of(run, settings.model_copy(update={"groups": ("is_correct",)}))[0]
     effects, differences = [], []
     for block in causal_blocks(run):
+        joint = cluster if block.others is None else joined_clusters(cluster, block.others)
+        signs = random_signs(settings.permutations, int(joint.max(initial=-1)) + 1, run.seed)
         for measure, values in block.measures.items():
             family = f"{block.keys['kind'][0]}: {measure}"
             rate = measure == "flip"
-            estimates = (
-                _rates(values, cluster, settings.alpha) if rate else tested_means(values, cluster, settings.alpha)
-            )
+            estimates = _rates(values, joint, settings.alpha) if rate else tested_means(values, joint, settings.alpha)
             effects.append(_frame(block, measure, family, estimates, CAUSAL_EFFECTS.schema))
             if not rate and len(signs):
-                largest = largest_flipped(values, cluster, signs)
+                largest = largest_flipped(values, joint, signs)
                 maxima[family] = np.maximum(maxima.get(family, 0.0), largest)
             if measure not in ("change", "restored"):
                 differences += _compared(run, settings, comparison, block, measure, family, values)

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from analyses.inference.adjusted.tested_means import SAME_EVERYWHERE
 from analyses.questions.answers import Answers
 from analyses.questions.causes.values import KEYS, MEASURED, has_causes
 from analyses.questions.causes.wording import cause_label, measure_label, nats_text, part_label
@@ -88,7 +89,7 @@ def _kind(answers: Answers, kind: str) -> list[str]:
 
 def constant_text(rows: pl.DataFrame) -> str:
     """Return a sentence on the largest effect that is the same in every sample: without an error, so without a test."""
-    same = rows.filter(pl.col("pvalue").is_null() & (pl.col("mean").abs() > SMALLEST) & (pl.col("num_clusters") > 1))
+    same = rows.filter((pl.col("note") == SAME_EVERYWHERE) & (pl.col("mean").abs() > SMALLEST))
     if same.is_empty():
         return ""
     row = same.sort(pl.col("mean").abs(), descending=True).row(0, named=True)

@@ -35,7 +35,9 @@ def _headline(answers: Answers, kind: str, rows: pl.DataFrame) -> Headline:
     tested = rows.drop_nulls("pvalue").with_columns(claim=claim_pvalue(MEAN_CHECKS))
     constant = constant_text(rows)
     if tested.is_empty():
-        return Headline(f"{what}: no effect could be tested.{constant}", link)
+        notes = rows["note"].drop_nulls().unique().sort().to_list()
+        why = f" ({notes[0]})" if notes and not constant else ""
+        return Headline(f"{what}: no effect could be tested{why}.{constant}", link)
     size = f"n = {tested['num_samples'].max():,}"
     certain = tested.filter(is_certain(answers.level(effect_family(kind)), MEAN_CHECKS))
     noun = _noun(tested)
@@ -43,7 +45,7 @@ def _headline(answers: Answers, kind: str, rows: pl.DataFrame) -> Headline:
     if certain.is_empty():
         least = tested["claim"].min()
         held = held_text(least, answers.level(effect_family(kind)), answers.settings.alpha)  # pyright: ignore[reportArgumentType]
-        text = f"{what}: none of {counted} is shown to move the answer's lead ({size}, {held} at best).{constant}"  # pyright: ignore[reportArgumentType]
+        text = f"{what}: none of {counted} is shown to move the answer's lead ({size}, at best {held}).{constant}"  # pyright: ignore[reportArgumentType]
         return Headline(text, link, pvalue=least)  # pyright: ignore[reportArgumentType]
     row = certain.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
     verb = "move" if kind in MEASURED else "are worth something of"

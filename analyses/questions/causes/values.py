@@ -64,11 +64,15 @@ class CausalBlock:
         float64 ``[samples, causes]`` over the rows of ``Run.samples``, NaN where a sample has none.
     without
         As ``lead``, by the sign of s without the part.
+    others
+        Of samples that another one's state was put into, the row of that one in ``Run.samples``, ``[samples]`` int64,
+        -1 where there is none; None where nothing of another sample is in the numbers.
     """
 
     keys: pl.DataFrame
     measures: Mapping[str, np.ndarray]
     without: np.ndarray
+    others: np.ndarray | None = None
 
 
 NOTHING_LEFT = 1e-6
@@ -140,6 +144,7 @@ def _matched(run: Run) -> Iterator[CausalBlock]:
     section 6.3).
     """
     frame = _indexed(run, MATCHED).with_columns(kind=pl.lit(MATCHED))
+    others = _matched_rows(run, frame)
     for layer in _values_of(frame, "layer"):
         part = frame.filter(pl.col("layer") == layer)
         gap = pl.col("matched_logit_difference") - (pl.col("logit_difference") - pl.col("change"))
@@ -154,7 +159,16 @@ def _matched(run: Run) -> Iterator[CausalBlock]:
         mean_gap[mean_gap == 0] = np.nan
         ratio = np.where(known, changes, 0.0).sum(axis=0) / number / mean_gap
         measures["restored"] = ratio + (changes - ratio * gaps) / mean_gap
-        yield CausalBlock(block.keys, measures, block.without)
+        yield CausalBlock(block.keys, measures, block.without, others)
+
+
+def _matched_rows(run: Run, frame: pl.LazyFrame) -> np.ndarray:
+    """Return the row of every sample's right prediction, -1 where it has none."""
+    pairs = frame.select("row", "matched_id").unique().collect()
+    found = np.full(len(run.samples), -1, dtype=np.int64)
+    known = pairs["matched_id"].replace_strict(run.rows_of, default=-1, return_dtype=pl.Int64)
+    found[pairs["row"].to_numpy()] = known.to_numpy()
+    return found
 
 
 BLOCKS: dict[str, Callable[[Run], Iterator[CausalBlock]]] = {

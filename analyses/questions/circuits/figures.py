@@ -145,9 +145,9 @@ def _curve(answers: Answers) -> Figure | Absent:
         ),
     )
     guide = (
-        "All edges but the kept ones carry something else at once, on real runs. 1 is the margin with every edge, 0 "
-        "that with none. Where the curve of the strongest edges rises long before that of as many random ones, few "
-        "edges carry what all of them do; above 1, edges that work against the answer are still cut. The order of "
+        "All edges but the kept ones carry something else at once, on real runs. 100 % is the margin with every edge, "
+        "0 % that with none. Where the curve of the strongest edges rises long before that of as many random ones, few "
+        "edges carry what all of them do; above 100 %, edges that work against the answer are still cut. The order of "
         "edges was chosen on the same samples."
     )
     title = "How few edges are enough?"

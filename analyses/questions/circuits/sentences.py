@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from analyses.inference.adjusted.tested_means import SAME_EVERYWHERE
 from analyses.questions.answers import Answers
 from analyses.questions.circuits.answer import NOTHING
 from analyses.questions.claims import Claim, Sentence, direction_of
@@ -25,10 +26,10 @@ ENOUGH = 0.8
 _INPUTS = {"q": "queries", "k": "keys", "v": "values"}
 _REPLACED = {
     "zero": "nothing",
-    "mean": "what its head's mean over the samples would write",
-    "resample": "what its head writes in another sample",
-    "matched": "what its head writes in a matched right prediction",
-    "counterfactual": "what its head writes after the edited statement",
+    "mean": "its head's mean output over the samples (of a key group, the mean value of the sample's own keys)",
+    "resample": "what it carries in another sample",
+    "matched": "what it carries in a matched right prediction",
+    "counterfactual": "what it carries after the edited statement",
 }
 _HEAD_ABLATION = "effects of ablation"
 """Family of the effects of ablation, by which heads are confirmed."""
@@ -94,7 +95,7 @@ def edge_sentences(answers: Answers) -> list[str]:
         f"{len(certain):,} of {counted} that path patching verified {'changes' if len(certain) == 1 else 'change'} "
         f"the lead of the answer, {answers.contrast}, by every check when "
         f"{'it carries' if len(certain) == 1 else 'each alone carries'} {replaced} instead. An edge is direct: what "
-        f"MLPs and other heads on the way make of it is not in it.{_constant(verified)}{heads}"
+        f"MLPs and other heads on the way make of it is not in it.{_overlap(certain)}{_constant(verified)}{heads}"
     )
     return [
         Sentence(text, claim),
@@ -102,9 +103,17 @@ def edge_sentences(answers: Answers) -> list[str]:
     ]
 
 
+def _overlap(certain: pl.DataFrame) -> str:
+    """Return a sentence where several key groups are found into one head: they may be the same tokens."""
+    read = certain.drop_nulls("key_group")
+    if len(read) == read.select("target_layer", "target_head").n_unique():
+        return ""
+    return " Key groups overlap: what several hand to one head may be the same tokens, counted once in each."
+
+
 def _constant(verified: pl.DataFrame) -> str:
     """Return a sentence on the largest effect that is the same in every sample: without an error, so without a test."""
-    same = verified.filter(pl.col("pvalue").is_null() & (pl.col("mean").abs() > 1e-4) & (pl.col("num_clusters") > 1))
+    same = verified.filter((pl.col("note") == SAME_EVERYWHERE) & (pl.col("mean").abs() > 1e-4))
     if same.is_empty():
         return ""
     row = same.sort(pl.col("mean").abs(), descending=True).row(0, named=True)

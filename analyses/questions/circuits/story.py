@@ -26,7 +26,7 @@ def circuit_headlines(answers: Answers) -> list[Headline]:
         held = held_text(least, level, answers.settings.alpha)
         return [
             Headline(
-                f"Circuit: none of {counted} is shown to move the answer's lead ({held} at best).", _LINK, pvalue=least
+                f"Circuit: none of {counted} is shown to move the answer's lead (at best {held}).", _LINK, pvalue=least
             )
         ]
     # An edge from head to head says more than what any single ablation does.

@@ -74,7 +74,7 @@ def reading_headlines(answers: Answers) -> list[Headline]:
     counted, certain = count_text(len(tested), "measure"), found(tested, level)
     if certain.is_empty():
         held = held_text(least, level, answers.settings.alpha)
-        text = f"Reading: none of {counted} differs between right and wrong answers ({held} at best)."
+        text = f"Reading: none of {counted} differs between right and wrong answers (at best {held})."
         return [Headline(text, LINK, pvalue=least)]
     row = certain.row(0, named=True)
     verb = "differs" if len(certain) == 1 else "differ"

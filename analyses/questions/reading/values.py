@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analyses.runs.key_groups import asked_key_groups
 from analyses.runs.run import Run
 from engine.schema import CONCENTRATION_PREFIX, DRIFT_PREFIX, READING_TABLES, RECEIVED_TABLES
 
@@ -49,7 +50,7 @@ def has_reading(run: Run) -> bool:
 
 def reading_blocks(run: Run) -> Iterator[ReadingBlock]:
     """Yield every number of the run, a table and a layer at a time."""
-    groups = [(name, group, f"{prefix}{group}") for name, prefix in PREFIXES.items() for group in run.key_groups]
+    groups = [(name, group, f"{prefix}{group}") for name, prefix in PREFIXES.items() for group in asked_key_groups(run)]
     alone: list[tuple[str, str | None, str]] = [(name, None, name) for name in OF_HEADS]
     for table, named in ((READING_TABLES[0], groups), (RECEIVED_TABLES[0], alone)):
         if table not in run.tables:

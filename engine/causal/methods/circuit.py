@@ -44,6 +44,9 @@ class Circuit(CausalMethod[CircuitSection]):
     def explain(self, settings: CircuitSection, run: SampleRun) -> dict[str, TablePart]:
         """Return a row for every edge, and one for every size of the circuit and of its controls.
 
+        An edge from a key group of which it is not known which tokens it holds (evidence that a record does not name)
+        has none.
+
         Raises
         ------
         RowRejected
@@ -60,8 +63,11 @@ class Circuit(CausalMethod[CircuitSection]):
         between = [edge for edge in inner if edge.is_between_heads][: settings.verified]
         read = [edge for edge in inner if not edge.is_between_heads][: settings.verified]
         chosen = [*between, *read, *(edge for edge in circuit.edges if edge.target is None)]
+        unknown = run.sample.unknown_groups
+        known = [edge for edge in circuit.edges if edge.source not in unknown]
+        chosen = [edge for edge in chosen if edge.source not in unknown]
         verified = verified_edges(run, chosen, _positions(run), baseline)
-        rows = [_row(settings, run, edge, by_edge[edge], verified.get(edge)) for edge in circuit.edges]
+        rows = [_row(settings, run, edge, by_edge[edge], verified.get(edge)) for edge in known]
         return {"edges": Rows(rows), "circuit_curves": Rows(self._curve(run, baseline))}
 
     def _curve(self, run: SampleRun, baseline: Baseline) -> list[Row]:
@@ -142,6 +148,8 @@ def baseline_of(settings: CircuitSection, run: SampleRun) -> Baseline | None:
 def linearised(settings: CircuitSection, run: SampleRun, baseline: Baseline) -> list[float]:
     """Return what every edge of a sample changes s by to first order, in the order of ``candidate_edges``.
 
+    NaN where it is not known which tokens the edge's key group holds.
+
     Raises
     ------
     RowRejected
@@ -150,10 +158,11 @@ def linearised(settings: CircuitSection, run: SampleRun, baseline: Baseline) -> 
     circuit = run.inputs.circuit
     assert circuit is not None
     found = linearised_edges(run.decoder, run.unchanged, circuit.heads, _positions(run), baseline, settings.steps)
-    effects = [found[edge] for edge in candidate_edges(circuit.heads, circuit.key_groups)]
-    if not np.isfinite(effects).all():
+    edges = candidate_edges(circuit.heads, circuit.key_groups)
+    if not np.isfinite([found[edge] for edge in edges]).all():
         raise RowRejected("causal", "not_finite", "A gradient is NaN or infinite; try model.dtype=float32.")
-    return effects
+    unknown = run.sample.unknown_groups
+    return [float("nan") if edge.source in unknown else found[edge] for edge in edges]
 
 
 def _positions(run: SampleRun) -> dict[str, torch.Tensor]:

@@ -37,6 +37,14 @@ class AblatedHeads(Section):
     """How many of them. Example: 8."""
 
 
+def _not_too_many(number: int) -> None:
+    if number > MOST_IN_CIRCUIT:
+        raise ValueError(
+            f"heads names {number} heads, between which there would be too many edges to tell apart; name at most "
+            f"{MOST_IN_CIRCUIT}"
+        )
+
+
 class CircuitSection(MethodSection):
     """Edges between heads, from key groups and to the logits: linearised, the strongest verified, what they recover."""
 
@@ -70,15 +78,16 @@ class CircuitSection(MethodSection):
         )
         if not is_ranked and not (is_list and value):
             raise ValueError(f"{value!r} names no heads; use {{ablated: k}}, {{top: k}} or a list of [layer, head]")
+        if isinstance(value, dict):
+            (number,) = value.values()
+            if type(number) is not int or number < 1:
+                raise ValueError(f"{value!r} is not allowed; allowed: a whole number from 1 up to {MOST_IN_CIRCUIT}")
+            _not_too_many(number)
         return value
 
     @model_validator(mode="after")
     def _few_heads(self) -> CircuitSection:
-        if self.num_heads > MOST_IN_CIRCUIT:
-            raise ValueError(
-                f"heads names {self.num_heads} heads, between which there would be too many edges to tell apart; name "
-                f"at most {MOST_IN_CIRCUIT}"
-            )
+        _not_too_many(self.num_heads)
         return self
 
     @property

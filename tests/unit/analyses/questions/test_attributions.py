@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -151,3 +152,13 @@ def test_what_is_missing_is_said(tmp_path):
     assert attribution_sentences(without) == [NONE] and without["attribution_differences"].is_empty()
     assert FAMILY not in without.levels
     assert json.dumps(without["attribution_differences"].to_dicts()) == "[]"
+
+
+def test_random_vocabularies_are_a_reference_and_no_question(tmp_path):
+    run_dir = attributed_run(tmp_path, num_samples=40).run_dir
+    added = pl.lit(1.0).alias("attribution_random_revenue_1")
+    edit_table(run_dir, "head_attributions", lambda table: table.with_columns(added))
+    run = open_tables(run_dir)
+    run = replace(run, key_groups=(*run.key_groups, "random_revenue_1"))
+    names = {name for block in attribution_blocks(run) for name in block.keys["keys"]}
+    assert "revenue" in names and "random_revenue_1" not in names

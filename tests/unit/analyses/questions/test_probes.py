@@ -21,6 +21,8 @@ from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.columns import SettingsError
 from analyses.settings.decodability import DecodabilitySettings
 from analyses.settings.visualization import VisualizationSettings
+from engine.run import main
+from tests.fixtures import planted
 from tests.fixtures.synthetic_run import add_metadata, edit_table, write_run
 
 GROUPS = ("all", "decision", "prompt", "thinking")
@@ -183,3 +185,16 @@ def test_without_presets_nothing_changes_and_twice_is_refused(tmp_path):
     assert answers.get("probes") is None and probe_sentences(answers) == [] and FAMILY not in answers.levels
     with pytest.raises(SettingsError, match="stands there twice"):
         AnalysisSettings.from_mapping({"decodability": {"presets": ["entropy", "entropy"]}})
+
+
+def test_the_plan_says_which_probes_are_not_made(tmp_path, capsys):
+    path = planted.write_config(tmp_path, count=6)
+    path.write_text(
+        path.read_text().replace(
+            "analysis: {permutations: 100}", "analysis: {decodability: {presets: [usual, received]}}"
+        )
+    )
+    assert main([str(path), "--stage", "plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "preset_query_groups names prompt, thinking, which statistics.query_groups does not" in said
+    assert "presets names received, which needs statistics.received: that probe is not made" in said
