@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 from analyses.inference.adjusted import tested_means as means
+from analyses.inference.joined_clusters import joined_clusters
 from analyses.questions.causes.effects import causal_effects
 from analyses.questions.causes.values import MATCHED, causal_blocks
-from analyses.runs.clusters import joined_clusters
 from analyses.runs.run import open_tables
 from analyses.settings.analysis import AnalysisSettings
 from engine.causal.matching import COLUMNS, matches

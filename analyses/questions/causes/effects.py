@@ -23,12 +23,13 @@ from analyses.inference.adjusted.effects import adjusted_effects
 from analyses.inference.adjusted.max_t import max_t_pvalues, random_signs
 from analyses.inference.adjusted.tested_means import largest_flipped, tested_means
 from analyses.inference.clustered_means import clustered_share
+from analyses.inference.joined_clusters import joined_clusters
 from analyses.inference.multiplicity import adjust_within, family_sizes
 from analyses.inference.unadjusted import compare_groups
 from analyses.questions.causes.tables import CAUSAL_DIFFERENCES, CAUSAL_EFFECTS
 from analyses.questions.causes.values import CausalBlock, causal_blocks
 from analyses.questions.comparisons import Comparison, comparisons_of, fixed_samples, model_samples
-from analyses.runs.clusters import cluster_codes, joined_clusters
+from analyses.runs.clusters import cluster_codes
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 
