@@ -57,7 +57,7 @@ def reading_blocks(run: Run) -> Iterator[ReadingBlock]:
             continue
         known = run.tables[table].collect_schema().names()
         listed = [(measure, group, column) for measure, group, column in named if column in known]
-        for layer in range(run.num_layers):
+        for layer in range(run.num_layers if listed else 0):  # a run may have no key group that is asked about
             block = _block(run, table, layer, listed)
             if block is not None:
                 yield block
