@@ -136,7 +136,14 @@ def planning(lab, tmp_path, name, times=100):
     return driver, psutil.Process(driver.pid).children(recursive=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.soak),
+    ],
+)
 def test_a_signal_while_helpers_plan_leaves_none_of_them(lab, tmp_path, number):
     """Fault 13: the helpers, which hear no signal, end with the driver."""
     name = f"helped-{number.name}"

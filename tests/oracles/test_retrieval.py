@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine.attention import strongest_keys as module
 from engine.attention.masking import Chunk, KeyBias, Masking
+from engine.attention.readers import strongest_keys as module
 from engine.attention.readers.strongest_keys import strongest_keys
 from engine.config import Config
 from engine.measuring.fetching.copying import LinearPart
