@@ -35,6 +35,12 @@ PVALUE_ADJUSTED = Column(
     "p adjusted over its family (analysis.correction, or the table's method)",
     span="0..1",
 )
+PVALUE_CLAIM_OVER_TABLE = Column(
+    "pvalue_claim",
+    pl.Float64,
+    "Largest p of all checks (values, ranks, pooled variance, analysis.held_fixed), adjusted over the table",
+    span="0..1",
+)
 PVALUE_ADJUSTED_OVER_TABLE = Column("pvalue_adjusted", pl.Float64, "It, adjusted over the table", span="0..1")
 PVALUE_MAX_T = Column(
     "pvalue_max_t",

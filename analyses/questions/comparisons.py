@@ -164,6 +164,11 @@ def comparisons_of(run: Run, settings: AnalysisSettings) -> list[Comparison]:
     return [resolve_comparison(run.samples, group, contrast) for group in settings.groups]
 
 
+def right_against_wrong(run: Run, settings: AnalysisSettings) -> Comparison:
+    """Return the comparison of right with wrong predictions, whatever ``analysis.groups`` names."""
+    return comparisons_of(run, settings.model_copy(update={"groups": ("is_correct",)}))[0]
+
+
 def model_samples(run: Run, settings: AnalysisSettings, comparison: Comparison) -> ModelSamples:
     """Return what the adjusted model knows of the samples in either group, in the order of ``run.samples``."""
     member = comparison.is_member

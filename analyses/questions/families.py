@@ -7,10 +7,12 @@ are one. Each family's error rate is controlled on its own, so a claim over seve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
+from analyses.inference.multiplicity import adjust_within, family_sizes
 from analyses.settings.analysis import Family, SettingsError
 
 EVERYTHING = "every test"
@@ -79,3 +81,43 @@ def is_certain(alpha: float | pl.Expr, checks: Sequence[str] = CHECKS) -> pl.Exp
 def is_significant() -> pl.Expr:
     """Say of each test of ``group_differences`` whether every adjusted p is at most the test's own ``level``."""
     return is_certain(pl.col("level"))
+
+
+def beside(keys: pl.DataFrame, columns: Mapping[str, np.ndarray]) -> pl.DataFrame:
+    """Return what tests are about with what came out of them, numbers as Float64 until ``typed``."""
+    made = {
+        name: pl.Series(part.tolist(), dtype=pl.String if part.dtype.kind in "OU" else pl.Float64)
+        for name, part in columns.items()
+    }
+    return pl.concat([keys, pl.DataFrame(made)], how="horizontal")
+
+
+def adjusted_as_one(
+    table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]], correction: str, names: Mapping[str, str]
+) -> pl.DataFrame:
+    """Adjust p-values over a table as one family, and give it its columns; NaN becomes null, an empty note too.
+
+    Parameters
+    ----------
+    names
+        Column of raw p-values to that of the adjusted ones; the first of them is ``pvalue``.
+    """
+    family = np.zeros(len(table), dtype=np.int64)
+    for raw, name in names.items():
+        values = adjust_within(table[raw].fill_null(float("nan")).to_numpy(), family, correction)
+        table = table.with_columns(pl.Series(name, values, dtype=pl.Float64))
+    sizes = family_sizes(table["pvalue"].fill_null(float("nan")).to_numpy(), family)
+    table = table.with_columns(pl.Series("family_size", sizes, dtype=pl.Int32))
+    if "note" in table.columns:
+        table = table.with_columns(pl.col("note").replace("", None))
+    return typed(table, schema)
+
+
+def typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """Return a table's declared columns with their types; NaN becomes null."""
+    known = table.with_columns(pl.col(pl.Float64).fill_nan(None))
+    return known.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+
+CLAIMED = {"pvalue": "pvalue_adjusted", "worst": "pvalue_claim"}
+"""Adjusted columns of differences that ``tested_differences`` tests."""

@@ -38,6 +38,21 @@ def rare_statistics(run: Run, comparison: Comparison, within: np.ndarray | None 
     return _rare(run, sides)
 
 
+def rare_columns(values: np.ndarray, is_a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each column whether too few samples of a side have a value of it, and how many have at least.
+
+    Parameters
+    ----------
+    values
+        ``[samples, columns]`` of the samples that are compared, NaN where a sample has no value.
+    is_a
+        ``[samples]`` booleans: which side they are on.
+    """
+    known = ~np.isnan(values)
+    held = np.minimum(known[is_a].sum(axis=0), known[~is_a].sum(axis=0))
+    return (held < MIN_PRESENT) & ~known.all(axis=0), held
+
+
 def rare_for_target(run: Run, values: np.ndarray) -> dict[str, str]:
     """Return the statistics whose correlation with ``values`` (``[samples]``, NaN unknown) is not tested, and why."""
     known = ~np.isnan(values)

@@ -226,7 +226,7 @@ def _first(names: Sequence[str], wanted: str) -> str:
 
 
 def _picture(viewed: ViewedRun, sample_id: str, tokens: pl.DataFrame, weights: Weights, kind: str) -> Reply:
-    """Return a sample's shaded tokens as a picture; as SVG too where no PNG can be drawn."""
+    """Return a sample's shaded tokens as a picture; where no PNG can be drawn, that is said."""
     row = viewed.run.samples.row(viewed.run.rows_of[sample_id], named=True)
     title = f"{viewed.name}: {sample_id}"
     shown, segments = shown_tokens(tokens), segments_of(tokens)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from analyses.inference.adjusted.checks import check_differences, why_too_few
-from analyses.inference.adjusted.effects import adjusted_effects
-from analyses.inference.multiplicity import adjust_within, family_sizes
-from analyses.inference.unadjusted import compare_groups
+from analyses.inference.adjusted.tested_differences import tested_differences
 from analyses.questions.attributions.tables import ATTRIBUTION_DIFFERENCES
 from analyses.questions.attributions.values import WHOLE_HEAD, attribution_blocks
-from analyses.questions.comparisons import Comparison, comparisons_of, fixed_samples, model_samples
-from analyses.questions.rare_key_groups import MIN_PRESENT
+from analyses.questions.comparisons import Comparison, fixed_samples, model_samples, right_against_wrong
+from analyses.questions.families import CLAIMED, adjusted_as_one, beside
+from analyses.questions.rare_key_groups import rare_columns
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 
@@ -29,7 +27,7 @@ def attribution_differences(run: Run, settings: AnalysisSettings) -> pl.DataFram
     DataFrame
         Columns as in ``ATTRIBUTION_DIFFERENCES``; empty without attributions, or without both kinds of predictions.
     """
-    comparison = comparisons_of(run, settings.model_copy(update={"groups": ("is_correct",)}))[0]
+    comparison = right_against_wrong(run, settings)
     parts: list[pl.DataFrame] = []
     for block in attribution_blocks(run) if not comparison.problem else ():
         for measure, values in block.measures.items():
@@ -37,61 +35,17 @@ def attribution_differences(run: Run, settings: AnalysisSettings) -> pl.DataFram
             parts.append(part.with_columns(measure=pl.lit(measure)))
     if not parts:
         return ATTRIBUTION_DIFFERENCES.empty()
-    return _adjusted(pl.concat(parts), settings.correction)
+    return adjusted_as_one(pl.concat(parts), ATTRIBUTION_DIFFERENCES.schema, settings.correction, CLAIMED)
 
 
 def _compared(
     run: Run, settings: AnalysisSettings, comparison: Comparison, keys: pl.DataFrame, values: np.ndarray
 ) -> pl.DataFrame:
     """Compare the columns that enough samples of both kinds have; the others get a note."""
-    inside, is_a = values[comparison.is_member], comparison.is_a[comparison.is_member]
-    rare = _why_rare(inside, is_a, (keys["kind"] == WHOLE_HEAD).to_numpy())
-    tested = np.where(rare != "", np.nan, inside)
-    plain = compare_groups(inside, is_a)
-    model = model_samples(run, settings, comparison)
-    adjusted = adjusted_effects(tested, model, 1 - settings.alpha)
-    checks = check_differences(tested, adjusted, model, fixed_samples(run, settings, comparison))
-    piled = why_too_few(tested, is_a)
-    note = np.where(rare != "", rare, np.where(piled != "", piled, adjusted.note))
-    columns = {
-        "mean_a": plain.mean_a,
-        "mean_b": plain.mean_b,
-        "difference": adjusted.effect,
-        "ci_low": adjusted.ci_low,
-        "ci_high": adjusted.ci_high,
-        "effect_size": plain.effect_size,
-        "pvalue": np.where(piled == "", adjusted.pvalue, np.nan),
-        "worst": np.where(piled == "", checks.worst, np.nan),
-        "degrees_of_freedom": adjusted.degrees_of_freedom,
-        "num_a": plain.num_a,
-        "num_b": plain.num_b,
-        "num_clusters": adjusted.num_clusters,
-        "method": adjusted.method,
-        "note": note,
-    }
-    kinds = ATTRIBUTION_DIFFERENCES.schema
-    numbers = {name: pl.Series(part.tolist(), dtype=kinds.get(name, pl.Float64)) for name, part in columns.items()}
-    return pl.concat([keys, pl.DataFrame(numbers)], how="horizontal")
-
-
-def _why_rare(values: np.ndarray, is_a: np.ndarray, is_whole: np.ndarray) -> np.ndarray:
-    """Return ``[tests]`` texts: why keys that some samples lack are not compared; empty where enough have them."""
-    known = ~np.isnan(values)
-    held = np.minimum(known[is_a].sum(axis=0), known[~is_a].sum(axis=0))
-    is_rare = (held < MIN_PRESENT) & ~known.all(axis=0) & ~is_whole
-    notes = np.full(values.shape[1], "", dtype=object)
-    notes[is_rare] = [f"these keys are in only {number:,} samples of one kind: not tested" for number in held[is_rare]]
-    return notes
-
-
-def _adjusted(table: pl.DataFrame, correction: str) -> pl.DataFrame:
-    family = np.zeros(len(table), dtype=np.int64)
-    for raw, name in (("pvalue", "pvalue_adjusted"), ("worst", "pvalue_claim")):
-        adjusted = adjust_within(table[raw].fill_null(float("nan")).to_numpy(), family, correction)
-        table = table.with_columns(pl.Series(name, adjusted, dtype=pl.Float64))
-    sizes = family_sizes(table["pvalue"].fill_null(float("nan")).to_numpy(), family)
-    return (
-        table.with_columns(pl.Series("family_size", sizes, dtype=pl.Int32), pl.col("note").replace("", None))
-        .select(pl.col(name).cast(kind) for name, kind in ATTRIBUTION_DIFFERENCES.schema.items())
-        .with_columns(pl.col(pl.Float64).fill_nan(None))
-    )
+    model, fixed = model_samples(run, settings, comparison), fixed_samples(run, settings, comparison)
+    inside = values[comparison.is_member]
+    is_rare, held = rare_columns(inside, model.is_a)
+    is_rare &= (keys["kind"] != WHOLE_HEAD).to_numpy()
+    why = [f"these keys are in only {number:,} samples of one kind: not tested" for number in held]
+    untested = np.where(is_rare, np.array(why, dtype=object), "")
+    return beside(keys, tested_differences(inside, model, fixed, settings.alpha, untested))

@@ -21,6 +21,7 @@ from analyses.questions.columns import (
     NUM_WRONG,
     PVALUE,
     PVALUE_ADJUSTED,
+    PVALUE_CLAIM_OVER_TABLE,
 )
 from analyses.questions.method_text import adjusted_model, correction_text
 
@@ -55,12 +56,7 @@ ATTRIBUTION_DIFFERENCES = AnswerTable(
         HEDGES_G,
         PVALUE,
         PVALUE_ADJUSTED,
-        Column(
-            "pvalue_claim",
-            pl.Float64,
-            "Largest p of all checks (values, ranks, pooled variance, analysis.held_fixed), adjusted over the table",
-            span="0..1",
-        ),
+        PVALUE_CLAIM_OVER_TABLE,
         FAMILY_SIZE,
         DEGREES_OF_FREEDOM,
         NUM_RIGHT,

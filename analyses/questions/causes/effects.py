@@ -28,7 +28,7 @@ from analyses.inference.multiplicity import adjust_within, family_sizes
 from analyses.inference.unadjusted import compare_groups
 from analyses.questions.causes.tables import CAUSAL_DIFFERENCES, CAUSAL_EFFECTS
 from analyses.questions.causes.values import CausalBlock, causal_blocks
-from analyses.questions.comparisons import Comparison, comparisons_of, fixed_samples, model_samples
+from analyses.questions.comparisons import Comparison, fixed_samples, model_samples, right_against_wrong
 from analyses.runs.clusters import cluster_codes
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
@@ -47,7 +47,7 @@ def causal_effects(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
     """
     cluster = cluster_codes(run, settings.cluster_by)
     maxima: dict[str, np.ndarray] = {}
-    comparison = comparisons_of(run, settings.model_copy(update={"groups": ("is_correct",)}))[0]
+    comparison = right_against_wrong(run, settings)
     effects, differences = [], []
     for block in causal_blocks(run):
         joint = cluster if block.others is None else joined_clusters(cluster, block.others)

@@ -11,13 +11,11 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from analyses.inference.adjusted.checks import check_differences, why_too_few
-from analyses.inference.adjusted.effects import adjusted_effects
+from analyses.inference.adjusted.tested_differences import tested_differences
 from analyses.inference.clustered_means import clustered_mean
-from analyses.inference.multiplicity import adjust_within, family_sizes
-from analyses.inference.unadjusted import compare_groups
-from analyses.questions.comparisons import Comparison, comparisons_of, fixed_samples, model_samples
-from analyses.questions.rare_key_groups import MIN_PRESENT
+from analyses.questions.comparisons import Comparison, fixed_samples, model_samples, right_against_wrong
+from analyses.questions.families import CLAIMED, adjusted_as_one, beside, typed
+from analyses.questions.rare_key_groups import rare_columns
 from analyses.questions.retrieval.tables import EVIDENCE_HEADS, RETRIEVAL_DIFFERENCES, RETRIEVAL_HEADS
 from analyses.questions.retrieval.values import (
     PROMPT,
@@ -72,11 +70,11 @@ def retrieval_heads(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
             "num_samples": means.num_samples,
             "num_clusters": means.num_clusters,
         }
-        parts.append(_table(_places(run, source), columns))
+        parts.append(beside(_places(run, source), columns))
     if not parts:
         return RETRIEVAL_HEADS.empty()
     table = pl.concat(parts).filter(pl.col("num_samples") > 0)
-    return _finished(table, RETRIEVAL_HEADS.schema, settings.correction, {"pvalue": "pvalue_adjusted"})
+    return adjusted_as_one(table, RETRIEVAL_HEADS.schema, settings.correction, {"pvalue": "pvalue_adjusted"})
 
 
 def lead_pvalues(lead: np.ndarray, cluster: np.ndarray) -> np.ndarray:
@@ -104,7 +102,7 @@ def lead_pvalues(lead: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 def retrieval_differences(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
     """Compare right with wrong predictions in what each head fetches; columns as in ``RETRIEVAL_DIFFERENCES``."""
-    comparison = comparisons_of(run, settings.model_copy(update={"groups": ("is_correct",)}))[0]
+    comparison = right_against_wrong(run, settings)
     parts: list[pl.DataFrame] = []
     for source in sources_of(run) if not comparison.problem else ():
         scores = fetched(run, source).scores
@@ -112,42 +110,18 @@ def retrieval_differences(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
             parts.append(_compared(run, settings, comparison, _places(run, source), scores))
     if not parts:
         return RETRIEVAL_DIFFERENCES.empty()
-    adjusted = {"pvalue": "pvalue_adjusted", "worst": "pvalue_claim"}
-    return _finished(pl.concat(parts), RETRIEVAL_DIFFERENCES.schema, settings.correction, adjusted)
+    return adjusted_as_one(pl.concat(parts), RETRIEVAL_DIFFERENCES.schema, settings.correction, CLAIMED)
 
 
 def _compared(
     run: Run, settings: AnalysisSettings, comparison: Comparison, places: pl.DataFrame, values: np.ndarray
 ) -> pl.DataFrame:
-    inside, is_a = values[comparison.is_member], comparison.is_a[comparison.is_member]
-    known = ~np.isnan(inside)
-    held = np.minimum(known[is_a].sum(axis=0), known[~is_a].sum(axis=0))
-    rare = np.where(
-        (held < MIN_PRESENT) & ~known.all(axis=0), "too few samples of one kind have a value: not tested", ""
-    )
-    tested = np.where(rare != "", np.nan, inside)
-    plain = compare_groups(inside, is_a)
-    model = model_samples(run, settings, comparison)
-    adjusted = adjusted_effects(tested, model, 1 - settings.alpha)
-    checks = check_differences(tested, adjusted, model, fixed_samples(run, settings, comparison))
-    piled = why_too_few(tested, is_a)
-    columns = {
-        "mean_a": plain.mean_a,
-        "mean_b": plain.mean_b,
-        "difference": adjusted.effect,
-        "ci_low": adjusted.ci_low,
-        "ci_high": adjusted.ci_high,
-        "effect_size": plain.effect_size,
-        "pvalue": np.where(piled == "", adjusted.pvalue, np.nan),
-        "worst": np.where(piled == "", checks.worst, np.nan),
-        "degrees_of_freedom": adjusted.degrees_of_freedom,
-        "num_a": plain.num_a,
-        "num_b": plain.num_b,
-        "num_clusters": adjusted.num_clusters,
-        "method": adjusted.method,
-        "note": np.where(rare != "", rare, np.where(piled != "", piled, adjusted.note)),
-    }
-    return _table(places, columns)
+    model, fixed = model_samples(run, settings, comparison), fixed_samples(run, settings, comparison)
+    inside = values[comparison.is_member]
+    untested = np.where(
+        rare_columns(inside, model.is_a)[0], "too few samples of one kind have a value: not tested", ""
+    ).astype(object)
+    return beside(places, tested_differences(inside, model, fixed, settings.alpha, untested))
 
 
 def evidence_heads(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
@@ -175,9 +149,9 @@ def evidence_heads(run: Run, settings: AnalysisSettings) -> pl.DataFrame:
             "num_clusters": means.num_clusters,
         }
         places = _places(run, EVIDENCE).drop("source").insert_column(0, pl.lit(query_group).alias("query_group"))
-        parts.append(_table(places, columns))
+        parts.append(beside(places, columns))
     table = pl.concat(parts).filter(pl.col("num_samples") > 0)
-    return _cast(table, EVIDENCE_HEADS.schema)
+    return typed(table, EVIDENCE_HEADS.schema)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -186,32 +160,3 @@ def _mean(values: np.ndarray) -> np.ndarray:
     count = known.sum(axis=0)
     total = np.where(known, values, 0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _table(places: pl.DataFrame, columns: dict[str, np.ndarray]) -> pl.DataFrame:
-    text = ("method", "note")
-    made = {
-        name: pl.Series(part.tolist(), dtype=pl.String if name in text else pl.Float64)
-        for name, part in columns.items()
-    }
-    return pl.concat([places, pl.DataFrame(made)], how="horizontal")
-
-
-def _finished(
-    table: pl.DataFrame, schema: dict[str, type[pl.DataType]], correction: str, adjusted: dict[str, str]
-) -> pl.DataFrame:
-    """Adjust p-values over the table as one family, and give its columns their types."""
-    family = np.zeros(len(table), dtype=np.int64)
-    for raw, name in adjusted.items():
-        values = adjust_within(table[raw].fill_null(float("nan")).to_numpy(), family, correction)
-        table = table.with_columns(pl.Series(name, values, dtype=pl.Float64))
-    sizes = family_sizes(table["pvalue"].fill_null(float("nan")).to_numpy(), family)
-    table = table.with_columns(pl.Series("family_size", sizes, dtype=pl.Int32))
-    if "note" in table.columns:
-        table = table.with_columns(pl.col("note").replace("", None))
-    return _cast(table, schema)
-
-
-def _cast(table: pl.DataFrame, schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:
-    floats = table.select(pl.col(pl.Float64).fill_nan(None), pl.exclude(pl.Float64))
-    return floats.select(pl.col(name).cast(kind) for name, kind in schema.items())

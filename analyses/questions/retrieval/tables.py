@@ -22,6 +22,7 @@ from analyses.questions.columns import (
     NUM_WRONG,
     PVALUE,
     PVALUE_ADJUSTED,
+    PVALUE_CLAIM_OVER_TABLE,
     QUERY_GROUP,
 )
 from analyses.questions.method_text import CR2, adjusted_model, correction_text, independence
@@ -96,12 +97,7 @@ RETRIEVAL_DIFFERENCES = AnswerTable(
         HEDGES_G,
         PVALUE,
         PVALUE_ADJUSTED,
-        Column(
-            "pvalue_claim",
-            pl.Float64,
-            "Largest p of all checks (values, ranks, pooled variance, analysis.held_fixed), adjusted over the table",
-            span="0..1",
-        ),
+        PVALUE_CLAIM_OVER_TABLE,
         FAMILY_SIZE,
         DEGREES_OF_FREEDOM,
         NUM_RIGHT,
