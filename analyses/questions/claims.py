@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from analyses.wording import p_text
 
@@ -104,6 +104,24 @@ def direction_of(value: float | None) -> str:
     if value is None or value == 0:
         return ""
     return "higher" if value > 0 else "lower"
+
+
+def difference_claim(kind: str, family: str, subject: str, row: Mapping[str, Any], level: float) -> Claim:
+    """Return the claim that right and wrong predictions differ, from a row of a table of tested differences."""
+    return Claim(
+        kind,
+        family,
+        subject,
+        is_finding=True,
+        direction=direction_of(row["difference"]),
+        value=row["difference"],
+        ci_low=row["ci_low"],
+        ci_high=row["ci_high"],
+        pvalue=row["pvalue_claim"],
+        level=level,
+        num_samples=row["num_a"] + row["num_b"],
+        num_clusters=row["num_clusters"],
+    )
 
 
 def held_text(pvalue: float | None, level: float, alpha: float) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 
 from analyses.questions.answers import Answers
 from analyses.questions.attributions.values import FIRST, KEY_GROUP, WHOLE_HEAD, attributed, first_side
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, difference_claim
 from analyses.wording import count_text, interval_name, key_group_label, p_text
 
 Row = dict[str, Any]
@@ -74,20 +74,8 @@ def found(tested: pl.DataFrame, level: float) -> pl.DataFrame:
 
 def _sentence(answers: Answers, row: Row, level: float) -> Sentence:
     name = interval_name(answers.settings.alpha)
-    claim = Claim(
-        "attribution",
-        FAMILY,
-        f"is_correct {row['measure']} {row['kind']} {row['keys']} {row['period']} {row['layer']}.{row['head']}",
-        is_finding=True,
-        direction=direction_of(row["difference"]),
-        value=row["difference"],
-        ci_low=row["ci_low"],
-        ci_high=row["ci_high"],
-        pvalue=row["pvalue_claim"],
-        level=level,
-        num_samples=row["num_a"] + row["num_b"],
-        num_clusters=row["num_clusters"],
-    )
+    subject = f"is_correct {row['measure']} {row['kind']} {row['keys']} {row['period']} {row['layer']}.{row['head']}"
+    claim = difference_claim("attribution", FAMILY, subject, row, level)
     text = (
         f"Head {row['layer']}.{row['head']} carries {keys_text(row)} towards {towards_text(answers, row)}: "
         f"{row['mean_b']:+.2g} nats in wrong answers, {row['mean_a']:+.2g} in right ones (adjusted difference, right "

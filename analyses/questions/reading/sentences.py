@@ -8,7 +8,7 @@ import polars as pl
 
 from analyses.questions.answers import Answers
 from analyses.questions.chapters import Headline
-from analyses.questions.claims import Claim, Sentence, direction_of, held_text
+from analyses.questions.claims import Claim, Sentence, difference_claim, held_text
 from analyses.wording import count_text, interval_name, key_group_label, p_text
 
 Row = dict[str, Any]
@@ -97,20 +97,8 @@ def measure_text(row: Row) -> str:
 
 
 def _sentence(answers: Answers, row: Row, level: float) -> Sentence:
-    claim = Claim(
-        "reading",
-        FAMILY,
-        f"is_correct {row['measure']} {row['key_group']} {row['layer']}.{row['head']}",
-        is_finding=True,
-        direction=direction_of(row["difference"]),
-        value=row["difference"],
-        ci_low=row["ci_low"],
-        ci_high=row["ci_high"],
-        pvalue=row["pvalue_claim"],
-        level=level,
-        num_samples=row["num_a"] + row["num_b"],
-        num_clusters=row["num_clusters"],
-    )
+    subject = f"is_correct {row['measure']} {row['key_group']} {row['layer']}.{row['head']}"
+    claim = difference_claim("reading", FAMILY, subject, row, level)
     text = (
         f"{measure_text(row)} is {row['mean_b']:.3g} in wrong answers, {row['mean_a']:.3g} in right ones (adjusted "
         f"difference, right minus wrong, {row['difference']:+.2g}, {interval_name(answers.settings.alpha)} "

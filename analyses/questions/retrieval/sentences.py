@@ -8,7 +8,7 @@ import polars as pl
 
 from analyses.questions.answer_table import AnswerTable
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, difference_claim
 from analyses.questions.retrieval.tables import EVIDENCE_HEADS, RETRIEVAL_DIFFERENCES, RETRIEVAL_HEADS
 from analyses.questions.retrieval.values import PROMPT, has_evidence, is_measured
 from analyses.wording import count_text, interval_name, p_text, percent_text, query_group_label
@@ -149,19 +149,9 @@ def _differences(answers: Answers) -> list[str]:
 
 def _difference(answers: Answers, row: Row) -> Sentence:
     name = f"{row['layer']}.{row['head']}"
-    claim = Claim(
-        "retrieval difference",
-        DIFFERENCES_FAMILY,
-        f"is_correct {row['source']} {name}",
-        is_finding=True,
-        direction=direction_of(row["difference"]),
-        value=row["difference"],
-        ci_low=row["ci_low"],
-        ci_high=row["ci_high"],
-        pvalue=row["pvalue_claim"],
-        level=answers.level(DIFFERENCES_FAMILY),
-        num_samples=row["num_a"] + row["num_b"],
-        num_clusters=row["num_clusters"],
+    subject = f"is_correct {row['source']} {name}"
+    claim = difference_claim(
+        "retrieval difference", DIFFERENCES_FAMILY, subject, row, answers.level(DIFFERENCES_FAMILY)
     )
     text = (
         f"Head {name} fetches from the {row['source']} in {percent_text(row['mean_b'])} of the rows of wrong answers "
