@@ -42,7 +42,8 @@ def test_every_shape_mask_and_dtype_under_the_interpreter():
 @needs_triton
 def test_kernels_compile_for_gpus_and_fit_their_memory():
     lines = run("tests.parity.fused_builds", interpret=False).splitlines()
-    assert len(lines) >= 5 and all("fits" in line for line in lines)
+    built = [line for line in lines if "_kernel" in line]
+    assert len(built) >= 8 and all("fits" in line for line in built)
 
 
 def test_auto_and_blocked_stay_off_the_kernel_where_there_is_no_gpu():

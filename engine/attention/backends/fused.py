@@ -49,6 +49,8 @@ class FusedBackend(Backend):
             not call.needs_grad
             and not isinstance(call.masking.window, Chunk)
             and call.masking.sinks is None
+            # The largest product is taken for the largest score.
+            and call.masking.scaling > 0
             and call.masking.key_bias is None
             and not any(layout.pattern_heads.get(call.layer_idx) for layout in row.layouts)
             and all(layout.carried.shape[1] == num_masses for layout in row.layouts)

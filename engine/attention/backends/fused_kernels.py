@@ -1,13 +1,17 @@
-"""Triton kernels of the fused backend: attention with its statistics, the decision row, and means over query groups.
+"""Triton kernels of the fused backend: attention with its statistics, matches, the decision row, and group means.
 
 Shape legend: ``M`` query rows of a program, ``N`` keys of a tile, ``D`` head dimension, ``P`` rider columns (key groups
 and the offset within the tile, padded), ``T`` tokens of the packed row, ``K`` statistics, ``S`` sequences.
 
-What the online softmax keeps per row, all relative to the running maximum ``m`` and rescaled by ``a = exp(m - m')``
-when it rises to ``m'``: ``weight``, the sum of all weights ``w = exp(s - m)``; ``e = sum w (s - m)``, which becomes
-``a (e + (m - m') weight)``; ``c = sum w^2`` (times ``a^2``); the weight on equal and on following tokens;
-``sum w (i - j)``; and ``w @ riders``. Entropy is then ``ln weight - e / weight``, which does not cancel. The first, the
-previous and the own key are kept as scores, which need no rescaling.
+Scores ``s`` are taken in units of ln 2 inside the kernels: GPUs have an instruction for powers of 2, and one factor
+gets ``q . k`` there, applied together with the subtraction of the maximum.
+
+What the online softmax keeps per row, all relative to the running maximum ``m`` and rescaled by ``a = 2^(m - m')``
+when it rises to ``m'``: ``weight``, the sum of all weights ``w = 2^(s - m)``; ``e = sum w (s - m)``, which becomes
+``a (e + (m - m') weight)``; ``c = sum w^2`` (times ``a^2``); ``sum w (i - j)``; and ``w @ riders``. Entropy is then
+``ln 2 (log2 weight - e / weight)``, which does not cancel. The first, the previous and the own key are kept as
+products, which need no rescaling. Equal and following tokens are few, and the same in every layer and head: a pass of
+their own goes over those pairs alone (``matches_kernel``), so that no other score is compared with anything.
 """
 
 # Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.
@@ -22,6 +26,7 @@ from engine.attention.layout import INDEX, NUM_BASE
 
 # Finite, because running maxima begin with it: -inf minus -inf, and -inf times a weight of 0, would be NaN.
 MASKED = tl.constexpr(-1e30)
+LOG2E, LN2 = tl.constexpr(1.4426950408889634), tl.constexpr(0.6931471805599453)
 SPLIT = tl.constexpr(2048.0)
 """Half precision keeps 11 bits: a weight is the sum of a high half and a low half that is smaller by this much."""
 
@@ -66,19 +71,36 @@ def _dot(left, right, sums, IS_WIDENED: tl.constexpr):
 
 
 @triton.jit
-def _scores(query, keys, scaling, softcap, HAS_CAP: tl.constexpr, IS_WIDENED: tl.constexpr):
-    """Return scaled and soft-capped scores ``[M, N]``."""
+def _products(query, keys, scaling, softcap, HAS_CAP: tl.constexpr, IS_WIDENED: tl.constexpr):
+    """Return products ``[M, N]`` of which ``_factor`` makes scores: as they are, or scaled and soft-capped."""
     nothing = tl.zeros([query.shape[0], keys.shape[0]], tl.float32)
-    scores = _dot(query, tl.trans(keys), nothing, IS_WIDENED) * scaling
+    products = _dot(query, tl.trans(keys), nothing, IS_WIDENED)
     if HAS_CAP:
-        scores = _tanh(scores / softcap) * softcap
-    return scores
+        products = _tanh(products * scaling / softcap) * softcap
+    return products
+
+
+@triton.jit
+def _factor(scaling, HAS_CAP: tl.constexpr):
+    """Return what makes products scores in units of ln 2."""
+    return LOG2E if HAS_CAP else scaling * LOG2E
+
+
+@triton.jit
+def _rows_of(ptr, stride, at, tile, depth, inside, SIZE: tl.constexpr, IS_EDGE: tl.constexpr):
+    """Load a tile of keys or values, ``[N, D]``; where all of them are inside, only the padding of a row is masked."""
+    place = ptr + at * stride + tile[:, None] * stride + depth[None, :]
+    if IS_EDGE:
+        return tl.load(place, mask=inside[:, None] & (depth[None, :] < SIZE), other=0.0)
+    if depth.shape[0] > SIZE:
+        return tl.load(place, mask=depth[None, :] < SIZE, other=0.0)
+    return tl.load(place)
 
 
 @triton.jit
 def _tiles(
-    state, query, rows, row_ids,
-    key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr,
+    state, query, rows,
+    key_ptr, value_ptr, rider_ptr, norm_ptr,
     key_stride, value_stride,
     first_tile, end_tile, num_tokens, window, scaling, softcap,
     HEAD_DIM: tl.constexpr, VALUE_DIM: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, P: tl.constexpr,
@@ -90,37 +112,34 @@ def _tiles(
 
     Pointers stand at the sequence's first token; ``IS_MAIN`` is false in passes that only carry more key groups.
     """
-    output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
+    output, carried, normed, m, weight, e, c, distance, norm_sum, first, previous, own = state
+    factor = _factor(scaling, HAS_CAP)
     tile = tl.arange(0, N)
     depth, value_depth, column = tl.arange(0, D), tl.arange(0, DV), tl.arange(0, P)
     for start in range(first_tile, end_tile, N):
         keys = start + tile
         inside = keys < num_tokens
         at = tl.full([], 0, tl.int64) + start  # offsets of long rows pass 2**31
-        k = tl.load(
-            key_ptr + at * key_stride + tile[:, None] * key_stride + depth[None, :],
-            mask=inside[:, None] & (depth[None, :] < HEAD_DIM),
-            other=0.0,
-        )
-        scores = _scores(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
+        k = _rows_of(key_ptr, key_stride, at, tile, depth, inside, HEAD_DIM, IS_EDGE)
+        products = _products(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
         if IS_EDGE:
             visible = (keys[None, :] <= rows[:, None]) & inside[None, :]
             if HAS_WINDOW:
                 visible = visible & (keys[None, :] > rows[:, None] - window)
-            scores = tl.where(visible, scores, MASKED)
+            products = tl.where(visible, products, MASKED)
             if IS_MAIN:
                 away = rows[:, None] - keys[None, :]
-                own = tl.maximum(own, tl.max(tl.where(away == 0, scores, MASKED), 1))
-                previous = tl.maximum(previous, tl.max(tl.where(away == 1, scores, MASKED), 1))
-                first = tl.maximum(first, tl.max(tl.where(keys[None, :] == 0, scores, MASKED), 1))
-        larger = tl.maximum(m, tl.max(scores, 1))
-        shifted = scores - larger[:, None]
-        weights = tl.exp(shifted)
-        # A row that has seen no key yet has MASKED for its maximum, and exp gives its hidden keys a weight of 1.
+                own = tl.maximum(own, tl.max(tl.where(away == 0, products, MASKED), 1))
+                previous = tl.maximum(previous, tl.max(tl.where(away == 1, products, MASKED), 1))
+                first = tl.maximum(first, tl.max(tl.where(keys[None, :] == 0, products, MASKED), 1))
+        larger = tl.maximum(m, tl.max(products, 1) * factor)
+        shifted = products * factor - larger[:, None]
+        weights = tl.exp2(shifted)
+        # A row that has seen no key yet has MASKED for its maximum, which gives its hidden keys a weight of 1.
         if IS_EDGE:
             weights = tl.where(visible, weights, 0.0)
-        scale = tl.exp(m - larger)
-        riders = tl.load(rider_ptr + at * P + tile[:, None] * P + column[None, :], mask=inside[:, None], other=0.0)
+        scale = tl.exp2(m - larger)
+        riders = _rows_of(rider_ptr, P, at, tile, column, inside, P, IS_EDGE)
         carried = _carry(weights, riders, carried * scale[:, None], IS_FLOAT32)
         if HAS_NORMS:
             norms = tl.load(norm_ptr + at + tile, mask=inside, other=0.0)
@@ -129,33 +148,21 @@ def _tiles(
             norm_sum = norm_sum * scale + tl.sum(shares, 1)
         sums = tl.sum(weights, 1)
         if IS_MAIN:
-            v = tl.load(
-                value_ptr + at * value_stride + tile[:, None] * value_stride + value_depth[None, :],
-                mask=inside[:, None] & (value_depth[None, :] < VALUE_DIM),
-                other=0.0,
-            )
+            v = _rows_of(value_ptr, value_stride, at, tile, value_depth, inside, VALUE_DIM, IS_EDGE)
             # Weights in the values' dtype do for the output, which is rounded to it; masses keep float32's digits.
             output = _dot(weights.to(v.dtype), v, output * scale[:, None], IS_WIDENED)
-            ids = tl.load(id_ptr + at + tile, mask=inside, other=-2)
-            before = tl.load(before_ptr + at + tile, mask=inside, other=-2)
-            same = row_ids[:, None] == ids[None, :]
-            if IS_EDGE:
-                same = same & (keys[None, :] < rows[:, None])
-            follows = row_ids[:, None] == before[None, :]
             e = scale * (e + (m - larger) * weight) + tl.sum(weights * shifted, 1)
             c = scale * scale * c + tl.sum(weights * weights, 1)
-            duplicate = scale * duplicate + tl.sum(tl.where(same, weights, 0.0), 1)
-            induction = scale * induction + tl.sum(tl.where(follows, weights, 0.0), 1)
             distance = scale * distance + (rows - start).to(tl.float32) * sums
         weight = scale * weight + sums
         m = larger
-    return output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own
+    return output, carried, normed, m, weight, e, c, distance, norm_sum, first, previous, own
 
 
 @triton.jit(do_not_specialize=["total", "window", "num_statistics"])
 def attention_kernel(
     query_ptr, key_ptr, value_ptr, output_ptr, statistic_ptr, softmax_ptr, norm_ptr,
-    block_ptr, id_ptr, before_ptr, match_ptr, rider_ptr,
+    block_ptr, rider_ptr,
     query_head, query_stride, key_head, key_stride, value_head, value_stride, output_stride,
     total, window, num_statistics, scaling, softcap,
     HEADS: tl.constexpr, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, VALUE_DIM: tl.constexpr,
@@ -166,9 +173,8 @@ def attention_kernel(
 ):  # fmt: skip
     """Attention of one block of rows of one query head: output, statistics per row, maximum and log-sum-exp.
 
-    ``block_ptr`` holds per program block its sequence's first token, number of tokens and the block's first row,
-    ``match_ptr`` per token whether its row has a duplicate (1) and an induction match (2). Statistics are
-    ``[H, K, T]``, 0 where a row has none.
+    ``block_ptr`` holds per program block its sequence's first token, number of tokens and the block's first row.
+    Statistics are ``[H, K, T]``, 0 where a row has none.
     """
     head = tl.program_id(0) % HEADS
     block = tl.program_id(0) // HEADS
@@ -185,12 +191,9 @@ def attention_kernel(
         mask=is_row[:, None] & (depth[None, :] < HEAD_DIM),
         other=0.0,
     )
-    row_ids = tl.load(id_ptr + token, mask=is_row, other=-1)
     kv_head = wide_head // GROUP
     key_ptr += kv_head * key_head + origin * key_stride
     value_ptr += kv_head * value_head + origin * value_stride
-    id_ptr += origin
-    before_ptr += origin
     rider_ptr += origin * P
     norm_ptr += wide_head * total + origin
 
@@ -205,24 +208,23 @@ def attention_kernel(
     output = tl.zeros([M, DV], tl.float32)
     carried = tl.zeros([M, P], tl.float32)
     normed = tl.zeros([M, P], tl.float32)
-    state = (output, carried, normed, nothing, zeros, zeros, zeros, zeros, zeros, zeros, zeros, nothing, nothing,
-             nothing)  # fmt: skip
+    state = (output, carried, normed, nothing, zeros, zeros, zeros, zeros, zeros, nothing, nothing, nothing)
     state = _tiles(
-        state, query, rows, row_ids, key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr, key_stride,
+        state, query, rows, key_ptr, value_ptr, rider_ptr, norm_ptr, key_stride,
         value_stride, first_key, plain_from, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
         HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
     )  # fmt: skip
     state = _tiles(
-        state, query, rows, row_ids, key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr, key_stride,
+        state, query, rows, key_ptr, value_ptr, rider_ptr, norm_ptr, key_stride,
         value_stride, plain_from, plain_to, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
         HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, False,
     )  # fmt: skip
     state = _tiles(
-        state, query, rows, row_ids, key_ptr, value_ptr, id_ptr, before_ptr, rider_ptr, norm_ptr, key_stride,
+        state, query, rows, key_ptr, value_ptr, rider_ptr, norm_ptr, key_stride,
         value_stride, plain_to, end, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
         HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
     )  # fmt: skip
-    output, carried, normed, m, weight, e, c, duplicate, induction, distance, norm_sum, first, previous, own = state
+    output, carried, normed, m, weight, e, c, distance, norm_sum, first, previous, own = state
     weight = tl.where(is_row, weight, 1.0)
 
     statistic_ptr += wide_head * num_statistics * total
@@ -241,35 +243,86 @@ def attention_kernel(
             (output / weight[:, None]).to(output_ptr.dtype.element_ty),
             mask=is_row[:, None] & (value_depth[None, :] < VALUE_DIM),
         )
+        factor = _factor(scaling, HAS_CAP)
         lse = tl.log(weight)
-        tl.store(softmax_ptr + 2 * wide_head * wide_total + token, m, mask=is_row)
-        tl.store(softmax_ptr + (2 * wide_head + 1) * wide_total + token, m + lse, mask=is_row)
+        tl.store(softmax_ptr + 2 * wide_head * wide_total + token, m * LN2, mask=is_row)
+        tl.store(softmax_ptr + (2 * wide_head + 1) * wide_total + token, m * LN2 + lse, mask=is_row)
         # Offsets within tiles rode along behind the key groups.
         offsets = tl.sum(tl.where(column[None, :] == NUM_MASSES, carried, 0.0), 1)
         away = (distance - offsets) / weight
         away = tl.where(away < 0, 0.0, away)
-        entropy = lse - e / weight
+        entropy = lse - e / weight * LN2
         entropy = tl.where(entropy < 0, 0.0, entropy)
         seen = tl.minimum(rows + 1, window)
         # Not one key but two, so that the logarithm is not 0.
         most = tl.log(tl.maximum(seen, 2).to(tl.float32))
         later = rows > 0
-        own_weight = tl.exp(own - m) / weight
-        found = tl.load(match_ptr + token, mask=is_row, other=0)
+        own_weight = tl.exp2(own * factor - m) / weight
         at = statistic_ptr + token
         tl.store(at + ENTROPY * wide_total, entropy, mask=is_row)
         tl.store(at + ENTROPY_NORMALIZED * wide_total, tl.where(seen > 1, entropy / most, 0.0), mask=is_row)
         tl.store(at + DIAGONAL * wide_total, own_weight, mask=is_row)
         tl.store(at + DIAGONAL_LATER * wide_total, tl.where(later, own_weight, 0.0), mask=is_row)
-        tl.store(at + FIRST * wide_total, tl.where(later, tl.exp(first - m) / weight, 0.0), mask=is_row)
-        tl.store(at + PREVIOUS * wide_total, tl.where(later, tl.exp(previous - m) / weight, 0.0), mask=is_row)
+        tl.store(at + FIRST * wide_total, tl.where(later, tl.exp2(first * factor - m) / weight, 0.0), mask=is_row)
+        tl.store(at + PREVIOUS * wide_total, tl.where(later, tl.exp2(previous * factor - m) / weight, 0.0), mask=is_row)
         tl.store(at + DISTANCE * wide_total, away, mask=is_row)
         relative = away / tl.maximum(rows, 1).to(tl.float32)
         tl.store(at + DISTANCE_RELATIVE * wide_total, tl.where(later, relative, 0.0), mask=is_row)
         tl.store(at + LARGEST * wide_total, 1.0 / weight, mask=is_row)
         tl.store(at + COLLISION * wide_total, c / (weight * weight), mask=is_row)
-        tl.store(at + DUPLICATE * wide_total, tl.where((found & 1) != 0, duplicate / weight, 0.0), mask=is_row)
-        tl.store(at + INDUCTION * wide_total, tl.where((found & 2) != 0, induction / weight, 0.0), mask=is_row)
+
+
+@triton.jit(do_not_specialize=["total", "window", "num_statistics"])
+def matches_kernel(
+    query_ptr, key_ptr, softmax_ptr, statistic_ptr, member_ptr, block_ptr,
+    query_head, query_stride, key_head, key_stride,
+    total, window, num_statistics, scaling, softcap,
+    HEADS: tl.constexpr, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, D: tl.constexpr, M: tl.constexpr,
+    HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr, IS_WIDENED: tl.constexpr,
+):  # fmt: skip
+    """Weight of one block of rows of one query head on equal tokens, and on what followed them.
+
+    ``member_ptr`` holds places of tokens in the packed row, those of one sequence and one token id side by side and in
+    order; ``block_ptr`` per program block where its tokens of one id begin there, their number and the block's first.
+    """
+    head = (tl.program_id(0) % HEADS).to(tl.int64)
+    block = tl.program_id(0) // HEADS
+    begin = tl.load(block_ptr + 3 * block)
+    number = tl.load(block_ptr + 3 * block + 1)
+    first = tl.load(block_ptr + 3 * block + 2)
+    member, depth = tl.arange(0, M), tl.arange(0, D)
+    is_row = first + member < number
+    row = tl.load(member_ptr + begin + first + member, mask=is_row, other=0)
+    is_deep = depth[None, :] < HEAD_DIM
+    query = tl.load(
+        query_ptr + head * query_head + row.to(tl.int64)[:, None] * query_stride + depth[None, :],
+        mask=is_row[:, None] & is_deep,
+        other=0.0,
+    )
+    key_ptr += head // GROUP * key_head
+    lse = tl.load(softmax_ptr + (2 * head + 1) * total + row, mask=is_row, other=0.0)[:, None] * LOG2E
+    factor = _factor(scaling, HAS_CAP)
+    duplicate, induction = tl.zeros([M], tl.float32), tl.zeros([M], tl.float32)
+    for start in range(0, tl.minimum(first + M, number), M):
+        inside = start + member < number
+        key = tl.load(member_ptr + begin + start + member, mask=inside, other=0)
+        # A key before the row, and the one after it, which is the row itself at the latest.
+        visible = (key[None, :] < row[:, None]) & inside[None, :] & is_row[:, None]
+        after = visible
+        if HAS_WINDOW:
+            after = visible & (key[None, :] + 1 > row[:, None] - window)
+            visible = visible & (key[None, :] > row[:, None] - window)
+        place = key_ptr + key.to(tl.int64)[:, None] * key_stride + depth[None, :]
+        k = tl.load(place, mask=inside[:, None] & is_deep, other=0.0)
+        products = _products(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
+        duplicate += tl.sum(tl.where(visible, tl.exp2(products * factor - lse), 0.0), 1)
+        inside = inside & (key + 1 < total)
+        k = tl.load(place + key_stride, mask=inside[:, None] & is_deep, other=0.0)
+        products = _products(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
+        induction += tl.sum(tl.where(after, tl.exp2(products * factor - lse), 0.0), 1)
+    at = statistic_ptr + head * num_statistics * total + row
+    tl.store(at + DUPLICATE * total.to(tl.int64), duplicate, mask=is_row)
+    tl.store(at + INDUCTION * total.to(tl.int64), induction, mask=is_row)
 
 
 @triton.jit(do_not_specialize=["total", "window"])

@@ -18,14 +18,16 @@ import triton
 
 from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall
-from engine.attention.backends.fused_kernels import attention_kernel, decision_kernel, sums_kernel
+from engine.attention.backends.fused_kernels import attention_kernel, decision_kernel, matches_kernel, sums_kernel
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
-from engine.attention.layout import NUM_BASE, NUM_LOOKBACK, SequenceLayout
+from engine.attention.layout import INDEX, NUM_BASE, NUM_LOOKBACK, SequenceLayout
 from engine.attention.masking import Chunk, Window
 from engine.attention.readers.reading import lookback
 
 IS_INTERPRETED = not isinstance(attention_kernel, triton.JITFunction)
 NO_WINDOW = 2**30
+MEMBERS = 16
+"""Rows and keys of a tile of equal tokens: the least that matrix units take, since most come again a few times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +91,17 @@ class FusedRow:
         self.has_lookback = layouts[0].reading is not None
         if self.has_lookback:
             self.num_carried += NUM_LOOKBACK - 1
-        # No token's ids, and different from each other: what stands before a first token is never a match.
-        self.ids = torch.full((self.total,), -1, dtype=torch.int32, device=self.device)
-        self.before = torch.full_like(self.ids, -2)
         self.weights = torch.zeros((self.num_groups, self.total), dtype=torch.float32, device=self.device)
         for layout in layouts:
-            ids = layout.token_ids.to(torch.int32)
             rows = slice(layout.start, layout.start + layout.num_tokens)
-            self.ids[rows] = ids
-            self.before[layout.start + 1 : rows.stop] = ids[:-1]
             self.weights[: layout.query_weights.shape[0], rows] = layout.query_weights
         self.sequences = self._table([(layout.start, layout.num_tokens, layout.decision) for layout in layouts])
         self.longest = max(layout.num_tokens for layout in layouts)
         self._last_same = [_last_same(layout.token_ids) for layout in layouts]
+        self.members, self.member_blocks = self._equal_tokens()
         self._blocks: dict[int, torch.Tensor] = {}
         self._riders: dict[tuple[int, int, bool], list[_Pass]] = {}
-        self._rows: dict[Window, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._counts: dict[Window, torch.Tensor] = {}
 
     def attend(self, call: LayerCall, output: torch.Tensor) -> list[LayerStatistics]:
         """Write one layer's output for all sequences and return their statistics.
@@ -126,11 +123,12 @@ class FusedRow:
         norms = None if call.value_norms is None else self._shares_of_largest(call.value_norms)
         with torch.cuda.device_of(query):  # Triton launches on the current device
             rows, softmax = self.launch(call, output, norms)
+            self._match(call, rows, softmax)
             decisions = self._decision_rows(call, softmax)
             if self.has_lookback:
                 self._look_back(rows, call.masking.window)
             sums = self._sums(rows)
-        counts = self._row_facts(call.masking.window)[1]
+        counts = self._counts_of(call.masking.window)
         if norms is not None:
             counts = torch.cat((counts, counts[..., NUM_BASE : NUM_BASE + self.num_masses]), dim=-1)
         means = (sums / counts).to(torch.float32)
@@ -164,11 +162,10 @@ class FusedRow:
         rows = query.new_empty((num_heads, num_statistics, self.total), dtype=torch.float32)
         softmax = query.new_empty((num_heads, 2, self.total), dtype=torch.float32)
         blocks = self._row_blocks(shape.rows)
-        matches, _ = self._row_facts(masking.window)
         for part in self._passes(shape, query.dtype):
             attention_kernel[(len(blocks) * num_heads,)](
                 query, key, value, output, rows, softmax, softmax if norms is None else norms,
-                blocks, self.ids, self.before, matches, part.riders,
+                blocks, part.riders,
                 query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1),
                 output.stride(0), self.total, masking.window or NO_WINDOW, num_statistics, float(masking.scaling),
                 float(masking.softcap or 1.0),
@@ -182,6 +179,24 @@ class FusedRow:
                 num_warps=shape.warps, num_stages=shape.stages, enable_fp_fusion=True,
             )  # fmt: skip
         return rows, softmax
+
+    def _match(self, call: LayerCall, rows: torch.Tensor, softmax: torch.Tensor) -> None:
+        """Put weights on equal tokens, and on what followed them, into rows ``[H, K, T]``; 0 where there are none."""
+        query, key, masking = call.query, call.key, call.masking
+        first = INDEX["duplicate_token"]
+        assert INDEX["induction"] == first + 1
+        rows[:, first : first + 2] = 0
+        if not len(self.member_blocks):
+            return
+        num_heads = query.shape[0]
+        matches_kernel[(len(self.member_blocks) * num_heads,)](
+            query, key, softmax, rows, self.members, self.member_blocks,
+            query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, masking.window or NO_WINDOW,
+            rows.shape[1], float(masking.scaling), float(masking.softcap or 1.0),
+            HEADS=num_heads, GROUP=num_heads // key.shape[0], HEAD_DIM=query.shape[-1], D=padded(query.shape[-1]),
+            M=MEMBERS, HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
+            IS_WIDENED=IS_INTERPRETED, num_warps=1, enable_fp_fusion=True,
+        )  # fmt: skip
 
     def _decision_rows(self, call: LayerCall, softmax: torch.Tensor) -> torch.Tensor:
         query, key, masking = call.query, call.key, call.masking
@@ -244,11 +259,26 @@ class FusedRow:
             self._riders[at] = passes
         return self._riders[at]
 
-    def _row_facts(self, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows' matches (1 duplicate, 2 induction) and how many rows count, float64 ``[S, 1, Q, K]``."""
+    def _equal_tokens(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where tokens stand that come again in their sequence, by id, and their blocks (``matches_kernel``)."""
+        members: list[torch.Tensor] = []
+        blocks: list[tuple[int, int, int]] = []
+        begin = 0
+        for layout in self.layouts:
+            # On the host: a launch needs the number of blocks, and they are the same in every layer.
+            ids = layout.token_ids.cpu()
+            _, of_place, numbers = torch.unique(ids, return_inverse=True, return_counts=True)
+            order = torch.argsort(of_place, stable=True)
+            members.append(order[numbers[of_place[order]] > 1] + layout.start)
+            for number in numbers[numbers > 1].tolist():
+                blocks += [(begin, number, first) for first in range(0, number, MEMBERS)]
+                begin += number
+        return torch.cat(members).to(self.device, torch.int32), self._table(sorted(blocks, key=lambda block: -block[2]))
+
+    def _counts_of(self, window: Window) -> torch.Tensor:
+        """Return how many rows of each query group count, float64 ``[S, 1, Q, K]``."""
         assert not isinstance(window, Chunk), "chunks are left to blocked"
-        if window not in self._rows:
-            matches = torch.zeros(self.total, dtype=torch.int32, device=self.device)
+        if window not in self._counts:
             counts = torch.zeros(
                 (len(self.layouts), 1, self.num_groups, self.num_carried),
                 dtype=torch.float64,
@@ -259,15 +289,14 @@ class FusedRow:
                 reach = window if isinstance(window, int) else layout.num_tokens
                 # The key after the row's last equal token is the nearest of all induction matches.
                 has_match = torch.stack(((last >= 0) & (rows - last < reach), (last >= 0) & (rows - last - 1 < reach)))
-                matches[layout.start : layout.start + layout.num_tokens] = (has_match[0] + 2 * has_match[1]).int()
                 masses = layout.indicators.shape[1]
                 defined = defined_rows(rows, visible_keys(rows, window), has_match, masses).double()
                 if layout.reading is not None:
                     _, has_both = lookback(rows.new_ones((1, len(rows))), rows, layout.reading.num_prompt, window)
                     defined = torch.cat((defined, has_both.double()[:, None].expand(-1, NUM_LOOKBACK)), dim=1)
                 counts[index, 0, : layout.query_weights.shape[0]] = layout.query_weights.double() @ defined
-            self._rows[window] = matches, counts
-        return self._rows[window]
+            self._counts[window] = counts
+        return self._counts[window]
 
     def _shares_of_largest(self, norms: torch.Tensor) -> torch.Tensor:
         """Return norms over the largest of sequence and head: only ratios count, and half precision holds them."""
