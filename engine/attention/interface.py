@@ -187,6 +187,8 @@ def _attention(
             f"{name} lets every row look at {indices.shape[-1]} keys that it chooses (indexed attention), and the text "
             f"has {key.shape[2]} tokens; up to {indices.shape[-1]} tokens it is full attention, which is covered"
         )
+    if sinks is not None and key_bias is not None:
+        raise UnsupportedModelError(f"{name} has sinks and adds biases to its keys, which is not covered together")
     masking = Masking(
         scaling=float(scaling if scaling is not None else query.shape[-1] ** -0.5),
         window=_window(name, attention_mask, sliding_window),

@@ -11,8 +11,11 @@ import math
 import numpy as np
 
 
-def pattern(query, key, scaling, window=None, softcap=None):
-    """Return the attention pattern ``[T, T]`` of one head from queries and keys ``[T, d]``, in float64."""
+def pattern(query, key, scaling, window=None, softcap=None, slope=0.0):
+    """Return the attention pattern ``[T, T]`` of one head from queries and keys ``[T, d]``, in float64.
+
+    ``slope`` is ALiBi's: what a score loses per token between row and key.
+    """
     query, key = np.asarray(query, np.float64), np.asarray(key, np.float64)
     num_tokens = query.shape[0]
     result = np.zeros((num_tokens, num_tokens))
@@ -21,6 +24,7 @@ def pattern(query, key, scaling, window=None, softcap=None):
         scores = [float(query[i] @ key[j]) * scaling for j in visible]
         if softcap is not None:
             scores = [softcap * math.tanh(score / softcap) for score in scores]
+        scores = [score - slope * (i - j) for score, j in zip(scores, visible, strict=True)]
         largest = max(scores)
         weights = [math.exp(score - largest) for score in scores]
         total = sum(weights)

@@ -18,9 +18,10 @@ import torch
 from engine.attention.backends import blocked, fused_row
 from engine.attention.backends.backend import LayerCall, PackedRow
 from engine.attention.backends.fused import FusedBackend
+from engine.attention.backends.fused_tiling import Tiling
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import sequence_layout
-from engine.attention.masking import Masking
+from engine.attention.masking import Chunk, KeyBias, Masking, Window
 from engine.attention.readers.received import ReceivedRows
 from engine.measuring.probe import Probe
 from engine.samples import EncodedSample
@@ -43,8 +44,10 @@ class Case:
     kv: int = 1
     dim: int = 16
     value_dim: int | None = None
-    window: int | None = None
+    window: Window = None
     softcap: float | None = None
+    sinks: bool = False
+    bias: bool = False
     dtype: torch.dtype = torch.float32
     groups: int = 3
     norms: bool = False
@@ -78,6 +81,19 @@ def cases() -> list[Case]:
         Case("reading, packed, window", (1, 2, 15, 16, 17, 40), window=5, small_tiles=True, reads=True),
         Case("reading, capped, half", (37, 20), softcap=4.0, dtype=torch.bfloat16, dim=32, reads=True),
         Case("reading, norms over two passes", (33, 9), groups=40, norms=True, small_tiles=True, reads=True),
+    ]
+    found += [
+        Case("chunks", (1, 2, 15, 16, 17, 40), heads=4, kv=2, window=Chunk(6), small_tiles=True, reads=True),
+        Case("chunks of a tile", (70, 33), window=Chunk(16), small_tiles=True),
+        Case("chunks of one", (20,), window=Chunk(1), small_tiles=True),
+        Case("chunks, large blocks", (129,), heads=1, window=Chunk(100), dtype=torch.bfloat16, dim=32),
+        Case("chunks wider than the sequence", (20,), window=Chunk(100)),
+        Case("sinks", (41, 9), heads=4, kv=2, sinks=True, small_tiles=True, reads=True),
+        Case("sinks, window, half", (37, 20), heads=4, kv=2, window=9, sinks=True, dtype=torch.bfloat16, dim=32),
+        Case("sinks, norms over two passes", (33,), groups=40, norms=True, sinks=True, small_tiles=True),
+        Case("biases", (1, 2, 15, 16, 17, 40), heads=4, kv=2, bias=True, small_tiles=True, reads=True),
+        Case("biases, window, softcap, half", (37, 70), window=24, softcap=4.0, bias=True, dtype=torch.float16),
+        Case("biases, chunks", (129,), heads=3, window=Chunk(50), bias=True),
     ]
     found += [Case(f"{count} key groups", (33,), groups=count, small_tiles=True) for count in (0, 1, 14, 16, 40, 150)]
     for dim in (16, 32, 64, 80, 96, 128, 256):
@@ -120,6 +136,14 @@ def encoded(num_tokens: int, seed: int, num_groups: int) -> EncodedSample:
     )
 
 
+def masking_of(case: Case, device: torch.device) -> Masking:
+    """Return a case's masking: sinks from far below all scores to far above, biases as ALiBi has them."""
+    sinks = torch.linspace(-30.0, 30.0, case.heads, device=device) if case.sinks else None
+    slopes = 2.0 ** -torch.arange(1.0, case.heads + 1, device=device)[:, None]
+    bias = KeyBias(lambda number: slopes * torch.arange(number, device=device)) if case.bias else None
+    return Masking(case.dim**-0.5, case.window, case.softcap, sinks, bias)
+
+
 def check(case: Case, device: torch.device) -> None:
     """Compare one case, sequence by sequence: every head with ``blocked``, the last head with the oracle too."""
     samples = [encoded(length, seed=length + 7 * i, num_groups=case.groups) for i, length in enumerate(case.lengths)]
@@ -140,7 +164,7 @@ def check(case: Case, device: torch.device) -> None:
     if case.norms:
         norms = torch.rand(query.shape[:2], generator=torch.Generator().manual_seed(0)).to(device) * 3e5
         norms[0] = 0
-    masking = Masking(case.dim**-0.5, case.window, case.softcap)
+    masking = masking_of(case, device)
     output = torch.empty((query.shape[1], case.heads, value.shape[-1]), dtype=torch.float32, device=device)
     call, row, backend = LayerCall(query, key, value, masking, 0, norms), PackedRow(layouts), FusedBackend()
     assert backend.covers(call, row)
@@ -153,6 +177,11 @@ def check(case: Case, device: torch.device) -> None:
         assert deviation <= OUTPUT_ATOL[case.dtype] * float(reference.abs().max().clamp(min=1)), f"output: {deviation}"
         assert bool(statistics.is_finite)
         assert statistics.means.shape == expected.means.shape
+        assert (statistics.null_mass is None) == (not case.sinks)
+        if statistics.null_mass is not None and expected.null_mass is not None:
+            null, wanted = statistics.null_mass.cpu(), expected.null_mass.cpu()
+            assert bool((null.isnan() == wanted.isnan()).all()), "null mass: other groups have rows"
+            _compare(case, "mass", null.nan_to_num().numpy(), wanted.nan_to_num().numpy(), 2.0)
         _compare_rows(case, statistics.decision_pattern.cpu(), expected.decision_pattern.cpu())
         names = [*BASE_STATISTICS, *(["mass"] * (expected.means.shape[-1] - len(BASE_STATISTICS)))]
         for index, name in enumerate(names):
@@ -167,7 +196,7 @@ def check(case: Case, device: torch.device) -> None:
 def _compare_with_oracle(case: Case, sample: EncodedSample, parts: Any, statistics: Any) -> None:
     head = case.heads - 1
     query, key = (part.double().cpu() for part in parts[:2])
-    pattern = oracle.pattern(query[head], key[-1], case.dim**-0.5, case.window, case.softcap)
+    pattern = oracle.pattern(query[head], key[-1], case.dim**-0.5, case.window, case.softcap, _slope(case, head))
     _compare_rows(case, statistics.decision_pattern[head].cpu(), torch.from_numpy(pattern[sample.decision_position]))
     groups = dict(list(sample.key_groups.items())[:17])
     rows = [oracle.row_statistics(pattern, i, sample.input_ids, groups, case.window) for i in range(sample.num_tokens)]
@@ -181,6 +210,10 @@ def _compare_with_oracle(case: Case, sample: EncodedSample, parts: Any, statisti
                 _compare(case, name, value, means[name], 1.0)
 
 
+def _slope(case: Case, head: int) -> float:
+    return 2.0 ** -(head + 1) if case.bias else 0.0
+
+
 def _compare_reading(case: Case, sample: EncodedSample, parts: Any, statistics: Any) -> None:
     """Compare every head's reading, lookback ratios and what its keys and sentences receive with the oracle."""
     first, answer = sample.num_prompt_tokens, range(sample.num_prompt_tokens, sample.num_tokens)
@@ -188,7 +221,12 @@ def _compare_reading(case: Case, sample: EncodedSample, parts: Any, statistics: 
     query, key = (part.double().cpu() for part in parts[:2])
     for head in range(case.heads):
         pattern = oracle.pattern(
-            query[head], key[head // (case.heads // case.kv)], case.dim**-0.5, case.window, case.softcap
+            query[head],
+            key[head // (case.heads // case.kv)],
+            case.dim**-0.5,
+            case.window,
+            case.softcap,
+            _slope(case, head),
         )
         expected = [oracle.reading(pattern, list(answer), positions) for positions in sample.key_groups.values()]
         wanted = np.array([[np.nan if value is None else value for value in row] for row in expected])
@@ -303,7 +341,7 @@ def check_choices(device: torch.device) -> None:
     both = [torch.cat((b, a), dim=1) for a, b in zip((query, key, value), more, strict=True)]
     output = torch.empty((53, 2, 16), device=device)
     pair = PackedRow([sequence_layout(other, 0, device), sequence_layout(sample, 33, device)])
-    spoiled, clean = backend.attend(LayerCall(*both, masking), pair, output)
+    spoiled, clean = backend.attend(LayerCall(both[0], both[1], both[2], masking), pair, output)
     assert not bool(spoiled.is_finite) and bool(clean.is_finite)
     assert torch.equal(clean.means.nan_to_num(), alone.means.nan_to_num())
     assert torch.equal(output[33:], first[0])
@@ -332,8 +370,8 @@ def main() -> int:
     return min(failed, 1)
 
 
-def _small_tiles(*_: Any) -> fused_row.Tiling:
-    return fused_row.Tiling(16, 16, 32, 1, 1)
+def _small_tiles(*_: Any) -> Tiling:
+    return Tiling(16, 16, 32, 1, 1)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import torch
 
 from engine.attention.backends.backend import Backend, BackendUnavailable, LayerCall, PackedRow
 from engine.attention.group_means import LayerStatistics
-from engine.attention.masking import Chunk
 
 if TYPE_CHECKING:
     from engine.attention.backends.fused_row import FusedRow
@@ -43,15 +42,12 @@ class FusedBackend(Backend):
         self._rows: weakref.WeakKeyDictionary[PackedRow, FusedRow] = weakref.WeakKeyDictionary()
 
     def covers(self, call: LayerCall, row: PackedRow) -> bool:
-        """Whether the kernels cover a layer: no gradients, patterns, chunks, sinks, biases; known dtypes, sizes."""
+        """Whether the kernels cover a layer: no gradients, no whole patterns, known dtypes and sizes."""
         num_masses = row.layouts[0].carried.shape[1]
         return (
             not call.needs_grad
-            and not isinstance(call.masking.window, Chunk)
-            and call.masking.sinks is None
             # The largest product is taken for the largest score.
             and call.masking.scaling > 0
-            and call.masking.key_bias is None
             and not any(layout.pattern_heads.get(call.layer_idx) for layout in row.layouts)
             and all(layout.carried.shape[1] == num_masses for layout in row.layouts)
             and all(

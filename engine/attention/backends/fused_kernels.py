@@ -1,4 +1,4 @@
-"""Triton kernels of the fused backend: attention with its statistics, matches, the decision row, and group means.
+"""The Triton kernel of the fused backend: attention with its statistics; and what its scores are made of.
 
 Shape legend: ``M`` query rows of a program, ``N`` keys of a tile, ``D`` head dimension, ``P`` rider columns (key groups
 and the offset within the tile, padded), ``T`` tokens of the packed row, ``K`` statistics, ``S`` sequences.
@@ -11,7 +11,7 @@ when it rises to ``m'``: ``weight``, the sum of all weights ``w = 2^(s - m)``; `
 ``a (e + (m - m') weight)``; ``c = sum w^2`` (times ``a^2``); ``sum w (i - j)``; and ``w @ riders``. Entropy is then
 ``ln 2 (log2 weight - e / weight)``, which does not cancel. The first, the previous and the own key are kept as
 products, which need no rescaling. Equal and following tokens are few, and the same in every layer and head: a pass of
-their own goes over those pairs alone (``matches_kernel``), so that no other score is compared with anything.
+their own goes over those pairs alone (``fused_row_kernels``), so that no other score is compared with anything.
 """
 
 # Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.
@@ -36,11 +36,10 @@ DIAGONAL, DIAGONAL_LATER = tl.constexpr(INDEX["diagonal"]), tl.constexpr(INDEX["
 FIRST, PREVIOUS = tl.constexpr(INDEX["first_token"]), tl.constexpr(INDEX["previous_token"])
 DISTANCE, DISTANCE_RELATIVE = tl.constexpr(INDEX["mean_distance"]), tl.constexpr(INDEX["mean_relative_distance"])
 LARGEST, COLLISION = tl.constexpr(INDEX["max_weight"]), tl.constexpr(INDEX["collision"])
-DUPLICATE, INDUCTION = tl.constexpr(INDEX["duplicate_token"]), tl.constexpr(INDEX["induction"])
 
 
 @triton.jit
-def _tanh(x):
+def tanh(x):
     """Return tanh to float32's digits; near 0 by its series, where ``1 - exp(-2x)`` would cancel."""
     square = x * x
     series = 1.0 + square * (-0.33333334 + square * (0.13333334 + square * (-0.053968254 + square * 0.021869488)))
@@ -71,19 +70,39 @@ def _dot(left, right, sums, IS_WIDENED: tl.constexpr):
 
 
 @triton.jit
-def _products(query, keys, scaling, softcap, HAS_CAP: tl.constexpr, IS_WIDENED: tl.constexpr):
-    """Return products ``[M, N]`` of which ``_factor`` makes scores: as they are, or scaled and soft-capped."""
+def tile_products(
+    query, keys, bias, scaling, softcap, HAS_CAP: tl.constexpr, HAS_BIAS: tl.constexpr, IS_WIDENED: tl.constexpr
+):
+    """Return products ``[M, N]`` of which ``score_factor`` makes scores: scaled and biased only where it must be."""
     nothing = tl.zeros([query.shape[0], keys.shape[0]], tl.float32)
     products = _dot(query, tl.trans(keys), nothing, IS_WIDENED)
     if HAS_CAP:
-        products = _tanh(products * scaling / softcap) * softcap
+        products = tanh(products * scaling / softcap) * softcap
+    if HAS_BIAS:
+        products = (products if HAS_CAP else products * scaling) + bias
     return products
 
 
 @triton.jit
-def _factor(scaling, HAS_CAP: tl.constexpr):
+def score_factor(scaling, HAS_CAP: tl.constexpr, HAS_BIAS: tl.constexpr):
     """Return what makes products scores in units of ln 2."""
-    return LOG2E if HAS_CAP else scaling * LOG2E
+    return LOG2E if HAS_CAP or HAS_BIAS else scaling * LOG2E
+
+
+@triton.jit
+def bias_of(bias_ptr, keys, inside, of_rows, HAS_BIAS: tl.constexpr):
+    """Return what is added to a row's keys ``[M, N]``, counted from what is added to its own: near it, exact."""
+    if HAS_BIAS:
+        bias = tl.load(bias_ptr + keys, mask=inside, other=0.0)[None, :] - of_rows[:, None]
+    else:
+        bias = of_rows[:, None]
+    return bias
+
+
+@triton.jit
+def first_visible(rows, window, IS_CHUNKED: tl.constexpr):
+    """Return the first key that rows see, below 0 where their window begins before their sequence."""
+    return rows // window * window if IS_CHUNKED else rows - window + 1
 
 
 @triton.jit
@@ -99,12 +118,13 @@ def _rows_of(ptr, stride, at, tile, depth, inside, SIZE: tl.constexpr, IS_EDGE: 
 
 @triton.jit
 def _tiles(
-    state, query, rows,
-    key_ptr, value_ptr, rider_ptr, norm_ptr,
+    state, query, rows, bias_of_rows,
+    key_ptr, value_ptr, rider_ptr, norm_ptr, bias_ptr,
     key_stride, value_stride,
     first_tile, end_tile, num_tokens, window, scaling, softcap,
     HEAD_DIM: tl.constexpr, VALUE_DIM: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, P: tl.constexpr,
-    N: tl.constexpr, HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr, HAS_NORMS: tl.constexpr,
+    N: tl.constexpr, HAS_WINDOW: tl.constexpr, IS_CHUNKED: tl.constexpr, HAS_CAP: tl.constexpr,
+    HAS_BIAS: tl.constexpr, HAS_NORMS: tl.constexpr,
     IS_MAIN: tl.constexpr, IS_FLOAT32: tl.constexpr, IS_WIDENED: tl.constexpr,
     IS_EDGE: tl.constexpr,
 ):  # fmt: skip
@@ -113,7 +133,7 @@ def _tiles(
     Pointers stand at the sequence's first token; ``IS_MAIN`` is false in passes that only carry more key groups.
     """
     output, carried, normed, m, weight, e, c, distance, norm_sum, first, previous, own = state
-    factor = _factor(scaling, HAS_CAP)
+    factor = score_factor(scaling, HAS_CAP, HAS_BIAS)
     tile = tl.arange(0, N)
     depth, value_depth, column = tl.arange(0, D), tl.arange(0, DV), tl.arange(0, P)
     for start in range(first_tile, end_tile, N):
@@ -121,11 +141,12 @@ def _tiles(
         inside = keys < num_tokens
         at = tl.full([], 0, tl.int64) + start  # offsets of long rows pass 2**31
         k = _rows_of(key_ptr, key_stride, at, tile, depth, inside, HEAD_DIM, IS_EDGE)
-        products = _products(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
+        bias = bias_of(bias_ptr, keys, inside, bias_of_rows, HAS_BIAS)
+        products = tile_products(query, k, bias, scaling, softcap, HAS_CAP, HAS_BIAS, IS_WIDENED)
         if IS_EDGE:
             visible = (keys[None, :] <= rows[:, None]) & inside[None, :]
             if HAS_WINDOW:
-                visible = visible & (keys[None, :] > rows[:, None] - window)
+                visible = visible & (keys[None, :] >= first_visible(rows, window, IS_CHUNKED)[:, None])
             products = tl.where(visible, products, MASKED)
             if IS_MAIN:
                 away = rows[:, None] - keys[None, :]
@@ -159,22 +180,25 @@ def _tiles(
     return output, carried, normed, m, weight, e, c, distance, norm_sum, first, previous, own
 
 
-@triton.jit(do_not_specialize=["total", "window", "num_statistics"])
+@triton.jit(do_not_specialize=["total", "window", "num_statistics", "bias_head"])
 def attention_kernel(
     query_ptr, key_ptr, value_ptr, output_ptr, statistic_ptr, softmax_ptr, norm_ptr,
-    block_ptr, rider_ptr,
+    block_ptr, rider_ptr, bias_ptr, sink_ptr,
     query_head, query_stride, key_head, key_stride, value_head, value_stride, output_stride,
-    total, window, num_statistics, scaling, softcap,
+    total, window, num_statistics, bias_head, scaling, softcap,
     HEADS: tl.constexpr, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, VALUE_DIM: tl.constexpr,
     FIRST_MASS: tl.constexpr, NUM_MASSES: tl.constexpr, FIRST_NORMED: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, P: tl.constexpr,
-    HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr, HAS_NORMS: tl.constexpr, IS_MAIN: tl.constexpr,
+    HAS_WINDOW: tl.constexpr, IS_CHUNKED: tl.constexpr, HAS_CAP: tl.constexpr, HAS_BIAS: tl.constexpr,
+    HAS_SINKS: tl.constexpr, HAS_NORMS: tl.constexpr, IS_MAIN: tl.constexpr,
     IS_FLOAT32: tl.constexpr, IS_WIDENED: tl.constexpr,
 ):  # fmt: skip
     """Attention of one block of rows of one query head: output, statistics per row, maximum and log-sum-exp.
 
     ``block_ptr`` holds per program block its sequence's first token, number of tokens and the block's first row.
-    Statistics are ``[H, K, T]``, 0 where a row has none.
+    Statistics are ``[H, K, T]``, 0 where a row has none. ``bias_ptr`` holds what is added to the keys of a sequence by
+    head and place, ``sink_ptr`` a score per head. Where keys are biased, log-sum-exps are those of scores to which what
+    a row adds to itself is not added.
     """
     head = tl.program_id(0) % HEADS
     block = tl.program_id(0) // HEADS
@@ -196,10 +220,14 @@ def attention_kernel(
     value_ptr += kv_head * value_head + origin * value_stride
     rider_ptr += origin * P
     norm_ptr += wide_head * total + origin
+    bias_ptr += wide_head * bias_head
+    bias_of_rows = tl.zeros([M], tl.float32)
+    if HAS_BIAS:
+        bias_of_rows = tl.load(bias_ptr + rows, mask=is_row, other=0.0)
 
     end = tl.minimum(first_row + M, num_tokens)
-    first_key = tl.maximum(first_row - window + 1, 0) // N * N
-    plain_from = (tl.maximum(end - window, 0) + N - 1) // N * N
+    first_key = tl.maximum(first_visible(first_row, window, IS_CHUNKED), 0) // N * N
+    plain_from = (tl.maximum(first_visible(end - 1, window, IS_CHUNKED), 0) + N - 1) // N * N
     plain_from = tl.minimum(tl.maximum(first_key + N, plain_from), end)
     plain_to = tl.maximum(tl.maximum(first_row - 1, 0) // N * N, plain_from)
 
@@ -210,19 +238,19 @@ def attention_kernel(
     normed = tl.zeros([M, P], tl.float32)
     state = (output, carried, normed, nothing, zeros, zeros, zeros, zeros, zeros, nothing, nothing, nothing)
     state = _tiles(
-        state, query, rows, key_ptr, value_ptr, rider_ptr, norm_ptr, key_stride,
-        value_stride, first_key, plain_from, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
-        HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
+        state, query, rows, bias_of_rows, key_ptr, value_ptr, rider_ptr, norm_ptr, bias_ptr, key_stride, value_stride,
+        first_key, plain_from, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
+        HAS_WINDOW, IS_CHUNKED, HAS_CAP, HAS_BIAS, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
     )  # fmt: skip
     state = _tiles(
-        state, query, rows, key_ptr, value_ptr, rider_ptr, norm_ptr, key_stride,
-        value_stride, plain_from, plain_to, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
-        HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, False,
+        state, query, rows, bias_of_rows, key_ptr, value_ptr, rider_ptr, norm_ptr, bias_ptr, key_stride, value_stride,
+        plain_from, plain_to, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
+        HAS_WINDOW, IS_CHUNKED, HAS_CAP, HAS_BIAS, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, False,
     )  # fmt: skip
     state = _tiles(
-        state, query, rows, key_ptr, value_ptr, rider_ptr, norm_ptr, key_stride,
-        value_stride, plain_to, end, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
-        HAS_WINDOW, HAS_CAP, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
+        state, query, rows, bias_of_rows, key_ptr, value_ptr, rider_ptr, norm_ptr, bias_ptr, key_stride, value_stride,
+        plain_to, end, num_tokens, window, scaling, softcap, HEAD_DIM, VALUE_DIM, D, DV, P, N,
+        HAS_WINDOW, IS_CHUNKED, HAS_CAP, HAS_BIAS, HAS_NORMS, IS_MAIN, IS_FLOAT32, IS_WIDENED, True,
     )  # fmt: skip
     output, carried, normed, m, weight, e, c, distance, norm_sum, first, previous, own = state
     weight = tl.where(is_row, weight, 1.0)
@@ -238,12 +266,16 @@ def attention_kernel(
         tl.store(statistic_ptr + FIRST_NORMED * wide_total + at, normed / norm_sum[:, None], mask=masses)
     if IS_MAIN:
         value_depth = tl.arange(0, DV)
+        if HAS_SINKS:
+            # What a sink leaves to the keys; in this form neither a large sink nor a small one overflows.
+            sink = tl.load(sink_ptr + head).to(tl.float32) * LOG2E
+            output = output / (1.0 + tl.exp2(sink - m - tl.log2(weight)))[:, None]
         tl.store(
             output_ptr + token[:, None] * output_stride + wide_head * VALUE_DIM + value_depth[None, :],
             (output / weight[:, None]).to(output_ptr.dtype.element_ty),
             mask=is_row[:, None] & (value_depth[None, :] < VALUE_DIM),
         )
-        factor = _factor(scaling, HAS_CAP)
+        factor = score_factor(scaling, HAS_CAP, HAS_BIAS)
         lse = tl.log(weight)
         tl.store(softmax_ptr + 2 * wide_head * wide_total + token, m * LN2, mask=is_row)
         tl.store(softmax_ptr + (2 * wide_head + 1) * wide_total + token, m * LN2 + lse, mask=is_row)
@@ -253,7 +285,7 @@ def attention_kernel(
         away = tl.where(away < 0, 0.0, away)
         entropy = lse - e / weight * LN2
         entropy = tl.where(entropy < 0, 0.0, entropy)
-        seen = tl.minimum(rows + 1, window)
+        seen = rows + 1 - tl.maximum(first_visible(rows, window, IS_CHUNKED), 0)
         # Not one key but two, so that the logarithm is not 0.
         most = tl.log(tl.maximum(seen, 2).to(tl.float32))
         later = rows > 0
@@ -270,126 +302,3 @@ def attention_kernel(
         tl.store(at + DISTANCE_RELATIVE * wide_total, tl.where(later, relative, 0.0), mask=is_row)
         tl.store(at + LARGEST * wide_total, 1.0 / weight, mask=is_row)
         tl.store(at + COLLISION * wide_total, c / (weight * weight), mask=is_row)
-
-
-@triton.jit(do_not_specialize=["total", "window", "num_statistics"])
-def matches_kernel(
-    query_ptr, key_ptr, softmax_ptr, statistic_ptr, member_ptr, block_ptr,
-    query_head, query_stride, key_head, key_stride,
-    total, window, num_statistics, scaling, softcap,
-    HEADS: tl.constexpr, GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, D: tl.constexpr, M: tl.constexpr,
-    HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr, IS_WIDENED: tl.constexpr,
-):  # fmt: skip
-    """Weight of one block of rows of one query head on equal tokens, and on what followed them.
-
-    ``member_ptr`` holds places of tokens in the packed row, those of one sequence and one token id side by side and in
-    order; ``block_ptr`` per program block where its tokens of one id begin there, their number and the block's first.
-    """
-    head = (tl.program_id(0) % HEADS).to(tl.int64)
-    block = tl.program_id(0) // HEADS
-    begin = tl.load(block_ptr + 3 * block)
-    number = tl.load(block_ptr + 3 * block + 1)
-    first = tl.load(block_ptr + 3 * block + 2)
-    member, depth = tl.arange(0, M), tl.arange(0, D)
-    is_row = first + member < number
-    row = tl.load(member_ptr + begin + first + member, mask=is_row, other=0)
-    is_deep = depth[None, :] < HEAD_DIM
-    query = tl.load(
-        query_ptr + head * query_head + row.to(tl.int64)[:, None] * query_stride + depth[None, :],
-        mask=is_row[:, None] & is_deep,
-        other=0.0,
-    )
-    key_ptr += head // GROUP * key_head
-    lse = tl.load(softmax_ptr + (2 * head + 1) * total + row, mask=is_row, other=0.0)[:, None] * LOG2E
-    factor = _factor(scaling, HAS_CAP)
-    duplicate, induction = tl.zeros([M], tl.float32), tl.zeros([M], tl.float32)
-    for start in range(0, tl.minimum(first + M, number), M):
-        inside = start + member < number
-        key = tl.load(member_ptr + begin + start + member, mask=inside, other=0)
-        # A key before the row, and the one after it, which is the row itself at the latest.
-        visible = (key[None, :] < row[:, None]) & inside[None, :] & is_row[:, None]
-        after = visible
-        if HAS_WINDOW:
-            after = visible & (key[None, :] + 1 > row[:, None] - window)
-            visible = visible & (key[None, :] > row[:, None] - window)
-        place = key_ptr + key.to(tl.int64)[:, None] * key_stride + depth[None, :]
-        k = tl.load(place, mask=inside[:, None] & is_deep, other=0.0)
-        products = _products(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
-        duplicate += tl.sum(tl.where(visible, tl.exp2(products * factor - lse), 0.0), 1)
-        inside = inside & (key + 1 < total)
-        k = tl.load(place + key_stride, mask=inside[:, None] & is_deep, other=0.0)
-        products = _products(query, k, scaling, softcap, HAS_CAP, IS_WIDENED)
-        induction += tl.sum(tl.where(after, tl.exp2(products * factor - lse), 0.0), 1)
-    at = statistic_ptr + head * num_statistics * total + row
-    tl.store(at + DUPLICATE * total.to(tl.int64), duplicate, mask=is_row)
-    tl.store(at + INDUCTION * total.to(tl.int64), induction, mask=is_row)
-
-
-@triton.jit(do_not_specialize=["total", "window"])
-def decision_kernel(
-    query_ptr, key_ptr, softmax_ptr, decision_ptr, sequence_ptr,
-    query_head, query_stride, key_head, key_stride, total, window, scaling, softcap,
-    GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, N: tl.constexpr, D: tl.constexpr,
-    HAS_WINDOW: tl.constexpr, HAS_CAP: tl.constexpr,
-):  # fmt: skip
-    """Weights of a sequence's decision row on one tile of its keys, ``[H, T]``; 0 on keys it does not see.
-
-    ``sequence_ptr`` holds per sequence its first token, number of tokens and decision row.
-    """
-    head = tl.program_id(0).to(tl.int64)
-    keys = tl.program_id(1) * N + tl.arange(0, N)
-    sequence = tl.program_id(2)
-    origin = tl.load(sequence_ptr + 3 * sequence).to(tl.int64)
-    num_tokens = tl.load(sequence_ptr + 3 * sequence + 1)
-    row = tl.load(sequence_ptr + 3 * sequence + 2)
-    depth = tl.arange(0, D)
-    token = origin + keys
-    inside = keys < num_tokens
-    query = tl.load(
-        query_ptr + head * query_head + (origin + row) * query_stride + depth, mask=depth < HEAD_DIM, other=0.0
-    )
-    visible = inside & (keys <= row)
-    if HAS_WINDOW:
-        visible = visible & (keys > row - window)
-    k = tl.load(
-        key_ptr + head // GROUP * key_head + token[:, None] * key_stride + depth[None, :],
-        mask=visible[:, None] & (depth[None, :] < HEAD_DIM),
-        other=0.0,
-    )
-    scores = tl.sum(k.to(tl.float32) * query.to(tl.float32)[None, :], 1) * scaling
-    if HAS_CAP:
-        scores = _tanh(scores / softcap) * softcap
-    lse = tl.load(softmax_ptr + (2 * head + 1) * total + origin + row)
-    tl.store(decision_ptr + head * total + token, tl.where(visible, tl.exp(scores - lse), 0.0), mask=inside)
-
-
-@triton.jit(do_not_specialize=["total", "num_statistics", "num_groups"])
-def sums_kernel(
-    statistic_ptr,
-    weight_ptr,
-    sums_ptr,
-    sequence_ptr,
-    total,
-    num_statistics,
-    num_groups,
-    HEADS: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-):
-    """Sum statistics ``[H, K, T]`` over the rows of each query group in float64, ``[S, H, Q, K]``."""
-    head = tl.program_id(0).to(tl.int64)
-    sequence, group = tl.program_id(1) // num_groups, tl.program_id(1) % num_groups
-    columns = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
-    origin = tl.load(sequence_ptr + 3 * sequence).to(tl.int64)
-    num_tokens = tl.load(sequence_ptr + 3 * sequence + 1)
-    lines = statistic_ptr + (head * num_statistics + columns[:, None]) * total + origin
-    weight_ptr += group.to(tl.int64) * total + origin
-    sums = tl.zeros([COLUMNS], tl.float64)
-    for start in range(0, num_tokens, ROWS):
-        rows = start + tl.arange(0, ROWS)
-        inside = rows < num_tokens
-        values = tl.load(lines + rows[None, :], mask=inside[None, :] & (columns[:, None] < num_statistics), other=0.0)
-        weights = tl.load(weight_ptr + rows, mask=inside, other=0.0)
-        sums += tl.sum(values.to(tl.float64) * weights.to(tl.float64)[None, :], 1)
-    place = ((sequence.to(tl.int64) * HEADS + head) * num_groups + group) * num_statistics
-    tl.store(sums_ptr + place + columns, sums, mask=columns < num_statistics)

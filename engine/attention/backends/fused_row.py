@@ -18,57 +18,19 @@ import triton
 
 from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall
-from engine.attention.backends.fused_kernels import attention_kernel, decision_kernel, matches_kernel, sums_kernel
+from engine.attention.backends.fused_kernels import attention_kernel
+from engine.attention.backends.fused_row_kernels import decision_kernel, matches_kernel, sums_kernel
+from engine.attention.backends.fused_tiling import Tiling, capability, padded, tiling
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
 from engine.attention.layout import INDEX, NUM_BASE, NUM_LOOKBACK, SequenceLayout
-from engine.attention.masking import Chunk, Window
+from engine.attention.masking import Chunk, Masking, Window, first_visible_of
 from engine.attention.readers.reading import lookback
+from engine.attention.sinks import grouped_null_mass, null_mass
 
 IS_INTERPRETED = not isinstance(attention_kernel, triton.JITFunction)
 NO_WINDOW = 2**30
 MEMBERS = 16
 """Rows and keys of a tile of equal tokens: the least that matrix units take, since most come again a few times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """Shape of a program: query rows, keys per tile, rider columns at most, warps and stages of the pipeline."""
-
-    rows: int
-    keys: int
-    columns: int
-    warps: int
-    stages: int
-
-
-HOPPER = (9, 0)
-
-
-def tiling(
-    head_dim: int, value_dim: int, dtype: torch.dtype, has_norms: bool, capability: tuple[int, int] = HOPPER
-) -> Tiling:
-    """Return the tiling for a head: fixed, so that the same input gives the same bits on every run.
-
-    ``tests/parity/fused_builds.py`` reads what each needs: shared memory stays within an A100's 163 KiB per block, and
-    on GPUs before Hopper, whose matrix units read registers only, tiles are smaller so that registers suffice.
-    """
-    width = max(padded(head_dim), padded(value_dim))
-    columns = 32 if has_norms or width > 128 else 64
-    if dtype == torch.float32:
-        return Tiling(32, 32, 32, 8, 1) if width > 64 else Tiling(64, 32, columns, 4, 2)
-    if width > 128:
-        return Tiling(64, 32, columns, 8, 2)
-    return Tiling(128, 64, columns, 8, 3) if capability >= HOPPER else Tiling(128, 32, columns, 8, 2)
-
-
-def capability(device: torch.device) -> tuple[int, int]:
-    """Return a GPU's compute capability; that of Hopper where Triton's interpreter runs."""
-    return torch.cuda.get_device_capability(device) if device.type == "cuda" else HOPPER
-
-
-def padded(size: int) -> int:
-    """Return the least power of two that holds a size and that matrix units take."""
-    return max(16, 1 << (size - 1).bit_length())
 
 
 class FusedRow:
@@ -137,7 +99,12 @@ class FusedRow:
         for index, layout in enumerate(self.layouts):
             span = slice(layout.start, layout.start + layout.num_tokens)
             of_groups = means[index, :, : layout.query_weights.shape[0], : layout.num_statistics(norms is not None)]
-            found = LayerStatistics(of_groups, decisions[:, span], is_finite[index])
+            null = None
+            if call.masking.sinks is not None:
+                # By rows, as null_mass does with a largest score and the sum of what is left of the others.
+                rest = softmax[:, 1, span]
+                null = grouped_null_mass(null_mass(rest, torch.ones_like(rest), call.masking.sinks), layout)
+            found = LayerStatistics(of_groups, decisions[:, span], is_finite[index], null_mass=null)
             statistics.append(blocked.read_again(call.of_sequence(layout), layout, softmax[:, 1, span]).added_to(found))
         return statistics
 
@@ -161,19 +128,20 @@ class FusedRow:
         num_statistics = self.num_carried + (0 if norms is None else self.num_masses)
         rows = query.new_empty((num_heads, num_statistics, self.total), dtype=torch.float32)
         softmax = query.new_empty((num_heads, 2, self.total), dtype=torch.float32)
-        blocks = self._row_blocks(shape.rows)
+        blocks, bias = self._row_blocks(shape.rows), self._bias(masking)
         for part in self._passes(shape, query.dtype):
             attention_kernel[(len(blocks) * num_heads,)](
                 query, key, value, output, rows, softmax, softmax if norms is None else norms,
-                blocks, part.riders,
+                blocks, part.riders, softmax if bias is None else bias,
+                softmax if masking.sinks is None else masking.sinks.to(query.device),
                 query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1),
-                output.stride(0), self.total, masking.window or NO_WINDOW, num_statistics, float(masking.scaling),
-                float(masking.softcap or 1.0),
+                output.stride(0), self.total, _size(masking.window), num_statistics, self.longest,
+                float(masking.scaling), float(masking.softcap or 1.0),
                 HEADS=num_heads, GROUP=num_heads // key.shape[0], HEAD_DIM=query.shape[-1], VALUE_DIM=value.shape[-1],
                 FIRST_MASS=NUM_BASE + part.first, NUM_MASSES=part.count,
                 FIRST_NORMED=self.num_carried + part.first,
                 M=shape.rows, N=shape.keys, D=padded(query.shape[-1]), DV=padded(value.shape[-1]),
-                P=part.riders.shape[1], HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
+                P=part.riders.shape[1], **_kind(masking), HAS_SINKS=masking.sinks is not None,
                 HAS_NORMS=norms is not None, IS_MAIN=part.first == 0, IS_FLOAT32=query.dtype == torch.float32,
                 IS_WIDENED=IS_INTERPRETED,
                 num_warps=shape.warps, num_stages=shape.stages, enable_fp_fusion=True,
@@ -189,13 +157,13 @@ class FusedRow:
         if not len(self.member_blocks):
             return
         num_heads = query.shape[0]
+        bias = self._bias(masking)
         matches_kernel[(len(self.member_blocks) * num_heads,)](
-            query, key, softmax, rows, self.members, self.member_blocks,
-            query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, masking.window or NO_WINDOW,
-            rows.shape[1], float(masking.scaling), float(masking.softcap or 1.0),
+            query, key, softmax, rows, self.members, self.member_blocks, softmax if bias is None else bias,
+            query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, _size(masking.window),
+            rows.shape[1], self.longest, float(masking.scaling), float(masking.softcap or 1.0),
             HEADS=num_heads, GROUP=num_heads // key.shape[0], HEAD_DIM=query.shape[-1], D=padded(query.shape[-1]),
-            M=MEMBERS, HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
-            IS_WIDENED=IS_INTERPRETED, num_warps=1, enable_fp_fusion=True,
+            M=MEMBERS, **_kind(masking), IS_WIDENED=IS_INTERPRETED, num_warps=1, enable_fp_fusion=True,
         )  # fmt: skip
 
     def _decision_rows(self, call: LayerCall, softmax: torch.Tensor) -> torch.Tensor:
@@ -203,13 +171,13 @@ class FusedRow:
         decisions = query.new_zeros((query.shape[0], self.total), dtype=torch.float32)
         keys = 64
         grid = (query.shape[0], -(-self.longest // keys), len(self.layouts))
+        bias = self._bias(masking)
         decision_kernel[grid](
-            query, key, softmax, decisions, self.sequences,
-            query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, masking.window or NO_WINDOW,
-            float(masking.scaling), float(masking.softcap or 1.0),
+            query, key, softmax, decisions, self.sequences, softmax if bias is None else bias,
+            query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, _size(masking.window),
+            self.longest, float(masking.scaling), float(masking.softcap or 1.0),
             GROUP=query.shape[0] // key.shape[0], HEAD_DIM=query.shape[-1], N=keys, D=padded(query.shape[-1]),
-            HAS_WINDOW=masking.window is not None, HAS_CAP=masking.softcap is not None,
-            num_warps=4, enable_fp_fusion=True,
+            **_kind(masking), num_warps=4, enable_fp_fusion=True,
         )  # fmt: skip
         return decisions
 
@@ -262,7 +230,7 @@ class FusedRow:
     def _equal_tokens(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return where tokens stand that come again in their sequence, by id, and their blocks (``matches_kernel``)."""
         members: list[torch.Tensor] = []
-        blocks: list[tuple[int, int, int]] = []
+        blocks: list[tuple[int, int, int, int]] = []
         begin = 0
         for layout in self.layouts:
             # On the host: a launch needs the number of blocks, and they are the same in every layer.
@@ -271,13 +239,12 @@ class FusedRow:
             order = torch.argsort(of_place, stable=True)
             members.append(order[numbers[of_place[order]] > 1] + layout.start)
             for number in numbers[numbers > 1].tolist():
-                blocks += [(begin, number, first) for first in range(0, number, MEMBERS)]
+                blocks += [(layout.start, begin, number, first) for first in range(0, number, MEMBERS)]
                 begin += number
-        return torch.cat(members).to(self.device, torch.int32), self._table(sorted(blocks, key=lambda block: -block[2]))
+        return torch.cat(members).to(self.device, torch.int32), self._table(sorted(blocks, key=lambda block: -block[3]))
 
     def _counts_of(self, window: Window) -> torch.Tensor:
         """Return how many rows of each query group count, float64 ``[S, 1, Q, K]``."""
-        assert not isinstance(window, Chunk), "chunks are left to blocked"
         if window not in self._counts:
             counts = torch.zeros(
                 (len(self.layouts), 1, self.num_groups, self.num_carried),
@@ -286,9 +253,9 @@ class FusedRow:
             )
             for index, (layout, last) in enumerate(zip(self.layouts, self._last_same, strict=True)):
                 rows = torch.arange(layout.num_tokens, device=self.device)
-                reach = window if isinstance(window, int) else layout.num_tokens
                 # The key after the row's last equal token is the nearest of all induction matches.
-                has_match = torch.stack(((last >= 0) & (rows - last < reach), (last >= 0) & (rows - last - 1 < reach)))
+                first = first_visible_of(rows, window)
+                has_match = (last >= 0) & torch.stack((last >= first, last + 1 >= first))
                 masses = layout.indicators.shape[1]
                 defined = defined_rows(rows, visible_keys(rows, window), has_match, masses).double()
                 if layout.reading is not None:
@@ -307,7 +274,13 @@ class FusedRow:
             shares[:, span] = norms[:, span] / torch.where(largest == 0, 1.0, largest)
         return shares
 
-    def _table(self, rows: list[tuple[int, int, int]]) -> torch.Tensor:
+    def _bias(self, masking: Masking) -> torch.Tensor | None:
+        """Return what is added to the keys of a sequence, float32 ``[H, tokens of the longest]``."""
+        if masking.key_bias is None:
+            return None
+        return masking.key_bias.up_to(self.longest, self.weights).contiguous()
+
+    def _table(self, rows: Sequence[tuple[int, ...]]) -> torch.Tensor:
         return torch.tensor(rows, dtype=torch.int32).to(self.device)
 
 
@@ -318,6 +291,20 @@ class _Pass:
     first: int
     count: int
     riders: torch.Tensor
+
+
+def _size(window: Window) -> int:
+    return window.size if isinstance(window, Chunk) else window or NO_WINDOW
+
+
+def _kind(masking: Masking) -> dict[str, bool]:
+    """Return what kernels are compiled for."""
+    return {
+        "HAS_WINDOW": masking.window is not None,
+        "IS_CHUNKED": isinstance(masking.window, Chunk),
+        "HAS_CAP": masking.softcap is not None,
+        "HAS_BIAS": masking.key_bias is not None,
+    }
 
 
 def _last_same(token_ids: torch.Tensor) -> torch.Tensor:
