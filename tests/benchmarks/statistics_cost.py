@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,8 +117,11 @@ def cpu_seconds(layers: int, num_tokens: int, repeats: int) -> tuple[float, dict
     return statistics.median(r["plain"] for r in rounds), ratios
 
 
-def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, float]:
-    """Return CPU time of each optional statistic over the default ones without attributions, the median of ratios."""
+def optional_costs(layers: int, num_tokens: int, repeats: int, words: Sequence[str] | None = None) -> dict[str, float]:
+    """Return CPU time of each optional statistic over the default ones without attributions, the median of ratios.
+
+    With words, of those alone whose line holds one of them.
+    """
     model = build_model(layers)
     plain, weighted, rolled = Probe(model), Probe(model, norm_weighted=True), Probe(model, with_rollout=True)
     sentences = np.arange(num_tokens, dtype=np.int32) // 25
@@ -134,10 +137,15 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
         sequence_layout(sample, 0, torch.device("cpu"))
         for sample in (encoded(num_tokens), encoded(num_tokens, 36), encoded(num_tokens, num_query_groups=10))
     )
-    targets = [targets_of(encoded(num_tokens), default)]
-    by_kind = {
+    targets, of_short = [targets_of(encoded(num_tokens), default)], [targets_of(short, briefly)]
+    contributing = Probe(model, top_tokens=TOP_TOKENS, contribution=True)
+    by_kind: dict[str, Callable[[], object]] = {
         "default": lambda: plain.measure(default.token_ids, [default]),
         "attributions (on by default)": lambda: attributing.measure(default.token_ids, [default], targets=targets),
+        "attributions and contributions": lambda: contributing.measure(default.token_ids, [default], targets=targets),
+        "both and reading focus, an answer of 200 tokens": lambda: contributing.measure(
+            briefly.token_ids, [briefly], targets=of_short
+        ),
         "reading focus, an answer of a third of the text": lambda: plain.measure(reading.token_ids, [reading]),
         "reading focus, an answer of 200 tokens": lambda: plain.measure(briefly.token_ids, [briefly]),
         "what keys and sentences receive": lambda: plain.measure(receiving.token_ids, [receiving]),
@@ -148,6 +156,10 @@ def optional_costs(layers: int, num_tokens: int, repeats: int) -> dict[str, floa
         "10 query groups instead of 3": lambda: plain.measure(queries.token_ids, [queries]),
         "no C compiler (`model.attention: blocked`)": lambda: in_torch.measure(default.token_ids, [default]),
     }
+    if words is not None:
+        by_kind = {
+            kind: work for kind, work in by_kind.items() if kind == "default" or any(word in kind for word in words)
+        }
     rounds = timed_rounds(by_kind, repeats)
     kinds = list(by_kind)[1:]
     return {kind: statistics.median(r[kind] / r["default"] for r in rounds) for kind in kinds}
@@ -189,9 +201,10 @@ def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=24)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024, 2048, 4096])
+    parser.add_argument("--tokens", type=int, nargs="*", default=[512, 1024, 2048, 4096])
     parser.add_argument("--optional", type=int, default=2048, help="tokens at which optional statistics are timed")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", help="which optional statistics are timed, by a word of their line")
     parser.add_argument("--peak", choices=KINDS)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     options = parser.parse_args()
@@ -220,7 +233,7 @@ def main() -> None:
         print(line, flush=True)
         lines.append(line)
     tail = ["", f"| optional, at {options.optional:,} tokens | over the default statistics |", "|---|---|"]
-    costs = optional_costs(options.layers, options.optional, options.repeats)
+    costs = optional_costs(options.layers, options.optional, options.repeats, options.only)
     tail += [f"| {kind} | {ratio:.2f} x time |" for kind, ratio in costs.items()]
     print("\n".join(tail))
     lines += tail
