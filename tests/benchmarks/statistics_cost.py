@@ -74,7 +74,7 @@ def fits(layers: int, num_tokens: int) -> bool:
     return (layers + 3) * 14 * num_tokens**2 * 4 < 0.9 * psutil.virtual_memory().available
 
 
-def forwards(layers: int, num_tokens: int):
+def forwards(layers: int, num_tokens: int) -> dict[str, Callable[[], object]]:
     """Return one function without arguments per kind of forward."""
     model = build_model(layers)
     probe, sample = Probe(model, top_tokens=TOP_TOKENS), encoded(num_tokens)
@@ -89,7 +89,7 @@ def forwards(layers: int, num_tokens: int):
         finally:
             model.set_attn_implementation("sdpa")
 
-    found = {
+    found: dict[str, Callable[[], object]] = {
         "plain": lambda: decision_logits(model, layout.token_ids, [layout]),
         "probed": lambda: probe.measure(layout.token_ids, [layout], targets=targets),
     }
