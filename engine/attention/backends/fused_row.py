@@ -20,7 +20,7 @@ from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall
 from engine.attention.backends.fused_kernels import attention_kernel
 from engine.attention.backends.fused_row_kernels import decision_kernel, matches_kernel, sums_kernel
-from engine.attention.backends.fused_tiling import Tiling, capability, padded, tiling
+from engine.attention.backends.fused_tiling import Tiling, capability, match_warps, padded, tiling
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
 from engine.attention.layout import INDEX, NUM_BASE, NUM_LOOKBACK, SequenceLayout
 from engine.attention.masking import Chunk, Masking, Window, first_visible_of
@@ -163,7 +163,8 @@ class FusedRow:
             query.stride(0), query.stride(1), key.stride(0), key.stride(1), self.total, _size(masking.window),
             rows.shape[1], self.longest, float(masking.scaling), float(masking.softcap or 1.0),
             HEADS=num_heads, GROUP=num_heads // key.shape[0], HEAD_DIM=query.shape[-1], D=padded(query.shape[-1]),
-            M=MEMBERS, **_kind(masking), IS_WIDENED=IS_INTERPRETED, num_warps=1, enable_fp_fusion=True,
+            M=MEMBERS, **_kind(masking), IS_WIDENED=IS_INTERPRETED,
+            num_warps=match_warps(query.shape[-1], query.dtype), enable_fp_fusion=True,
         )  # fmt: skip
 
     def _decision_rows(self, call: LayerCall, softmax: torch.Tensor) -> torch.Tensor:

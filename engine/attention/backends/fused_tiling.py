@@ -46,3 +46,9 @@ def capability(device: torch.device) -> tuple[int, int]:
 def padded(size: int) -> int:
     """Return the least power of two that holds a size and that matrix units take."""
     return max(16, 1 << (size - 1).bit_length())
+
+
+def match_warps(head_dim: int, dtype: torch.dtype) -> int:
+    """Return the warps of a program that looks at equal tokens, so that no register spills (``fused_builds``)."""
+    # float32 has no matrix units of its digits: its products are taken apart into registers.
+    return max(1, padded(head_dim) * dtype.itemsize**2 // 512)
