@@ -2,18 +2,29 @@
  *
  * Compiled by tile_kernel.py, which states what every argument is. A row's largest score is not known before its last
  * tile, so that sums are kept relative to the largest seen so far and scaled down when a larger one comes (online
- * softmax, Milakov and Gimelshein 2018). Vectors of 16 floats on every machine: the order of sums does not depend on it.
+ * softmax, Milakov and Gimelshein 2018). Sums have 16 lanes on every machine, so that their order does not depend on it;
+ * a machine whose vectors are narrower goes over the keys once for each part of the lanes, since the sums of more would
+ * not stay in its registers.
  */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #define LANES 16
+#ifndef WIDTH
+#if defined(__AVX512F__)
+#define WIDTH 16
+#elif defined(__AVX__)
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+#endif
 #define NO_TOKEN -1
 #define WORTH_SHARING 65536 /* scores of a tile from which more threads than one are worth waking */
 #define LEAST -87.0f /* where exp leaves float's normal range */
-typedef float floats __attribute__((vector_size(64)));
-typedef int32_t ints __attribute__((vector_size(64)));
+typedef float floats __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t ints __attribute__((vector_size(4 * WIDTH)));
 
 /* Columns of a row's state; STATE in tile_kernel.py gives them the same order. */
 enum { LARGEST, TOTAL, SCORE, SQUARE, DISTANCE, DUPLICATE, INDUCTION, DIAGONAL, PREVIOUS, FIRST, COLUMNS };
@@ -36,8 +47,15 @@ static inline ints load_ids(const int32_t *from) {
     return found;
 }
 
+/* All bits of the first lanes, so many, and none of the others. */
+static inline ints lanes_before(int64_t number) {
+    ints lane, limit = (ints){0} + (int32_t)(number < 0 ? 0 : number < WIDTH ? number : WIDTH);
+    for (int i = 0; i < WIDTH; i++) lane[i] = i;
+    return lane < limit;
+}
+
 /* The larger of two, the second where either is NaN; and a sum of the lanes whose token is the row's own. */
-#ifdef __AVX512F__
+#if WIDTH == 16 && defined(__AVX512F__)
 #include <immintrin.h>
 static inline floats larger(floats a, floats b) { return (floats)_mm512_max_ps((__m512)a, (__m512)b); }
 
@@ -46,19 +64,24 @@ static inline floats add_where(floats total, ints ids, int32_t id, floats weight
     return (floats)_mm512_mask_add_ps((__m512)total, same, (__m512)total, (__m512)weight);
 }
 #else
+#if WIDTH == 8 && defined(__AVX__)
+#include <immintrin.h>
+static inline floats larger(floats a, floats b) { return (floats)_mm256_max_ps((__m256)a, (__m256)b); }
+#else
 static inline floats larger(floats a, floats b) {
     ints mask = a > b;
     return (floats)((mask & (ints)a) | (~mask & (ints)b));
 }
+#endif
 
 static inline floats add_where(floats total, ints ids, int32_t id, floats weight) {
     return total + (floats)((ids == id) & (ints)weight);
 }
 #endif
 
-static inline float add_up(floats lanes) {
-    float total = 0;
-    for (int lane = 0; lane < LANES; lane++) total += lanes[lane];
+/* Add lanes to a total, one after the other. */
+static inline float add_up(float total, floats lanes) {
+    for (int lane = 0; lane < WIDTH; lane++) total += lanes[lane];
     return total;
 }
 
@@ -78,7 +101,7 @@ static inline floats exp_of(floats power) {
     return (floats)((ints)result + ((ints)shifted << 23));
 }
 
-/* Add 16 keys whose scores lie `shifted` from the largest; stores nothing. */
+/* Add keys whose scores lie `shifted` from the largest, one to each lane; stores nothing. */
 static inline floats add_lanes(sums *s, floats shifted, ints ids, ints ids_before, int32_t id) {
     /* Not below LEAST, where exp_of's exponent would wrap: 1e-38 is nothing beside the largest weight, 1. */
     floats power = larger(all(LEAST), shifted), weight = exp_of(power);
@@ -94,8 +117,8 @@ static inline floats add_lanes(sums *s, floats shifted, ints ids, ints ids_befor
 static float largest_of(const float *row, int64_t low, int64_t high, float largest) {
     floats lanes = all(largest);
     int64_t key = low;
-    for (; key + LANES <= high; key += LANES) lanes = larger(load(row + key), lanes);
-    for (int lane = 0; lane < LANES; lane++)
+    for (; key + WIDTH <= high; key += WIDTH) lanes = larger(load(row + key), lanes);
+    for (int lane = 0; lane < WIDTH; lane++)
         if (lanes[lane] > largest) largest = lanes[lane];
     for (; key < high; key++)
         if (row[key] > largest) largest = row[key];
@@ -118,41 +141,71 @@ static void scale_down(float *state, float *carried, int64_t width, float larger
     for (int64_t column = 0; column < width; column++) carried[column] *= factor;
 }
 
+/* Add those of WIDTH keys that lie before high; of the others nothing but a weight of exp(LEAST) is added, and what is
+ * stored in their place is overwritten by the caller. */
+static inline void add_some(sums *s, float *row, int64_t key, int64_t high, int64_t own, float largest,
+                            const int32_t *ids, int32_t id) {
+    ints seen = lanes_before(high - key), earlier = seen & lanes_before(own - key);
+    floats found = load(row + key) - largest;
+    floats shifted = (floats)((seen & (ints)found) | (~seen & (ints)all(LEAST)));
+    /* All bits set is NO_TOKEN. */
+    floats weight = add_lanes(s, shifted, load_ids(ids + key) | ~earlier, load_ids(ids + key - 1) | ~seen, id);
+    memcpy(row + key, &weight, sizeof weight);
+}
+
+/* The same where a tile ends, behind which nothing may be read. */
+static void add_few(sums *s, float *row, int64_t key, int64_t high, int64_t own, float largest, const int32_t *ids,
+                    int32_t id) {
+    float shifted[WIDTH];
+    int32_t here[WIDTH], ahead[WIDTH];
+    int64_t left = high - key < WIDTH ? high - key : WIDTH;
+    for (int lane = 0; lane < WIDTH; lane++) {
+        shifted[lane] = lane < left ? row[key + lane] - largest : LEAST;
+        here[lane] = lane < left && key + lane < own ? ids[key + lane] : NO_TOKEN;
+        ahead[lane] = lane < left ? ids[key + lane - 1] : NO_TOKEN;
+    }
+    floats weight = add_lanes(s, load(shifted), load_ids(here), load_ids(ahead), id);
+    if (left > 0) memcpy(row + key, &weight, sizeof(float) * left);
+}
+
 /* Add the keys [low, high) of a row's tile, which the row sees; own is where the row's own key would be. */
-static void add_row(float *row, int64_t low, int64_t high, int64_t own, const int32_t *ids, int32_t id, float *state,
-                    float *carried, int64_t width) {
+static void add_row(float *row, int64_t num_keys, int64_t low, int64_t high, int64_t own, const int32_t *ids, int32_t id,
+                    float *state, float *carried, int64_t width) {
     /* A first tile begins from one of its scores: from 0, weights of scores far below 0 would all vanish. */
     float largest = largest_of(row, low, high, state[TOTAL] > 0 ? state[LARGEST] : row[low]);
     if (state[TOTAL] > 0 && largest > state[LARGEST]) scale_down(state, carried, width, largest);
     if (!(state[TOTAL] > 0) || largest > state[LARGEST]) state[LARGEST] = largest;
     largest = state[LARGEST];
-    sums s = {0};
-    int64_t before = high < own ? high : own, key = low;
-    for (; key + LANES <= before; key += LANES) {
-        floats weight = add_lanes(&s, load(row + key) - largest, load_ids(ids + key), load_ids(ids + key - 1), id);
-        memcpy(row + key, &weight, sizeof weight);
-    }
-    for (; key < high; key += LANES) { /* the last keys, and the row's own, which is no duplicate of itself */
-        float shifted[LANES];
-        int32_t here[LANES], ahead[LANES];
-        int64_t left = high - key < LANES ? high - key : LANES;
-        for (int lane = 0; lane < LANES; lane++) {
-            shifted[lane] = lane < left ? row[key + lane] - largest : LEAST;
-            here[lane] = lane < left && key + lane < own ? ids[key + lane] : NO_TOKEN;
-            ahead[lane] = lane < left ? ids[key + lane - 1] : NO_TOKEN;
+    int64_t before = high < own ? high : own, whole = before > low ? (before - low) / LANES * LANES : 0, end = low + whole;
+    float total = 0, score = 0, square = 0, distance = 0, duplicate = 0, induction = 0;
+    for (int first = 0; first < LANES; first += WIDTH) {
+        sums s = {0};
+        for (int64_t key = low + first; key < end; key += LANES) {
+            floats weight = add_lanes(&s, load(row + key) - largest, load_ids(ids + key), load_ids(ids + key - 1), id);
+            memcpy(row + key, &weight, sizeof weight);
         }
-        floats weight = add_lanes(&s, load(shifted), load_ids(here), load_ids(ahead), id);
-        memcpy(row + key, &weight, sizeof(float) * left);
+        int64_t key = end + first;
+        for (; key - first < high; key += LANES) /* the last keys, and the row's own, which is no duplicate of itself */
+            if (key + WIDTH <= num_keys)
+                add_some(&s, row, key, high, own, largest, ids, id);
+            else
+                add_few(&s, row, key, high, own, largest, ids, id);
+        /* A weight of vector v of V counts V - v times in `running`: 16 times that is its distance from the end. */
+        floats beyond;
+        for (int lane = 0; lane < WIDTH; lane++) beyond[lane] = (float)(own - key - lane);
+        total = add_up(total, s.total);
+        score = add_up(score, s.score);
+        square = add_up(square, s.square);
+        distance = add_up(distance, s.running * (float)LANES + s.total * beyond);
+        duplicate = add_up(duplicate, s.duplicate);
+        induction = add_up(induction, s.induction);
     }
-    /* A weight of vector v of V counts V - v times in `running`: 16 times that is its distance from the end. */
-    floats beyond;
-    for (int lane = 0; lane < LANES; lane++) beyond[lane] = (float)(own - key - lane);
-    state[TOTAL] += add_up(s.total);
-    state[SCORE] += add_up(s.score);
-    state[SQUARE] += add_up(s.square);
-    state[DISTANCE] += add_up(s.running * (float)LANES + s.total * beyond);
-    state[DUPLICATE] += add_up(s.duplicate);
-    state[INDUCTION] += add_up(s.induction);
+    state[TOTAL] += total;
+    state[SCORE] += score;
+    state[SQUARE] += square;
+    state[DISTANCE] += distance;
+    state[DUPLICATE] += duplicate;
+    state[INDUCTION] += induction;
 }
 
 void headledger_tile(float *scores, int64_t num_rows, int64_t num_keys, int64_t heads, int64_t first_row,
@@ -171,7 +224,7 @@ void headledger_tile(float *scores, int64_t num_rows, int64_t num_keys, int64_t 
             memset(row, 0, sizeof(float) * num_keys);
             continue;
         }
-        add_row(row, low, high, own, ids + first_key, ids[position], own_state, carried + index * width, width);
+        add_row(row, num_keys, low, high, own, ids + first_key, ids[position], own_state, carried + index * width, width);
         memset(row, 0, sizeof(float) * low);
         memset(row + high, 0, sizeof(float) * (num_keys - high));
         if (first_key == 0 && low == 0) own_state[FIRST] = row[0];
