@@ -200,7 +200,18 @@ def _of_circuit(config: Config, plan: Plan) -> Iterator[str]:
         yield (
             f"causal.circuit linearises up to {circuit.most_edges:,} edge(s) between {circuit.num_heads} head(s) and "
             f"to the logits in {circuit.steps} run(s) with gradients, verifies up to {circuit.verified:,} of them and "
-            f"as many from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample{before}."
+            f"as many from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample on "
+            f"average{before}."
+        )
+    if circuit.selection == 1:
+        yield (
+            "causal.circuit.selection is 1: heads and edges are chosen and verified on the same samples, so that "
+            "effects of the chosen ones look larger than they are."
+        )
+    else:
+        yield (
+            f"causal.circuit chooses heads and edges on {100 * circuit.selection:.0f} % of the clusters and verifies "
+            "them on the samples of the others alone; where all samples are of one cluster, on the same."
         )
     if circuit.replace == "matched":
         yield "causal.circuit.replace is matched: only wrong predictions with a matching right one have edges."

@@ -185,6 +185,19 @@ EDGES_SCHEMA = described_schema(
         column("input", pa.string(), "What the edge ends in", span="|".join(EDGE_INPUTS)),
         column("replace", pa.string(), "What the edge carries once it is cut (causal.circuit.replace)"),
         column(
+            "matched_id",
+            pa.string(),
+            "The right prediction whose outputs it then carries; null unless replace is matched",
+            since="1.4",
+        ),
+        column(
+            "is_held_out",
+            pa.bool_(),
+            "Whether neither heads nor edges were chosen on this sample; of a run's samples either some are held out, "
+            "and these alone verify, or none are",
+            since="1.4",
+        ),
+        column(
             "effect",
             pa.float32(),
             "What s changes by, to first order, if this edge alone carries that instead: its change times the gradient "
@@ -207,7 +220,11 @@ CIRCUIT_CURVES_SCHEMA = described_schema(
     [
         SAMPLE_ID,
         column("order", pa.string(), "In which order edges from heads are kept", span="strongest|random"),
-        column("draw", pa.int32(), "Which random order; 0: the strongest first, by mean size over the samples"),
+        column(
+            "draw",
+            pa.int32(),
+            "Which random order; 0: the strongest first, by mean size over the samples that choose (edges.is_held_out)",
+        ),
         column("num_edges", pa.int32(), "Edges that are kept; all others carry causal.circuit.replace"),
         column("logit_difference", pa.float32(), "s of that run", unit="nats"),
     ],

@@ -277,16 +277,19 @@ class CircuitPlan(NamedTuple):
     key_groups
         Names of the key groups that are sources.
     edges
-        Every edge, the strongest first by mean size over the samples: source (layer and head, or a key group), target
-        (layer and head, or None for the logits) and input; empty until they are ranked.
+        Every edge, the strongest first by mean size over the samples that choose: source (layer and head, or a key
+        group), target (layer and head, or None for the logits) and input; empty until they are ranked.
     controls
         Random orders of those edges that start from heads, as their places among them.
+    held_out
+        Ids of the samples that verify, on which neither heads nor edges are chosen; empty: all choose and verify.
     """
 
     heads: list[tuple[int, int]]
     key_groups: list[str]
     edges: list[list[Any]]
     controls: list[list[int]]
+    held_out: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +343,7 @@ class CausalPlan:
                 circuit["key_groups"],
                 circuit["edges"],
                 circuit["controls"],
+                circuit.get("held_out", []),
             ),
         )
 

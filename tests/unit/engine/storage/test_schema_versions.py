@@ -55,7 +55,7 @@ def files_of(run_dir):
 
 
 def test_versions_are_read_by_their_major_part():
-    assert SCHEMA_VERSION == "1.3" and [is_readable_schema(v) for v in (1, "1", "1.0", "1.1", "1.99")] == [True] * 5
+    assert SCHEMA_VERSION == "1.4" and [is_readable_schema(v) for v in (1, "1", "1.0", "1.1", "1.99")] == [True] * 5
     assert not any(is_readable_schema(version) for version in (None, "", 2, "2.0", "0.9", "x", "1.x"))
     assert same_schema(1, "1.0") and same_schema("1.1", "1.1") and not same_schema("1", "1.1")
 
