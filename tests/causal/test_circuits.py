@@ -179,7 +179,7 @@ def test_nothing_is_found_where_heads_hand_on_nothing(tmp_path):
 
 
 def test_nothing_is_claimed_of_heads_that_have_nothing_to_do_with_the_answer(tmp_path):
-    """They move s in every sample, by noise: no edge has an effect on average, and no edges recover more than others."""
+    """They move s in every sample, by noise: no edge has an effect on average, none recovers more than others."""
     config = written(tmp_path, planted_circuit.noise_model(3), count=48)
     heads = [list(head) for head in planted_circuit.NOISE]
     path = with_causal(config, "noise", circuit=CIRCUIT | {"heads": heads, "replace": "mean", "steps": 1})
@@ -190,6 +190,9 @@ def test_nothing_is_claimed_of_heads_that_have_nothing_to_do_with_the_answer(tmp
     sizes = frame.filter(input="logits").group_by("source_layer", "source_head").agg(pl.col("verified").abs().mean())
     assert len(sizes) == 6 and sizes["verified"].min() > 1e-4
     results = json.loads((analysed(run) / "comparison_analysis_results.json").read_text())
+    (tile,) = (one for one in results["story"]["tiles"] if "matter" in one["label"])
+    assert tile["label"] == "Edges that matter" and tile["figure"].startswith("0 of ") and not tile["is_finding"]
+    assert "not measured" not in results["story"]["answer"]
     claims = [claim for claim in results["claims"] if "edge" in claim["family"]]
     assert claims and not any(claim["is_finding"] for claim in claims)
 

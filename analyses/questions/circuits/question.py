@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import polars as pl
 
 from analyses.questions.answers import Answers, Asked
-from analyses.questions.chapters import CAUSES, Headline, Part
+from analyses.questions.chapters import CAUSES, Headline, Part, Tile
 from analyses.questions.circuits.answer import circuit_edges, circuit_faithfulness
 from analyses.questions.circuits.figures import circuit_figures
 from analyses.questions.circuits.sentences import chosen_text, curve_sentences, edge_families, edge_sentences
-from analyses.questions.circuits.story import circuit_headlines
+from analyses.questions.circuits.story import circuit_headlines, circuit_tiles
 from analyses.questions.circuits.tables import CIRCUIT_EDGES, CIRCUIT_FAITHFULNESS
 from analyses.questions.circuits.values import has_circuits
 from analyses.questions.figure import Absent, Figure
@@ -63,6 +63,10 @@ class Circuits(Question):
     def headlines(self, answers: Answers) -> list[Headline]:
         """Return one line, where edges were tested."""
         return circuit_headlines(answers)
+
+    def tiles(self, answers: Answers) -> list[Tile]:
+        """Return one tile, where no head's own effect was tested."""
+        return circuit_tiles(answers)
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the strongest edges and the curve."""
