@@ -43,7 +43,11 @@ def circuit_edges(asked: Asked) -> pl.DataFrame:
         real["num_samples"] = np.where(real["num_samples"] > 0, real["num_samples"], foretold.num_samples)
         real["num_clusters"] = np.where(real["num_clusters"] > 0, real["num_clusters"], foretold.num_clusters)
         real["note"] = np.where(real["note"] == "no sample has a value", "not verified", real["note"])
-        keys = values.keys.with_columns(measure=pl.lit(measure), num_choosing=pl.lit(values.num_choosing, pl.Int32))
+        keys = values.keys.with_columns(
+            measure=pl.lit(measure),
+            num_choosing=pl.lit(values.num_choosing, pl.Int32),
+            contrast=pl.lit(asked.contrast, pl.String),
+        )
         frames.append(keys.hstack(_columns(real, CIRCUIT_EDGES.schema)))
     return _clean(pl.concat(frames), CIRCUIT_EDGES.schema)
 
@@ -73,7 +77,8 @@ def circuit_faithfulness(asked: Asked) -> pl.DataFrame:
     columns["mean_gap"] = np.full(number, mean_gap)
     columns["method"] = np.full(number, "ratio of sums over samples; CR2 by cluster of its linearised error")
     frame = _columns(columns, CIRCUIT_FAITHFULNESS.schema)
-    return _clean(frame.with_columns(num_choosing=pl.lit(edges.num_choosing, pl.Int32)), CIRCUIT_FAITHFULNESS.schema)
+    told = {"num_choosing": pl.lit(edges.num_choosing, pl.Int32), "contrast": pl.lit(asked.contrast, pl.String)}
+    return _clean(frame.with_columns(**told), CIRCUIT_FAITHFULNESS.schema)
 
 
 def _influences(curve: CurveValues, order: str, mean_gap: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from analyses.questions.answers import Asked
 from analyses.questions.columns import (
     CI_HIGH,
     CI_LOW,
+    CONTRAST,
     DEGREES_OF_FREEDOM,
     FAMILY_SIZE,
     METHOD,
@@ -90,6 +91,7 @@ CIRCUIT_EDGES = AnswerTable(
         NUM_SAMPLES,
         NUM_CLUSTERS,
         _NUM_CHOOSING,
+        CONTRAST,
         METHOD,
         NOTE,
     ),
@@ -120,6 +122,7 @@ CIRCUIT_FAITHFULNESS = AnswerTable(
         NUM_SAMPLES,
         NUM_CLUSTERS,
         _NUM_CHOOSING,
+        CONTRAST,
         METHOD,
         NOTE,
     ),
