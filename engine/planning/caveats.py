@@ -64,7 +64,10 @@ _OF_FLAGS = {
     "C nor I, 0 nor 1: is_correct is null. Where it is a number, set decision.threshold to the least one that is right",
     "labels_share_token": "labels begin with the same token as the said one or as each other: each is compared with "
     "the said label at the token where the two part (label_logprobs), at a row behind the decision row where that "
-    "comes later",
+    "comes later. Statistics of attention are of the decision row, the earliest at which any label parts",
+    "pair_parts_later": "the answer says a third label, which parts from both sides of decision.contrast before these "
+    "part from each other: at that row both have one token, so that there is no margin (null) and no cause. Set "
+    "decision.contrast=said_vs_best_other",
     "label_not_parted": "a label's tokens cannot be told from those of the said one: it is compared with nothing",
     "repeated_keys": "an object of the row holds a key several times, and only the last value counts: whoever wrote "
     "the file may have meant another one",
