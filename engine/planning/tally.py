@@ -183,7 +183,7 @@ class PlanTally:
         )
 
     def _fetching_flop(self) -> float:
-        """Return the arithmetic of retrieval, at most: scores of the rows that were written, and copy scores.
+        """Return about the arithmetic of retrieval: scores of the rows that were written, and copy scores.
 
         A copy score takes what a token writes, by a row of the output head, and the vocabulary's spread in each head,
         which is worked out once (``measuring.fetching.copying``). Prompts may be as long as samples.

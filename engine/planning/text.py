@@ -121,7 +121,7 @@ def _rows_of_fetching(plan: Plan) -> Rows:
     flop = plan.predicted_flop
     if flop is None or not flop.fetching:
         return []
-    return [("  retrieval", f"at most {flop.fetching / flop.measure:.0%} of the arithmetic of measuring")]
+    return [("retrieval and copying", f"about {flop.fetching / flop.measure:.0%} of the arithmetic of measuring")]
 
 
 def _layers_and_heads(model: PlannedModel) -> str:
