@@ -320,6 +320,7 @@ def _write_circuits(shard: Path, world: World, seed: int, ids: list[str], cluste
         "effect": effects.astype(np.float32).ravel(),
         "verified": pl.Series(real.ravel(), dtype=pl.Float32).fill_nan(None),
         "logit_difference": np.repeat(margin, len(edges)).astype(np.float32),
+        "contrast": ["increase|decrease"] * (n * len(edges)),
     }
     schema = pl.from_arrow(causal_schema("edges", ()).empty_table()).schema
     frame = pl.DataFrame({"sample_id": np.repeat(ids, len(edges))} | columns, schema_overrides=schema)
