@@ -121,5 +121,5 @@ def test_an_unfinished_run_of_1_0_is_left_as_it_is(stored, capsys):
     before = files_of(run_dir)
     assert main([config]) == 2
     said = capsys.readouterr().err
-    assert "version of its tables (schema 1 -> 1.3)" in said and "run.name" in said and "--fresh" in said
+    assert "version of its tables (schema 1 -> 1.4)" in said and "run.name" in said and "--fresh" in said
     assert files_of(run_dir) == before
