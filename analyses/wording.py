@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 
 from engine.schema import MASS_PREFIX, NORM_MASS_PREFIX
 
@@ -45,6 +48,24 @@ _QUERY_GROUPS = {
 }
 
 
+_nouns: ContextVar[Mapping[str, str]] = ContextVar("nouns", default=MappingProxyType({}))
+
+
+@contextmanager
+def named_by(nouns: Mapping[str, str]) -> Iterator[None]:
+    """Call things as a config does (``analysis.nouns``) for as long as its report is made."""
+    token = _nouns.set(nouns)
+    try:
+        yield
+    finally:
+        _nouns.reset(token)
+
+
+def statement_noun() -> str:
+    """Return what the text is called that a model judges: "statement", or as ``analysis.nouns`` has it."""
+    return _nouns.get().get("statement", "statement")
+
+
 def key_group_label(name: str) -> str:
     """Return a key group's name in words: ``balance_sheet`` is "balance sheet terms"."""
     fixed = {
@@ -53,7 +74,7 @@ def key_group_label(name: str) -> str:
         "number": "numbers",
         "percentage": "percentages",
         "year": "years",
-        "statement": "the statement",
+        "statement": f"the {statement_noun()}",
         "instruction": "the instruction",
         "system": "the system message",
         "response": "the answer",

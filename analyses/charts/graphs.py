@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -13,8 +14,11 @@ from analyses.settings.visualization import VisualizationSettings
 
 _NATS = "change of the lead (nats)"
 
-_BESIDE, _TIERS, _NARROW = 3, 4, 560
-"""Names that have room beside each other on a telephone; lines that more take there; what counts as one (px)."""
+_BESIDE, _TIERS, _NARROW, _ROW = 3, 8, 560, 70
+"""Names that have room beside each other on a telephone; lines that more take there; what counts as one, and the height
+of a row (px)."""
+
+_ACROSS = alt.Scale(domain=[0, 1], nice=False)
 
 
 def layered_graph(
@@ -45,10 +49,13 @@ def layered_graph(
         The edges in words, for those who do not see the picture.
     """
     reach = float(edges.select(pl.col("size").abs().max()).item())
-    across = alt.Scale(domain=[0, 1], nice=False)
-    crowded = nodes.filter(pl.col("y") == 0).height > _BESIDE
-    upwards = alt.Scale(domain=[-0.85 if crowded else -0.4, len(rows) - 0.65], nice=False)
-    x = alt.X("x:Q", axis=None, scale=across)
+    read = nodes.filter(pl.col("y") == 0)
+    crowded = read.height > _BESIDE
+    # Room below for the lines that names take, in rows.
+    wide, narrow = (-(20 + 14 * lines) / _ROW for lines in ((2, min(read.height, _TIERS)) if crowded else (1, 1)))
+    lowest = alt.expr(f"width < {_NARROW} ? {narrow:.3f} : {wide:.3f}")
+    upwards = alt.Scale(domainMin=lowest, domainMax=len(rows) - 0.65, nice=False, zero=False)
+    x = alt.X("x:Q", axis=None, scale=_ACROSS)
     y = alt.Y("y:Q", axis=None, scale=upwards)
     lines = (
         alt.Chart(edges)
@@ -82,27 +89,45 @@ def layered_graph(
         color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
         tooltip=alt.Tooltip("node:N", title=" "),
     )
-    # Below what is read, above everything else, so that no edge runs through a name; on a telephone in tiers.
-    tiered = nodes.with_columns(tier=pl.when(pl.col("y") == 0).then(pl.col("x").rank("ordinal").over("y") % _TIERS))
-    named = alt.Chart(tiered).encode(x=x, y=y)
-    labels = [
-        named.transform_filter(where).mark_text(dy=dy, fontSize=11, color=GREY).encode(text="node:N")
-        for where, dy in [
-            ("datum.y > 0", -16),
-            *(
-                (f"datum.tier === {tier}", alt.expr(f"width < {_NARROW} ? {18 + 13 * tier} : 18") if crowded else 18)
-                for tier in range(_TIERS)
-            ),
-        ]
-    ]
-    names = pl.DataFrame({"row": list(rows), "y": list(range(len(rows))), "x": [0.0] * len(rows)})
-    sides = alt.Chart(names).mark_text(align="left", fontSize=11, color=GREY, dx=2).encode(x=x, y=y, text="row:N")
-    return alt.layer(lines, circles, *labels, sides).properties(
+    return alt.layer(lines, circles, *_names(read, crowded), *_names_beside(nodes, rows)).properties(
         title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
         description=description,
         width=style.figure_sizes.width,
-        height=max(style.figure_sizes.height, 70 * len(rows)),
+        height=max(style.figure_sizes.height, _ROW * len(rows)),
     )
+
+
+def _names(read: pl.DataFrame, crowded: bool) -> list[alt.Chart]:
+    """Return the names of what is read: below it, in lines of their own where they would touch, inside the chart."""
+    lines = f"width < {_NARROW} ? datum.tier % {_TIERS} : datum.tier % 2" if crowded else "0"
+    aside = f"width > {_NARROW} ? 'center' : datum.x < 0.34 ? 'left' : datum.x > 0.66 ? 'right' : 'center'"
+    shift = "datum.x < 0.34 ? -9 : datum.x > 0.66 ? 9 : 0"
+    tiered = read.with_columns(tier=pl.col("x").rank("ordinal").cast(pl.Int32) - 1)
+    return _on_seam(
+        tiered,
+        "node",
+        dy=alt.expr(f"20 + 14 * ({lines})"),
+        align=alt.expr(aside),
+        dx=alt.expr(f"width < {_NARROW} ? ({shift}) : 0"),
+    )
+
+
+def _names_beside(nodes: pl.DataFrame, rows: Sequence[str]) -> list[alt.Chart]:
+    """Return the names of heads and logits, right of them, and those of the rows, at the left edge."""
+    sides = pl.DataFrame({"node": list(rows), "y": list(range(len(rows))), "x": [0.0] * len(rows)})
+    above = nodes.filter(pl.col("y") > 0)
+    return [*_on_seam(above, "node", dx=13, align="left"), *_on_seam(sides, "node", dx=2, align="left")]
+
+
+def _on_seam(frame: pl.DataFrame, field: str, **mark: Any) -> list[alt.Chart]:
+    """Return text that can be read on top of lines: beneath it a seam in the colour of the paper."""
+    text = alt.Chart(frame).encode(
+        x=alt.X("x:Q", axis=None, scale=_ACROSS), y=alt.Y("y:Q", axis=None), text=f"{field}:N"
+    )
+    return [
+        text.mark_text(fontSize=11, style="seam", strokeWidth=4, strokeJoin="round", **mark),
+        text.mark_text(fontSize=11, style="name", **mark),
+    ]
 
 
 def recovered_curve(

@@ -89,10 +89,12 @@ def causal_ranking(
     subtitle: str,
     title: str = "What happens to the answer's lead",
     unit: str = NATS,
+    is_share: bool = False,
 ) -> alt.TopLevelMixin:
     """Draw the largest effects with intervals, and beside them those in right and in wrong predictions.
 
-    ``frame``: ``shown, group, mean, ci_low, ci_high`` (or null)``, num_samples``, largest first.
+    ``frame``: ``shown, group, mean, ci_low, ci_high`` (or null)``, num_samples``, largest first; ``is_share`` where
+    they lie in 0..1, so that no axis begins below 0.
     """
     order = frame["shown"].unique(maintain_order=True).to_list()
     y = alt.Y("shown:N", title=None, sort=order, axis=alt.Axis(labelLimit=240, grid=True))
@@ -100,22 +102,24 @@ def causal_ranking(
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(style, groups))
     base = chart_of(frame, alt.Title(title, subtitle=subtitle))
     zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
+    number = SHARE if is_share else "+.4g"
+    across = {"title": unit} | ({"scale": alt.Scale(domainMin=0), "axis": alt.Axis(format=SHARE)} if is_share else {})
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, yOffset=offset, color=colour, x=alt.X("ci_low:Q", title=unit), x2="ci_high:Q")
+        .encode(y=y, yOffset=offset, color=colour, x=alt.X("ci_low:Q", **across), x2="ci_high:Q")
     )
     points = base.mark_point(filled=True, size=50, opacity=1).encode(
         y=y,
         yOffset=offset,
         color=colour,
-        x=alt.X("mean:Q", title=unit),
+        x=alt.X("mean:Q", **across),
         tooltip=[
             "shown:N",
             "group:N",
-            alt.Tooltip("mean:Q", format="+.4g"),
-            alt.Tooltip("ci_low:Q", format="+.4g"),
-            alt.Tooltip("ci_high:Q", format="+.4g"),
+            alt.Tooltip("mean:Q", format=number),
+            alt.Tooltip("ci_low:Q", format=number),
+            alt.Tooltip("ci_high:Q", format=number),
             "num_samples:Q",
         ],
     )

@@ -10,10 +10,10 @@ _FONT = "DejaVu Sans, Verdana, Segoe UI, Helvetica, Arial, sans-serif"
 
 
 def _theme(neutrals: Neutrals) -> dict[str, object]:
-    ink, muted, grid = neutrals.ink, neutrals.muted, neutrals.line
+    ink, muted, grid, paper = neutrals.ink, neutrals.muted, neutrals.line, neutrals.paper
     text = {"labelColor": ink, "titleColor": ink}
     return {
-        "background": neutrals.paper,
+        "background": paper,
         "font": _FONT,
         "title": {
             "anchor": "start",
@@ -39,7 +39,8 @@ def _theme(neutrals: Neutrals) -> dict[str, object]:
         "legend": text | {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260},
         "header": text | {"labelFontSize": 12, "titleFontSize": 12, "labelFontWeight": "bold", "labelLimit": 300},
         "view": {"stroke": None},
-        "style": {"guide-label": {"fill": ink}},
+        # Names inside a drawing, on a seam of paper that lines do not cross.
+        "style": {"guide-label": {"fill": ink}, "name": {"color": ink}, "seam": {"color": paper, "stroke": paper}},
     }
 
 

@@ -9,6 +9,11 @@ from analyses.questions.answer_table import Column
 CI_HIGH = Column("ci_high", pl.Float64, "Upper end of the interval (1 - alpha), clustered")
 CI_LOW = Column("ci_low", pl.Float64, "Lower end of the interval (1 - alpha), clustered")
 COMPARISON = Column("comparison", pl.String, "Name of the comparison (analysis.groups)")
+CONTRAST = Column(
+    "contrast",
+    pl.String,
+    "What the margin compares: two sides, or the rule that finds them in each sample, with the pairs that it found",
+)
 DEGREES_OF_FREEDOM = Column("degrees_of_freedom", pl.Float64, "Of the t distribution behind ci_low, ci_high and pvalue")
 DIFFERENCE_CI_HIGH = Column("difference_ci_high", pl.Float64, "Upper end of the difference's interval, clustered")
 DIFFERENCE_CI_LOW = Column("difference_ci_low", pl.Float64, "Lower end of the difference's interval, clustered")

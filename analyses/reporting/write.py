@@ -27,6 +27,7 @@ from analyses.runs.run import open_tables
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.checks import check_columns
 from analyses.settings.visualization import VisualizationSettings
+from analyses.wording import named_by
 from engine.schema import layout
 
 _EARLIER, _BUILDING = ".analysis-earlier-", ".analysis-"
@@ -107,12 +108,14 @@ def analyze(
     settings, style = AnalysisSettings.from_mapping(sections[0]), VisualizationSettings.from_mapping(sections[1])
     check_columns(settings, run.samples.columns)
     other = None if transfer is None else open_tables(Path(transfer), partial=partial)
-    answers = answer_questions(run, settings, style, watch, other)
+    with named_by(settings.nouns):
+        answers = answer_questions(run, settings, style, watch, other)
     target = run.run_dir / layout.ANALYSIS
     building = run.run_dir / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}"
     _sweep(run.run_dir, target)
     try:
-        content = _write(building, answers, watch)
+        with named_by(settings.nouns):
+            content = _write(building, answers, watch)
         _replace(target, building)
     finally:
         shutil.rmtree(building, ignore_errors=True)

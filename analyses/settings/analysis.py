@@ -125,9 +125,9 @@ class AnalysisSettings(Settings):
     p null."""
     cluster_by: str = "cluster"
     """Column of ``samples`` whose rows are correlated within one value."""
-    nouns: dict[Literal["cluster", "sample"], str] = Field(default_factory=dict)
-    """What one cluster and one sample are called in the report; a cluster else by the field that names it, a sample
-    ``sample``."""
+    nouns: dict[Literal["cluster", "sample", "statement"], str] = Field(default_factory=dict)
+    """What one cluster, one sample and the statement that a model reads are called in the report; a cluster else by
+    the field that names it, the others ``sample`` and ``statement``."""
     covariates: tuple[str, ...] = ("log_num_tokens",)
     """Columns of ``samples`` to adjust for; ``log_<column>`` takes the natural logarithm."""
     held_fixed: tuple[str, ...] = HELD_FIXED

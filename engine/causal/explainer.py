@@ -12,7 +12,7 @@ from engine.attention.layout import SequenceLayout, sequence_layout
 from engine.causal.counterfactuals import Tokenize
 from engine.causal.method import CausalInputs, SampleRun, dtype_name
 from engine.causal.methods import METHODS
-from engine.causal.tables import TablePart, joined
+from engine.causal.tables import TablePart, beside, joined
 from engine.config import CausalSection
 from engine.errors import UnsupportedModelError
 from engine.interventions.edits import HeadEdit, heads_edited
@@ -20,10 +20,11 @@ from engine.interventions.knockouts import Knockout
 from engine.interventions.sweeps import Intervention, Sweep
 from engine.interventions.unchanged_run import Trace, trace
 from engine.machine.devices import is_out_of_memory
-from engine.measuring.contrasts import contrast_of, pinned
+from engine.measuring.contrasts import Decode, contrast_of, pinned
 from engine.measuring.forward import decision_logits, logits_by_row
 from engine.model.decoder import Decoder
 from engine.samples import EncodedSample, RowRejected
+from engine.schema import causal_schema
 from engine.tolerances import tolerance
 
 _CHECKED_TOKENS = 24
@@ -43,6 +44,8 @@ class Explainer:
         Recomputed tokens of a batch at most.
     tokenize
         Token ids of a rendered prompt, where ``settings.uses_tokenizer``.
+    decode
+        Text of a token, by which a runner-up is named.
 
     Raises
     ------
@@ -51,10 +54,15 @@ class Explainer:
     """
 
     def __init__(
-        self, decoder: Decoder, settings: CausalSection, tokens_per_batch: int, tokenize: Tokenize | None = None
+        self,
+        decoder: Decoder,
+        settings: CausalSection,
+        tokens_per_batch: int,
+        tokenize: Tokenize | None = None,
+        decode: Decode | None = None,
     ):
         self.decoder, self.settings, self.tokens_per_batch = decoder, settings, tokens_per_batch
-        self.tokenize = tokenize
+        self.tokenize, self.decode = tokenize, decode
         self.methods = [(METHODS[name], part) for name, part in settings.parts.items()]
         self.is_checked = False
         check_methods(decoder, settings.parts)
@@ -95,7 +103,7 @@ class Explainer:
         if sample.contrast.name != "pair":
             layout = sequence_layout(sample, 0, self.decoder.device)
             (logits,) = logits_by_row(self.decoder.model, layout.token_ids, [layout], with_positions=False)
-        contrast = contrast_of(sample, logits)
+        contrast = contrast_of(sample, logits, self.decode)
         if contrast is None:
             raise RowRejected("causal", "no_contrast", "The two labels have the same token at the decision row.")
         return pinned(sample, contrast)
@@ -149,7 +157,7 @@ class Explainer:
         )
 
     def explain(self, sample: EncodedSample, inputs: CausalInputs) -> dict[str, TablePart]:
-        """Return the sample's part of every table that the config asks for.
+        """Return the sample's part of every table that the config asks for, each row with the contrast of s.
 
         Raises
         ------
@@ -161,7 +169,11 @@ class Explainer:
         for method, settings in self.methods:
             for name, part in method.explain(settings, run).items():
                 parts[name] = joined(parts[name], part) if name in parts else part
-        return parts
+        contrast = f"{run.sample.contrast.first}|{run.sample.contrast.second}"
+        return {
+            name: beside(part, contrast=contrast) if "contrast" in causal_schema(name, ()).names else part
+            for name, part in parts.items()
+        }
 
 
 def check_methods(decoder: Decoder, parts: Iterable[str]) -> None:

@@ -45,6 +45,8 @@ class CircuitInputs:
     linearised
         What every edge changes s by to first order, by sample id, in the order of ``candidate_edges``; a sample that is
         not there is worked out anew.
+    held_out
+        Ids of the samples that verify, on which neither heads nor edges were chosen; empty: all choose and verify.
     """
 
     heads: Sequence[Head]
@@ -52,6 +54,11 @@ class CircuitInputs:
     edges: Sequence[Edge] = ()
     controls: Sequence[Sequence[int]] = ()
     linearised: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    held_out: frozenset[str] = frozenset()
+
+    def verifies(self, sample_id: str) -> bool:
+        """Whether edges are cut on real runs of a sample."""
+        return not self.held_out or sample_id in self.held_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.causal.circuits.edges import candidate_edges
+from engine.causal.circuits.held_out import held_out
 from engine.causal.matching import COLUMNS, matches
 from engine.config import Config, TopHeads
 from engine.config.causes.method import RunFacts
@@ -110,36 +112,52 @@ def _causal_plan(config: Config, run_dir: RunDirectory, prefix: str) -> CausalPl
     screened = ScreenedHeads([], [])
     if config.causal.num_screened:
         screened = _screened(run_dir, prepared, config.causal.num_screened, config.run.seed)
+    matched = _matched(config, run_dir, units)
     return CausalPlan(
         units=units,
         partners=partners,
         screened=screened,
         fingerprints=fingerprints,
-        matched=_matched(config, run_dir, units),
-        circuit=_circuit(config, run_dir, prepared),
+        matched=matched,
+        circuit=_circuit(config, run_dir, prepared, units, matched),
     )
 
 
-def _circuit(config: Config, run_dir: RunDirectory, prepared: list[PlannedUnit]) -> CircuitPlan | None:
-    """Return heads and key groups of the circuit; None without one."""
+def _circuit(
+    config: Config,
+    run_dir: RunDirectory,
+    prepared: list[PlannedUnit],
+    units: list[PlannedUnit],
+    matched: dict[str, Partner],
+) -> CircuitPlan | None:
+    """Return heads and key groups of the circuit, and who verifies it; None without one."""
     settings = config.causal.circuit
     if settings is None:
         return None
+    pairs = {sample_id: match.sample_id for sample_id, match in matched.items()} if settings.matching else {}
+    explained = [sample_id for unit in units for sample_id in unit.sample_ids]
+    able = [sample_id for sample_id in explained if sample_id in pairs] if settings.matching else explained
+    table = _samples(run_dir, ("sample_id", "cluster"))
+    clusters = dict(zip(table["sample_id"].to_pylist(), table["cluster"].to_pylist(), strict=True))
+    kept_apart = held_out(able, clusters, pairs, settings.selection, config.run.seed)
+    # What verifies has a say in nothing, and neither do other samples of its clusters.
+    apart = {clusters[sample_id] for sample_id in kept_apart} - {None}
+    silent = {sample_id for sample_id, cluster in clusters.items() if cluster in apart} | set(kept_apart)
     if isinstance(settings.heads, list):
         heads = sorted(set(settings.heads))
     elif isinstance(settings.heads, TopHeads):
-        heads = _strongest(run_dir, prepared, "screening", "head_gradient", settings.heads.top)
+        heads = _strongest(run_dir, prepared, "screening", "head_gradient", settings.heads.top, silent)
     else:
-        heads = _strongest(run_dir, prepared, "ablated", "change", settings.heads.ablated)
+        heads = _strongest(run_dir, prepared, "ablated", "change", settings.heads.ablated, silent)
     planned = run_dir.plan.read()
     assert planned is not None
     drawn = planned.random_vocabularies
     groups = settings.key_groups or [name for name in planned.key_groups if name not in drawn]
-    return CircuitPlan(heads, list(dict.fromkeys(groups)), [], [])
+    return CircuitPlan(heads, list(dict.fromkeys(groups)), [], [], kept_apart)
 
 
 def _ranked(config: Config, run_dir: RunDirectory, plan: CausalPlan) -> CircuitPlan:
-    """Return the circuit with its edges, the strongest first by mean size over the samples, and its random orders.
+    """Return the circuit with its edges, the strongest first by mean size over those that choose, and random orders.
 
     Raises
     ------
@@ -148,12 +166,12 @@ def _ranked(config: Config, run_dir: RunDirectory, plan: CausalPlan) -> CircuitP
     """
     circuit, settings = plan.circuit, config.causal.circuit
     assert circuit is not None and settings is not None
-    edges = candidate_edges(circuit.heads, circuit.key_groups)
+    edges, kept_apart = candidate_edges(circuit.heads, circuit.key_groups), set(circuit.held_out)
     sums, numbers = np.zeros(len(edges)), np.zeros(len(edges), dtype=np.int64)
     for unit in plan.units:
         table = pq.read_table(run_dir.preparation.ledger.table_path(ranking_unit(unit.name), "ranking"))
-        for effects in table["effects"].to_pylist():
-            if effects:
+        for sample_id, effects in zip(table["sample_id"].to_pylist(), table["effects"].to_pylist(), strict=True):
+            if effects and sample_id not in kept_apart:
                 known = ~np.isnan(effects)
                 sums += np.where(known, np.abs(effects), 0.0)
                 numbers += known
@@ -171,16 +189,21 @@ def _ranked(config: Config, run_dir: RunDirectory, plan: CausalPlan) -> CircuitP
 
 
 def _strongest(
-    run_dir: RunDirectory, prepared: list[PlannedUnit], table: str, column: str, top: int
+    run_dir: RunDirectory,
+    prepared: list[PlannedUnit],
+    table: str,
+    column: str,
+    top: int,
+    silent: Collection[str] = (),
 ) -> list[tuple[int, int]]:
-    """Return the heads with the largest mean size of a column of a prepared table.
+    """Return the heads with the largest mean size of a column of a prepared table over all samples but silent ones.
 
     Raises
     ------
     RunFailedError
         When no sample has any.
     """
-    scores = _sizes(run_dir, prepared, table, column)
+    scores = _sizes(run_dir, prepared, table, column, silent)
     if not scores:
         first = run_dir.preparation.ledger.first_reject()
         raise RunFailedError(f"{run_dir.root}: no sample could be screened for causal heads, the first: {first}")
@@ -188,14 +211,16 @@ def _strongest(
 
 
 def _sizes(
-    run_dir: RunDirectory, prepared: list[PlannedUnit], table: str, column: str
+    run_dir: RunDirectory, prepared: list[PlannedUnit], table: str, column: str, silent: Collection[str] = ()
 ) -> defaultdict[tuple[int, int], float]:
     """Return the summed size of a column of a prepared table by layer and head."""
     scores: defaultdict[tuple[int, int], float] = defaultdict(float)
     for unit in prepared:
         rows = pq.read_table(run_dir.preparation.ledger.table_path(unit.name, table))
-        for layer, head, score in zip(*(rows[name].to_pylist() for name in ("layer", "head", column)), strict=True):
-            scores[layer, head] += abs(score)
+        columns = (rows[name].to_pylist() for name in ("sample_id", "layer", "head", column))
+        for sample_id, layer, head, score in zip(*columns, strict=True):
+            if sample_id not in silent:
+                scores[layer, head] += abs(score)
     return scores
 
 
@@ -220,9 +245,7 @@ def _matched(config: Config, run_dir: RunDirectory, units: list[PlannedUnit]) ->
     committed = run_dir.ledger.committed()
     units_of = [committed[unit.name] for unit in run_dir.plan.units()]
     sources = {sample_id: unit.manifest["unit"] for unit in units_of for sample_id in unit.manifest["sample_ids"]}
-    # Units that were merged share a folder.
-    folders = dict.fromkeys(unit.folder for unit in units_of)
-    samples = pa.concat_tables(pq.read_table(folder / "samples.parquet", columns=list(COLUMNS)) for folder in folders)
+    samples = _samples(run_dir, COLUMNS)
     explained = {sample_id for unit in units for sample_id in unit.sample_ids}
     found = {
         sample_id: match for sample_id, match in matches(samples, sources, matching).items() if sample_id in explained
@@ -233,6 +256,14 @@ def _matched(config: Config, run_dir: RunDirectory, units: list[PlannedUnit]) ->
             f"must say what the wrong one should have said). Use nearest, or explain more samples (causal.max_samples)."
         )
     return found
+
+
+def _samples(run_dir: RunDirectory, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of all measured samples."""
+    committed = run_dir.ledger.committed()
+    # Units that were merged share a folder.
+    folders = dict.fromkeys(committed[unit.name].folder for unit in run_dir.plan.units())
+    return pa.concat_tables(pq.read_table(folder / "samples.parquet", columns=list(columns)) for folder in folders)
 
 
 def _asking(config: Config) -> str:

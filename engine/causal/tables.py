@@ -81,6 +81,13 @@ def joined(first: TablePart, second: TablePart) -> TablePart:
     return HeadValues({**first.columns, **second.columns}, first.layers)
 
 
+def beside(part: TablePart, **columns: Value) -> TablePart:
+    """Return a part with columns that hold for every row of it."""
+    if isinstance(part, Rows):
+        return Rows([{**row, **columns} for row in part.rows])
+    return HeadValues({**part.columns, **columns}, part.layers)
+
+
 def effect_columns(effect: Effect) -> dict[str, Value]:
     """Return an effect's columns.
 

@@ -156,7 +156,9 @@ def rank_unit(
 def circuit_inputs(circuit: CircuitPlan) -> CircuitInputs:
     """Return what a plan holds of circuits as methods take it."""
     edges = tuple(Edge.from_json(entry) for entry in circuit.edges)
-    return CircuitInputs(circuit.heads, circuit.key_groups, edges, circuit.controls)
+    return CircuitInputs(
+        circuit.heads, circuit.key_groups, edges, circuit.controls, held_out=frozenset(circuit.held_out)
+    )
 
 
 def read_ranking(path: Path) -> dict[str, list[float]]:

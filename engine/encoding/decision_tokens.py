@@ -75,7 +75,9 @@ def decision_tokens(tokenizer: Tokenizer, decision: DecisionSection, sample: Sam
     own = PartingToken(said, position, answer.ids[position])
     order = {label: place for place, label in enumerate(variants)}
     labels = tuple(sorted((own, *parting), key=lambda token: order[token.label]))
-    return DecisionTokens(position, contrast, rule, labels, _flags(labels, own, len(variants)))
+    is_null = rule.name == "pair" and contrast[0] == contrast[1]
+    flags = (*_flags(labels, own, len(variants)), *(("pair_parts_later",) if is_null else ()))
+    return DecisionTokens(position, contrast, rule, labels, flags)
 
 
 def contrast_rule(decision: DecisionSection, sample: Sample) -> ContrastRule:

@@ -64,7 +64,10 @@ _OF_FLAGS = {
     "C nor I, 0 nor 1: is_correct is null. Where it is a number, set decision.threshold to the least one that is right",
     "labels_share_token": "labels begin with the same token as the said one or as each other: each is compared with "
     "the said label at the token where the two part (label_logprobs), at a row behind the decision row where that "
-    "comes later",
+    "comes later. Statistics of attention are of the decision row, the earliest at which any label parts",
+    "pair_parts_later": "the answer says a third label, which parts from both sides of decision.contrast before these "
+    "part from each other: at that row both have one token, so that there is no margin (null) and no cause. Set "
+    "decision.contrast=said_vs_best_other",
     "label_not_parted": "a label's tokens cannot be told from those of the said one: it is compared with nothing",
     "repeated_keys": "an object of the row holds a key several times, and only the last value counts: whoever wrote "
     "the file may have meant another one",
@@ -200,7 +203,18 @@ def _of_circuit(config: Config, plan: Plan) -> Iterator[str]:
         yield (
             f"causal.circuit linearises up to {circuit.most_edges:,} edge(s) between {circuit.num_heads} head(s) and "
             f"to the logits in {circuit.steps} run(s) with gradients, verifies up to {circuit.verified:,} of them and "
-            f"as many from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample{before}."
+            f"as many from key groups, and runs circuits of growing size: about {own:.0f} forwards a sample on "
+            f"average{before}."
+        )
+    if circuit.selection == 1:
+        yield (
+            "causal.circuit.selection is 1: heads and edges are chosen and verified on the same samples, so that "
+            "effects of the chosen ones look larger than they are."
+        )
+    else:
+        yield (
+            f"causal.circuit chooses heads and edges on {100 * circuit.selection:.0f} % of the clusters and verifies "
+            "them on the samples of the others alone; where all samples are of one cluster, on the same."
         )
     if circuit.replace == "matched":
         yield "causal.circuit.replace is matched: only wrong predictions with a matching right one have edges."

@@ -38,6 +38,8 @@ class PlannedSample:
         Key groups of which it has no token.
     num_answer_pairs
         Pairs of an answer's row, thoughts left out, and a key that it may see; 0 without an answer.
+    num_written_pairs
+        The same of every row that predicts what the model wrote, thoughts included.
     num_sentences
         Of the ``prompt`` and of the ``thinking``.
     content
@@ -59,6 +61,7 @@ class PlannedSample:
     span_kinds: frozenset[str]
     empty_key_groups: tuple[str, ...]
     num_answer_pairs: int
+    num_written_pairs: int
     num_sentences: Mapping[str, int]
     content: EncodedSample | bytes
 
@@ -82,9 +85,15 @@ class PlannedSample:
             span_kinds=frozenset(span.kind for span in sample.spans),
             empty_key_groups=tuple(name for name, positions in sample.key_groups.items() if not len(positions)),
             num_answer_pairs=int((sample.answer_rows + 1).sum()),
+            num_written_pairs=_written_pairs(max(sample.num_prompt_tokens, 1), sample.num_tokens),
             num_sentences={part: _num_sentences(sample, part) for part in ("prompt", "thinking")},
             content=sample if content is None else content,
         )
+
+
+def _written_pairs(num_prompt_tokens: int, num_tokens: int) -> int:
+    """Return the pairs of the rows from the prompt's last to the last but one, each with the keys up to it."""
+    return (num_tokens * (num_tokens - 1) - num_prompt_tokens * (num_prompt_tokens - 1)) // 2
 
 
 def _num_sentences(sample: EncodedSample, part: str) -> int:

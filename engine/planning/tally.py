@@ -39,7 +39,9 @@ class PlanTally:
         self.num_samples = self.num_tokens = self.num_batches = 0
         self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
         self.longest_of_regime: dict[tuple[int, ...], int] = {}
-        self.num_answer_pairs = self.num_without_answer = self.num_without_sentences = self.num_sentence_pairs = 0
+        self.num_written_pairs = self.num_answer_pairs = self.num_without_answer = self.num_without_sentences = (
+            self.num_sentence_pairs
+        ) = 0
         self.num_spans = self.num_with_statement = self.num_with_periods = self.num_with_thought = 0
 
     def add(self, unit: Unit[PlannedSample]) -> None:
@@ -56,6 +58,7 @@ class PlanTally:
         self.num_tokens += sample.num_tokens
         self.max_sample_tokens = max(self.max_sample_tokens, sample.num_tokens)
         self.num_pairs += _pairs(sample.num_tokens)
+        self.num_written_pairs += sample.num_written_pairs
         self._add_reading(sample)
         beyond = regime(sample.num_tokens, self.facts.limits)
         self.longest_of_regime[beyond] = max(sample.num_tokens, self.longest_of_regime.get(beyond, 0))
@@ -169,8 +172,31 @@ class PlanTally:
         forwards = causal.forwards(num_layers=facts.num_layers, num_heads=facts.num_heads, num_groups=num_groups)
         pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * self.num_pairs)
         check = sum(forward_flop(facts, length, _pairs(length)) or 0.0 for length in self.longest_of_regime.values())
-        reading = self._reading_flop(num_groups)
-        return PredictedFlop(forward + reading, forward * share * forwards, pairs, FORWARDS_OF_CHECK * check, reading)
+        reading, fetching = self._reading_flop(num_groups), self._fetching_flop()
+        return PredictedFlop(
+            forward + reading + fetching,
+            forward * share * forwards,
+            pairs,
+            FORWARDS_OF_CHECK * check,
+            reading,
+            fetching,
+        )
+
+    def _fetching_flop(self) -> float:
+        """Return about the arithmetic of retrieval: scores of the rows that were written, and copy scores.
+
+        A copy score takes what a token writes, by a row of the output head, and the vocabulary's spread in each head,
+        which is worked out once (``measuring.fetching.copying``). Prompts may be as long as samples.
+        """
+        facts = self.facts
+        if not self.config.statistics.retrieval:
+            return 0.0
+        heads, layers = float(facts.num_heads or 0), facts.num_layers_with_heads or 0
+        width, size, vocabulary = facts.head_dim or 0, facts.hidden_size or 0, facts.vocab_size or 0
+        scored = 2.0 * heads * width * self.num_written_pairs
+        copied = 2.0 * heads * width * (size + width + 1) * self.num_tokens
+        once = 2.0 * heads * width * size * (size + width)
+        return layers * (scored + copied + once) + 2.0 * vocabulary * size**2
 
     def _reading_flop(self, num_groups: int) -> float:
         """Return the arithmetic of reading patterns a second time: scores, and products with key groups."""

@@ -103,6 +103,7 @@ def _rows_of_sizes(plan: Plan) -> Rows:
         ("predicted memory of a replica", _bytes(plan.predicted_memory_bytes)),
         ("predicted size on disk", _bytes(plan.predicted_disk_bytes)),
         *_rows_of_reading(plan),
+        *_rows_of_fetching(plan),
     ]
 
 
@@ -113,6 +114,14 @@ def _rows_of_reading(plan: Plan) -> Rows:
     flop = plan.predicted_flop
     share = f", at most {flop.reading / flop.measure:.0%} of the arithmetic of measuring" if flop is not None else ""
     return [("  of it reading and receiving", f"{_bytes(plan.predicted_reading_bytes)}{share}")]
+
+
+def _rows_of_fetching(plan: Plan) -> Rows:
+    """Return what retrieval and copy scores take, where they are asked for."""
+    flop = plan.predicted_flop
+    if flop is None or not flop.fetching:
+        return []
+    return [("retrieval and copying", f"about {flop.fetching / flop.measure:.0%} of the arithmetic of measuring")]
 
 
 def _layers_and_heads(model: PlannedModel) -> str:

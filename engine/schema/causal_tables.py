@@ -15,6 +15,13 @@ from engine.schema.columns import HEAD, LAYER, SAMPLE_ID, column, described_sche
 
 ATTENTION_GRADIENT_PREFIX = "attention_gradient_"
 
+CONTRAST = column(
+    "contrast",
+    pa.string(),
+    "The two sides that s compares, such as C|A, as in samples.contrast",
+    since="1.4",
+)
+
 COMPONENTS = (
     "embedding",
     "attention_bias",
@@ -68,6 +75,7 @@ def attributions_schema(key_groups: Sequence[str]) -> pa.Schema:
                 )
                 for name in key_groups
             ),
+            CONTRAST,
         ],
     )
 
@@ -86,6 +94,7 @@ SAMPLE_ATTRIBUTIONS_SCHEMA = described_schema(
             "s of the sample: the sum of value here and of dla in attributions",
             unit="nats",
         ),
+        CONTRAST,
     ],
 )
 
@@ -110,6 +119,7 @@ INTERVENTIONS_SCHEMA = described_schema(
         column("rows", pa.string(), "Rows that are changed", span="all|decision"),
         column("factor", pa.float32(), "What the heads' outputs are multiplied with; null when they are replaced"),
         *_EFFECT,
+        CONTRAST,
     ],
 )
 
@@ -123,6 +133,7 @@ KNOCKOUTS_SCHEMA = described_schema(
         column("first_layer", pa.int32(), "First layer of the window"),
         column("last_layer", pa.int32(), "Last layer of the window"),
         *_EFFECT,
+        CONTRAST,
     ],
 )
 
@@ -145,6 +156,7 @@ PATCHING_SCHEMA = described_schema(
         ),
         column("logit_difference", pa.float32(), "s of the recorded statement", unit="nats"),
         column("counterfactual_logit_difference", pa.float32(), "s of the edited statement", unit="nats"),
+        CONTRAST,
     ],
 )
 
@@ -166,6 +178,7 @@ MATCHED_PATCHING_SCHEMA = described_schema(
             unit="nats",
         ),
         *_EFFECT,
+        CONTRAST,
     ],
 )
 
@@ -185,6 +198,19 @@ EDGES_SCHEMA = described_schema(
         column("input", pa.string(), "What the edge ends in", span="|".join(EDGE_INPUTS)),
         column("replace", pa.string(), "What the edge carries once it is cut (causal.circuit.replace)"),
         column(
+            "matched_id",
+            pa.string(),
+            "The right prediction whose outputs it then carries; null unless replace is matched",
+            since="1.4",
+        ),
+        column(
+            "is_held_out",
+            pa.bool_(),
+            "Whether neither heads nor edges were chosen on this sample; of a run's samples either some are held out, "
+            "and these alone verify, or none are",
+            since="1.4",
+        ),
+        column(
             "effect",
             pa.float32(),
             "What s changes by, to first order, if this edge alone carries that instead: its change times the gradient "
@@ -198,6 +224,7 @@ EDGES_SCHEMA = described_schema(
             unit="nats",
         ),
         column("logit_difference", pa.float32(), "s of the unchanged run", unit="nats"),
+        CONTRAST,
     ],
 )
 
@@ -207,9 +234,14 @@ CIRCUIT_CURVES_SCHEMA = described_schema(
     [
         SAMPLE_ID,
         column("order", pa.string(), "In which order edges from heads are kept", span="strongest|random"),
-        column("draw", pa.int32(), "Which random order; 0: the strongest first, by mean size over the samples"),
+        column(
+            "draw",
+            pa.int32(),
+            "Which random order; 0: the strongest first, by mean size over the samples that choose (edges.is_held_out)",
+        ),
         column("num_edges", pa.int32(), "Edges that are kept; all others carry causal.circuit.replace"),
         column("logit_difference", pa.float32(), "s of that run", unit="nats"),
+        CONTRAST,
     ],
 )
 

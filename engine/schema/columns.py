@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 """Major and minor version of the tables.
 
 The major one rises when a column changes meaning, type or name, or is gone; the minor one when something is added.

@@ -38,6 +38,9 @@ class PredictedFlop:
     reading
         The part of ``measure`` that reads patterns a second time (``statistics.reading_focus`` and ``received``), where
         the backend does not hold them in the first.
+    fetching
+        The part of ``measure`` that ``statistics.retrieval`` takes: scores of the answer's rows once more, and what the
+        prompt's tokens write.
     """
 
     measure: float
@@ -45,6 +48,7 @@ class PredictedFlop:
     pairs: float
     check: float = 0.0
     reading: float = 0.0
+    fetching: float = 0.0
 
 
 class ChosenStratum(TypedDict):
@@ -190,7 +194,12 @@ class Plan:
         flop, model = content.get("predicted_flop"), content["model"]
         values = {one.name: content[one.name] for one in fields(cls) if one.name in content}
         values["predicted_flop"] = flop and PredictedFlop(
-            flop["measure"], flop["causal"], flop["pairs"], flop.get("check", 0.0), flop.get("reading", 0.0)
+            flop["measure"],
+            flop["causal"],
+            flop["pairs"],
+            flop.get("check", 0.0),
+            flop.get("reading", 0.0),
+            flop.get("fetching", 0.0),
         )
         known = [one.name for one in fields(PlannedModel) if _is_required(one) or one.name in model]
         values["model"] = PlannedModel(**{name: model[name] for name in known})
@@ -277,16 +286,19 @@ class CircuitPlan(NamedTuple):
     key_groups
         Names of the key groups that are sources.
     edges
-        Every edge, the strongest first by mean size over the samples: source (layer and head, or a key group), target
-        (layer and head, or None for the logits) and input; empty until they are ranked.
+        Every edge, the strongest first by mean size over the samples that choose: source (layer and head, or a key
+        group), target (layer and head, or None for the logits) and input; empty until they are ranked.
     controls
         Random orders of those edges that start from heads, as their places among them.
+    held_out
+        Ids of the samples that verify, on which neither heads nor edges are chosen; empty: all choose and verify.
     """
 
     heads: list[tuple[int, int]]
     key_groups: list[str]
     edges: list[list[Any]]
     controls: list[list[int]]
+    held_out: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,6 +352,7 @@ class CausalPlan:
                 circuit["key_groups"],
                 circuit["edges"],
                 circuit["controls"],
+                circuit.get("held_out", []),
             ),
         )
 

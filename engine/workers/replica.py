@@ -73,7 +73,7 @@ class Replica:
         tokenize = self._prompt_tokens() if causal.uses_tokenizer else None
         try:
             decoder = Decoder(self.model, allows_headless=True)
-            explainer = Explainer(decoder, causal, self.config.cluster.tokens_per_batch, tokenize)
+            explainer = Explainer(decoder, causal, self.config.cluster.tokens_per_batch, tokenize, self._token_text)
             explainer.check_model()
             return explainer
         except UnsupportedModelError as error:

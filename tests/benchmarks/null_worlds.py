@@ -11,13 +11,14 @@ import argparse
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
 
 from analyses.inference.clustered_means import wilson_interval
 from analyses.questions.answers import Answers
+from analyses.questions.circuits.sentences import EDGES_FAMILY
 from analyses.questions.claims import PRIMARY, Claim, claims_of
 from analyses.questions.families import CHECKS
 from analyses.reporting.analysis import answer_questions
@@ -57,10 +58,10 @@ def is_true(claim: Claim, world: World) -> bool:
     return bool(world.planted)
 
 
-def count(world: World, seeds: int) -> Counter[str]:
+def count(world: World, seeds: Iterable[int]) -> Counter[str]:
     """Return in how many runs something false is claimed: of the primary family, of all others, by chapter and kind."""
     counted: Counter[str] = Counter()
-    for seed in range(seeds):
+    for seed in seeds:
         false = [claim for claim in claims_in(world, seed) if not is_true(claim, world)]
         names = {"primary" if claim.family == PRIMARY else "further" for claim in false}
         names |= {f"chapter {claim.chapter}" for claim in false if claim.family != PRIMARY}
@@ -69,10 +70,10 @@ def count(world: World, seeds: int) -> Counter[str]:
     return counted
 
 
-def hits(world: World, seeds: int) -> Counter[str]:
-    """Return in how many runs what is planted is claimed: the head, its layer, the interaction."""
+def hits(world: World, seeds: Iterable[int]) -> Counter[str]:
+    """Return in how many runs what is planted is claimed: the head, its layer, the interaction, an edge."""
     counted: Counter[str] = Counter()
-    for seed in range(seeds):
+    for seed in seeds:
         answers, found = _report(world, seed)
         row = answers.tested.filter((pl.col("statistic") == "mass_revenue") & (pl.col("layer") == 1))
         row = row.filter(pl.col("head") == 2).row(0, named=True)
@@ -82,6 +83,7 @@ def hits(world: World, seeds: int) -> Counter[str]:
         counted["head"] += any(claim.family == PRIMARY and TARGET in claim.subject for claim in found)
         counted["layer"] += any(claim.kind == "stretch" and "mass_revenue" in claim.subject for claim in found)
         counted["interaction"] += any(claim.kind == "interaction" for claim in found)
+        counted["edge"] += any(claim.family == EDGES_FAMILY for claim in found)
     return counted
 
 
@@ -94,25 +96,29 @@ def main() -> None:
     """Print a table of worlds, as Markdown."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="the first seed: other runs than those before it")
     parser.add_argument("--worlds", nargs="+", choices=[*NULL_WORLDS, *PLANTED_WORLDS], metavar="WORLD")
     parser.add_argument("--power", action="store_true", help="worlds in which something is planted")
     options = parser.parse_args()
     table = PLANTED_WORLDS if options.power else NULL_WORLDS
     chosen = {name: (NULL_WORLDS | PLANTED_WORLDS)[name] for name in options.worlds or table}
+    seeds = range(options.first, options.first + options.seeds)
     started = time.process_time()
     if options.power:
-        print("| planted | runs | head | head by the first three checks | layer | interaction | checks that fail |")
-        print("|---|---|---|---|---|---|---|")
+        print(
+            "| planted | runs | head | head by the first three checks | layer | interaction | edge | checks that fail |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
     else:
         print("| world | runs | primary | further | of these by kind |\n|---|---|---|---|---|")
     for name, world in chosen.items():
         if options.power:
-            found = hits(world, options.seeds)
-            kinds = ("head", "first three", "layer", "interaction")
+            found = hits(world, seeds)
+            kinds = ("head", "first three", "layer", "interaction", "edge")
             failing = ", ".join(f"{check.removeprefix('pvalue_')} {found[f'not {check}']}" for check in CHECKS)
             columns = [*(_rate(found[kind], options.seeds) for kind in kinds), failing]
         else:
-            found = count(world, options.seeds)
+            found = count(world, seeds)
             kinds = ", ".join(f"{one.removeprefix('kind ')} {n}" for one, n in found.items() if one.startswith("kind"))
             columns = [_rate(found[kind], options.seeds) for kind in ("primary", "further")] + [kinds or "none"]
         print(f"| {name} | {options.seeds} | {' | '.join(columns)} |", flush=True)

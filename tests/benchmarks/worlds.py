@@ -14,6 +14,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from engine.causal.circuits.edges import candidate_edges
+from engine.causal.circuits.held_out import held_out
+from engine.config.causes.circuit import circuit_sizes
+from engine.schema import causal_schema
+
 LAYERS, HEADS = 4, 4
 CATEGORIES = ("revenue", "profit", "assets")
 KEY_GROUPS = ("financial", *CATEGORIES)
@@ -49,9 +54,12 @@ class World:
         Whether probes of a preset are asked.
     read
         Whether reading focus and received attention were measured too, alike in right and in wrong answers.
+    circuits
+        Share of the clusters on which edges of a circuit were chosen, 1 for the same samples; 0: no circuit. All edges
+        change s alike, up or down whatever was said.
     planted
-        Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, or ``order``, one kind of word that
-        gets more than the others.
+        Kind to size in standard deviations: ``head``, ``layer``, ``interaction``, ``order``, one kind of word that
+        gets more than the others, or ``edge`` of the circuit.
     """
 
     sizes: tuple[int, ...] = EVEN
@@ -68,6 +76,7 @@ class World:
     retrieved: bool = False
     probed: bool = False
     read: bool = False
+    circuits: float = 0.0
 
 
 NULL_WORLDS = {
@@ -100,6 +109,9 @@ NULL_WORLDS = {
     "reading, 60 clusters of 5": World(read=True),
     "reading, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", read=True),
     "reading, drift with year": World(EVEN, 0.3, drift=True, read=True),
+    "circuits, 60 clusters of 5": World(circuits=0.5),
+    "circuits, 28 clusters of 10": World((10,) * 28, circuits=0.5),
+    "circuits, 300 alone, lognormal": World(ALONE, 0.3, "lognormal", circuits=0.5),
 }
 """Nothing that a report may claim is true in them, but what every head does alike; rankings have no truth either."""
 
@@ -109,7 +121,11 @@ PLANTED_WORLDS = {
     "interaction, 0.9 sd": World(ALONE, planted={"interaction": 0.9}),
     "14 clusters, one head, 0.9 sd": World(FEW, planted={"head": 0.9}),
     "lognormal, 20 % wrong, one head, 0.9 sd": World(EVEN, 0.2, "lognormal", planted={"head": 0.9}),
+    "an edge of a circuit, 0.6 sd": World(circuits=0.5, planted={"edge": 0.6}),
 }
+
+PLANTED_EDGE = 4
+"""Place of the edge that carries what is planted, among those of a world's circuit."""
 
 ANALYSIS = {"permutations": 499, "decodability": False, "strata": []}
 
@@ -187,6 +203,8 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
         _write_retrieval(shard, world, seed, ids, cluster)
     if world.read:
         _write_reading(shard, world, seed, ids, cluster, slope)
+    if world.circuits:
+        _write_circuits(shard, world, seed, ids, cluster)
     pl.DataFrame(schema=dict.fromkeys(("sample_id", "stage", "reason", "detail"), pl.String)).write_parquet(
         folder / "rejects.parquet"
     )
@@ -265,6 +283,63 @@ def _write_reading(
         values = 0.1 * (np.exp(noise) if world.shape == "lognormal" else 1 + noise)
         numbers = {name: values[:, slot].astype(np.float32).ravel() for slot, name in enumerate(columns)}
         pl.DataFrame(named | numbers).write_parquet(shard / f"{table}.parquet")
+
+
+CIRCUIT_HEADS = ((0, 1), (1, 2), (2, 0))
+
+
+def _write_circuits(shard: Path, world: World, seed: int, ids: list[str], cluster: np.ndarray) -> None:
+    """Write edges that add up, in the order that those samples choose which are not held out, and their curves."""
+    rng, n = np.random.default_rng([seed, 15]), len(ids)
+    samples = pl.read_parquet(shard / "samples.parquet")
+    margin = samples["logit_difference"].to_numpy()
+    edges = [edge for edge in candidate_edges(CIRCUIT_HEADS, ()) if edge.is_between_heads]
+    # Alike in size, so that none is the strongest, and independent of what was said.
+    effects = rng.normal(size=(n, len(edges))) + 0.7 * rng.normal(size=(len(world.sizes), len(edges)))[cluster]
+    if world.shape == "lognormal":
+        effects = np.sign(effects) * np.exp(effects)
+    effects[:, PLANTED_EDGE] -= world.planted.get("edge", 0.0) * effects[:, PLANTED_EDGE].std() * np.sign(margin)
+    clusters = {sample_id: str(code) for sample_id, code in zip(ids, cluster, strict=True)}
+    kept_apart = set(held_out(ids, clusters, {}, world.circuits, seed))
+    verifies = np.array([not kept_apart or sample_id in kept_apart for sample_id in ids])
+    choosing = np.array([sample_id not in kept_apart for sample_id in ids])
+    order = np.argsort(-np.abs(effects[choosing]).mean(axis=0), kind="stable")
+    names = {
+        "source_layer": [edge.source[0] for edge in edges],
+        "source_head": [edge.source[1] for edge in edges],
+        "key_group": [None] * len(edges),
+        "target_layer": [edge.target and edge.target[0] for edge in edges],
+        "target_head": [edge.target and edge.target[1] for edge in edges],
+        "input": [edge.input for edge in edges],
+    }
+    real = np.where(verifies[:, None], effects, np.nan).astype(np.float32)
+    columns = {name: values * n for name, values in names.items()} | {
+        "replace": ["mean"] * (n * len(edges)),
+        "matched_id": [None] * (n * len(edges)),
+        "is_held_out": np.repeat([sample_id in kept_apart for sample_id in ids], len(edges)),
+        "effect": effects.astype(np.float32).ravel(),
+        "verified": pl.Series(real.ravel(), dtype=pl.Float32).fill_nan(None),
+        "logit_difference": np.repeat(margin, len(edges)).astype(np.float32),
+        "contrast": ["increase|decrease"] * (n * len(edges)),
+    }
+    schema = pl.from_arrow(causal_schema("edges", ()).empty_table()).schema
+    frame = pl.DataFrame({"sample_id": np.repeat(ids, len(edges))} | columns, schema_overrides=schema)
+    frame.select(list(schema)).write_parquet(shard / "edges.parquet")
+    rows = []
+    for draw in range(4):
+        kept = order if draw == 0 else np.random.default_rng([seed, 16, draw]).permutation(len(edges))
+        for size in [*([0, len(edges)] if draw == 0 else []), *circuit_sizes(len(edges))]:
+            s = margin + effects[:, kept[size:]].sum(axis=1)
+            rows.append(
+                pl.DataFrame({"sample_id": ids, "logit_difference": s.astype(np.float32)})
+                .filter(pl.Series(verifies))
+                .with_columns(
+                    order=pl.lit("random" if draw else "strongest"),
+                    draw=pl.lit(draw, pl.Int32),
+                    num_edges=pl.lit(size, pl.Int32),
+                )
+            )
+    pl.concat(rows).write_parquet(shard / "circuit_curves.parquet")
 
 
 def _values(

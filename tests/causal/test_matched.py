@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -14,6 +16,7 @@ from analyses.inference.adjusted import tested_means as means
 from analyses.inference.joined_clusters import joined_clusters
 from analyses.questions.causes.effects import causal_effects
 from analyses.questions.causes.values import MATCHED, causal_blocks
+from analyses.reporting.write import analyze
 from analyses.runs.run import open_tables
 from analyses.settings.analysis import AnalysisSettings
 from engine.causal.matching import COLUMNS, matches
@@ -54,6 +57,60 @@ def test_pairs_follow_their_rule(wrong, matching, expected):
     found = matches(rows, sources, matching)
     assert {name: match.sample_id for name, match in found.items()} == ({} if expected is None else {"w": expected})
     assert all(match.source == sources[match.sample_id] for match in found.values())
+
+
+def by_loop(rows, matching):
+    """Return every wrong prediction's match by looking at all right ones."""
+    rows = [row for row in rows.to_pylist() if row["logit_difference"] is not None]
+    places = np.array([[abs(row["logit_difference"]), np.log(row["num_tokens"])] for row in rows])
+    spread = places.std(axis=0)
+    places = (places - places.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    found = {}
+    for wrong, place in zip(rows, places, strict=True):
+        if wrong["is_correct"] is not False:
+            continue
+        actual, said = wrong["actual_label"], wrong["predicted_label"]
+        pool = [
+            (float(np.square(other - place).sum()), right["sample_id"], right["cluster"])
+            for right, other in zip(rows, places, strict=True)
+            if right["is_correct"]
+            and (right["predicted_label"] != said if actual is None else right["predicted_label"] == actual)
+        ]
+        same = [one for one in pool if wrong["cluster"] is not None and one[2] == wrong["cluster"]]
+        chosen = same if matching == "cluster" or (same and matching != "nearest") else pool
+        if chosen:
+            found[wrong["sample_id"]] = min(chosen)[1]
+    return found
+
+
+@pytest.mark.parametrize("matching", ["cluster", "nearest", "cluster_or_nearest"])
+@pytest.mark.parametrize("kind", ["usual", "equal places", "many labels", "one label"])
+def test_trees_find_what_looking_at_all_pairs_finds(kind, matching):
+    rng, number = np.random.default_rng(len(kind)), 300
+    labels = {"many labels": 40, "one label": 1}.get(kind, 3)
+    said = rng.integers(0, labels, number)
+    # Lattices, where many are equally near and stand at one place.
+    margins = rng.integers(-3, 4, number) / 2 if kind == "equal places" else rng.standard_t(2, number)
+    lengths = rng.choice([50, 100, 200], number) if kind == "equal places" else rng.integers(20, 900, number)
+
+    def unknown(values, share):
+        return [None if one else value for one, value in zip(rng.random(number) < share, values, strict=True)]
+
+    rows = pa.table(
+        {
+            "sample_id": [f"s{place}" for place in rng.permutation(number)],
+            "cluster": unknown([f"c{code}" for code in rng.integers(0, 30, number)], 0.2),
+            "is_correct": unknown((rng.random(number) < 0.5).tolist(), 0.1),
+            "actual_label": unknown([f"l{code}" for code in rng.integers(0, labels + 1, number)], 0.4),
+            "predicted_label": unknown([f"l{code}" for code in said], 0.1),
+            "logit_difference": unknown(margins.tolist(), 0.05),
+            "num_tokens": lengths.tolist(),
+        }
+    )
+    found = matches(rows, dict.fromkeys(rows["sample_id"].to_pylist(), "u0"), matching)
+    expected = by_loop(rows, matching)
+    assert {name: match.sample_id for name, match in found.items()} == expected
+    assert len(expected) > 20 or kind == "one label" or matching == "cluster"
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +217,24 @@ def test_the_report_counts_pairs_that_share_a_right_prediction_as_one_cluster(ru
     edited = type(opened)(**{name: getattr(opened, name) for name in opened.__dataclass_fields__} | {"tables": tables})
     effects, _ = causal_effects(edited, AnalysisSettings.from_mapping({"permutations": 10}))
     assert effects["num_clusters"].unique().to_list() == [1] and effects["pvalue"].is_null().all()
+
+
+def test_the_story_tells_what_matched_pairs_alone_found(run, tmp_path):
+    """Effects that vary from pair to pair, so that they can be tested; each pair of two clusters of its own."""
+    copy = tmp_path / "told"
+    shutil.copytree(run, copy)
+    rng = np.random.default_rng(0)
+    for path in (copy / "shards").glob(f"causal-*/{MATCHED}.parquet"):
+        frame = pl.read_parquet(path).with_columns(matched_id="sample_id")
+        share = pl.Series(rng.uniform(0.5, 1, len(frame)).astype(np.float32))
+        frame.with_columns(
+            change=pl.col("change") * share,
+            logit_difference=pl.col("logit_difference") - pl.col("change") * (1 - share),
+        ).write_parquet(path)
+    results = json.loads((analyze(copy).directory / "comparison_analysis_results.json").read_text())
+    (tile,) = (one for one in results["story"]["tiles"] if one["label"] == "Heads that matter")
+    assert re.fullmatch(r"\d+ of \d+", tile["figure"]) and "not measured" not in results["story"]["answer"]
+    assert "put from a right prediction into a wrong one" in tile["beside"]
 
 
 @pytest.mark.parametrize("heads", [[], 3])

@@ -177,7 +177,10 @@ def test_causes_are_those_of_the_same_margin(tmp_path, tiny_model_dir, model, sh
         assert parts["sample_attributions"].rows[0]["logit_difference"] == pytest.approx(
             row["logit_difference"], abs=1e-4
         )
+        assert parts["sample_attributions"].rows[0]["contrast"] == row["contrast"]
+        assert parts["attributions"].columns["contrast"] == row["contrast"]
         effect = parts["interventions"].rows[0]
+        assert effect["contrast"] == row["contrast"]
         assert effect["logit_difference"] == pytest.approx(row["logit_difference"] + effect["change"], abs=1e-4)
 
 

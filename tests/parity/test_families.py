@@ -12,6 +12,7 @@ from engine.attention.masking import Chunk
 from engine.errors import UnsupportedModelError
 from engine.measuring.checking import start_check
 from engine.measuring.probe import Probe
+from engine.model.geometry import Geometry, refuse_norm_weighted
 from tests.fixtures.family_judgement import double, judge, own_patterns, own_row_sums, plan_refusal, samples
 from tests.fixtures.tiny_models import VOCABULARY, causal_types, tiny_config, tiny_model, vision_types
 
@@ -71,6 +72,16 @@ def test_whether_samples_share_rows_is_found_out(kind, is_packed):
 def _checked(model, probe):
     sample = samples(VOCABULARY, (40,))[0]
     return start_check.check(model, probe, sequence_layout(sample, 0, torch.device("cpu")), "s0", "float32")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["moshi", "glm_moe_dsa"])
+def test_projections_of_other_makes_weigh_norms(kind):
+    """A projection that holds another one, and latent values: no refusal in the first forward, so none in the plan."""
+    model = tiny_model(kind)
+    refuse_norm_weighted(Geometry.of(model.config), model.config, is_decision_alone=False)
+    found = _checked(model, Probe(model, norm_weighted=True))
+    assert 0 < found.largest_deviation <= 1
 
 
 def test_state_that_crosses_samples_is_found_although_the_config_says_nothing():

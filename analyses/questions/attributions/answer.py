@@ -15,6 +15,7 @@ from analyses.questions.attributions.values import WHOLE_HEAD, attribution_block
 from analyses.questions.comparisons import Comparison, fixed_samples, model_samples, right_against_wrong
 from analyses.questions.families import CLAIMED, adjusted_as_one, beside
 from analyses.questions.rare_key_groups import rare_columns
+from analyses.runs.labels import contrast_text
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
 
@@ -27,12 +28,12 @@ def attribution_differences(run: Run, settings: AnalysisSettings) -> pl.DataFram
     DataFrame
         Columns as in ``ATTRIBUTION_DIFFERENCES``; empty without attributions, or without both kinds of predictions.
     """
-    comparison = right_against_wrong(run, settings)
+    comparison, contrast = right_against_wrong(run, settings), contrast_text(run)
     parts: list[pl.DataFrame] = []
     for block in attribution_blocks(run) if not comparison.problem else ():
         for measure, values in block.measures.items():
             part = _compared(run, settings, comparison, block.keys, values)
-            parts.append(part.with_columns(measure=pl.lit(measure)))
+            parts.append(part.with_columns(measure=pl.lit(measure), contrast=pl.lit(contrast)))
     if not parts:
         return ATTRIBUTION_DIFFERENCES.empty()
     return adjusted_as_one(pl.concat(parts), ATTRIBUTION_DIFFERENCES.schema, settings.correction, CLAIMED)

@@ -9,6 +9,7 @@ from analyses.questions.answers import Asked
 from analyses.questions.columns import (
     CI_HIGH,
     CI_LOW,
+    CONTRAST,
     DEGREES_OF_FREEDOM,
     FAMILY_SIZE,
     HEAD,
@@ -62,6 +63,7 @@ ATTRIBUTION_DIFFERENCES = AnswerTable(
         NUM_RIGHT,
         NUM_WRONG,
         NUM_CLUSTERS,
+        CONTRAST,
         METHOD,
         NOTE,
     ),

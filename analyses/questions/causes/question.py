@@ -36,12 +36,14 @@ class Causes(Question):
         """Average every cause over samples; no row where a run measured none."""
         effects, differences = causal_effects(asked.run, asked.settings)
         agreement, screening = head_agreement(asked.run, asked.settings)
-        return {
+        found = {
             "causal_effects": effects,
             "causal_differences": differences,
             "head_agreement": agreement,
             "head_screening": screening,
         }
+        contrast = pl.lit(asked.contrast, dtype=pl.String)
+        return {name: frame.with_columns(contrast=contrast) for name, frame in found.items()}
 
     def families(self, answers: Answers) -> Mapping[str, float]:
         """Return the effects of each kind of cause, and right against wrong predictions in them."""

@@ -8,7 +8,7 @@ import polars as pl
 
 from analyses.questions.answers import Answers
 from analyses.questions.causes.sentences import constant_text, effect_family
-from analyses.questions.causes.values import KEYS, MEASURED, has_causes
+from analyses.questions.causes.values import KEYS, MATCHED, MEASURED, has_causes
 from analyses.questions.causes.wording import cause_label, nats_text, part_label
 from analyses.questions.chapters import Headline, Tile
 from analyses.questions.claims import held_text
@@ -64,18 +64,32 @@ def _noun(rows: pl.DataFrame) -> str:
 
 def _effect(answers: Answers, row: dict[str, Any]) -> str:
     ends = "" if row["ci_low"] is None else f" ({nats_text(row['ci_low'])} to {nats_text(row['ci_high'])})"
-    return f"{nats_text(row['mean'])}{ends}{_turned(answers, row)}"
+    return f"{nats_text(row['mean'])}{ends}{_restored(answers, row)}{_turned(answers, row)}"
 
 
 def _turned(answers: Answers, row: dict[str, Any]) -> str:
     """Return how many answers turn, where that is known: gradients turn none."""
+    share = _share(answers, row, "flip")
+    return "" if share is None else f", turning {percent_text(share)} of answers"
+
+
+def _restored(answers: Answers, row: dict[str, Any]) -> str:
+    """Return how far a matched right prediction's part takes a wrong one towards it; nothing of other causes."""
+    share = _share(answers, row, "restored")
+    return "" if share is None else f", {percent_text(share)} of the way to the right prediction's margin"
+
+
+def _share(answers: Answers, row: dict[str, Any], measure: str) -> float | None:
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(row[name])) for name in KEYS)
-    flips = answers["causal_effects"].filter(same & (pl.col("measure") == "flip"))["mean"]
-    return "" if flips.is_empty() or flips[0] is None else f", turning {percent_text(flips[0])} of answers"
+    found = answers["causal_effects"].filter(same & (pl.col("measure") == measure))["mean"]
+    return None if found.is_empty() else found[0]
 
 
 def cause_tiles(answers: Answers) -> list[Tile]:
-    """Return how many heads matter by intervention, else by gradient; or that nothing was measured."""
+    """Return how many heads matter by intervention, else by gradient; or that nothing was measured.
+
+    Nothing where no head was tested by itself and edges of a circuit were, which have a tile of their own.
+    """
     label, link = "Heads that matter", "causal_map"
     unknown = "which heads matter for the answer was not measured"
     if not has_causes(answers.run):
@@ -83,15 +97,18 @@ def cause_tiles(answers: Answers) -> list[Tile]:
         return [Tile(label, "not measured", beside, "causes", unknown)]
     lead = answers["causal_effects"].filter((pl.col("measure") == "lead") & pl.col("head").is_not_null())
     tested = lead.drop_nulls("pvalue")
-    for kind in ("ablation", "amplification", "head_gradient", "dla", "patching"):
+    for kind in ("ablation", "amplification", MATCHED, "head_gradient", "dla", "patching"):
         rows = tested.filter(kind=kind)
         if len(rows):
             return [_tile(answers, kind, rows, label, link, constant_text(lead.filter(kind=kind)))]
+    if answers.get("circuit_edges") is not None:
+        return []
     return [Tile(label, "not tested", f"No cause was tested head by head.{constant_text(lead)}", link, unknown)]
 
 
 def _tile(answers: Answers, kind: str, rows: pl.DataFrame, label: str, link: str, constant: str) -> Tile:
     how = "intervened on" if kind in MEASURED else "looked at by gradients alone, without an intervention"
+    how = "put from a right prediction into a wrong one" if kind == MATCHED else how
     certain = rows.filter(is_certain(answers.level(effect_family(kind)), MEAN_CHECKS))
     heads, num = rows.select("layer", "head").n_unique(), _num_heads(certain)
     figure, size = f"{num:,} of {heads:,}", f"n = {rows['num_samples'].max():,}"
@@ -101,7 +118,7 @@ def _tile(answers: Answers, kind: str, rows: pl.DataFrame, label: str, link: str
     row = certain.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
     effect = _effect(answers, row)
     beside = f"Heads {how}. Strongest is {part_label(row)}, {cause_label(row)}: {effect}; {size}.{constant}"
-    short = f"{nats_text(row['mean'])}{_turned(answers, row)}"
+    short = f"{nats_text(row['mean'])}{_restored(answers, row)}{_turned(answers, row)}"
     clause = f"{figure} heads {how} move the answer's lead, most of all {part_label(row)} ({short})"
     return Tile(label, figure, beside, link, clause, True)
 

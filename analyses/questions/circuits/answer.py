@@ -10,6 +10,7 @@ import polars as pl
 from analyses.inference.adjusted.max_t import max_t_pvalues, random_signs
 from analyses.inference.adjusted.tested_means import largest_flipped, tested_means
 from analyses.inference.clustered_means import clustered_mean
+from analyses.inference.joined_clusters import joined_clusters
 from analyses.inference.multiplicity import adjust_within, family_sizes
 from analyses.questions.answers import Asked
 from analyses.questions.circuits.tables import CIRCUIT_EDGES, CIRCUIT_FAITHFULNESS
@@ -23,7 +24,7 @@ NOTHING = 1e-6
 def circuit_edges(asked: Asked) -> pl.DataFrame:
     """Return every edge with what gradients foretell and what path patching measured, by measure."""
     values, settings = edge_values(asked.run), asked.settings
-    cluster = cluster_codes(asked.run, settings.cluster_by)
+    cluster = joined_clusters(cluster_codes(asked.run, settings.cluster_by), values.others)
     signs = random_signs(settings.permutations, int(cluster.max(initial=-1)) + 1, asked.run.seed)
     frames = []
     for measure in MEASURES:
@@ -42,14 +43,20 @@ def circuit_edges(asked: Asked) -> pl.DataFrame:
         real["num_samples"] = np.where(real["num_samples"] > 0, real["num_samples"], foretold.num_samples)
         real["num_clusters"] = np.where(real["num_clusters"] > 0, real["num_clusters"], foretold.num_clusters)
         real["note"] = np.where(real["note"] == "no sample has a value", "not verified", real["note"])
-        frames.append(values.keys.with_columns(measure=pl.lit(measure)).hstack(_columns(real, CIRCUIT_EDGES.schema)))
+        keys = values.keys.with_columns(
+            measure=pl.lit(measure),
+            num_choosing=pl.lit(values.num_choosing, pl.Int32),
+            contrast=pl.lit(asked.contrast, pl.String),
+        )
+        frames.append(keys.hstack(_columns(real, CIRCUIT_EDGES.schema)))
     return _clean(pl.concat(frames), CIRCUIT_EDGES.schema)
 
 
 def circuit_faithfulness(asked: Asked) -> pl.DataFrame:
     """Return what share the strongest edges and as many random ones recover, by number of edges."""
     curve, settings = curve_values(asked.run), asked.settings
-    cluster = cluster_codes(asked.run, settings.cluster_by)
+    edges = edge_values(asked.run)
+    cluster = joined_clusters(cluster_codes(asked.run, settings.cluster_by), edges.others)
     known = ~np.isnan(curve.gap)
     mean_gap = float(curve.gap[known].mean()) if known.any() else float("nan")
     if not curve.sizes or not mean_gap > NOTHING:
@@ -69,7 +76,9 @@ def circuit_faithfulness(asked: Asked) -> pl.DataFrame:
     columns["num_edges"], columns["num_all"] = np.array(curve.sizes), np.full(number, curve.num_edges)
     columns["mean_gap"] = np.full(number, mean_gap)
     columns["method"] = np.full(number, "ratio of sums over samples; CR2 by cluster of its linearised error")
-    return _clean(_columns(columns, CIRCUIT_FAITHFULNESS.schema), CIRCUIT_FAITHFULNESS.schema)
+    frame = _columns(columns, CIRCUIT_FAITHFULNESS.schema)
+    told = {"num_choosing": pl.lit(edges.num_choosing, pl.Int32), "contrast": pl.lit(asked.contrast, pl.String)}
+    return _clean(frame.with_columns(**told), CIRCUIT_FAITHFULNESS.schema)
 
 
 def _influences(curve: CurveValues, order: str, mean_gap: float) -> np.ndarray:

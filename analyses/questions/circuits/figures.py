@@ -11,6 +11,7 @@ from analyses.charts.parts import specification
 from analyses.questions.answers import Answers
 from analyses.questions.circuits.sentences import (
     certain_edges,
+    chosen_text,
     circuit_heads,
     confirmed_heads,
     edge_text,
@@ -147,8 +148,8 @@ def _curve(answers: Answers) -> Figure | Absent:
     guide = (
         "All edges but the kept ones carry something else at once, on real runs. 100 % is the margin with every edge, "
         "0 % that with none. Where the curve of the strongest edges rises long before that of as many random ones, few "
-        "edges carry what all of them do; above 100 %, edges that work against the answer are still cut. The order of "
-        "edges was chosen on the same samples."
+        "edges carry what all of them do; above 100 %, edges that work against the answer are still cut. "
+        + chosen_text(answers)
     )
     title = "How few edges are enough?"
     return Figure("circuit_faithfulness", title, guide, specification(chart), ("circuit_faithfulness",))

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import polars as pl
 
 from analyses.questions.answers import Answers, Asked
-from analyses.questions.chapters import CAUSES, Headline, Part
+from analyses.questions.chapters import CAUSES, Headline, Part, Tile
 from analyses.questions.circuits.answer import circuit_edges, circuit_faithfulness
 from analyses.questions.circuits.figures import circuit_figures
-from analyses.questions.circuits.sentences import curve_sentences, edge_families, edge_sentences
-from analyses.questions.circuits.story import circuit_headlines
+from analyses.questions.circuits.sentences import chosen_text, curve_sentences, edge_families, edge_sentences
+from analyses.questions.circuits.story import circuit_headlines, circuit_tiles
 from analyses.questions.circuits.tables import CIRCUIT_EDGES, CIRCUIT_FAITHFULNESS
 from analyses.questions.circuits.values import has_circuits
 from analyses.questions.figure import Absent, Figure
@@ -47,8 +47,7 @@ class Circuits(Question):
             "logits. All edges are first linearised (edge attribution patching with integrated gradients); the "
             "strongest are verified by path patching: on a real run, the sender's change reaches that one input of "
             "the receiver alone, and everything behind the receiver is computed anew. What a circuit recovers is "
-            "measured with all other edges between its heads cut at once. Heads, edges and their order were chosen on "
-            "the same samples, so that other samples may show them a little weaker."
+            "measured with all other edges between its heads cut at once. " + chosen_text(answers)
         ]
 
     def sentences(self, answers: Answers) -> Mapping[str, list[str]]:
@@ -64,6 +63,10 @@ class Circuits(Question):
     def headlines(self, answers: Answers) -> list[Headline]:
         """Return one line, where edges were tested."""
         return circuit_headlines(answers)
+
+    def tiles(self, answers: Answers) -> list[Tile]:
+        """Return one tile, where no head's own effect was tested."""
+        return circuit_tiles(answers)
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the strongest edges and the curve."""

@@ -94,13 +94,29 @@ def edge_sentences(answers: Answers) -> list[str]:
     text = (
         f"{len(certain):,} of {counted} that path patching verified {'changes' if len(certain) == 1 else 'change'} "
         f"the lead of the answer, {answers.contrast}, by every check when "
-        f"{'it carries' if len(certain) == 1 else 'each alone carries'} {replaced} instead. An edge is direct: what "
-        f"MLPs and other heads on the way make of it is not in it.{_overlap(certain)}{_constant(verified)}{heads}"
+        f"{'it carries' if len(certain) == 1 else 'each alone carries'} {replaced} instead. {chosen_text(answers)} An "
+        "edge is direct: what MLPs and other heads on the way make of it is not in it."
+        f"{_overlap(certain)}{_constant(verified)}{heads}"
     )
     return [
         Sentence(text, claim),
         *(_sentence(answers, row, level) for row in certain.head(NUM_STRONGEST).iter_rows(named=True)),
     ]
+
+
+def chosen_text(answers: Answers) -> str:
+    """Say on which samples heads and edges were chosen."""
+    edges = lead_edges(answers)
+    number = edges["num_choosing"][0] if len(edges) else None
+    if number is None:
+        return (
+            "Heads, edges and their order were chosen on the same samples, so that other samples may show them a "
+            "little weaker."
+        )
+    return (
+        f"Heads, edges and their order were chosen on {count_text(number, 'other sample')}, of other clusters; those "
+        "that verify had no say in them."
+    )
 
 
 def _overlap(certain: pl.DataFrame) -> str:
@@ -226,7 +242,8 @@ def curve_sentences(answers: Answers) -> list[str]:
         f"to the logits keep {percent_text(row['recovered'])}{ends} of what all of them account for, "
         f"{row['mean_gap']:.3g} nats of the margin on average; that is {verdict} what as many random edges keep, "
         f"{percent_text(row['random'])}{others}{held}; n = {row['num_samples']:,} in "
-        f"{count_text(row['num_clusters'], 'cluster')}. MLPs and all other heads stay as they are, so it is no share "
+        f"{count_text(row['num_clusters'], 'cluster')}. {chosen_text(answers)} MLPs and all other heads "
+        "stay as they are, so it is no share "
         "of the whole model."
     )
     return [Sentence(text, claim)]

@@ -9,6 +9,7 @@ from analyses.questions.answers import Asked
 from analyses.questions.columns import (
     CI_HIGH,
     CI_LOW,
+    CONTRAST,
     DEGREES_OF_FREEDOM,
     FAMILY_SIZE,
     METHOD,
@@ -27,19 +28,29 @@ def _edges_method(asked: Asked) -> str:
         f"of the margin of {asked.contrast}; edge attribution patching with integrated gradients, and path patching "
         f"on real runs, of which mean over samples with CR2 errors by {asked.cluster_noun}, Satterthwaite's degrees "
         f"of freedom; also on signed normal scores; assumes that {independence(asked)}; adjusted within each measure "
-        f"by {correction_text(asked)}; edges are those that looked strongest on the same samples; a direct edge "
-        "leaves out what MLPs and other heads between the two make of it"
+        f"by {correction_text(asked)}; heads and edges are those that looked strongest on num_choosing other samples, "
+        "of other clusters, or on the same samples where that is null; where edges carry what a matched prediction's "
+        "do, clusters that lend to each other or borrow from the same one are one; a direct edge leaves out what MLPs "
+        "and other heads between the two make of it"
     )
 
 
 def _curve_method(asked: Asked) -> str:
     return (
         "ratio of sums over samples, sum (s_k - s_0) / sum |s_n - s_0|, signed towards s_n; its linearised error is "
-        f"CR2 by {asked.cluster_noun}; assumes that {independence(asked)}; edges are ordered by mean size on the same "
-        "samples; only edges from the circuit's heads are cut, MLPs and other heads are as they are; p by Holm over "
+        f"CR2 by {asked.cluster_noun}; assumes that {independence(asked)}; edges are ordered by mean size on "
+        "num_choosing other samples, of other clusters, or on the same where that is null; only "
+        "edges from the circuit's heads are cut, MLPs and other heads are as they are; p by Holm over "
         "the table"
     )
 
+
+_NUM_CHOOSING = Column(
+    "num_choosing",
+    pl.Int32,
+    "Samples, of other clusters, on which heads and edges were chosen; null where they were chosen on the same ones",
+    span="1..",
+)
 
 CIRCUIT_EDGES = AnswerTable(
     "circuit_edges",
@@ -79,6 +90,8 @@ CIRCUIT_EDGES = AnswerTable(
         DEGREES_OF_FREEDOM,
         NUM_SAMPLES,
         NUM_CLUSTERS,
+        _NUM_CHOOSING,
+        CONTRAST,
         METHOD,
         NOTE,
     ),
@@ -108,6 +121,8 @@ CIRCUIT_FAITHFULNESS = AnswerTable(
         Column("mean_gap", pl.Float64, "Mean over samples of |s with all edges - s with none|", unit="nats"),
         NUM_SAMPLES,
         NUM_CLUSTERS,
+        _NUM_CHOOSING,
+        CONTRAST,
         METHOD,
         NOTE,
     ),

@@ -3,6 +3,8 @@
 An edge's ``change`` is that of s when it alone carries something else; ``lead`` is change x sign(s), the change of the
 lead of the side that the model favours: negative for an edge that supports its answers. A circuit recovers the share
 ``(s_k - s_0) / (s_n - s_0)`` of what its n edges account for together, s_k with k of them kept.
+
+Where samples are held out from choosing heads and edges, all numbers are of these alone.
 """
 
 from __future__ import annotations
@@ -42,11 +44,18 @@ class EdgeValues:
     linearised, verified
         By measure (``MEASURES``), float64 ``[samples, edges]`` in nats over the rows of ``Run.samples``, NaN where a
         sample has none.
+    others
+        Of samples whose edges carry what a matched right prediction does, its row in ``Run.samples``, ``[samples]``
+        int64, -1 where there is none.
+    num_choosing
+        Samples on which heads and edges were chosen, where they are others; None where they are the same.
     """
 
     keys: pl.DataFrame
     linearised: Mapping[str, np.ndarray]
     verified: Mapping[str, np.ndarray]
+    others: np.ndarray
+    num_choosing: int | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,10 @@ def has_circuits(run: Run) -> bool:
 def edge_values(run: Run) -> EdgeValues:
     """Return every edge of the run's circuit."""
     frame = _indexed(run, EDGES).collect()
+    others, num_choosing = _others(run, frame), None
+    if "is_held_out" in frame.columns and frame["is_held_out"].any():
+        num_choosing = frame.filter(~pl.col("is_held_out"))["sample_id"].n_unique()
+        frame = frame.filter("is_held_out")
     edges = frame.select(*KEYS).unique(maintain_order=True).with_row_index("edge")
     at = frame.join(edges, on=list(KEYS), nulls_equal=True, how="left", maintain_order="left")["edge"].to_numpy()
     rows, sign = frame["row"].to_numpy(), frame["logit_difference"].sign().to_numpy()
@@ -92,7 +105,17 @@ def edge_values(run: Run) -> EdgeValues:
     linearised, verified = (
         {"lead": matrix(column, sign), "change": matrix(column, 1.0)} for column in ("effect", "verified")
     )
-    return EdgeValues(edges.select(pl.col(name).cast(kind) for name, kind in KEYS.items()), linearised, verified)
+    keys = edges.select(pl.col(name).cast(kind) for name, kind in KEYS.items())
+    return EdgeValues(keys, linearised, verified, others, num_choosing)
+
+
+def _others(run: Run, frame: pl.DataFrame) -> np.ndarray:
+    found = np.full(len(run.samples), -1, dtype=np.int64)
+    if "matched_id" in frame.columns:  # runs before schema 1.4 do not say
+        pairs = frame.select("row", "matched_id").unique().drop_nulls()
+        known = pairs["matched_id"].replace_strict(run.rows_of, default=-1, return_dtype=pl.Int64)
+        found[pairs["row"].to_numpy()] = known.to_numpy()
+    return found
 
 
 def curve_values(run: Run) -> CurveValues:

@@ -51,7 +51,7 @@ from analyses.runs.clusters import cluster_codes
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings, SettingsError
 from analyses.settings.hypotheses import NAMED, Hypothesis, read_hypotheses
-from analyses.wording import count_text
+from analyses.wording import count_text, statement_noun
 from engine.schema import MASS_PREFIX
 
 SHARE = "share of attention"
@@ -144,8 +144,9 @@ def _verdict(columns: Mapping[str, Any], level: float) -> str:
 
 def _test(run: Run, settings: AnalysisSettings, hypothesis: Hypothesis) -> _Result:
     text = hypothesis.text
-    if hypothesis == NAMED.get(hypothesis.name) and run.vocabulary:
-        text = text.replace("financial", run.vocabulary.replace("_", " "))
+    if hypothesis == NAMED.get(hypothesis.name):
+        text = text.replace("the statement", f"the {statement_noun()}")
+        text = text.replace("financial", run.vocabulary.replace("_", " ")) if run.vocabulary else text
     result = _Result({"hypothesis": hypothesis.name, "text": text, "direction": hypothesis.direction})
     if hypothesis.problem:
         result.columns["verdict"] = NOT_UNDERSTOOD

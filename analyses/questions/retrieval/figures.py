@@ -26,15 +26,15 @@ def retrieval_figure(answers: Answers) -> Figure | Absent:
     shown = (certain if len(certain) else order).head(NUM_RANKED)
     named = shown.with_columns(shown=pl.format("{}.{} from the {}", "layer", "head", "source"))
     none = pl.lit(None, dtype=pl.Float64)
-    # The interval is that of the lead, moved to where the score lies.
+    # The interval is that of the lead, moved to where the score lies, as far as a share can lie there.
     parts = [
         named.select(
             "shown",
             "num_samples",
             group=pl.lit("score"),
             mean="score",
-            ci_low=pl.col("ci_low") + pl.col("chance"),
-            ci_high=pl.col("ci_high") + pl.col("chance"),
+            ci_low=(pl.col("ci_low") + pl.col("chance")).clip(0, 1),
+            ci_high=(pl.col("ci_high") + pl.col("chance")).clip(0, 1),
         ),
         named.select("shown", "num_samples", group=pl.lit("by chance"), mean="chance", ci_low=none, ci_high=none),
     ]
@@ -47,6 +47,7 @@ def retrieval_figure(answers: Answers) -> Figure | Absent:
         subtitle=f"{words}; {count_text(len(table), 'score')}",
         title="What heads fetch",
         unit="share of the answer's rows",
+        is_share=True,
     )
     guide = (
         "Each line is a head. Its score is the share of the answer's rows whose largest weight lies on a token of the "

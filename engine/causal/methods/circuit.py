@@ -35,8 +35,8 @@ _BEHIND = (
 class Circuit(CausalMethod[CircuitSection]):
     """What edges between some heads change s by, to first order and on real runs, and what circuits of them recover.
 
-    Every sample's edges are linearised first (``ranked``), so that all samples share one order of edges; the strongest
-    are then verified, and circuits of growing size are run beside random ones.
+    Every sample's edges are linearised first, so that all samples share one order of edges, by those that choose; the
+    strongest are then verified, and circuits of growing size are run beside random ones, on those that are held out.
     """
 
     tables: ClassVar[tuple[str, ...]] = ("edges", "circuit_curves")
@@ -44,8 +44,8 @@ class Circuit(CausalMethod[CircuitSection]):
     def explain(self, settings: CircuitSection, run: SampleRun) -> dict[str, TablePart]:
         """Return a row for every edge, and one for every size of the circuit and of its controls.
 
-        An edge from a key group of which it is not known which tokens it holds (evidence that a record does not name)
-        has none.
+        A sample that heads and edges were chosen on has no other edges than linearised ones, and no circuit. An edge
+        from a key group of which it is not known which tokens it holds (evidence that a record does not name) has none.
 
         Raises
         ------
@@ -66,9 +66,10 @@ class Circuit(CausalMethod[CircuitSection]):
         unknown = run.sample.unknown_groups
         known = [edge for edge in circuit.edges if edge.source not in unknown]
         chosen = [edge for edge in chosen if edge.source not in unknown]
-        verified = verified_edges(run, chosen, _positions(run), baseline)
+        verifies = circuit.verifies(run.sample.sample_id)
+        verified = verified_edges(run, chosen, _positions(run), baseline) if verifies else {}
         rows = [_row(settings, run, edge, by_edge[edge], verified.get(edge)) for edge in known]
-        return {"edges": Rows(rows), "circuit_curves": Rows(self._curve(run, baseline))}
+        return {"edges": Rows(rows), "circuit_curves": Rows(self._curve(run, baseline) if verifies else [])}
 
     def _curve(self, run: SampleRun, baseline: Baseline) -> list[Row]:
         """Return s of circuits of growing size, the strongest edges first and in random orders."""
@@ -174,6 +175,9 @@ def _positions(run: SampleRun) -> dict[str, torch.Tensor]:
 
 def _row(settings: CircuitSection, run: SampleRun, edge: Edge, effect: float, real: Effect | None) -> Row:
     source, target = edge.head or (None, None), edge.target or (None, None)
+    circuit = run.inputs.circuit
+    assert circuit is not None
+    matched = run.inputs.matched.get(run.sample.sample_id) if settings.replace == "matched" else None
     change = None if real is None else real.logit_difference - real.reference
     if change is not None and not np.isfinite(change):
         raise RowRejected("causal", "not_finite", "A patched path gives NaN or infinity; try model.dtype=float32.")
@@ -185,6 +189,8 @@ def _row(settings: CircuitSection, run: SampleRun, edge: Edge, effect: float, re
         "target_head": target[1],
         "input": edge.input,
         "replace": settings.replace,
+        "matched_id": matched and matched.sample_id,
+        "is_held_out": run.sample.sample_id in circuit.held_out,
         "effect": effect,
         "verified": change,
         "logit_difference": run.unchanged.logit_difference,

@@ -63,6 +63,9 @@ class CircuitSection(MethodSection):
     verified: int = Field(default=12, ge=0)
     """The strongest edges between heads, and as many from key groups, that path patching verifies, beside all edges to
     the logits, which it verifies at no cost."""
+    selection: float = Field(default=0.5, gt=0, le=1)
+    """Share of the clusters on whose samples heads and edges are chosen; those of all other clusters verify them. 1:
+    all samples choose and verify, so that what they show is flattered by the choice."""
     controls: int = Field(default=3, ge=1, le=20)
     """Random orders of edges, drawn with the run's seed, that the circuit is compared with."""
 
@@ -128,13 +131,14 @@ class CircuitSection(MethodSection):
         return 3 * self.num_heads * (self.num_heads - 1) // 2 + self.num_heads
 
     def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
-        """Return the cost of ranking edges, of verifying the strongest, and of circuits of growing size."""
+        """Return the cost of ranking edges, of verifying the strongest, and of circuits of growing size, on average."""
         ranking = 1.0 + self.steps * (1.0 + BACKWARD)
         groups = len(self.key_groups) or num_groups
         inner = min(self.verified, self.most_edges - self.num_heads) + min(self.verified, groups * self.num_heads)
         curve = 1 + (1 + self.controls) * len(circuit_sizes(self.most_edges))
         others = 0.0 if self.replace in ("zero", "mean") else 2.0  # ranking and verifying each run it
-        return ranking + inner * ALL_ROWS + curve * CUT_RUN + others
+        verifying = 1.0 if self.selection == 1 else 1.0 - self.selection
+        return ranking + verifying * (inner * ALL_ROWS + curve * CUT_RUN) + others
 
     def check(self, path: str, facts: RunFacts) -> None:
         """Refuse listed heads that the model does not have, unknown key groups, and resampling from one sample."""

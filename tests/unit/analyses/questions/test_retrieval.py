@@ -123,6 +123,18 @@ def test_p_of_a_lead_is_that_of_clustered_means_and_of_signs():
     assert np.isnan(lead_pvalues(lead, np.repeat(np.arange(4), 10))).all()
 
 
+def test_no_share_is_drawn_below_0(tmp_path):
+    """The lead's interval may reach below minus chance; no score does, nor the axis."""
+    from analyses.questions.retrieval.figures import retrieval_figure
+
+    figure = retrieval_figure(answers_of(run_of(tmp_path / "run", num_samples=12, seed=5)))
+    (rows,) = figure.specification["datasets"].values()
+    lows = [row["ci_low"] for row in rows if row["ci_low"] is not None]
+    assert lows and min(lows) >= 0
+    scales = [layer["encoding"]["x"].get("scale") for layer in figure.specification["layer"][1:]]
+    assert scales == [{"domainMin": 0}] * len(scales)
+
+
 def test_a_run_that_measured_nothing_says_nothing(tmp_path):
     run_dir = write_run(tmp_path / "run", num_samples=40, num_layers=LAYERS, num_heads=HEADS)
     add_metadata(run_dir, {"analysis": QUICK})

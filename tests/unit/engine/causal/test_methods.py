@@ -141,15 +141,20 @@ def test_gradients_are_worked_out_once_for_all_methods(config_file, monkeypatch)
         ({"knockout": {"key_groups": ["a"], "rows": "response"}}, 1 + 2 * 0.51),
         ({"matched": {}}, 1 + 1 + (8 + 2) * 0.009),
         ({"matched": {"heads": [[0, 1]], "units": ["head"]}}, 1 + 1 + 0.009),
-        # Two heads: 3 edges between them and 2 to the logits, circuits of 0, and of 1, 2, 4 in 1 + 3 orders.
-        ({"circuit": {"heads": [[0, 1], [1, 0]], "replace": "zero"}}, 1 + (1 + 5 * 4) + 13 * 0.51 + 13),
+        # Two heads: 3 edges between them and 2 to the logits, circuits of 0, and of 1, 2, 4 in 1 + 3 orders; of half
+        # of the samples, for the others choose.
+        ({"circuit": {"heads": [[0, 1], [1, 0]], "replace": "zero"}}, 1 + (1 + 5 * 4) + (13 * 0.51 + 13) / 2),
+        (
+            {"circuit": {"heads": [[0, 1], [1, 0]], "replace": "zero", "selection": 1}},
+            1 + (1 + 5 * 4) + 13 * 0.51 + 13,
+        ),
         (
             {"circuit": {"heads": {"ablated": 1}, "steps": 1, "verified": 2}},
-            1 + (1 + 8 * 0.51) + (1 + 4) + 2 * 0.51 + 1,
+            1 + (1 + 8 * 0.51) + (1 + 4) + (2 * 0.51 + 1) / 2,
         ),
         (
             {"circuit": {"heads": {"top": 1}, "steps": 1, "replace": "matched"}},
-            1 + (1 + 3) + (1 + 4) + 5 * 0.51 + 1 + 2,
+            1 + (1 + 3) + (1 + 4) + (5 * 0.51 + 1) / 2 + 2,
         ),
     ],
 )

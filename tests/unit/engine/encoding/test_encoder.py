@@ -100,6 +100,7 @@ def test_a_third_label_keeps_its_row_where_the_labels_first_differ(tmp_path, tok
     stay, down = encode(write(tmp_path, rows), tokenizer_dir, decision=decision)
     assert stay.text[stay.char_starts[stay.decision_position + 1] :].strip().startswith("stay")
     assert len(set(stay.contrast_token_ids)) == 1 and len(set(down.contrast_token_ids)) == 2
+    assert "pair_parts_later" in stay.metadata["flags"] and "pair_parts_later" not in down.metadata["flags"]
 
 
 def test_segments_cover_statement_instruction_and_response(tmp_path, tokenizer_dir):

@@ -164,6 +164,25 @@ def test_the_arithmetic_of_a_forward_is_what_torch_counts(tiny_model_dir):
     assert forward_flop(ModelFacts(), 1, 1) is None
 
 
+def test_the_plan_counts_what_retrieval_takes(config_file, capsys):
+    found, printed = {}, {}
+    for is_on in (False, True):
+        name = f"retrieval-{is_on}"
+        assert main([str(config_file), "--stage", "plan", f"run.name={name}", f"statistics.retrieval={is_on}"]) == 0
+        content = json.loads((config_file.parent / "runs" / name / "plan.json").read_text())
+        found[is_on], printed[is_on] = content["predicted_flop"], capsys.readouterr().out
+    assert found[False]["fetching"] == 0 < found[True]["fetching"]
+    assert found[True]["measure"] - found[False]["measure"] == pytest.approx(found[True]["fetching"])
+    assert "retrieval and copying" in printed[True] and "retrieval and copying" not in printed[False]
+
+
+def test_rows_that_are_written_see_the_keys_up_to_them():
+    from engine.planning.planned_samples import _written_pairs
+
+    for prompt, number in ((1, 2), (7, 20), (19, 20), (20, 20)):
+        assert _written_pairs(prompt, number) == sum(row + 1 for row in range(prompt - 1, number - 1))
+
+
 def test_the_plan_is_estimated_by_the_rate_of_an_earlier_run(config_file, capsys):
     assert main([str(config_file), "--stage", "plan", "run.name=before"]) == 0
     assert "assumed: 70% of the" in capsys.readouterr().out

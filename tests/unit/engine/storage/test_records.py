@@ -88,7 +88,7 @@ def test_a_causal_plan_comes_back_as_it_was_written():
     }
     assert CausalPlan.from_json(content) == plan
     edges = [["number", [1, 3], "v"], [[0, 1], [1, 3], "q"], [[0, 1], None, "logits"]]
-    with_circuit = replace(plan, circuit=CircuitPlan([(0, 1), (1, 3)], ["number"], edges, [[1, 0]]))
+    with_circuit = replace(plan, circuit=CircuitPlan([(0, 1), (1, 3)], ["number"], edges, [[1, 0]], ["b"]))
     content = json.loads(json.dumps(with_circuit.to_json()))
     assert content["circuit"]["heads"] == [[0, 1], [1, 3]] and content["circuit"]["edges"] == edges
     assert CausalPlan.from_json(content) == with_circuit

@@ -55,7 +55,7 @@ def files_of(run_dir):
 
 
 def test_versions_are_read_by_their_major_part():
-    assert SCHEMA_VERSION == "1.3" and [is_readable_schema(v) for v in (1, "1", "1.0", "1.1", "1.99")] == [True] * 5
+    assert SCHEMA_VERSION == "1.4" and [is_readable_schema(v) for v in (1, "1", "1.0", "1.1", "1.99")] == [True] * 5
     assert not any(is_readable_schema(version) for version in (None, "", 2, "2.0", "0.9", "x", "1.x"))
     assert same_schema(1, "1.0") and same_schema("1.1", "1.1") and not same_schema("1", "1.1")
 
@@ -121,5 +121,5 @@ def test_an_unfinished_run_of_1_0_is_left_as_it_is(stored, capsys):
     before = files_of(run_dir)
     assert main([config]) == 2
     said = capsys.readouterr().err
-    assert "version of its tables (schema 1 -> 1.3)" in said and "run.name" in said and "--fresh" in said
+    assert "version of its tables (schema 1 -> 1.4)" in said and "run.name" in said and "--fresh" in said
     assert files_of(run_dir) == before
