@@ -75,7 +75,7 @@ def _rows(
     sizes = {name: num_heads * number for name, number in tested.items()}
     samples = model_samples(run, settings, comparison)
 
-    def row(query_group: str, statistic: str, of_everyone: np.ndarray) -> dict[str, object]:
+    def row(query_group: str, statistic: str, of_everyone: np.ndarray) -> Mapping[str, object]:
         family = families[query_group, statistic]
         if statistic in untested:
             place = {"query_group": query_group, "statistic": statistic, "family": family}

@@ -17,7 +17,7 @@ from analyses.runs.run import Run
 from analyses.runs.values import TOP_KEYS, KeyPiece, TopKeys
 
 
-def heaviest_tokens(run: Run, max_tokens: int) -> tuple[list[str | None], np.ndarray] | None:
+def heaviest_tokens(run: Run, max_tokens: int) -> tuple[list[str], np.ndarray] | None:
     """Return the tokens that get the most over all samples, heaviest first, and their weight in each sample.
 
     Returns
@@ -36,7 +36,8 @@ def heaviest_tokens(run: Run, max_tokens: int) -> tuple[list[str | None], np.nda
         total = np.concatenate([total, np.zeros(max(len(keys.tokens) - len(total), 0))])
         np.add.at(total, token, weight)
     frame = pl.DataFrame({"token": keys.tokens, "weight": total}, schema={"token": pl.String, "weight": pl.Float64})
-    chosen = frame.with_row_index("place").sort("weight", "token", descending=[True, False]).head(max_tokens)
+    named = frame.with_row_index("place").drop_nulls("token")
+    chosen = named.sort("weight", "token", descending=[True, False]).head(max_tokens)
     if chosen.is_empty():
         return None
     slot = np.full(len(total), -1)
