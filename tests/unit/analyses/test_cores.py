@@ -43,10 +43,6 @@ def test_an_error_comes_in_its_turn(cores):
             raise ValueError("the fifth")
         return number
 
-    found = []
-    with pytest.raises(ValueError, match="the fifth"):
-        found.extend(number for number in in_order((partial(work, number) for number in range(9)), cores))
-    assert found == []
     results = in_order((partial(work, number) for number in range(9)), cores)
     assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="the fifth"):
