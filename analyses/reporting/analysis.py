@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from analyses.cores import single_threaded_products
 from analyses.questions import registry
 from analyses.questions.answers import Answers, Asked
 from analyses.questions.claims import shared_levels
@@ -50,6 +51,13 @@ def answer_questions(
     if run.samples.is_empty() or not run.query_groups:
         raise RunError(f"{run.run_dir}: the run measured no sample{_why_none(run)}. There is nothing to analyse.")
     check_statistics(settings, run.statistics, run.query_groups)
+    with single_threaded_products():
+        return _answered(run, settings, style, watch, transfer)
+
+
+def _answered(
+    run: Run, settings: AnalysisSettings, style: VisualizationSettings, watch: Watch, transfer: Run | None
+) -> Answers:
     means = head_means(run)
     _check_finite(run, means)
     asked = Asked(run, settings, style, tuple(comparisons_of(run, settings)), means, transfer=transfer)

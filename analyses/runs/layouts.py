@@ -156,6 +156,51 @@ def _aligned(path: Path, columns: Sequence[str], multiple: int) -> Iterator[pa.T
             yield pa.Table.from_batches(held)
 
 
+def whole_samples(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield a file's rows, about ``ROWS_AT_ONCE`` at a time, each sample in one piece; texts are dictionary-encoded.
+
+    ``columns`` must hold ``sample_id``. A file whose samples do not lie together is one piece.
+    """
+    with pq.ParquetFile(path) as file:
+        texts = [name for name in columns if pa.types.is_string(file.schema_arrow.field(name).type)]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        if file.metadata.num_rows <= ROWS_AT_ONCE or not _lie_together(file):
+            yield file.read(columns=list(columns))
+            return
+        held = file.schema_arrow.empty_table().select(columns)
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(columns)):
+            table = pa.concat_tables([held, pa.Table.from_batches([batch]).select(columns)])
+            codes = coded(table["sample_id"])[0]
+            last = int(np.flatnonzero(np.diff(codes, prepend=-1))[-1])
+            if last:
+                yield table.slice(0, last)
+            held = table.slice(last)
+        yield held
+
+
+def _lie_together(file: pq.ParquetFile) -> bool:
+    """Whether the rows of each sample follow one another."""
+    seen: set[str | None] = set()
+    last: list[str | None] = []
+    for batch in file.iter_batches(ROWS_AT_ONCE, columns=["sample_id"]):
+        codes, names = coded(pa.chunked_array([batch.column(0)]))
+        met = [names[code] for code in codes[np.flatnonzero(np.diff(codes, prepend=-1))]]
+        fresh = met[1:] if met[:1] == last else met
+        if len({*fresh}) < len(fresh) or not seen.isdisjoint(fresh):
+            return False
+        seen.update(fresh)
+        last = met[-1:] or last
+    return True
+
+
+def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str | None]]:
+    """Return the places of a column's texts in a list that ends with None, which stands for null, and that list."""
+    whole = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    encoded = whole if isinstance(whole, pa.DictionaryArray) else whole.dictionary_encode()
+    names = [*encoded.dictionary.cast(pa.string()).to_pylist(), None]
+    return encoded.indices.cast(pa.int64()).fill_null(len(names) - 1).to_numpy(), names
+
+
 def file_values(
     layout: FileLayout, rows_of: Mapping[str, int], columns: Sequence[str], query_groups: Sequence[str], shape: tuple
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

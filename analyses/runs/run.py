@@ -7,7 +7,7 @@ are required, everything else is optional. ``head_stats`` stays lazy and wide.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,8 @@ class Run:
         of ``runs.derived_columns``.
     tables
         Every other table by name, lazy.
+    files
+        The Parquet files of every table, in the order of units.
     layouts
         The files of ``head_stats`` and how their rows lie.
     statistics, key_groups, query_groups
@@ -67,6 +69,7 @@ class Run:
     run_dir: Path
     samples: pl.DataFrame
     tables: Mapping[str, pl.LazyFrame]
+    files: Mapping[str, Sequence[Path]]
     layouts: tuple[FileLayout, ...]
     statistics: tuple[str, ...]
     key_groups: tuple[str, ...]
@@ -101,6 +104,13 @@ class Run:
     def baselines(self) -> Mapping[tuple[str, str], np.ndarray]:
         """float32 ``[samples, layers]`` by query group and ``baseline_<key group>``; one layer where all are alike."""
         return _read_baselines(self)
+
+    def of_samples(self, name: str, samples: Collection[str]) -> pl.LazyFrame:
+        """Return the rows of a table that belong to some samples, from the units that hold these samples."""
+        units = {layout.path.parent for layout in self.layouts if not set(samples).isdisjoint(layout.sample_ids)}
+        # Tables of causal units lie in folders of their own.
+        paths = [path for path in self.files[name] if path.parent in units] or self.files[name]
+        return _scan(paths).filter(pl.col("sample_id").is_in(list(samples)))
 
     @property
     def head_stats(self) -> pl.LazyFrame:
@@ -187,6 +197,7 @@ def open_tables(run_dir: Path, *, partial: bool = False) -> Run:
         run_dir=run_dir,
         samples=with_derived(samples, metadata),
         tables=tables,
+        files=files,
         layouts=layouts,
         statistics=tuple(name for name in schema.names() if _is_statistic(name)),
         key_groups=key_groups,

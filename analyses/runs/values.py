@@ -7,12 +7,15 @@ head come as arrays, in blocks of bounded size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
-from analyses.runs.layouts import file_values
+from analyses.cores import in_order
+from analyses.runs.layouts import coded, file_values, whole_samples
 from analyses.runs.run import Run
 from engine.schema import BASELINE_PREFIX
 
@@ -67,6 +70,14 @@ def value_blocks(run: Run, statistics: Sequence[str], max_bytes: int = BLOCK_BYT
             yield Block(chosen, names, _whole(run, names, chosen))
 
 
+def statistics_apart(run: Run, statistics: Sequence[str]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield query group, statistic and ``[samples, layers * heads]``, as ``value_blocks`` has them, one by one."""
+    for block in value_blocks(run, statistics):
+        for group, query_group in enumerate(block.query_groups):
+            for slot, statistic in enumerate(block.statistics):
+                yield query_group, statistic, block.values[:, group, slot]
+
+
 def statistic_blocks(
     run: Run, query_group: str, statistics: Sequence[str], max_bytes: int = BLOCK_BYTES
 ) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
@@ -86,6 +97,68 @@ def _whole(run: Run, names: Sequence[str], query_groups: Sequence[str]) -> np.nd
     return result
 
 
+TOP_KEYS = "decision_top_keys"
+
+
+@dataclass(frozen=True)
+class KeyPiece:
+    """Kept keys of some samples, arrays ``[rows]``.
+
+    Attributes
+    ----------
+    sample
+        Place in ``run.samples``; -1 for a sample that is not there.
+    head
+        ``layer * num_heads + head``.
+    token
+        Place in ``TopKeys.tokens``.
+    weight
+        float64; 0 for null.
+    """
+
+    sample: np.ndarray
+    head: np.ndarray
+    token: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass
+class TopKeys:
+    """The keys that the decision rows weigh most, a few samples at a time: they are ten times the rows of heads.
+
+    Attributes
+    ----------
+    run
+        The run that keeps them.
+    tokens
+        Texts of the tokens met so far, in the order in which they were met; None stands for null.
+    """
+
+    run: Run
+    tokens: list[str | None] = field(default_factory=list)
+    _places: dict[str | None, int] = field(default_factory=dict, repr=False)
+
+    def pieces(self) -> Iterator[KeyPiece]:
+        """Yield the rows in order, all of a sample in one piece."""
+        for path in self.run.files.get(TOP_KEYS, ()):
+            for table in whole_samples(path, ("sample_id", "layer", "head", "token", "weight")):
+                samples, names = coded(table["sample_id"])
+                tokens, texts = coded(table["token"])
+                used = np.zeros(len(texts), dtype=bool)
+                used[tokens] = True
+                place_of = np.array([self._place(text) if use else -1 for text, use in zip(texts, used, strict=True)])
+                row_of = np.array([-1 if name is None else self.run.rows_of.get(name, -1) for name in names])
+                layer, head = (table[name].to_numpy().astype(np.int64) for name in ("layer", "head"))
+                weight = table["weight"].cast(pa.float64()).fill_null(0.0).to_numpy()
+                yield KeyPiece(row_of[samples], layer * self.run.num_heads + head, place_of[tokens], weight)
+
+    def _place(self, text: str | None) -> int:
+        place = self._places.setdefault(text, len(self.tokens))
+        if place == len(self.tokens):
+            self.tokens.append(text)
+        return place
+
+
 def baseline_values(run: Run, query_group: str, key_group: str) -> np.ndarray | None:
     """Return what uniform attention would give a key group, ``[samples, layers]``; None without baselines.
 
@@ -101,10 +174,14 @@ def head_means(run: Run) -> pl.DataFrame:
     num_places = run.num_layers * run.num_heads
     sums = np.zeros((len(groups), len(names), num_places))
     counts = np.zeros(sums.shape, dtype=np.int64)
-    for _, values in shard_values(run, names, groups):
+
+    def summed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         known = ~np.isnan(values)
-        counts += known.sum(axis=0)
-        sums += np.where(known, values, 0).sum(axis=0, dtype=np.float64)
+        return known.sum(axis=0), np.where(known, values, 0).sum(axis=0, dtype=np.float64)
+
+    for number, total in in_order(partial(summed, values) for _, values in shard_values(run, names, groups)):
+        counts += number
+        sums += total
     with np.errstate(invalid="ignore"):
         # Infinities of both signs cancel to NaN; they must stay visible as what they are.
         means = np.where(counts > 0, np.where(np.isnan(sums), np.inf, sums) / np.maximum(counts, 1), np.nan)

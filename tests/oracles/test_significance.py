@@ -235,7 +235,7 @@ def test_the_wild_bootstrap_counts_refitted_models():
     signs = max_t.random_signs(39, int(samples.cluster.max()) + 1, seed=1)
     chunks = differences_chunks.TestedChunks(samples, "CR2", signs, True, 0.05, None)
     names = {"family": np.full(3, "f", dtype=object), "statistic": np.full(3, "mass_x", dtype=object)}
-    chunks.add(names, values)
+    chunks.add(chunks.tested(names, values))
     effects = adjusted_effects.adjusted_effects(values.astype(float), samples)
     null = np.abs(refitted(values.astype(float), samples, signs))
     expected = (1 + (null >= np.abs(effects.statistic)).sum(axis=0)) / 40

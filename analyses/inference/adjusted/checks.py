@@ -112,8 +112,11 @@ def skewness_of_difference(values: np.ndarray, samples: ModelSamples) -> np.ndar
             continue
         part, nuisance = part_of(values, rows, columns), model.design.basis[:, :-1]
         residuals = part - nuisance @ (nuisance.T @ part)
-        second = (residuals**2).mean(axis=0)
-        third = (residuals**3).mean(axis=0)
+        squares = residuals**2
+        second = squares.mean(axis=0)
+        # A product: a third power takes NumPy twenty times as long.
+        squares *= residuals
+        third = squares.mean(axis=0)
         ratio = np.divide(third, second**1.5, out=np.zeros(len(columns)), where=second > 0)
         result[columns] = ratio * float((model.design.basis[:, -1] ** 3).sum())
     return result

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from analyses.inference.adjusted.cluster_errors import cluster_errors
-from analyses.inference.adjusted.design import ModelSamples, build_design
-from analyses.inference.adjusted.effects import why_difference_unreliable, why_untestable
+from analyses.inference.adjusted.design import ModelSamples
+from analyses.inference.adjusted.effects import part_of, prepare
 from analyses.inference.clustered_means import cluster_sums, intraclass_correlation
 from analyses.inference.columns import constant_columns, missing_patterns
 
@@ -77,24 +76,23 @@ def detectable(
     """
     result = _undetectable(values.shape[1])
     for rows, columns in missing_patterns(values):
-        chosen = samples.take(rows)
-        result.num_a[columns], result.num_b[columns] = int(chosen.is_a.sum()), int((~chosen.is_a).sum())
-        codes = np.unique(chosen.cluster, return_inverse=True)[1]
-        result.num_clusters[columns] = codes.max(initial=-1) + 1
-        design = build_design(chosen)
-        reason = why_untestable(chosen, design, int(codes.max(initial=-1)) + 1)
-        if design is None or reason:
-            result.note[columns] = reason
+        is_a = samples.is_a[rows]
+        result.num_a[columns], result.num_b[columns] = int(is_a.sum()), int((~is_a).sum())
+        model = prepare(samples, rows, "CR2")
+        result.num_clusters[columns] = len(model.clusters)
+        if model.design is None or model.robust is None:
+            result.note[columns] = model.untestable
             continue
-        robust = cluster_errors(design, codes)
+        design, robust = model.design, model.robust
         result.degrees_of_freedom[columns] = robust.degrees_of_freedom
-        if reason := why_difference_unreliable(chosen, robust):
-            result.note[columns] = reason
+        if model.unreliable:
+            result.note[columns] = model.unreliable
             continue
-        part = values[np.ix_(rows, columns)]
-        deviation, correlation = within_groups(part, chosen.is_a, codes)
+        # Sums over rows of another layout in memory would be rounded otherwise.
+        part = np.ascontiguousarray(part_of(values, rows, columns))
+        deviation, correlation = within_groups(part, is_a, robust.codes)
         result.note[columns[np.isnan(deviation)]] = "the statistic is constant"
-        sums = cluster_sums(design.basis[:, -1], codes)
+        sums = cluster_sums(design.basis[:, -1], robust.codes)
         effect = (1 - correlation) + correlation * float((sums**2).sum())
         result.standard_deviation[columns], result.intraclass_correlation[columns] = deviation, correlation
         result.design_effect[columns] = effect

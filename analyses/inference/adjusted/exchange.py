@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 from scipy import stats
@@ -123,6 +124,8 @@ class Exchange:
     num_draws: int
     seed: int
     drawn: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """Held while orders are drawn: threads that test other columns of the same samples wait for them."""
 
     def statistics(self, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
         """Yield columns, their statistic, that under each exchange, and degrees of freedom, a block at a time.
@@ -162,9 +165,11 @@ class Exchange:
     def _own(self, rows: np.ndarray, codes: np.ndarray, design: Design) -> np.ndarray:
         """Return the group's own part in every exchanged order, float32 ``[draws, samples]``."""
         key = rows.tobytes()
-        if key not in self.drawn:
-            # Few patterns of missing values share most tests; the others are cheap to draw again.
-            if len(self.drawn) >= 2:
-                self.drawn.clear()
-            self.drawn[key] = design.basis[:, -1].astype(np.float32)[exchange_orders(codes, self.num_draws, self.seed)]
-        return self.drawn[key]
+        with self.lock:
+            if key not in self.drawn:
+                # Few patterns of missing values share most tests; the others are cheap to draw again.
+                if len(self.drawn) >= 2:
+                    self.drawn.clear()
+                orders = exchange_orders(codes, self.num_draws, self.seed)
+                self.drawn[key] = design.basis[:, -1].astype(np.float32)[orders]
+            return self.drawn[key]

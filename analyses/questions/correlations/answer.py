@@ -22,13 +22,15 @@ group that too few samples hold is not tested (``questions.rare_key_groups``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import stats
 
+from analyses.cores import in_order
 from analyses.inference.adjusted.coefficients import design_of, fit_last
 from analyses.inference.adjusted.design import Design
 from analyses.inference.adjusted.exchange import pooled_pvalues
@@ -44,7 +46,7 @@ from analyses.runs.clusters import cluster_codes
 from analyses.runs.key_groups import declared_statistics
 from analyses.runs.numbers import numbers_of
 from analyses.runs.run import Run
-from analyses.runs.values import value_blocks
+from analyses.runs.values import statistics_apart
 from analyses.settings.analysis import LOG_PREFIX, TARGETS, AnalysisSettings, SettingsError
 
 CHECKS = ("pvalue_adjusted", "pvalue_partial_adjusted", "pvalue_fixed_adjusted", "pvalue_pooled_adjusted")
@@ -78,21 +80,27 @@ def correlations(run: Run, settings: AnalysisSettings, targets: Sequence[str] = 
     held = [_held(run, settings, target.name) for target in usable]
     rare = [rare_for_target(run, target.values) for target in usable]
     parts: dict[str, list[dict[str, Any]]] = {target.name: [] for target in read}
-    for query_group, statistic, values in _tests(run) if usable else ():
+
+    def correlated(query_group: str, statistic: str, values: np.ndarray) -> list[dict[str, Any]]:
         places = np.flatnonzero(~np.isnan(values).all(axis=0))
         if not len(places):
-            continue
+            return []
         keys = {"query_group": query_group, "statistic": statistic}
         keys |= {"layer": places // run.num_heads, "head": places % run.num_heads}
         results = correlate(
             values[:, places], [target.values for target in usable], cluster, covariates, 1 - settings.alpha, held
         )
-        for target, result, untested in zip(usable, results, rare, strict=True):
+        for result, untested in zip(results, rare, strict=True):
             if statistic in untested:
                 for name in ("ci_low", "ci_high", "pvalue", "pvalue_partial", "pvalue_fixed", "pvalue_pooled"):
                     result[name][:] = np.nan
                 result["note"][:] = untested[statistic]
-            parts[target.name].append(keys | result)
+        return [keys | result for result in results]
+
+    apart = statistics_apart(run, declared_statistics(run)) if usable else ()
+    for results in in_order(partial(correlated, *one) for one in apart):
+        for target, result in zip(usable, results, strict=False):
+            parts[target.name].append(result)
     families = declared_families(settings.families, run.query_groups, declared_statistics(run))
     tables_of = [_as_table(target, parts[target.name], families, settings.correction) for target in read]
     return pl.concat([pl.DataFrame(schema=CORRELATIONS.schema), *tables_of])
@@ -226,14 +234,6 @@ def unit_ranks(values: np.ndarray) -> np.ndarray:
     ranks = rank_columns(values).doubled - (len(values) - 1.0)
     ranks /= np.sqrt(np.einsum("ij,ij->i", ranks, ranks))[:, None]
     return np.ascontiguousarray(ranks.T)
-
-
-def _tests(run: Run) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield query group, statistic and ``[samples, layers * heads]``."""
-    for block in value_blocks(run, declared_statistics(run)):
-        for group, query_group in enumerate(block.query_groups):
-            for slot, statistic in enumerate(block.statistics):
-                yield query_group, statistic, block.values[:, group, slot]
 
 
 def _covariate(run: Run, name: str) -> np.ndarray:

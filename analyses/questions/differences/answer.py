@@ -11,12 +11,14 @@ every adjusted p of ``families.CHECKS`` agrees (``families.is_certain``; ``infer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from analyses.cores import in_order
 from analyses.inference.adjusted.cluster_errors import Errors
 from analyses.inference.adjusted.exchange import Exchange
 from analyses.inference.adjusted.max_t import bootstrap_weights, max_t_pvalues, random_signs
@@ -83,16 +85,28 @@ def _test_comparison(run: Run, settings: AnalysisSettings, comparison: Compariso
         model, errors, signs, is_wild, settings.alpha, in_confirmation, untested, fixed=fixed, exchange=exchange
     )
     layers = LayerClusters(model, signs, errors, untested, exchange)
-    for block in value_blocks(run, statistics):
-        block = block if member.all() else Block(block.query_groups, block.statistics, block.values[member])
-        for slot, query_group in enumerate(block.query_groups):
-            cut = block.values[:, slot].reshape(len(model.is_a), -1, run.num_layers, max(run.num_heads, 1))
-            layers.add(query_group, block.statistics, mean_without_gaps(cut, axis=3))
-        for keys, values in _chunks(run, block):
-            pairs = zip(keys["query_group"], keys["statistic"], strict=True)
-            keys["family"] = np.array([family_of[pair] for pair in pairs], dtype=object)
-            keys |= _lifts(run, keys, values, member, model.cluster, settings.alpha)
-            collected.add(keys, values)
+
+    def of_layers(query_group: str, names: tuple[str, ...], cut: np.ndarray) -> Callable[[], None]:
+        part = layers.tested(query_group, names, mean_without_gaps(cut, axis=3))
+        return partial(layers.join, part)
+
+    def of_heads(keys: dict[str, np.ndarray], values: np.ndarray) -> Callable[[], None]:
+        lifts = _lifts(run, keys, values, member, model.cluster, settings.alpha)
+        return partial(collected.add, collected.tested(keys | lifts, values))
+
+    def pieces() -> Iterator[Callable[[], Callable[[], None]]]:
+        for block in value_blocks(run, statistics):
+            block = block if member.all() else Block(block.query_groups, block.statistics, block.values[member])
+            for slot, query_group in enumerate(block.query_groups):
+                cut = block.values[:, slot].reshape(len(model.is_a), -1, run.num_layers, max(run.num_heads, 1))
+                yield partial(of_layers, query_group, block.statistics, cut)
+            for keys, values in _chunks(run, block):
+                pairs = zip(keys["query_group"], keys["statistic"], strict=True)
+                keys["family"] = np.array([family_of[pair] for pair in pairs], dtype=object)
+                yield partial(of_heads, keys, values)
+
+    for take_in in in_order(pieces()):
+        take_in()
     table = _adjusted_table(comparison.name, collected, settings)
     return table, layers.table(comparison.name, family_of)
 

@@ -20,6 +20,29 @@ from analyses.inference.replication import HalfEffects
 from analyses.inference.unadjusted import compare_groups
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """The tests of one chunk.
+
+    Attributes
+    ----------
+    columns
+        ``[tests]`` arrays by name.
+    halves
+        Effects of both halves; None without replication.
+    maxima, exchanged
+        By family the largest |T*| under each set of signs, and the largest statistic under each exchange.
+    labels
+        What ``interaction`` compares.
+    """
+
+    columns: dict[str, np.ndarray]
+    halves: tuple[HalfEffects, HalfEffects] | None
+    maxima: Mapping[str, np.ndarray]
+    exchanged: Mapping[str, np.ndarray]
+    labels: tuple[str, str]
+
+
 @dataclass
 class TestedChunks:
     """What is collected over the chunks of a comparison until its p-values can be adjusted.
@@ -64,8 +87,18 @@ class TestedChunks:
     exchanged: dict[str, np.ndarray] = field(default_factory=dict)
     labels: tuple[str, str] = ("", "")
 
-    def add(self, keys: dict[str, np.ndarray], values: np.ndarray) -> None:
-        """Test a chunk, float32 ``[samples, tests]``, of the samples of the model."""
+    def add(self, chunk: Chunk) -> None:
+        """Take in the tests of the next chunk."""
+        self.parts.append(chunk.columns)
+        if chunk.halves is not None:
+            self.halves.append(chunk.halves)
+        for kept, new in ((self.maxima, chunk.maxima), (self.exchanged, chunk.exchanged)):
+            for name, largest in new.items():
+                kept[name] = np.maximum(kept.get(name, 0.0), largest)
+        self.labels = chunk.labels
+
+    def tested(self, keys: dict[str, np.ndarray], values: np.ndarray) -> Chunk:
+        """Test a chunk, float32 ``[samples, tests]``, of the samples of the model; nothing is taken in yet."""
         ranks = rank_columns(values)
         values = values.astype(np.float64)
         effects = adjusted_effects(values, self.model, 1 - self.alpha, self.errors)
@@ -82,32 +115,24 @@ class TestedChunks:
         checks = check_differences(values, effects, self.model, self.fixed, scores=scores, errors=self.errors)
         tested = ~np.isnan(effects.pvalue)
         found = interactions(values, scores, self.model)
-        self.labels = found.labels
-        keys |= self._exchange(keys["family"], scores, np.flatnonzero(tested))
-        for name in dict.fromkeys(keys["family"].tolist()) if len(self.signs) else ():
-            self.maxima.setdefault(name, np.zeros(len(self.signs)))
-        if len(self.signs):
-            self._flip(keys["family"], values, effects, np.flatnonzero(~is_left_out))
-        if self.in_confirmation is not None:
-            halves = self._half_effects(values, self.in_confirmation)
-            for name, half in zip(_HALF_COLUMNS, halves, strict=True):
-                half.pvalue[is_left_out] = np.nan
-                keys[name] = np.where(is_left_out, np.nan, half.effect / plain.standardizer)
-            self.halves.append(halves)
-        self.parts.append(
-            keys
-            | {name: getattr(plain, name) for name in _PLAIN_COLUMNS}
-            | {name: getattr(effects, name) for name in _EFFECT_COLUMNS}
-            | {
-                "difference": effects.effect,
-                "effect_size_adjusted": effects.effect / plain.standardizer,
-                "t": effects.statistic,
-                "interaction": np.where(tested, found.effect, np.nan),
-                "pvalue_interaction": np.where(tested, found.pvalue, np.nan),
-            }
-            | {name: getattr(checks, name) for name in _CHECK_COLUMNS}
-            | {"is_approximate": checks.is_skewed}
-        )
+        exchange, exchanged = self._exchange(keys["family"], scores, np.flatnonzero(tested))
+        maxima = self._flip(keys["family"], values, effects, np.flatnonzero(~is_left_out)) if len(self.signs) else {}
+        columns = keys | {"exchange": exchange}
+        halves = None if self.in_confirmation is None else self._half_effects(values, self.in_confirmation)
+        for name, half in zip(_HALF_COLUMNS, halves or (), strict=False):
+            half.pvalue[is_left_out] = np.nan
+            columns[name] = np.where(is_left_out, np.nan, half.effect / plain.standardizer)
+        columns |= {name: getattr(plain, name) for name in _PLAIN_COLUMNS}
+        columns |= {name: getattr(effects, name) for name in _EFFECT_COLUMNS}
+        columns |= {
+            "difference": effects.effect,
+            "effect_size_adjusted": effects.effect / plain.standardizer,
+            "t": effects.statistic,
+            "interaction": np.where(tested, found.effect, np.nan),
+            "pvalue_interaction": np.where(tested, found.pvalue, np.nan),
+        }
+        columns |= {name: getattr(checks, name) for name in _CHECK_COLUMNS} | {"is_approximate": checks.is_skewed}
+        return Chunk(columns, halves, maxima, exchanged, found.labels)
 
     @cached_property
     def _half_models(self) -> tuple[ModelSamples, ModelSamples]:
@@ -122,30 +147,39 @@ class TestedChunks:
         ]
         return HalfEffects(halves[0].effect, halves[0].pvalue), HalfEffects(halves[1].effect, halves[1].pvalue)
 
-    def _exchange(self, family: np.ndarray, scores: np.ndarray, tested: np.ndarray) -> dict[str, np.ndarray]:
-        """Keep the largest statistic of each family under exchange; return that of each test as it is."""
-        result = np.full(scores.shape[1], np.nan)
+    def _exchange(
+        self, family: np.ndarray, scores: np.ndarray, tested: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the statistic of each test as it is, and the largest of each family under exchange."""
+        result, exchanged = np.full(scores.shape[1], np.nan), {}
         chosen = scores if len(tested) == scores.shape[1] else scores[:, tested]
         for places, statistic, drawn, _ in self.exchange.statistics(chosen) if self.exchange else ():
             columns = tested[places]
             result[columns] = statistic
-            size = np.abs(drawn)
-            for name in dict.fromkeys(family[columns].tolist()):
-                largest = size[:, family[columns] == name].max(axis=1)
-                self.exchanged[name] = np.maximum(self.exchanged.get(name, 0.0), largest)
-        return {"exchange": result}
+            _keep_largest(exchanged, family[columns], np.abs(drawn))
+        return result, exchanged
 
-    def _flip(self, family: np.ndarray, values: np.ndarray, effects: AdjustedEffects, tested: np.ndarray) -> None:
-        """Keep the largest |T*| of each family; with ``is_wild``, take p and interval from each test's own."""
+    def _flip(
+        self, family: np.ndarray, values: np.ndarray, effects: AdjustedEffects, tested: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the largest |T*| of each family; with ``is_wild``, take p and interval from each test's own."""
+        maxima = {name: np.zeros(len(self.signs)) for name in dict.fromkeys(family.tolist())}
         chosen = values if len(tested) == values.shape[1] else values[:, tested]
         for places, statistic in flipped_statistics(chosen, self.model, self.signs, self.errors):
             columns = tested[places]
             size = np.abs(statistic)
-            for name in dict.fromkeys(family[columns].tolist()):
-                largest = size[:, family[columns] == name].max(axis=1)
-                self.maxima[name] = np.maximum(self.maxima.get(name, 0.0), largest)
+            _keep_largest(maxima, family[columns], size)
             if self.is_wild:
                 _bootstrap(effects, columns, size, self.alpha)
+        return maxima
+
+
+def _keep_largest(kept: dict[str, np.ndarray], family: np.ndarray, size: np.ndarray) -> None:
+    """Keep the largest of each family and draw; ``size`` is ``[draws, tests]``."""
+    names = dict.fromkeys(family.tolist())
+    for name in names:
+        largest = (size if len(names) == 1 else size[:, family == name]).max(axis=1)
+        kept[name] = np.maximum(kept.get(name, 0.0), largest)
 
 
 def _bootstrap(effects: AdjustedEffects, columns: np.ndarray, size: np.ndarray, alpha: float) -> None:

@@ -18,7 +18,7 @@ The p-value is of the stretch as a whole. It says that some layer in it differs,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,18 @@ class LayerClusters:
         """Draw exchanges of the clusters unless somebody has."""
         if self.exchange is None:
             self.exchange = Exchange(self.model, len(self.signs), 0)
+
+    def tested(self, query_group: str, statistics: Sequence[str], values: np.ndarray) -> LayerClusters:
+        """Return the same with nothing but these means over heads, ``[samples, statistics, layers]``, for ``join``."""
+        alone = replace(self, rows=[], largest={}, largest_ranks={})
+        alone.add(query_group, statistics, values)
+        return alone
+
+    def join(self, others: LayerClusters) -> None:
+        """Take in what another one holds of further statistics."""
+        self.rows += others.rows
+        self.largest |= others.largest
+        self.largest_ranks |= others.largest_ranks
 
     def add(self, query_group: str, statistics: Sequence[str], values: np.ndarray) -> None:
         """Take in means over heads, ``[samples, statistics, layers]``, of the samples of the model."""

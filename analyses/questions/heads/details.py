@@ -7,27 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
 
+from analyses.cores import in_order
 from analyses.inference.clustered_means import clustered_mean
 from analyses.questions.comparisons import Comparison, groups_of
-from analyses.questions.heads.tables import HEAD_DISTRIBUTIONS, HEAD_LIFTS, HEAD_TOP_TOKENS
+from analyses.questions.heads.tables import HEAD_DISTRIBUTIONS, HEAD_LIFTS
 from analyses.runs.clusters import cluster_codes
 from analyses.runs.key_groups import declared_statistics, of_kind
 from analyses.runs.lifts import mean_without_gaps, over_baseline
 from analyses.runs.run import Run
-from analyses.runs.values import baseline_values, value_blocks
+from analyses.runs.values import baseline_values, statistics_apart
 from analyses.runs.vocabulary import NUMBER_GROUPS
 from analyses.settings.analysis import AnalysisSettings
 from engine.schema import MASS_PREFIX
 
 QUANTILES: Mapping[str, float] = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 """Columns of ``head_distributions`` and the share of samples below each."""
-
-NUM_TOP_TOKENS = 8
-"""Tokens kept of each head."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,20 @@ def head_details(run: Run, settings: AnalysisSettings, comparison: Comparison | 
     profiled = "decision" if "decision" in run.query_groups else run.query_groups[0]
     distributions, lifts = [], []
     profiles: dict[str, np.ndarray] = {}
-    for block in value_blocks(run, (*declared, *randoms)):
-        for place, query_group in enumerate(block.query_groups):
-            for slot, statistic in enumerate(block.statistics):
-                values = block.values[:, place, slot]
-                if statistic in declared:
-                    distributions += [
-                        _spread(run, query_group, statistic, label, values[rows]) for label, rows in groups
-                    ]
-                    if query_group == profiled:
-                        profiles[statistic] = mean_without_gaps(values, axis=1)
-                lifts += _lifts(run, settings, query_group, statistic, values, cluster)
+
+    def described(query_group: str, statistic: str, values: np.ndarray) -> tuple[list, list, dict[str, np.ndarray]]:
+        spreads, profile = [], {}
+        if statistic in declared:
+            spreads = [_spread(run, query_group, statistic, label, values[rows]) for label, rows in groups]
+            if query_group == profiled:
+                profile = {statistic: mean_without_gaps(values, axis=1)}
+        return spreads, _lifts(run, settings, query_group, statistic, values, cluster), profile
+
+    apart = statistics_apart(run, (*declared, *randoms))
+    for spreads, over, profile in in_order(partial(described, *one) for one in apart):
+        distributions += spreads
+        lifts += over
+        profiles |= profile
     empty = np.empty((len(run.samples), 0))
     return HeadDetails(
         pl.concat([HEAD_DISTRIBUTIONS.empty(), *distributions]),
@@ -151,25 +153,3 @@ def _places(run: Run) -> pl.DataFrame:
     places = np.arange(run.num_layers * run.num_heads)
     heads = {"layer": places // max(run.num_heads, 1), "head": places % max(run.num_heads, 1)}
     return pl.DataFrame(heads, schema={"layer": pl.Int32, "head": pl.Int32})
-
-
-def head_top_tokens(run: Run) -> pl.DataFrame:
-    """Return the tokens that each head's decision row weighs most, over all samples.
-
-    ``mean`` is the share of the head's attention, averaged over all samples of the run, ``num_samples`` those in which
-    the token is among the kept keys. Only the kept keys count, so both are lower bounds. Empty when none were kept.
-    """
-    keys = run.tables.get("decision_top_keys")
-    if keys is None or run.samples.is_empty():
-        return HEAD_TOP_TOKENS.empty()
-    known = keys.filter(pl.col("sample_id").is_in(run.samples["sample_id"].implode()))
-    summed = known.group_by("layer", "head", "token").agg(
-        mean=pl.col("weight").cast(pl.Float64).sum() / len(run.samples),
-        num_samples=pl.col("sample_id").n_unique().cast(pl.Int32),
-    )
-    ranked = summed.collect(engine="streaming").sort(
-        "layer", "head", "mean", "token", descending=[False, False, True, False]
-    )
-    ranked = ranked.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over("layer", "head"))
-    heaviest = ranked.filter(pl.col("rank") <= NUM_TOP_TOKENS)
-    return heaviest.select(pl.col(name).cast(kind) for name, kind in HEAD_TOP_TOKENS.schema.items())

@@ -9,7 +9,7 @@ import polars as pl
 from analyses.questions.answers import Answers, Asked
 from analyses.questions.chapters import HEADS, Part
 from analyses.questions.figure import Absent, Figure
-from analyses.questions.heads.details import head_details, head_top_tokens
+from analyses.questions.heads.details import head_details
 from analyses.questions.heads.figures import head_map_figure, head_type_map_figure, head_types_by_layer_figure
 from analyses.questions.heads.head_types import head_types
 from analyses.questions.heads.sentences import FIRM, head_type_sentences
@@ -21,6 +21,7 @@ from analyses.questions.heads.tables import (
     HEAD_TYPES,
     SHOWN_SAMPLES,
 )
+from analyses.questions.heads.top_tokens import head_top_tokens
 from analyses.questions.question import Question
 from analyses.questions.sample_choice import choose_samples
 

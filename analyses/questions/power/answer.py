@@ -21,10 +21,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import polars as pl
 
+from analyses.cores import in_order
 from analyses.inference.adjusted.detectable import POWER as USUAL_POWER
 from analyses.inference.adjusted.detectable import Detectable, detectable
 from analyses.questions.comparisons import Comparison, comparisons_of, model_samples
@@ -33,7 +35,7 @@ from analyses.questions.power.tables import POWER
 from analyses.questions.rare_key_groups import rare_statistics
 from analyses.runs.key_groups import declared_statistics
 from analyses.runs.run import Run
-from analyses.runs.values import value_blocks
+from analyses.runs.values import statistics_apart
 from analyses.settings.analysis import AnalysisSettings
 from analyses.wording import count_text
 
@@ -72,21 +74,21 @@ def _rows(
     tested = Counter(name for (_, statistic), name in families.items() if statistic not in untested)
     sizes = {name: num_heads * number for name, number in tested.items()}
     samples = model_samples(run, settings, comparison)
-    for block in value_blocks(run, statistics):
-        for group, query_group in enumerate(block.query_groups):
-            for slot, statistic in enumerate(block.statistics):
-                values = block.values[comparison.is_member, group, slot].astype(np.float64)
-                values = values[:, ~np.isnan(values).all(axis=0)]
-                family = families[query_group, statistic]
-                if statistic in untested:
-                    place = {"query_group": query_group, "statistic": statistic, "family": family}
-                    yield base | counts | place | {"note": untested[statistic]}
-                    continue
-                level = settings.alpha / sizes[family]
-                effects = detectable(values, samples, settings.alpha, level, wanted)
-                keys = {"query_group": query_group, "statistic": statistic, "num_heads": values.shape[1]}
-                keys |= {"family": family, "family_size": sizes[family], "alpha_family": level}
-                yield base | counts | keys | _medians(effects)
+
+    def row(query_group: str, statistic: str, of_everyone: np.ndarray) -> Mapping[str, object]:
+        family = families[query_group, statistic]
+        if statistic in untested:
+            place = {"query_group": query_group, "statistic": statistic, "family": family}
+            return base | counts | place | {"note": untested[statistic]}
+        values = of_everyone[comparison.is_member].astype(np.float64)
+        values = values[:, ~np.isnan(values).all(axis=0)]
+        level = settings.alpha / sizes[family]
+        effects = detectable(values, samples, settings.alpha, level, wanted)
+        keys = {"query_group": query_group, "statistic": statistic, "num_heads": values.shape[1]}
+        keys |= {"family": family, "family_size": sizes[family], "alpha_family": level}
+        return base | counts | keys | _medians(effects)
+
+    yield from in_order(partial(row, *one) for one in statistics_apart(run, statistics))
 
 
 def _medians(effects: Detectable) -> dict[str, object]:

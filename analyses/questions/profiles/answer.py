@@ -7,16 +7,19 @@ unit of every interval. Heads and layers are never pooled as if they were indepe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
 
+from analyses.cores import in_order
 from analyses.inference.adjusted.checks import check_differences, why_too_few
 from analyses.inference.adjusted.effects import adjusted_effects
 from analyses.inference.clustered_means import clustered_mean
 from analyses.inference.multiplicity import adjust_pvalues
 from analyses.questions.comparisons import EVERYONE, Comparison, fixed_samples, groups_of, model_samples
 from analyses.questions.profiles.orders import Ranking
+from analyses.questions.profiles.token_weights import heaviest_tokens
 from analyses.questions.rare_key_groups import rare_statistics
 from analyses.runs.clusters import cluster_codes
 from analyses.runs.key_groups import absent_key_groups, of_kind
@@ -34,23 +37,37 @@ def profile_statistics(run: Run) -> tuple[str, ...]:
     return tuple(name for name in run.statistics if name not in left_out)
 
 
-def layer_blocks(run: Run) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
+LayerMeans = tuple[str, tuple[str, ...], np.ndarray]
+"""A query group, statistics, and means over heads, ``[samples, statistics, layers]``."""
+
+
+def layer_blocks(run: Run) -> Iterator[LayerMeans]:
     """Yield query group, statistics and each sample's means over heads, ``[samples, statistics, layers]``.
 
     ``lift_<key group>`` follows the statistics it belongs to where the run has baselines.
     """
     kinds = of_kind(run, "category", "union", "structure")
-    for block in value_blocks(run, profile_statistics(run)):
-        for slot, query_group in enumerate(block.query_groups):
-            cut = block.values[:, slot].reshape(len(run.samples), -1, run.num_layers, max(run.num_heads, 1))
-            means = mean_without_gaps(cut, axis=3)
-            yield query_group, block.statistics, means
-            for place, name in enumerate(block.statistics):
-                key_group = name.removeprefix(MASS_PREFIX)
-                if name == f"{MASS_PREFIX}{key_group}" and key_group in kinds:
-                    baseline = baseline_values(run, query_group, key_group)
-                    if baseline is not None:
-                        yield query_group, (f"lift_{key_group}",), over_baseline(means[:, place], baseline)[:, None]
+
+    def averaged(query_group: str, names: tuple[str, ...], values: np.ndarray) -> list[LayerMeans]:
+        cut = values.reshape(len(run.samples), -1, run.num_layers, max(run.num_heads, 1))
+        means = mean_without_gaps(cut, axis=3)
+        found: list[LayerMeans] = [(query_group, names, means)]
+        for place, name in enumerate(names):
+            key_group = name.removeprefix(MASS_PREFIX)
+            if name == f"{MASS_PREFIX}{key_group}" and key_group in kinds:
+                baseline = baseline_values(run, query_group, key_group)
+                if baseline is not None:
+                    lift = over_baseline(means[:, place], baseline)[:, None]
+                    found.append((query_group, (f"lift_{key_group}",), lift))
+        return found
+
+    pieces = (
+        partial(averaged, query_group, block.statistics, block.values[:, slot])
+        for block in value_blocks(run, profile_statistics(run))
+        for slot, query_group in enumerate(block.query_groups)
+    )
+    for found in in_order(pieces):
+        yield from found
 
 
 def attention_profiles(
@@ -224,26 +241,11 @@ def decision_top_tokens(
 
     Only the kept top keys count, so a token's weight is a lower bound. None when the run kept no top keys.
     """
-    keys = run.tables.get("decision_top_keys")
-    if keys is None:
+    found = heaviest_tokens(run, max_tokens)
+    if found is None:
         return None
-    num_places = max(run.num_layers * run.num_heads, 1)
-    per_sample = keys.group_by(pl.col("sample_id").cast(pl.String), "token").agg(
-        weight=pl.col("weight").cast(pl.Float64).sum() / num_places
-    )
-    heaviest = (
-        per_sample.group_by("token").agg(pl.col("weight").sum()).sort("weight", "token", descending=[True, False])
-    )
-    chosen = heaviest.head(max_tokens).collect(engine="streaming")["token"]
-    if not len(chosen):
-        return None
-    weights = per_sample.filter(pl.col("token").is_in(chosen.implode())).collect(engine="streaming")
-    index = run.samples.select("sample_id").with_row_index("row")
-    slots = pl.DataFrame({"token": chosen, "slot": np.arange(len(chosen))})
-    weights = weights.join(index, on="sample_id").join(slots, on="token")
-    values = np.zeros((len(run.samples), len(chosen)))
-    values[weights["row"].to_numpy(), weights["slot"].to_numpy()] = weights["weight"].to_numpy()
-    keyed = pl.DataFrame({"token": chosen, "rank": np.arange(1, len(chosen) + 1)})
+    chosen, values = found
+    keyed = pl.DataFrame({"token": pl.Series(chosen, dtype=pl.String), "rank": np.arange(1, len(chosen) + 1)})
     table = _compare(run, keyed, values, settings, comparison)
     tests = table.filter(pl.col("group") == EVERYONE)
     adjusted = tests.select("token").with_columns(_adjusted(tests, settings.correction))

@@ -8,7 +8,7 @@ of the attention the kept keys hold.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -50,7 +50,8 @@ def explorer_content(answers: Answers) -> dict[str, object] | str:
         return "The run kept no tokens table."
     reasons = reasons_of(answers["shown_samples"])
     chosen = list(reasons)
-    tables = {name: _of_samples(answers, name, chosen) for name in _TABLES if name in answers.run.tables}
+    run = answers.run
+    tables = {name: run.of_samples(name, chosen).collect() for name in _TABLES if name in run.tables}
     layer_keys = _allowed(MAX_LAYER_KEYS, len(chosen) * answers.run.num_layers)
     head_keys = _allowed(MAX_HEAD_KEYS, len(chosen) * answers.run.num_layers * answers.run.num_heads)
     samples = []
@@ -80,10 +81,6 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u206
 """Characters that nobody sees but that would hide or reorder what follows; they are shown by their number."""
 
 _TABLES = ("tokens", "decision_rows", "decision_head_rows", "decision_top_keys")
-
-
-def _of_samples(answers: Answers, name: str, chosen: Sequence[str]) -> pl.DataFrame:
-    return answers.run.tables[name].filter(pl.col("sample_id").is_in(list(chosen))).collect(engine="streaming")
 
 
 def _allowed(total: int, num_rows: int) -> int:

@@ -25,17 +25,19 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "engine.statements": ("", ""),
     "analyses.wording": ("engine.schema", ""),
     "analyses.design": ("", ""),
+    "analyses.cores": ("", "threadpoolctl"),
     "analyses.settings": ("engine.schema engine.sections", "pydantic"),
     "analyses.inference": ("", "scipy sklearn statsmodels"),
-    "analyses.runs": ("analyses.settings analyses.wording engine.schema", "polars pyarrow yaml"),
+    "analyses.runs": ("analyses.settings analyses.wording analyses.cores engine.schema", "polars pyarrow yaml"),
     "analyses.charts": ("analyses.settings analyses.design analyses.wording", "altair polars vl_convert"),
     "analyses.questions": (
-        "analyses.runs analyses.inference analyses.settings analyses.charts analyses.wording engine.schema",
+        "analyses.runs analyses.inference analyses.settings analyses.charts analyses.wording analyses.cores "
+        "engine.schema",
         "polars scipy",
     ),
     "analyses.reporting": (
-        "analyses.questions analyses.runs analyses.charts analyses.settings analyses.design analyses.wording "
-        "engine.schema engine.errors",
+        "analyses.questions analyses.cores analyses.runs analyses.charts analyses.settings analyses.design "
+        "analyses.wording engine.schema engine.errors",
         "jinja2 polars pyarrow rich",
     ),
     "analyses.comparing": (

@@ -1,13 +1,17 @@
 """What the head panel shows: quantiles and lifts against slow oracles, top tokens, and what it weighs."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from analyses.questions.comparisons import comparisons_of
-from analyses.questions.heads.details import NUM_TOP_TOKENS, QUANTILES, column_quantiles, head_details, head_top_tokens
+from analyses.questions.heads.details import QUANTILES, column_quantiles, head_details
+from analyses.questions.heads.top_tokens import NUM_TOP_TOKENS, head_top_tokens
+from analyses.questions.profiles.token_weights import heaviest_tokens
 from analyses.reporting.analysis import answer_questions
 from analyses.reporting.interactive.atlas import MAX_NUMBERS, atlas_content
 from analyses.runs.run import open_tables
@@ -86,6 +90,37 @@ def test_top_tokens_by_hand(run):
     rows = found.filter(layer=1, head=2)
     assert rows["token"].to_list() == [token for token, _ in strongest]
     np.testing.assert_allclose(rows["mean"].to_numpy(), [share for _, share in strongest], rtol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 2**25])
+@pytest.mark.parametrize("order", ["as written", "samples scattered"])
+@pytest.mark.parametrize("rows", [17, 2**18])
+def test_top_tokens_hang_on_no_way_of_reading(run, tmp_path, monkeypatch, at_once, order, rows):
+    """Few sums or few rows at once, and samples that do not lie together, give what Polars gives for all at once."""
+    path = shutil.copytree(run, tmp_path / "run")
+    if order == "samples scattered":
+        edit_table(path, "decision_top_keys", lambda frame: frame.sample(fraction=1, shuffle=True, seed=1))
+    monkeypatch.setattr("analyses.questions.heads.top_tokens.SUMS_AT_ONCE", at_once)
+    monkeypatch.setattr("analyses.runs.layouts.ROWS_AT_ONCE", rows)
+    keys = pl.read_parquet(path / "shards" / "*" / "decision_top_keys.parquet")
+    tables = open_tables(path)
+    summed = keys.group_by("layer", "head", "token").agg(
+        mean=pl.col("weight").cast(pl.Float64).sum() / len(tables.samples),
+        num_samples=pl.col("sample_id").n_unique().cast(pl.Int32),
+    )
+    ordered = summed.sort("layer", "head", "mean", "token", descending=[False, False, True, False])
+    expected = ordered.group_by("layer", "head", maintain_order=True).head(NUM_TOP_TOKENS)
+    found = head_top_tokens(tables)
+    assert_frame_equal(found.drop("rank"), expected.select(found.drop("rank").columns))
+    assert found["rank"].to_list() == [*range(1, NUM_TOP_TOKENS + 1)] * 6
+    weights = keys.group_by("sample_id", "token").agg(pl.col("weight").cast(pl.Float64).sum() / 6)
+    tokens, values = heaviest_tokens(tables, 5)
+    totals = weights.group_by("token").agg(pl.col("weight").sum()).sort("weight", descending=True)
+    assert tokens == totals["token"].head(5).to_list()
+    by_hand = dict(zip(weights.select("sample_id", "token").iter_rows(), weights["weight"], strict=True))
+    for slot, token in enumerate(tokens):
+        own = [by_hand.get((sample, token), 0.0) for sample in tables.samples["sample_id"]]
+        np.testing.assert_allclose(values[:, slot], own, rtol=1e-12)
 
 
 def test_the_atlas_holds_every_head_and_no_more_numbers_than_allowed(run, monkeypatch):
