@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import Literal
 
 from engine.schema import MASS_PREFIX, NORM_MASS_PREFIX
 
@@ -48,11 +49,14 @@ _QUERY_GROUPS = {
 }
 
 
-_nouns: ContextVar[Mapping[str, str]] = ContextVar("nouns", default=MappingProxyType({}))
+Noun = Literal["cluster", "sample", "statement"]
+"""What ``analysis.nouns`` names."""
+
+_nouns: ContextVar[Mapping[Noun, str]] = ContextVar("nouns", default=MappingProxyType({}))
 
 
 @contextmanager
-def named_by(nouns: Mapping[str, str]) -> Iterator[None]:
+def named_by(nouns: Mapping[Noun, str]) -> Iterator[None]:
     """Call things as a config does (``analysis.nouns``) for as long as its report is made."""
     token = _nouns.set(nouns)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -103,7 +104,9 @@ def causal_ranking(
     base = chart_of(frame, alt.Title(title, subtitle=subtitle))
     zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
     number = SHARE if is_share else "+.4g"
-    across = {"title": unit} | ({"scale": alt.Scale(domainMin=0), "axis": alt.Axis(format=SHARE)} if is_share else {})
+    across: dict[str, Any] = {"title": unit} | (
+        {"scale": alt.Scale(domainMin=0), "axis": alt.Axis(format=SHARE)} if is_share else {}
+    )
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
