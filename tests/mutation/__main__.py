@@ -1,4 +1,4 @@
-"""A seeded draw of mutants, each against the tests that run over its line: how many are noticed, and which are not.
+"""A seeded draw of mutants, and some by hand, each against the tests that run over its line: which are not noticed.
 
 Work goes on in a copy of the repository, so that the checkout stays as it is. A mutant is killed when a test fails, or
 when its tests take longer than ``--seconds`` of CPU time, half of which is enough without a mutant. ``equivalent.txt``
@@ -25,6 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.fixtures.places import ROOT
+from tests.mutation.by_hand import by_hand
 from tests.mutation.held import Held, Judgement, Outcome, faulty, forked, verdict_of
 from tests.mutation.mutants import Mutant, drawn
 
@@ -37,7 +38,10 @@ class Room(NamedTuple):
 
 
 ROOMS = {
-    "storage": Room(("engine/storage",), ("tests/unit/engine/storage", "tests/unit/engine/machine")),
+    "storage": Room(
+        ("engine/storage",),
+        ("tests/unit/engine/storage", "tests/unit/engine/machine", "tests/faults/test_identity.py"),
+    ),
     "machine": Room(("engine/machine/atomic_files.py", "engine/machine/lease.py"), ("tests/unit/engine/machine",)),
     "labels": Room(
         ("engine/inputs/answers",),
@@ -51,7 +55,14 @@ ROOMS = {
             "engine/attention/row_statistics.py",
             "engine/attention/backends/blocked.py",
         ),
-        ("tests/oracles/test_statistics.py", "tests/oracles/test_matches.py", "tests/unit/engine/attention"),
+        (
+            "tests/oracles/test_blocked.py",
+            "tests/oracles/test_matches.py",
+            "tests/oracles/test_reading.py",
+            "tests/oracles/test_received.py",
+            "tests/oracles/test_statistics.py",
+            "tests/unit/engine/attention",
+        ),
     ),
     "inference": Room(
         ("analyses/inference",),
@@ -62,6 +73,10 @@ ROOMS = {
             "tests/oracles/test_significance.py",
             "tests/oracles/test_ranked.py",
             "tests/unit/analyses/inference",
+            *(
+                f"tests/unit/analyses/questions/test_{name}.py"
+                for name in ("decodability", "degenerate", "families", "hypotheses", "power", "strata", "transfer")
+            ),
         ),
     ),
     "causes": Room(
@@ -77,6 +92,7 @@ ROOMS = {
         ),
     ),
     "runs": Room(("analyses/runs",), ("tests/unit/analyses/runs",)),
+    "reporting": Room((), ("tests/unit/analyses/reporting/test_leftovers.py",)),
 }
 _COPIED = ("engine", "analyses", "tests", "config", "data", "pyproject.toml", "launch", "Makefile", "README.md", "docs")
 _PRELOADED = "ignore::pytest.PytestAssertRewriteWarning"
@@ -107,7 +123,10 @@ def main() -> int:
             _Pass(copy, name, options.seconds, deadline, options.results).run(
                 [
                     mutant
-                    for mutant in drawn(copy, _files(copy, ROOMS[name]), options.count, options.seed)
+                    for mutant in [
+                        *by_hand(copy, name),
+                        *drawn(copy, _files(copy, ROOMS[name]), options.count, options.seed),
+                    ]
                     if not options.file or options.file in mutant.path
                 ]
             )
@@ -174,7 +193,8 @@ class _Pass:
                 if time.monotonic() < self._deadline:
                     yield mutant
 
-        held = Held(self._copy, _files(self._copy, room), in_time(), self._seconds, tell)
+        paths = list(dict.fromkeys([*_files(self._copy, room), *(mutant.path for mutant in mutants)]))
+        held = Held(self._copy, paths, in_time(), self._seconds, tell)
         return _pytest(self._copy, room.tests, [held])
 
     def _loaded_again(self, mutant: Mutant, tests: list[str]) -> Judgement:

@@ -30,7 +30,7 @@ def table(unit):
 
 
 def commit(ledger, unit, rejects=(), **facts):
-    rejected = [Reject(sample_id, "too_long", f"why {sample_id}") for sample_id in rejects]
+    rejected = [Reject(sample_id, "measure", "too_long", f"why {sample_id}") for sample_id in rejects]
     kept = [sample_id for sample_id in unit.sample_ids if sample_id not in rejects]
     return ledger.commit(unit.name, kept, table(unit), rejected, {"num_tokens": 5, **facts})
 

@@ -34,9 +34,12 @@ def committed(tmp_path, *facts):
     units = [PlannedUnit(f"measure-{number:05d}", [f"s{number}", f"r{number}"]) for number in range(len(facts))]
     for unit, own in zip(units, facts, strict=True):
         sample, reject = unit.sample_ids
-        rejects = [Reject(reject, "too_long", "why")]
+        rejects = [Reject(reject, "measure", "too_long", "why")]
         run_dir.ledger.commit(unit.name, [sample], {}, rejects, {"num_tokens": 10, **own})
-    write_rejects(run_dir.root / layout.PLAN_REJECTS, [Reject("p", "no_label", "why"), Reject("q", "no_label", "why")])
+    write_rejects(
+        run_dir.root / layout.PLAN_REJECTS,
+        [Reject("p", "plan", "no_label", "why"), Reject("q", "plan", "no_label", "why")],
+    )
     run_dir.plan.write_units(units)
     return {line.strip().split("  ")[0]: line.split("  ")[-1].strip() for line in run_lines(run_dir)}
 
