@@ -88,6 +88,7 @@ ROOMS = {
             "tests/causal/test_interventions.py",
             "tests/causal/test_matched.py",
             "tests/causal/test_patching.py",
+            "tests/oracles/test_circuits.py",
             "tests/unit/engine/causal",
         ),
     ),

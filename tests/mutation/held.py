@@ -76,7 +76,7 @@ class Held:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Try every mutant."""
         if session.testsfailed:
-            raise session.Failed("tests cannot be gathered")
+            raise pytest.UsageError("tests cannot be gathered")
         items = {item.nodeid: item for item in session.items}
         tests, costs = self._noted(session)
         num_killed = 0
@@ -117,7 +117,7 @@ class Held:
         """Run what has failed with a mutant without it: whatever fails then kills nothing."""
         done = forked(self._copy, lambda: _run(session, items), self._seconds)
         if done.code:
-            raise session.Failed(f"chosen tests fail without a mutant:\n{done.said}")
+            raise pytest.UsageError(f"chosen tests fail without a mutant:\n{done.said}")
 
     def _noted(self, session: pytest.Session) -> tuple[dict[str, list[str]], dict[str, Cost]]:
         """Return the tests that run over each line, and what each costs."""
@@ -132,7 +132,7 @@ class Held:
 
         done = forked(self._copy, run, 7200)
         if done.code:
-            raise session.Failed(f"tests fail without any mutant:\n{done.said}")
+            raise pytest.UsageError(f"tests fail without any mutant:\n{done.said}")
         tests, costs = json.loads(written.read_text(encoding="utf-8"))
         return tests, {test: Cost(*cost) for test, cost in costs.items()}
 
@@ -222,7 +222,7 @@ class Outcome(NamedTuple):
 
 def forked(copy: Path, work: Callable[[], int], seconds: float) -> Outcome:
     """Do some work in a fork of this process, for some CPU seconds at most; standing still for as long is too long."""
-    printed = copy.parent / "printed.txt"
+    printed = copy.parent / f"printed-{os.getpid()}.txt"  # a fork may have forks of its own
     child = os.fork()
     if not child:
         os.setsid()

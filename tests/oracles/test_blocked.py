@@ -25,7 +25,8 @@ MASKINGS = {
     "biases": Masking(0.3, key_bias=BIAS),
     "biases and a window": Masking(0.3, 9, key_bias=BIAS),
     "sinks": Masking(0.3, 11, sinks=SINKS),
-    "sinks, biases, chunks and a cap": Masking(0.3, Chunk(13), 4.0, SINKS, BIAS),
+    "sinks, chunks and a cap": Masking(0.3, Chunk(13), 4.0, SINKS),
+    "biases, chunks and a cap": Masking(0.3, Chunk(13), 4.0, key_bias=BIAS),
 }
 
 

@@ -46,7 +46,13 @@ def test_windows_are_said_in_words():
 
 def test_maskings_are_one_whatever_the_tensors_that_come_with_them():
     bias = KeyBias(lambda number: torch.arange(float(number)).expand(2, -1))
-    assert Masking(0.5, 4, None, torch.zeros(2), bias) == Masking(0.5, 4, None, torch.ones(2), None)
+    assert (
+        Masking(0.5, 4, None, torch.zeros(2))
+        == Masking(0.5, 4, None, torch.ones(2))
+        == Masking(0.5, 4, None, None, bias)
+    )
+    with pytest.raises(AssertionError, match="a sink could be held to"):
+        Masking(0.5, 4, None, torch.zeros(2), bias)
     assert Masking(0.5, 4) != Masking(0.5, Chunk(4)) and len({bias, bias}) == 1
 
 
