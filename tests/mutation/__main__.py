@@ -40,9 +40,16 @@ class Room(NamedTuple):
 ROOMS = {
     "storage": Room(
         ("engine/storage",),
-        ("tests/unit/engine/storage", "tests/unit/engine/machine", "tests/faults/test_identity.py"),
+        (
+            "tests/unit/engine/storage",
+            "tests/unit/engine/machine/test_atomic_files.py",
+            "tests/faults/test_identity.py",
+        ),
     ),
-    "machine": Room(("engine/machine/atomic_files.py", "engine/machine/lease.py"), ("tests/unit/engine/machine",)),
+    "machine": Room(
+        ("engine/machine/atomic_files.py", "engine/machine/lease.py"),
+        ("tests/unit/engine/machine/test_atomic_files.py", "tests/unit/engine/machine/test_lease.py"),
+    ),
     "labels": Room(
         ("engine/inputs/answers",),
         ("tests/unit/engine/inputs/answers", "tests/unit/engine/inputs/test_labels.py"),

@@ -5,11 +5,13 @@ Loading the libraries and gathering thousands of tests takes longer than most mu
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,6 +143,10 @@ _CONTROLLED = 10
 """The tests of every tenth killed mutant are run without it."""
 _NOT_FOUND = 77
 """Exit code of a fork in which the function of a mutant is not found."""
+_OWN_FAULT = 78
+"""Exit code of a fork that raised: no mutant is killed by a fault of this tool."""
+_PR_SET_PDEATHSIG = 1
+"""Linux: a fork ends with whoever made it."""
 
 
 def verdict_of(done: Outcome) -> str:
@@ -229,17 +235,25 @@ def forked(copy: Path, work: Callable[[], int], seconds: float) -> Outcome:
         descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
-        code = 3
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115 - until the end
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
             code = work()
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
+        except KeyboardInterrupt:  # of a mutant that meddles with signals
+            code = 1
+        except BaseException:
+            traceback.print_exc()
+            code = _OWN_FAULT
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     spent, moved = 0.0, time.monotonic()
     while True:
         ended, status, usage = os.wait4(child, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
+            if code == _OWN_FAULT:
+                raise RuntimeError(f"this tool failed, not a test:\n{_end_of(printed)}")
             return Outcome(code, usage.ru_utime + usage.ru_stime, _end_of(printed))
         if (now := _cpu_seconds(child)) > spent:
             spent, moved = now, time.monotonic()

@@ -251,8 +251,8 @@ def contrast_of(named, *pairs):
 def test_the_contrast_of_margins_is_said_as_it_was_made():
     """Two labels by name where every sample compares these; else the rule, with the pairs that it found."""
     assert contrast_of(["up", "down", "level"]) == contrast_of(["up", "down"], None, "up|down") == "up against down"
-    rule = contrast_of("said_vs_target")
-    assert contrast_of("said_vs_target", "b|a", "a|b", "a|b", None) == f"{rule} (a|b, b|a)"
-    many = contrast_of("said_vs_target", "a|b", "a|b", "a|c", "a|c", "a|d", "a|d", "a|e")
+    rule = contrast_of("said_vs_actual")
+    assert contrast_of("said_vs_actual", "b|a", "a|b", "a|b", None) == f"{rule} (a|b, b|a)"
+    many = contrast_of("said_vs_actual", "a|b", "a|b", "a|c", "a|c", "a|d", "a|d", "a|e")
     assert many.startswith(f"{rule} (") and many.endswith(" and others)") and "a|e" not in many
     assert contrast_of(["up", "down"], "up|level") != "up against down"
