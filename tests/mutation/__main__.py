@@ -176,8 +176,9 @@ class _Pass:
                 raise SystemExit(f"{self._room}: {done.said}")
         judged = {}
         for line in self._told.read_text(encoding="utf-8").splitlines():
-            judgement = json.loads(line)
-            judged[judgement.pop("digest")] = Judgement(**judgement)
+            told = json.loads(line)
+            digest = told.pop("digest")
+            judged[digest] = Judgement(**told)
         if any(judgement.verdict == "loads" for judgement in judged.values()):
             for name in _LIBRARIES:  # once, and not in each fork
                 importlib.import_module(name)
