@@ -103,7 +103,7 @@ class Coverage:
             self._remembered = [
                 each
                 for each in gc.get_objects()
-                if isinstance(each, functools._lru_cache_wrapper)
+                if type(each) is functools._lru_cache_wrapper  # some objects warn whoever asks isinstance
                 and str(getattr(each, "__module__", "")).startswith(("engine", "analyses"))
             ]
         for each in self._remembered:
