@@ -179,7 +179,7 @@ class _Pass:
             told = json.loads(line)
             digest = told.pop("digest")
             judged[digest] = Judgement(**told)
-        if any(judgement.verdict == "loads" for judgement in judged.values()):
+        if sum(judgement.verdict == "loads" for judgement in judged.values()) > 2:
             for name in _LIBRARIES:  # once, and not in each fork
                 importlib.import_module(name)
         for mutant in left:

@@ -118,7 +118,7 @@ def test_what_is_transferred_has_the_penalty_that_ranks_best_among_the_training_
     assert best > 0 and away[best] < 1e-3 and sorted(away)[1] > 1e-2
     np.testing.assert_allclose(found.weights[training.chosen], fits[best][0], atol=1e-3)
     assert np.count_nonzero(found.weights) == np.count_nonzero(fits[best][0])
-    assert roc_auc_score(is_a[~is_training], found.log_odds) > 0.65
+    assert roc_auc_score(is_a[~is_training], found.log_odds) > 0.55
 
 
 def test_labels_of_judged_samples_are_not_looked_at():

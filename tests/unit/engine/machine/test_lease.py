@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -240,3 +241,24 @@ def test_a_lease_that_was_taken_over_is_not_kept_alive(tmp_path, monkeypatch):
         lease_file(tmp_path / "run", "the new holder", 0)
         lease._thread.join(timeout=60)
         assert not lease._thread.is_alive()
+
+
+def test_folders_above_a_run_directory_are_made(tmp_path):
+    with RunLease(tmp_path / "runs" / "of" / "today") as lease:
+        assert lease.path.parent == tmp_path / "runs" / "of" and lease.path.exists()
+
+
+def test_a_lease_a_little_ahead_is_as_fresh_as_can_be(tmp_path):
+    root = tmp_path / "run"
+    lease_file(root, "other", -30)
+    with pytest.raises(LeaseHeld, match="last sign of life 0 s ago"):
+        RunLease(root).__enter__()
+
+
+def test_a_full_disk_is_what_is_said_of_a_lease_that_could_not_be_written(tmp_path, monkeypatch):
+    def full(_path, _content, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        RunLease(tmp_path / "run").__enter__()
