@@ -107,6 +107,8 @@ _PRELOADED = "ignore::pytest.PytestAssertRewriteWarning"
 """Plugins that came with the libraries are loaded before pytest could rewrite them."""
 _LIBRARIES = ("numpy", "polars", "pyarrow.parquet", "torch", "transformers")
 """What most tests load, which takes longer than most of them."""
+_LOADING_SECONDS = 30.0
+"""CPU seconds that a pytest of its own may take before its first test."""
 _UNNOTICED = ("survived", "no test runs over it")
 
 
@@ -209,7 +211,8 @@ class _Pass:
     def _loaded_again(self, mutant: Mutant, tests: list[str]) -> Judgement:
         """Try a mutant of what runs while its file is loaded."""
         with faulty(self._copy, mutant):
-            done: Outcome = forked(self._copy, lambda: _pytest(self._copy, ["-x", *tests], []), self._seconds)
+            limit = self._seconds + _LOADING_SECONDS
+            done: Outcome = forked(self._copy, lambda: _pytest(self._copy, ["-x", *tests], []), limit)
         return Judgement(verdict_of(done), tests, done.seconds, done.said)
 
     def _noted(self, mutant: Mutant, judgement: Judgement | None) -> str:
