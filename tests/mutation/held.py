@@ -92,7 +92,7 @@ class Held:
                 self._tell(mutant, Judgement("no test runs over it", [], 0, ""))
                 continue
             if pairs is None:
-                self._tell(mutant, Judgement("loads", names, 0, ""))
+                self._tell(mutant, Judgement("loads", chosen.tests_after_loading(file), 0, ""))
                 continue
 
             def run(names=names, file=file, pairs=pairs) -> int:
@@ -192,12 +192,16 @@ class _Choice:
         self._whole = whole
 
     def tests_over(self, file: str, mutant: Mutant) -> list[str]:
-        """Return tests by name; of a line that runs while the file is loaded, of all that run over the file."""
+        """Return tests by name; of a line that none runs over, those that run over the file."""
         lines = range(mutant.lines[0], mutant.lines[1] + 1)
         found = self._tests.get(f"{file}:{mutant.line}") or [
             name for line in lines for name in self._tests.get(f"{file}:{line}", ())
         ]
         return self._affordable(set(found) or self._whole[file])
+
+    def tests_after_loading(self, file: str) -> list[str]:
+        """Return those that run over the file, then others: who reads a constant runs over none of its lines."""
+        return list(dict.fromkeys([*self._affordable(self._whole[file]), *self._affordable(set(self._costs))]))
 
     def _affordable(self, names: set[str]) -> list[str]:
         def cost(name: str) -> float:
