@@ -50,7 +50,7 @@ test-all: test test-random
 	$(MAKE) test-mutation
 
 # Small faults put into the code, which tests must notice: hours. `make test-mutation ROOMS=storage COUNT=20 SEED=7` is a part.
-test-mutation: ROOMS ?= storage,machine,labels,masking,inference,causes,runs
+test-mutation: ROOMS ?= storage,machine,reporting,labels,masking,inference,causes,runs
 test-mutation: COUNT ?= 50
 test-mutation: SEED ?= 1
 test-mutation: $(VENV)/.installed-test

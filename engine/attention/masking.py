@@ -93,7 +93,8 @@ class Masking:
         One learnt score per query head ``[H]`` that takes part in softmax and stands for no key (gpt-oss), or None.
         Patterns are those over keys alone; a head's output is what is left of it beside the sink.
     key_bias
-        What is added to the score of every key (ALiBi), or None.
+        What is added to the score of every key (ALiBi), or None; not beside sinks: it is known but for a number per
+        row, which changes nothing among keys and everything beside a score that stands for none.
     """
 
     scaling: float
@@ -101,3 +102,6 @@ class Masking:
     softcap: float | None = None
     sinks: torch.Tensor | None = field(default=None, compare=False)
     key_bias: KeyBias | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        assert self.sinks is None or self.key_bias is None, "a bias of keys has no origin that a sink could be held to"

@@ -1,52 +1,115 @@
-"""A seeded draw of mutants, each against the tests that run over its line: how many are noticed, and which are not.
+"""A seeded draw of mutants, and some by hand, each against the tests that run over its line: which are not noticed.
 
 Work goes on in a copy of the repository, so that the checkout stays as it is. A mutant is killed when a test fails, or
-when its tests take longer than ``--seconds``. ``equivalent.txt`` lists those that no test can tell from the original.
+when its tests take longer than ``--seconds`` of CPU time, half of which is enough without a mutant. ``equivalent.txt``
+lists those that no test can tell from the original. With ``--results`` every judgement is written down, and mutants
+that were killed before are not tried again: a pass can be stopped, and survivors tried again with new tests.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy  # noqa: F401
-import polars  # noqa: F401
-import pyarrow.parquet  # noqa: F401
 import pytest
-import torch  # noqa: F401
-import transformers  # noqa: F401
 
 from tests.fixtures.places import ROOT
+from tests.mutation.by_hand import by_hand
+from tests.mutation.held import Held, Judgement, Outcome, faulty, forked, verdict_of
 from tests.mutation.mutants import Mutant, drawn
 
+
+class Room(NamedTuple):
+    """Files that get faults, and the tests that answer for them."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
 ROOMS = {
-    "storage": (("engine/storage",), ("tests/unit/engine/storage", "tests/unit/engine/machine")),
-    "machine": (("engine/machine/atomic_files.py", "engine/machine/lease.py"), ("tests/unit/engine/machine",)),
-    "labels": (
+    "storage": Room(
+        ("engine/storage",),
+        (
+            "tests/unit/engine/storage",
+            "tests/unit/engine/machine/test_atomic_files.py",
+            "tests/faults/test_identity.py",
+        ),
+    ),
+    "machine": Room(
+        ("engine/machine/atomic_files.py", "engine/machine/lease.py"),
+        ("tests/unit/engine/machine/test_atomic_files.py", "tests/unit/engine/machine/test_lease.py"),
+    ),
+    "labels": Room(
         ("engine/inputs/answers",),
         ("tests/unit/engine/inputs/answers", "tests/unit/engine/inputs/test_labels.py"),
     ),
-    "masking": (("engine/attention/backends/blocked.py", "engine/attention/row_statistics.py"), ("tests/oracles",)),
-    "inference": (("analyses/inference",), ("tests/property/test_inference.py", "tests/oracles")),
-    "causes": (("engine/causal", "engine/interventions"), ("tests/causal", "tests/unit/engine/causal")),
-    "runs": (("analyses/runs",), ("tests/unit/analyses/runs",)),
+    "masking": Room(
+        (
+            "engine/attention/masking.py",
+            "engine/attention/visible_keys.py",
+            "engine/attention/blocks.py",
+            "engine/attention/row_statistics.py",
+            "engine/attention/backends/blocked.py",
+        ),
+        (
+            "tests/oracles/test_blocked.py",
+            "tests/oracles/test_matches.py",
+            "tests/oracles/test_reading.py",
+            "tests/oracles/test_received.py",
+            "tests/oracles/test_statistics.py",
+            "tests/unit/engine/attention",
+        ),
+    ),
+    "inference": Room(
+        ("analyses/inference",),
+        (
+            "tests/property/test_inference.py",
+            "tests/golden",
+            "tests/oracles/test_checks.py",
+            "tests/oracles/test_significance.py",
+            "tests/oracles/test_ranked.py",
+            "tests/unit/analyses/inference",
+            *(
+                f"tests/unit/analyses/questions/test_{name}.py"
+                for name in ("decodability", "degenerate", "families", "hypotheses", "power", "strata", "transfer")
+            ),
+        ),
+    ),
+    "causes": Room(
+        ("engine/causal", "engine/interventions"),
+        (
+            "tests/causal/test_attribution.py",
+            "tests/causal/test_causal_runs.py",
+            "tests/causal/test_circuits.py",
+            "tests/causal/test_interventions.py",
+            "tests/causal/test_matched.py",
+            "tests/causal/test_patching.py",
+            "tests/oracles/test_circuits.py",
+            "tests/unit/engine/causal",
+        ),
+    ),
+    "runs": Room(("analyses/runs",), ("tests/unit/analyses/runs",)),
+    "reporting": Room((), ("tests/unit/analyses/reporting/test_leftovers.py",)),
 }
-"""Name → the files, and the tests that answer for them."""
 _COPIED = ("engine", "analyses", "tests", "config", "data", "pyproject.toml", "launch", "Makefile", "README.md", "docs")
 _PRELOADED = "ignore::pytest.PytestAssertRewriteWarning"
 """Plugins that came with the libraries are loaded before pytest could rewrite them."""
-_MOST_TESTS = 40
-"""Tests of one mutant; of more that run over its line, the first ones by name."""
+_LIBRARIES = ("numpy", "polars", "pyarrow.parquet", "torch", "transformers")
+"""What most tests load, which takes longer than most of them."""
+_LOADING_SECONDS = 30.0
+"""CPU seconds that a pytest of its own may take before its first test."""
+_UNNOTICED = ("survived", "no test runs over it")
 
 
 def main() -> int:
@@ -55,18 +118,29 @@ def main() -> int:
     parser.add_argument("--rooms", default="storage", help=f"comma-separated, of {', '.join(ROOMS)}")
     parser.add_argument("--count", type=int, default=50, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=60, help="for the tests of one mutant")
+    parser.add_argument("--seconds", type=float, default=60, help="CPU seconds for the tests of one mutant")
     parser.add_argument("--minutes", type=float, default=240, help="for all of them")
     parser.add_argument("--least", type=float, default=95, help="per cent of a room's mutants that must be killed")
+    parser.add_argument("--results", type=Path, help="JSON lines of what was found, which a further pass goes on from")
+    parser.add_argument("--file", help="only mutants of files whose name holds this")
     options = parser.parse_args()
     deadline = time.monotonic() + options.minutes * 60
     with tempfile.TemporaryDirectory(prefix="headledger-mutation-") as folder:
-        copy = Path(folder) / "copy"
+        copy = Path(folder).resolve() / "copy"
         for name in _COPIED:
             _copy(ROOT / name, copy / name)
         shares = [
-            _run_room(copy, room, options.count, options.seed, options.seconds, deadline)
-            for room in options.rooms.split(",")
+            _Pass(copy, name, options.seconds, deadline, options.results).run(
+                [
+                    mutant
+                    for mutant in [
+                        *by_hand(copy, name),
+                        *drawn(copy, _files(copy, ROOMS[name]), options.count, options.seed),
+                    ]
+                    if not options.file or options.file in mutant.path
+                ]
+            )
+            for name in options.rooms.split(",")
         ]
     return 1 if min(shares) < options.least else 0
 
@@ -79,110 +153,117 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _run_room(copy: Path, room: str, count: int, seed: int, seconds: float, deadline: float) -> float:
-    """Try the mutants of a room, print those that survive, and return how many per cent were killed."""
-    folders, tests = ROOMS[room]
-    paths = [path for name in folders for path in _files(copy, name)]
-    covered = _covered(copy, paths, tests)
-    equivalent = _equivalent()
-    results: Counter[str] = Counter()
-    num_survivors = 0
-    for mutant in drawn(copy, paths, count, seed):
-        if time.monotonic() > deadline:
-            results["not tried: time is up"] += 1
-            continue
-        known = _tests_over(covered, copy / mutant.path, mutant.line)
-        verdict = _verdict(copy, mutant, known[:_MOST_TESTS], seconds) if known else "no test runs over it"
-        if verdict in ("survived", "no test runs over it") and _key(mutant) in equivalent:
-            verdict = "equivalent"
-        results[verdict] += 1
-        if verdict in ("survived", "no test runs over it"):
-            num_survivors += 1
-            print(f"{verdict}: {mutant}", flush=True)
-    tried = sum(results.values()) - results["not tried: time is up"] - results["equivalent"]
-    share = 100 * (tried - num_survivors) / max(tried, 1)
-    counted = ", ".join(f"{verdict} {count}" for verdict, count in sorted(results.items()))
-    print(f"{room}: {share:.1f} % of {tried} mutants killed ({counted})", flush=True)
-    return share
-
-
-def _files(copy: Path, name: str) -> list[str]:
-    place = copy / name
-    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+def _files(copy: Path, room: Room) -> list[str]:
+    files = [file for name in room.files for file in (sorted((copy / name).rglob("*.py")) or [copy / name])]
     return [file.relative_to(copy).as_posix() for file in files if file.stat().st_size]
 
 
-def _covered(copy: Path, paths: list[str], tests: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the tests that run over each line, by ``file:line``."""
-    lines = copy.parent / "lines.json"
-    environment = {"MUTATION_LINES": str(lines), "MUTATION_FILES": "\n".join(str(copy / path) for path in paths)}
-    done = _pytest(copy, ["-p", "tests.mutation.covered", *tests], 3600, environment)
-    if done is None or done.code:
-        raise SystemExit(f"{', '.join(tests)}: fail without any mutant:\n{done.said if done else 'too slow'}")
-    return json.loads(lines.read_text(encoding="utf-8"))
+class _Pass:
+    """The mutants of one room tried one after the other."""
+
+    def __init__(self, copy: Path, room: str, seconds: float, deadline: float, results: Path | None) -> None:
+        self._copy, self._room, self._seconds, self._deadline = copy, room, seconds, deadline
+        self._results = results
+        self._told = copy.parent / "told.jsonl"
+
+    def run(self, mutants: Sequence[Mutant]) -> float:
+        """Try them, print those that survive, and return how many per cent were killed."""
+        before = self._killed_before()
+        verdicts = {_digest(mutant): "killed" for mutant in mutants if _digest(mutant) in before}
+        left = [mutant for mutant in mutants if _digest(mutant) not in before]
+        self._told.write_text("", encoding="utf-8")
+        if left:
+            done = forked(self._copy, lambda: self._hold(left), 24 * 3600)
+            if done.code:
+                raise SystemExit(f"{self._room}: {done.said}")
+        judged = {}
+        for line in self._told.read_text(encoding="utf-8").splitlines():
+            told = json.loads(line)
+            digest = told.pop("digest")
+            judged[digest] = Judgement(**told)
+        if sum(judgement.verdict == "loads" for judgement in judged.values()) > 2:
+            for name in _LIBRARIES:  # once, and not in each fork
+                importlib.import_module(name)
+        for mutant in left:
+            judgement = judged.get(_digest(mutant))
+            if judgement and judgement.verdict == "loads" and time.monotonic() < self._deadline:
+                judgement = self._loaded_again(mutant, judgement.tests)
+            verdicts[_digest(mutant)] = self._noted(mutant, judgement)
+        return self._summary(list(verdicts.values()))
+
+    def _hold(self, mutants: Sequence[Mutant]) -> int:
+        """Hold a session of pytest open for the room's tests."""
+        room = ROOMS[self._room]
+
+        def tell(mutant: Mutant, judgement: Judgement) -> None:
+            with self._told.open("a", encoding="utf-8") as told:
+                told.write(json.dumps({"digest": _digest(mutant), **judgement._asdict()}) + "\n")
+
+        def in_time() -> Iterator[Mutant]:
+            for mutant in mutants:
+                if time.monotonic() < self._deadline:
+                    yield mutant
+
+        paths = list(dict.fromkeys([*_files(self._copy, room), *(mutant.path for mutant in mutants)]))
+        held = Held(self._copy, paths, in_time(), self._seconds, tell)
+        return _pytest(self._copy, room.tests, [held])
+
+    def _loaded_again(self, mutant: Mutant, tests: list[str]) -> Judgement:
+        """Try a mutant of what runs while its file is loaded."""
+        with faulty(self._copy, mutant):
+            limit = self._seconds + _LOADING_SECONDS
+            done: Outcome = forked(self._copy, lambda: _pytest(self._copy, ["-x", *tests], []), limit)
+        return Judgement(verdict_of(done), tests, done.seconds, done.said)
+
+    def _noted(self, mutant: Mutant, judgement: Judgement | None) -> str:
+        """Write a judgement down, print it where nothing failed, and return the verdict."""
+        if judgement is None or judgement.verdict == "loads":
+            return "not tried: time is up"
+        verdict = judgement.verdict
+        if verdict in _UNNOTICED and _key(mutant) in _equivalent():
+            verdict = "equivalent"
+        if verdict in _UNNOTICED:
+            print(f"{verdict}: {mutant}", flush=True)
+        if self._results:
+            row = {"room": self._room, "mutant": str(mutant), "digest": _digest(mutant), "verdict": verdict}
+            rest = {"seconds": round(judgement.seconds, 2), "tests": judgement.tests[:20], "said": judgement.said}
+            with self._results.open("a", encoding="utf-8") as results:
+                results.write(json.dumps(row | rest) + "\n")
+        return verdict
+
+    def _killed_before(self) -> set[str]:
+        if not self._results or not self._results.exists():
+            return set()
+        rows = map(json.loads, self._results.read_text(encoding="utf-8").splitlines())
+        return {row["digest"] for row in rows if row["verdict"].startswith("killed")}
+
+    def _summary(self, verdicts: list[str]) -> float:
+        results = Counter(verdicts)
+        tried = len(verdicts) - results["not tried: time is up"] - results["equivalent"]
+        share = 100 * (tried - sum(results[verdict] for verdict in _UNNOTICED)) / max(tried, 1)
+        counted = ", ".join(f"{verdict} {count}" for verdict, count in sorted(results.items()))
+        print(f"{self._room}: {share:.1f} % of {tried} mutants killed ({counted})", flush=True)
+        return share
 
 
-def _tests_over(covered: Mapping[str, list[str]], file: Path, line: int) -> list[str]:
-    """Return the tests that run over a line; of one that runs when the file is loaded, all that run over the file."""
-    whole = {test for place, tests in covered.items() if place.rpartition(":")[0] == str(file) for test in tests}
-    return covered.get(f"{file}:{line}") or sorted(whole)
+def _pytest(copy: Path, arguments: Sequence[str], plugins: Sequence[object]) -> int:
+    """Run pytest on the copy in this process, a fork in which the large libraries are loaded already."""
+    os.chdir(copy)
+    os.environ.update({"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"})
+    sys.dont_write_bytecode = True
+    sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("engine", "analyses", "tests")]:
+        del sys.modules[name]
+    own = ["-q", "-s", "-p", "no:cacheprovider", "-W", _PRELOADED, "--basetemp", str(copy.parent / "temporary")]
+    code = int(pytest.main([*own, *arguments], plugins=list(plugins)))
+    engine = sys.modules.get("engine")
+    if engine is not None and not str(engine.__file__).startswith(str(copy)):
+        raise SystemExit(f"another checkout was tested: {engine.__file__}")
+    return code
 
 
-def _verdict(copy: Path, mutant: Mutant, tests: list[str], seconds: float) -> str:
-    file = copy / mutant.path
-    whole = file.read_text(encoding="utf-8")
-    file.write_text(mutant.source, encoding="utf-8")
-    try:
-        done = _pytest(copy, ["-x", *tests], seconds, {})
-    finally:
-        file.write_text(whole, encoding="utf-8")
-    if done is None:
-        return "killed by time"
-    return "survived" if done.code == 0 else "killed"
-
-
-class _Outcome(NamedTuple):
-    """Exit code of a test run, and the end of what it printed."""
-
-    code: int
-    said: str
-
-
-def _pytest(copy: Path, arguments: list[str], seconds: float, environment: dict[str, str]) -> _Outcome | None:
-    """Run tests in the copy; None where they take too long.
-
-    They run in a fork of this process, in which the large libraries are loaded already: most tests of one mutant take
-    less time than loading these.
-    """
-    printed = copy.parent / "printed.txt"
-    child = os.fork()
-    if not child:
-        os.setsid()
-        os.chdir(copy)
-        os.environ.update({"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", **environment})
-        sys.dont_write_bytecode = True
-        sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("engine", "analyses", "tests")]:
-            del sys.modules[name]
-        descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        code = 3
-        try:
-            code = int(pytest.main(["-q", "-p", "no:cacheprovider", "-W", _PRELOADED, *arguments]))
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-    deadline = time.monotonic() + seconds
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return _Outcome(os.waitstatus_to_exitcode(status), printed.read_text(errors="replace")[-3000:])
-        if time.monotonic() > deadline:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(0.05)
+def _digest(mutant: Mutant) -> str:
+    return sha256(f"{mutant.path}\n{mutant.source}".encode()).hexdigest()[:16]
 
 
 def _key(mutant: Mutant) -> str:

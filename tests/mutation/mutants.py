@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-import copy
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 
-class Mutant(NamedTuple):
+@dataclass(frozen=True)
+class Mutant:
     """A file with one fault.
 
     Attributes
@@ -19,20 +20,27 @@ class Mutant(NamedTuple):
         The file, from the repository's root.
     line
         Where the fault is.
+    lines
+        First and last line of the statement that holds it, without the statements inside.
     kind
         What was changed.
     before, after
-        The statement, or its head, as it was and as it is.
+        The statement, or its head, as it was and as it is; of a long one what is around the fault.
     source
         The file's text with the fault.
+    original, tree
+        The file as it was and with the fault, parsed, both with the lines of the file.
     """
 
     path: str
     line: int
+    lines: tuple[int, int]
     kind: str
     before: str
     after: str
     source: str
+    original: ast.Module = field(compare=False, repr=False)
+    tree: ast.Module = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.kind}: {self.before!r} -> {self.after!r}"
@@ -65,20 +73,23 @@ _ARITHMETIC = {
 
 def drawn(root: Path, paths: Sequence[str], count: int, seed: int) -> list[Mutant]:
     """Return a seeded draw of the mutants of some files, in the files' order."""
-    trees = {path: ast.parse((root / path).read_text(encoding="utf-8")) for path in paths}
-    every = [(path, number) for path, tree in trees.items() for number in range(sum(1 for _ in _places(tree)))]
+    texts = {path: (root / path).read_text(encoding="utf-8") for path in paths}
+    every = [
+        (path, number) for path, text in texts.items() for number in range(sum(1 for _ in _places(ast.parse(text))))
+    ]
     chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
-    return [_mutant(every[slot][0], trees[every[slot][0]], every[slot][1]) for slot in sorted(chosen)]
+    return [_mutant(every[slot][0], texts[every[slot][0]], every[slot][1]) for slot in sorted(chosen)]
 
 
-def _mutant(path: str, tree: ast.Module, number: int) -> Mutant:
-    changed = copy.deepcopy(tree)
-    kind, (node, change) = list(_places(changed))[number]
+def _mutant(path: str, text: str, number: int) -> Mutant:
+    tree, changed = ast.parse(text), ast.parse(text)
+    kind, (node, change) = next(itertools.islice(_places(changed), number, None))
     statement = _statement_of(changed, node)
     before, line = _head(statement), node.lineno
     change()
-    after = _head(statement) if kind != "statement" else "pass"
-    return Mutant(path, line, kind, before, after, f"{ast.unparse(ast.fix_missing_locations(changed))}\n")
+    before, after = _around(before, _head(statement) if kind != "statement" else "pass")
+    source = f"{ast.unparse(ast.fix_missing_locations(changed))}\n"
+    return Mutant(path, line, _lines(statement), kind, before, after, source, tree, changed)
 
 
 def _places(tree: ast.Module) -> Iterator[tuple[str, tuple[ast.stmt | ast.expr, Callable[[], None]]]]:
@@ -128,6 +139,8 @@ def _ignored(tree: ast.Module) -> set[ast.AST]:
             ignored.update(ast.walk(node))
         if isinstance(node, ast.Raise | ast.Assert):  # the words of a message
             ignored.update(inner for inner in ast.walk(node) if inner is not node)
+        if isinstance(node, ast.keyword) and node.arg == "slots":  # memory
+            ignored.update(ast.walk(node))
         for name in ("annotation", "returns"):
             if (annotation := getattr(node, name, None)) is not None:
                 ignored.update(ast.walk(annotation))
@@ -136,11 +149,36 @@ def _ignored(tree: ast.Module) -> set[ast.AST]:
 
 def _statement_of(tree: ast.Module, node: ast.AST) -> ast.stmt:
     """Return the innermost statement that holds a node."""
-    holders = [
-        each for each in ast.walk(tree) if isinstance(each, ast.stmt) and any(inner is node for inner in ast.walk(each))
-    ]
-    return holders[-1]
+    holders: list[tuple[ast.AST, ast.stmt | None]] = [(tree, None)]
+    while holders:
+        each, holder = holders.pop()
+        holder = each if isinstance(each, ast.stmt) else holder
+        if each is node:
+            assert holder is not None
+            return holder
+        holders.extend((inner, holder) for inner in ast.iter_child_nodes(each))
+    raise AssertionError("the node is not of this tree")
+
+
+def _lines(statement: ast.stmt) -> tuple[int, int]:
+    """Return first and last line of a statement's head."""
+    inner = getattr(statement, "body", None)
+    last = inner[0].lineno - 1 if inner else statement.end_lineno or statement.lineno
+    return statement.lineno, max(last, statement.lineno)
 
 
 def _head(statement: ast.stmt) -> str:
-    return ast.unparse(statement).splitlines()[0][:160]
+    return ast.unparse(statement).splitlines()[0]
+
+
+_LONGEST = 160
+"""Characters of a statement that are shown."""
+
+
+def _around(before: str, after: str) -> tuple[str, str]:
+    """Return both texts, or of long ones what is around their first difference."""
+    if max(len(before), len(after)) <= _LONGEST or after == "pass":
+        return before[:_LONGEST], after
+    same = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), 0)
+    start = max(0, same - _LONGEST // 2)
+    return before[start : start + _LONGEST], after[start : start + _LONGEST]

@@ -17,7 +17,7 @@ from analyses.inference.adjusted.coefficients import design_of, fit_last
 from analyses.inference.adjusted.design import MIN_CELL, ModelSamples
 from analyses.inference.adjusted.effects import AdjustedEffects, adjusted_effects, part_of, prepare
 from analyses.inference.adjusted.exchange import adjusted_pooled, pooled_pvalues
-from analyses.inference.columns import missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns
 from analyses.inference.ranks import normal_scores
 
 ATOM = 0.1
@@ -117,7 +117,9 @@ def skewness_of_difference(values: np.ndarray, samples: ModelSamples) -> np.ndar
         # A product: a third power takes NumPy twenty times as long.
         squares *= residuals
         third = squares.mean(axis=0)
-        ratio = np.divide(third, second**1.5, out=np.zeros(len(columns)), where=second > 0)
+        # What is left of a constant is rounding, which has a skewness of its own.
+        varies = ~constant_columns(part) & (second > 0)
+        ratio = np.divide(third, second**1.5, out=np.zeros(len(columns)), where=varies)
         result[columns] = ratio * float((model.design.basis[:, -1] ** 3).sum())
     return result
 

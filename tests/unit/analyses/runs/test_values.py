@@ -1,13 +1,14 @@
 """Opening runs, refusing what is none, and the tidy frames."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from analyses.runs import clusters, layouts, lifts, run, units
+from analyses.runs import clusters, labels, layouts, lifts, run, units
 from analyses.runs import values as runs_values
 from analyses.runs.key_groups import declared_statistics
 from analyses.runs.vocabulary import find_vocabulary, kind_of
@@ -231,3 +232,27 @@ def test_samples_without_a_cluster_stand_alone(copied):
 def test_values_over_a_baseline_of_nothing_are_unknown():
     found = lifts.over_baseline(np.array([[[0.2, 0.3]], [[0.1, 0.4]]]), np.array([[0.1], [0.0]]))
     assert found[0, 0].tolist() == pytest.approx([2.0, 3.0]) and np.isnan(found[1]).all()
+
+
+def test_a_run_of_one_head_has_a_mean_per_layer(tmp_path):
+    tables = run.open_tables(write_run(tmp_path / "one", num_samples=6, num_layers=3, num_heads=1))
+    means = runs_values.head_means(tables).filter(query_group="all")
+    assert means.select("layer", "head").rows() == [(0, 0), (1, 0), (2, 0)]
+    rows = tables.head_stats.collect().filter(query_group="all")
+    for layer, mean in means.select("layer", "mass_time").rows():
+        assert mean == pytest.approx(rows.filter(layer=layer)["mass_time"].mean(), rel=1e-6)
+
+
+def contrast_of(named, *pairs):
+    samples = pl.DataFrame({"contrast": pairs}, schema={"contrast": pl.String}) if pairs else pl.DataFrame({"x": [1]})
+    return labels.contrast_text(SimpleNamespace(section=lambda _name: {"contrast": named}, samples=samples))
+
+
+def test_the_contrast_of_margins_is_said_as_it_was_made():
+    """Two labels by name where every sample compares these; else the rule, with the pairs that it found."""
+    assert contrast_of(["up", "down", "level"]) == contrast_of(["up", "down"], None, "up|down") == "up against down"
+    rule = contrast_of("said_vs_actual")
+    assert contrast_of("said_vs_actual", "b|a", "a|b", "a|b", None) == f"{rule} (a|b, b|a)"
+    many = contrast_of("said_vs_actual", "a|b", "a|b", "a|c", "a|c", "a|d", "a|d", "a|e")
+    assert many.startswith(f"{rule} (") and many.endswith(" and others)") and "a|e" not in many
+    assert contrast_of(["up", "down"], "up|level") != "up against down"

@@ -136,3 +136,22 @@ def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fails)
     sync_folder(tmp_path)
+
+
+def test_a_file_is_synced_once_all_of_it_is_written(tmp_path, monkeypatch):
+    """What Python still holds back is not brought to disk."""
+    sizes, real = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (sizes.append(os.fstat(file).st_size), real(file)))
+    replace_file(tmp_path / "file", b"x" * 10)
+    assert sizes[0] == 10
+
+
+def test_half_a_table_is_not_left_behind(tmp_path, monkeypatch):
+    def fails(_table, path, **_options):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("engine.machine.atomic_files.pq.write_table", fails)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        write_table(tmp_path / "table.parquet", TABLE["samples"])
+    assert not list(tmp_path.iterdir())

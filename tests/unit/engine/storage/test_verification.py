@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -140,3 +141,68 @@ def test_a_resume_reads_each_manifest_and_each_file_once(run_dir, monkeypatch):
     verify(run_dir)
     assert len(read["manifests"]) == 2 * len(units) and len(read["files"]) == len(files)
     assert len(read["schemas"]) == len({file.name for file in files}) == len(files) / 2
+
+
+def test_an_id_that_is_held_twice_is_counted(run_dir):
+    """Beside as many ids as there are rows: one row is in two units, and another in none."""
+    first, second = run_dir.plan.units()
+    names = [first.sample_ids[0], *second.sample_ids[1:]]
+    run_dir.plan.write_units([first, replace(second, sample_ids=names)])
+    plan = json.loads((run_dir.root / "plan.json").read_text())
+    plan["checksums"] = {name: sha256(run_dir.root / name) for name in plan["checksums"]}
+    (run_dir.root / "plan.json").write_text(json.dumps(plan))
+    edited(
+        run_dir,
+        second.name,
+        lambda content: content.update(sample_ids=names, rejected_ids=[]),
+        is_signed=True,
+    )
+    rows = plan["num_rows"]
+    with pytest.raises(RunFailedError, match=rf"{rows} input rows, but {rows - 1} ids .*\(1 of them held twice\)"):
+        verify(run_dir)
+    plan["num_rows"] -= 1
+    (run_dir.root / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(RunFailedError, match=r"\(1 of them held twice\)"):
+        verify(run_dir)
+
+
+def test_what_is_verified_is_counted(run_dir):
+    units = run_dir.plan.units()
+    assert verify(run_dir) == {"units": 2, "samples": sum(len(unit.sample_ids) for unit in units), "rejects": 0}
+    one = units[1].sample_ids[0]
+    edited(
+        run_dir,
+        units[1].name,
+        lambda content: content.update(sample_ids=units[1].sample_ids[1:], rejected_ids=[one]),
+        is_signed=True,
+    )
+    counts = verify(run_dir)
+    assert counts["rejects"] == 1 and counts["samples"] == sum(len(unit.sample_ids) for unit in units) - 1
+
+
+def test_rejects_of_a_published_run_are_those_of_its_plan_and_units(run_dir):
+    run_dir.publish(verify(run_dir))
+    counts = verify(run_dir)
+    path = run_dir.root / "rejects.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    with pytest.raises(RunFailedError, match=r"rejects\.parquet is missing or damaged .*it is made anew"):
+        verify(run_dir)
+    path.write_bytes(whole)
+    table = pq.read_table(path)
+    other = pa.table([["x"] * len(table.schema)], names=["sample_id"])
+    for changed in (table.append_column("more", [[None] * len(table)]), other):
+        pq.write_table(changed, path)
+        with pytest.raises(RunFailedError, match=r"rejects\.parquet does not hold the rejects"):
+            verify(run_dir)
+    run_dir.withdraw()
+    assert verify(run_dir) == counts, "of a run that is not published they count for nothing"
+
+
+def test_a_table_that_no_run_has_is_named(run_dir):
+    unit = run_dir.plan.units()[0].name
+    file = run_dir.ledger.shards / unit / "strange.parquet"
+    pq.write_table(pa.table({"a": [1]}), file)
+    edited(run_dir, unit, lambda content: content["files"].update({file.name: file_facts(file)}), is_signed=True)
+    with pytest.raises(RunFailedError, match=rf"{unit}: strange\.parquet is no table of a run"):
+        verify(run_dir)
