@@ -15,6 +15,7 @@ from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan
 from engine.planning.tally import FREE
+from engine.samples import FLAG_NAMES
 from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import Plan
 
@@ -135,6 +136,8 @@ _OF_FLAGS = {
     "values, which is not read: they are in no key group of statements. Print tables with pipes or tabs, or as HTML",
 }
 """What a flag says of a sequence or of its statements."""
+_SHOWN_NAMES = 5
+"""Headers, and the like, that a warning names at most."""
 _MAX_OVERLAP = 0.5
 """Share of words that random vocabularies may have in common before the plan warns."""
 
@@ -263,8 +266,23 @@ def _of_languages(config: Config, plan: Plan) -> Iterator[str]:
     """Yield how many answers are read without knowing how their language denies."""
     if config.decision.negations is not None:
         return
-    names = {language.name for language in languages().values()}
-    unread = {name: count for name, count in plan.answers_by_language.items() if name not in (*names, SHORT)}
+    names = {language.name for language in languages().values() if not language.is_partial}
+    partial = [language.name for language in languages().values() if language.is_partial]
+    half = {
+        name: count
+        for name, count in plan.answers_by_language.items()
+        if name not in names and all(one in partial for one in name.split(" or "))
+    }
+    if half:
+        shown = ", ".join(f"{name} {count:,}" for name, count in half.items())
+        yield (
+            f"{sum(half.values()):,} answer(s) are in a language of which only cues of answers and the plainest denials "
+            f"are known ({shown}): a label in prose, without a cue such as 'Answer:', may be read as said where it is "
+            f"denied or doubted. Name such words in decision.negations (docs/input.md, Languages)."
+        )
+    unread = {
+        name: count for name, count in plan.answers_by_language.items() if name not in (*names, *half, SHORT)
+    }
     if unread:
         shown = ", ".join(f"{name} {count:,}" for name, count in unread.items())
         yield (
@@ -287,7 +305,9 @@ def _of_texts(plan: Plan) -> Iterator[str]:
     for flag, caveat in _OF_FLAGS.items():
         number = plan.samples_by_flag.get(flag, 0)
         if number:
-            yield f"In {number} sample(s) {caveat} (flag {flag})."
+            of_what = [name.partition(FLAG_NAMES)[2] for name in plan.samples_by_flag if name.startswith(flag + FLAG_NAMES)]
+            shown = ": " + ", ".join(map(repr, of_what[:_SHOWN_NAMES])) if of_what else ""
+            yield f"In {number} sample(s) {caveat} (flag {flag}{shown})."
 
 
 def _of_reading(config: Config, plan: Plan) -> Iterator[str]:

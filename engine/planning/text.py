@@ -8,6 +8,7 @@ from engine.config import Config
 from engine.inputs.label_values import counted
 from engine.machine.nodes import Node, misfit
 from engine.planning.estimate import Estimate
+from engine.samples import FLAG_NAMES
 from engine.storage.plan_records import Plan, PlannedModel, Selection
 
 
@@ -34,7 +35,7 @@ def _rows_of_samples(plan: Plan) -> Rows:
         ("predicted labels", _counts(plan.samples_by_predicted_label)),
         ("actual labels", _counts(plan.samples_by_actual_label)),
         ("predictions", _correctness(plan.samples_by_is_correct)),
-        ("flags", _counts(plan.samples_by_flag)),
+        ("flags", _counts({flag: n for flag, n in plan.samples_by_flag.items() if FLAG_NAMES not in flag})),
         ("sequences from", _sources(plan)),
         *_rows_of_thoughts(plan),
         *(

@@ -140,7 +140,7 @@ _LEADING_KINDS = (
 """Kinds of words that may stand right before a letter that is an answer; behind any other one it is part of a name."""
 _LEADS = re.compile(
     r"[^\W\d_]+ly|[^\W\d_]+mente|[^\W\d_]+ment|(?:conclu|predict|forecast|expect|choos|chos|pick|select|assess|prefer|"
-    r"favou?r|vot|mark|guess|elig|elij|escog|wähl|nehm|chois|optez?|scelg|escolh|выбира|bubbl|circl|support|say|said|"
+    r"favou?r|vot|mark|guess|elig|elij|escog|wähl|nehm|chois|optez?|scelg|escolh|выбира|bubbl|circl|support|only|mak|leav|say|said|"
     r"going|went|answer|eliminat|exclud|reject|rul|discard|consider|compar|unlike|eit|both|assistant|output|completion|"
     r"candidate|translation|summary|essay|statement|alternativ|leav|lett|between|among|neither|zwisch|sowohl|entweder|beid|entre|tra|tanto|fois|soit|ambos|entramb|между|оба|buchstabe|letra|lettre|lettera|вариант|opsi|pilihan|"
     r"seçenek|şık|विकल्प|الخيار|opci|opç|opzion|опци)[^\W\d_]*"

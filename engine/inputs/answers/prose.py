@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from engine.inputs.answers.asserted.frames import is_english, is_quoted, is_stated
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
 from engine.inputs.answers.mentions import Mention, Mentions, Reading, fillers, is_of_subject, main_label, weighed
 from engine.inputs.answers.unstated.keys import is_of_other_key
@@ -21,6 +22,10 @@ _PRONOUN = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_CLOSERS = " \t\r\n.!*_`\"'”’»)]}$"
+_CASE_BEHIND = re.compile(r"[*_\"'”]*\s*[(,]\s*(?:only\s+)?(?:if|when|unless|falls|wenn|si|se|если)(?![^\W_])", re.IGNORECASE)
+_ITEM = re.compile(r"[ \t>]*(?:[-*•+]|\d{1,2}[.)]|\[ ?\])[ \t]+")
+_QUOTED = 80
+"""Characters behind a quoted label in which is told who says it."""
 _STOP = re.compile(r"[.!?。！？][*_\"'”)]*\s+")
 _INTERJECTION = re.compile(r"[*_\"'(]*[^\W\d_]+(?:\s[^\W\d_]+)?,\s*")
 _QUESTION = re.compile(r"[?？؟][\s*_\"'”)\]]*\Z")
@@ -45,6 +50,9 @@ def bare_label(mentions: Mentions) -> Reading:
     later = _later(mentions, leading) if leading else None
     if leading and later:
         return Reading(None, "ambiguous_label", (leading.label, later.label), is_conflict=True)
+    cases = _cases(mentions, leading) if leading else _listed(mentions)
+    if len(cases) > 1:
+        return Reading(None, "ambiguous_label", cases, is_conflict=True)
     trailing = _trailing(mentions) or (_closing(mentions) if leading else None)
     words = [word for word in (leading, trailing) if word]
     labels = tuple(dict.fromkeys(word.label for word in words))
@@ -62,6 +70,8 @@ def _leading(mentions: Mentions) -> LabelWord | None:
     line = text.rfind("\n", 0, word.start) + 1
     if text[:line].strip(" \t\r\n*_#>-") or not fillers().fullmatch(text, line, word.start):
         return None
+    if is_quoted(text[word.end : word.end + _QUOTED]):
+        return None
     reason = pattern_of(tuple(languages()), "sides")
     behind = _BEHIND.match(text, word.end) or _spaced(reason, text, word.end)
     return word if behind else None
@@ -78,6 +88,33 @@ def _later(mentions: Mentions, leading: LabelWord) -> LabelWord | None:
         if not mentions.text[line : word.start].strip(" \t*_\"'") and _ANSWERED.match(mentions.text, word.end):
             return word
     return None
+
+
+def _cases(mentions: Mentions, leading: LabelWord) -> tuple[str, ...]:
+    """Return the labels of a first line that gives each for a case ("increase (if audited) / decrease (if not)")."""
+    text = mentions.text
+    if not _CASE_BEHIND.match(text, leading.end):
+        return ()
+    end = text.find("\n", leading.end)
+    words = [mention.word for mention in mentions.within(leading.start, end if end >= 0 else len(text))]
+    return tuple(dict.fromkeys(word.label for word in words))
+
+
+def _listed(mentions: Mentions) -> tuple[str, ...]:
+    """Return the labels of a list's items, where the last lines of an answer are items that say a label each."""
+    labels: list[str] = []
+    text = mentions.text.rstrip()
+    end = len(text)
+    while end > 0:
+        line = text.rfind("\n", 0, end) + 1
+        said = [mention.word for mention in mentions.within(line, end) if not mention.is_denied]
+        item = _ITEM.match(text, line, end)
+        is_all = len(said) == 1 and item and not text[item.end() : said[0].start].strip(" \t*_`\"'")
+        if not is_all or text[said[0].end : end].strip(" \t\r*_`\"'.,;"):
+            break
+        labels.append(said[0].label)
+        end = max(line - 1, 0)
+    return tuple(dict.fromkeys(reversed(labels)))
 
 
 def _trailing(mentions: Mentions) -> LabelWord | None:
@@ -144,6 +181,8 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     chosen = _of_what_is_asked(mentions, telling, chosen)
     decided = [s for s in chosen if s.is_decided and not s.reading.is_beside]
     last = (decided or chosen)[-1]
+    if not _is_asserted(mentions, last):
+        return Conclusion(Reading(None, "ambiguous_label", tuple(sorted({*heard, *last.labels}))), heard)
     if _is_told_otherwise(mentions, last) or _answers_others(mentions, telling, last):
         return Conclusion(Reading(None, "ambiguous_label", tuple(sorted({*heard, *last.labels}))), heard)
     if decided:
@@ -153,6 +192,17 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     if is_beside or (len(labels) > 1 and chosen[-1].reading.word) or _is_of_another(mentions, chosen, subject):
         return Conclusion(Reading(None, "ambiguous_label", labels), heard)
     return Conclusion(chosen[-1].reading, heard)
+
+
+def _is_asserted(mentions: Mentions, sentence: _Sentence) -> bool:
+    """Whether a sentence states the label that it names, in English, whose frames are known."""
+    word = sentence.reading.word
+    if word is None or sentence.says_only or not is_english(mentions.text, mentions.codes, mentions.is_told):
+        return True
+    is_moving = word.label in mentions.signs
+    is_own = is_moving and is_of_subject(mentions, word, sentence.start)
+    is_own = is_own and not _is_of_past(mentions.text, sentence, word)
+    return is_stated(mentions.text, sentence.start, sentence.end, word, is_moving, is_own)
 
 
 def _of_what_is_asked(mentions: Mentions, telling: Sequence[_Sentence], chosen: list[_Sentence]) -> list[_Sentence]:

@@ -1,0 +1,319 @@
+"""Frames in which an English sentence states a label; in any other one it only names it.
+
+What states nothing is without number ("Everyone answered D.", "Sign up.", "COVID came back negative."), so the
+frames that do are listed here: the writer concludes, something is to come, something points to it, what is judged is
+said to be it, or nothing else is said. A label that no frame holds is a reject, which costs a row; a label that is read
+where none is stated would cost the truth of all numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from engine.inputs.answers.languages import languages, phrases, words_of
+from engine.inputs.answers.words import LabelWord
+
+_ADVERBS = r"(?:\w+ly\s+|now\s+|then\s+|also\s+|again\s+|still\s+|indeed\s+|even\s+|soon\s+|well\s+|further\s+|not\s+only\s+)"
+_REACH = 300
+"""Characters on either side of a label in which its frame is looked for."""
+_DRESS = r"[*_`\"'“‘«(\[$\\]*"
+_BETWEEN = r"(?:[^\s.;!?]+\s+)"
+_CONCLUDES = (
+    r"(?:predict|forecast|expect|anticipat|foresee|project|conclu|believ|think|say|answer|choos|pick|select|go|going|opt|"
+    r"lean|vot|call|classif|label|rat|rank|mark|judg|consider|see|seeing|land|settl|guess|bet|assess|estimat|find|deem|"
+    r"view|infer|suspect|prefer|recommend|assign|giv|regard|categori[sz]|categori|upgrad|downgrad|revis|chang|switch|"
+    r"maintain|reiterat|stick|stay|assum|tag|identif|interpret|read|treat|put|arriv|end\s+up|submit|vouch|propos|determin)"
+    r"(?:y|ies|ied|e|es|ed|ing|t|ting|ded|ude|uded|uding|s)?"
+)
+_WRITER = re.compile(
+    rf"\b(?:I|we|let\s+me|let['’]s)(?:['’](?:m|d|ll|ve|re))?\s+{_BETWEEN}{{0,6}}?{_CONCLUDES}\b(?P<rest>[^.;!?\n]*)\Z",
+    re.IGNORECASE,
+)
+_IMPERATIVE = re.compile(
+    rf"\A[\W_]*(?:{_BETWEEN}{{0,8}}?,\s*)?(?:expect|look\s+for|go\s+with|predicting|expecting|forecasting|anticipat\w+|"
+    rf"predict|leaning|going\s+with|choosing|picking|voting)\b[^.;!?\n]*\Z",
+    re.IGNORECASE,
+)
+_TO_COME = re.compile(
+    rf"(?:\b(?:will|shall|should|must|may|might|likely|going\s+to|gonna|has\s+to|have\s+to)|['’]ll|"
+    rf"\b(?:{_CONCLUDES}|likely|set|bound|poised|due|sure|certain|slated|destined|positioned|headed|on\s+(?:track|course)|"
+    r"tends?|seems?|appears?|allows?\s+\w+(?:\s+\w+){0,2}|continues?|remains?\s+likely|cause[sd]?\s+\w+(?:\s+\w+){0,2})\s+to|"
+    r"\bthan\s+to|\b(?:that|than)\s+(?:it|eps|earnings)\s+will)\s+"
+    rf"{_ADVERBS}{{0,3}}{_DRESS}\Z",
+    re.IGNORECASE,
+)
+_WOULD = re.compile(rf"\bwould\s+(?:most\s+)?(?:likely|probably|presumably|then|therefore)\s+{_DRESS}\Z", re.IGNORECASE)
+_POINTS = re.compile(
+    r"\b(?:suggest|indicat|point|support|impl|signal|lead|led|result|translat|mean|favou?r|show|confirm|bring|caus|driv|"
+    r"justif|warrant|yield|produc|see|experienc|post|report|record|enjoy|suffer|underpin|tip|tilt|head|contribut|augur|"
+    r"consist|compatible|spell|herald|convey|express|reflect|display|demonstrat|reveal|belong|fall|carr|contain|trend|"
+    r"correspond|amount|lean)\w*\s+(?:[^\s.;!?]+\s+){0,6}?"
+    rf"{_DRESS}\Z",
+    re.IGNORECASE,
+)
+_EXISTS = re.compile(
+    rf"\b(?:there\s+(?:will|should|is|may|might)\b|probability|chance|likelihood|odds|potential|prospects?|room)\b[^.;!?\n]{{0,60}}\Z",
+    re.IGNORECASE,
+)
+_IS = (
+    r"(?:(?:is|are|be|it['’]s|that['’]s|this\s+is|seems?|appears?|looks?|sounds?|reads|remains?|was|=|feels?|"
+    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals)|(?:\w+)['’]s)"
+)
+_PREDICATE = re.compile(
+    rf"\b{_IS}\s+(?:(?:as|about|of|in|under|that|to\s+be)\s+)?(?:(?:\w+ly|very|quite|rather|more|most|the|an?|option|choice|"
+    r"letter|answer|correct|right|best|likely|therefore|thus|hence|then|so|overall|both|in|an?|clear|slight|moderate|strong|"
+    rf"small|significant|modest|further|class|label|category|not\s+[^\s,;]+[,;]?\s+but)\s+){{0,5}}{_DRESS}\Z",
+    re.IGNORECASE,
+)
+_CLASSED = re.compile(
+    r"\b(?:is|are|be|been|can|should|I|we|it|best|therefore|hence)\s+(?:\w+\s+){0,3}(?:classif|label|rat|categori|mark|describ|"
+    rf"regard|view|interpret|read|tagged|assess|seen|judged|considered)\w*\s+(?:[^\s.;!?,]+\s+){{0,4}}?{_DRESS}\Z",
+    re.IGNORECASE,
+)
+_LED = re.compile(
+    r"(?:\A|[\s,;:—–(-])(?:so|therefore|thus|hence|consequently|accordingly|as\s+a\s+result|overall|in\s+(?:conclusion|summary|"
+    r"short|total)|all\s+in\s+all|ultimately|finally|altogether|on\s+balance|in\s+the\s+end|to\s+conclude|leaving|leaves|"
+    r"which\s+makes|that\s+makes|this\s+makes|makes\s+it|hence\s+the)\b[^.;!?\n]{0,120}\Z",
+    re.IGNORECASE,
+)
+_VERBS_OF_PROOF = re.compile(
+    r"\b(?:evidence|text|premise|passage|article|document|source|abstract|context|paper|study|claim|statement|sentence|report|"
+    rf"this|it|data|hypothesis|I|we)\s+(?:\w+ly\s+)?{_DRESS}\Z",
+    re.IGNORECASE,
+)
+_PROVES = frozenset(
+    "supports support refutes refute entails entail contradicts contradict agrees agree disagrees disagree favors favours "
+    "confirms rejects implies".split()
+)
+_KEY = re.compile(rf"(?:\A|[\n.;,|{{(!?—–-])\s*{_DRESS}(?P<key>[^\n.;:!?|]{{1,60}})[*_\"'`)\]]*\s*[:=→|–—-]+>?\s*{_DRESS}\Z")
+_NO_KEYS = re.compile(
+    r"\b(?:consensus|analysts?|street|market|guidance|management|prior|previous|last|former|baseline|naive|users?|students?|others?|"
+    r"examples?|options?|choices|labels|todo|notes?|expected\s+by|old|original|initial|first|placeholder|instinct|competitors?|peers?|"
+    r"bulls?|bears?|critics?|press|media|template|format|default|scenario|case|hypothetical\w*|argument|legend|question|prompt|"
+    r"task|input|gold|reference|target|actual|true\s+label|history|yesterday|before|headline|title|quote|word|synonyms?|antonyms?|"
+    r"opposite|distractors?|trap|if\b[^:]*|when\b[^:]*|suppose\w*|imagine\w*|pretend\w*|goal|aim|wish|hope)\b",
+    re.IGNORECASE,
+)
+_STOP = re.compile(r"[*_`\"'”’»)\]}$]*(?:\s*\Z|\s*[.,;:!?…)\]—–\n|]|\s+[-(])")
+_GOES_ON = re.compile(
+    r"[*_`\"'”’»)\]}$]*\s+(?:because|since|as|due|for|given|here|rather|instead|and\s+not|not|than|over|with|in|based|thanks|"
+    r"owing|overall|on\s+balance|next|this|by|from|at|during|to|if\s+anything|compared|versus|answer|option|choice|label|"
+    r"class|category|sentiment|review|tone|outlook|one|of\s+(?:the|its|a|eps)|it\s+is|is\s+my|is\s+the)\b",
+    re.IGNORECASE,
+)
+_AFFIRMED = (
+    r"(?:likely|expected|probable|plausible|correct|right|best|true|answer|choice|option|supported|warranted|clear|evident|certain|"
+    r"inevitable|coming|ahead|predicted|forecast|forecasted|projected|anticipated|driven|due|most|more|safest|my|mine|moderate|"
+    r"follow|follows|materiali[sz]e|occur|happen|continue|in\s+store|in\s+sight|hard\s+to\s+(?:deny|avoid|dispute)|difficult\s+to\s+"
+    r"(?:deny|avoid)|assured|guaranteed|on\s+the\s+(?:cards|way)|what|consistent|justified|reasonable|the\s+one|only|small|slight|"
+    r"strong|large|modest|significant|substantial|small|called\s+for|indicated|foreseeable|preferred|favou?red)"
+)
+_JUDGED_SO = re.compile(
+    rf"[*_`\"'”’»)\]}}$]*(?:(?!\b(?:I|we|you|so|that|which|who)\b)[^.;!?\n]){{0,90}}?\s(?:is|are|seems?|appears?|looks?|remains?|will|should|must|may|can|has\s+to|have\s+to|"
+    rf"strikes\s+me\s+as)\b[^.;!?\n]{{0,50}}?\b{_AFFIRMED}\b",
+    re.IGNORECASE,
+)
+_NOUN_BETWEEN = re.compile(
+    r"[*_`\"'”’»)\]}$]*(?:\s+(?:sentiment|label|review|class|answer|option|choice|category|rating|verdict|tone|outlook|relation|"
+    r"one|stance|emotion|topic|intent)){0,2}\s+(?:is|are|seems?|appears?|looks?|remains?|must|should|has|will)\b",
+    re.IGNORECASE,
+)
+_LETTER_JUDGED = re.compile(
+    r"[*_`\"'”’»)\]}$.]*(?:\s*\([^()\n]{0,80}\))?\s+(?:(?:is|seems?|appears?|looks?|remains?|must\s+be|has\s+to\s+be|should\s+be)\s+"
+    rf"[^.;!?\n]{{0,40}}?\b{_AFFIRMED}\b|it\s+is\b|wins\b|fits\b|matches\b|holds\b|works\b|follows\b|satisfies\b|"
+    r"(?:best|correctly|accurately|alone|clearly)\b|describes\b|makes\s+(?:the\s+most\s+)?sense|answers\s+(?:the|this)|addresses\b|"
+    r"(?:is|are)\s+what\b)",
+    re.IGNORECASE,
+)
+_ONLY = re.compile(rf"\b(?:only|just)\s+(?:option\s+|choice\s+|answer\s+)?{_DRESS}\Z", re.IGNORECASE)
+_MAKES = re.compile(rf"\b(?:makes|leaves|leaving|making)\s+(?:us\s+|me\s+)?(?:with\s+)?(?:only\s+|just\s+)?(?:option\s+|choice\s+)?{_DRESS}\Z", re.IGNORECASE)
+_LESSER = re.compile(
+    rf"\b(?:worse|weaker|poorer|inferior|less\s+\w+)\s+(?:than|to)\s+(?:an?\s+)?{_DRESS}\Z|\bprefer\s+(?:an?\s+)?{_DRESS}\Z",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"[*_]{2}\s*\Z")
+_CASES = re.compile(r"[*_`\"'”’»)\]]*\s+(?:only\s+)?(?:if|when|unless|provided|where|otherwise)\b", re.IGNORECASE)
+_EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
+_MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
+_NOT_SO = re.compile(r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE)
+_REPORTED = re.compile(
+    r"\b(?:wrote|writes|reported|reports|warn(?:s|ed)|told|tells|noted|notes|hint(?:s|ed)|claim(?:s|ed)|insist(?:s|ed)|swears?|swore|"
+    r"according\s+to|announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
+    r"replied|replies|whisper(?:s|ed)?|remark(?:s|ed)?|tweet(?:s|ed)|posted|joked?|jokes|heard|hears|dreamt|dreamed|imagines?|pretends?|"
+    r"assures?|assured|reckons?|maintains|contends?|contended|urges?|urged|asks?|asked|wonders?|wondered|fears?|hopes?|wants?|wishes)\b",
+    re.IGNORECASE,
+)
+_OWN_REPORT = re.compile(
+    r"\b(?:I|we|which|that|this|it|data|evidence|figures?|numbers?|statements?|company|firm|results?|trends?)\s+(?:\w+ly\s+|have\s+|has\s+)?\Z",
+    re.IGNORECASE,
+)
+_SAID_BY = re.compile(
+    r"[*_,.!?]*[\"'”’»]+[,]?\s*(?:(?!I\b|we\b)[^\W\d_][\w'’]*\s+){0,4}?(?:said|says|say|answered|answers|replied|replies|wrote|writes|claimed|claims|"
+    r"shouted|whispered|insisted|argued|thought|asked|cried|muttered|declared|reads|read)\b(?!\s+I\b)",
+    re.IGNORECASE,
+)
+"""Behind a quotation, who said it."""
+_FIRST_GUESS = re.compile(
+    r"\b(?:first|initial|original|early|earlier|previous|gut|knee-jerk|old|former)\s+(?:\w+\s+)?(?:instinct|guess|thought|answer|impression|"
+    r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"\b(?:the\s+)?(?:word|term|string|token|phrase|spelling|label|key|name|variable|literal|verb|noun)s?\s+[\"'“‘`*]+\Z", re.IGNORECASE)
+_ENGLISH = re.compile(
+    r"(?<![^\W_])(?:the|is|are|was|that|this|these|you|she|he|they|we|i|it|to|of|for|and|or|return|said|says|came|will|would|could|"
+    r"not|with|from|have|has|my|your|our|their|about|print|please|by|be|been|if|when|which|who|what|only|very|next|year)(?![^\W_])",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"[,;:—–]\s+|\s[-–—]\s|\b(?:but|yet|and|so)\s+|\A", re.IGNORECASE)
+
+
+def is_english(text: str, codes: tuple[str, ...], is_told: bool) -> bool:
+    """Return whether a text is English enough for its frames to be asked for.
+
+    Parameters
+    ----------
+    text
+        An answer.
+    codes
+        The languages that come into question.
+    is_told
+        Whether its language could be told, which then is the only one of ``codes`` in its script.
+    """
+    if is_told:
+        return "en" in codes
+    if any(languages()[code].is_partial for code in codes):
+        return False
+    return "en" in codes and bool(_ENGLISH.search(text[:2_000]))
+
+
+def is_stated(text: str, start: int, end: int, word: LabelWord, is_moving: bool, is_of_subject: bool) -> bool:
+    """Return whether a sentence states the label that it names.
+
+    Parameters
+    ----------
+    text
+        The whole answer.
+    start, end
+        The characters of the sentence.
+    word
+        The label's word in it.
+    is_moving
+        Whether the label is one of movement (increase, up).
+    is_of_subject
+        Whether that movement is said of what is asked for, right before it ("EPS increase").
+    """
+    before = text[max(start, word.start - _REACH) : word.start]
+    behind = text[word.end : min(end, word.end + _REACH)]
+    if _is_undone(before, behind, text[end : end + 200]):
+        return False
+    if _is_alone(before, behind) or _BOLD.search(before) and not re.search(r"[^\W_]", before):
+        return True
+    if _is_keyed(before, behind):
+        return True
+    ends = bool(_STOP.match(behind) or _GOES_ON.match(behind))
+    writer = _WRITER.search(before)
+    if writer and (is_moving or ends):
+        return True
+    if _LED.search(before) and (is_moving or ends) and not _ONLY_NAMED.search(before):
+        return True
+    if is_moving:
+        return is_of_subject or _moves(before, behind)
+    return _is_predicated(text, before, behind, word, ends)
+
+
+_ONLY_NAMED = re.compile(r"\b(?:mention|read|ask|see\s+(?:appendix|section)|list)\w*\b", re.IGNORECASE)
+
+
+def is_quoted(behind: str) -> bool:
+    """Return whether a label ends what somebody else is quoted to say ('"Increase," she said')."""
+    return bool(_SAID_BY.match(behind))
+
+
+def _is_undone(before: str, behind: str, following: str) -> bool:
+    """Whether a sentence is somebody else's, a first guess, about a word, an exception, or taken half back."""
+    report = None
+    for report in _REPORTED.finditer(before):  # noqa: B007
+        pass
+    if report is not None and not _OWN_REPORT.search(before[: report.start()]) and before[: report.start()].strip():
+        return True
+    key = _KEY.search(before)
+    if (key and _NO_KEYS.search(key["key"])) or is_quoted(behind):
+        return True
+    if _FIRST_GUESS.search(before) or _QUOTED.search(before) or _EXCEPTED.match(before):
+        return True
+    return bool(_MAYBE_NOT.search(before) and _NOT_SO.search(behind + following[:80]))
+
+
+def _is_alone(before: str, behind: str) -> bool:
+    """Whether a clause says nothing but the label, what moves, and words of degree."""
+    if not _STOP.match(behind) and not _GOES_ON.match(behind):
+        return False
+    places = list(_PLACE.finditer(before))
+    said = before[places[-1].end() :] if places else before
+    is_first = not before[: len(before) - len(said)].strip()
+    return bool(_plain().fullmatch(said)) and (is_first or bool(_STOP.match(behind)))
+
+
+def _is_keyed(before: str, behind: str) -> bool:
+    return bool(_KEY.search(before) and _STOP.match(behind))
+
+
+def _moves(before: str, behind: str) -> bool:
+    return bool(
+        _IMPERATIVE.match(before)
+        or _TO_COME.search(before)
+        or _WOULD.search(before)
+        or _POINTS.search(before)
+        or _EXISTS.search(before)
+        or _PREDICATE.search(before)
+        or _LESSER.search(before)
+        or _CLASSED.search(before)
+        or re.search(rf"\b(?:rather\s+than|instead\s+of|more\s+\w+\s+than|not\s+only)\b[^.;!?]*\Z", before, re.IGNORECASE)
+        or _JUDGED_SO.match(behind)
+        or (not re.search(r"[^\W_]", _plain().sub("", before, count=1)) and _COMING.match(behind))
+    )
+
+
+_COMING = re.compile(
+    r"[*_`\"']*(?:\s+(?:in|of)\s+(?:[\w'’-]+\s+){0,3}?[\w'’-]+)?\s*(?:(?:expected|likely|predicted|projected|forecast|anticipated|ahead)\b|"
+    r"[.!]?\s*\Z)",
+    re.IGNORECASE,
+)
+
+
+def _is_predicated(text: str, before: str, behind: str, word: LabelWord, ends: bool) -> bool:
+    said = text[word.start : word.end]
+    if said.casefold() in _PROVES and _VERBS_OF_PROOF.search(before):
+        return True
+    if _CASES.match(behind):
+        return False
+    if _LETTER_JUDGED.match(behind) or (_JUDGED_SO.match(behind) and not _past_only(behind)):
+        is_head = bool(_plain().fullmatch(before)) and bool(_NOUN_BETWEEN.match(behind))
+        return len(said) == 1 or is_head or bool(_PREDICATE.search(before))
+    if _ONLY.search(before) or _MAKES.search(before) or _LESSER.search(before):
+        return True
+    return ends and bool(
+        _PREDICATE.search(before) or _CLASSED.search(before) or _IMPERATIVE.match(before) or _points_to_class(before)
+    )
+
+
+def _past_only(behind: str) -> bool:
+    return bool(re.match(r"[*_`\"'”’»)\]}$]*\s+(?:was|were|looked|seemed|appeared)\b", behind, re.IGNORECASE))
+
+
+def _points_to_class(before: str) -> bool:
+    return bool(_POINTS.search(before)) and not re.search(r"\b(?:mention|contain|report|record|carr)\w*\s", before, re.IGNORECASE)
+
+
+@cache
+def _plain() -> re.Pattern[str]:
+    """Return a pattern of what may stand before a label that is all that is said: degrees, hedges, what moves."""
+    words = [
+        *words_of(("en",), "fillers"), *words_of(("en",), "subjects"), *words_of(("en",), "modifiers"),
+        *words_of(("en",), "connectors"), *words_of(("en",), "nouns"), "hmm", "ok", "okay", "well", "yes", "no", "is", "mostly", "very", "quite", "rather",
+        "slightly", "clearly", "overall", "maybe", "perhaps", "possibly", "strongly", "it's", "to", "small", "significant", "modest",
+        "final", "in conclusion", "in short", "in summary", "still", "finally", "likewise", "more", "some", "sure", "definitely",
+        "somewhat", "highly", "extremely", "a bit", "largely", "mildly", "otherwise", "option", "choice",
+    ]  # fmt: skip
+    return re.compile(rf"(?>{phrases(words)}|textbf|text|mathrm|boxed|[\W_\d])*+", re.IGNORECASE)
