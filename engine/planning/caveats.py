@@ -113,6 +113,10 @@ _OF_FLAGS = {
     "counts by its size alone. Print a minus or brackets",
     "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
     "predictions.fields.correct, such as scores.judge.value",
+    "first_of_joined_scores": "the rows were joined with scores of several names, of which those of the first name say "
+    "what is right. Choose one in predictions.join[].filter, such as {name: judge}",
+    "asked_label": "the answer says yes to a question of its own: the label is the one that it asked for, and stands "
+    "in the question, so that the decision is measured there and not at the yes",
     "documents_left_out": "the record holds documents, and the chat template has no place for them: the model may have "
     "seen them",
     "media_beside": "the record holds images, audio or files beside its text, and no text says where they stand: if "
@@ -276,13 +280,11 @@ def _of_languages(config: Config, plan: Plan) -> Iterator[str]:
     if half:
         shown = ", ".join(f"{name} {count:,}" for name, count in half.items())
         yield (
-            f"{sum(half.values()):,} answer(s) are in a language of which only cues of answers and the plainest denials "
-            f"are known ({shown}): a label in prose, without a cue such as 'Answer:', may be read as said where it is "
-            f"denied or doubted. Name such words in decision.negations (docs/input.md, Languages)."
+            f"{sum(half.values()):,} answer(s) are in a language of which only cues of answers and the plainest "
+            f"denials are known ({shown}): a label in prose, without a cue such as 'Answer:', may be read as said where "
+            f"it is denied or doubted. Name such words in decision.negations (docs/input.md, Languages)."
         )
-    unread = {
-        name: count for name, count in plan.answers_by_language.items() if name not in (*names, *half, SHORT)
-    }
+    unread = {name: count for name, count in plan.answers_by_language.items() if name not in (*names, *half, SHORT)}
     if unread:
         shown = ", ".join(f"{name} {count:,}" for name, count in unread.items())
         yield (
@@ -305,7 +307,9 @@ def _of_texts(plan: Plan) -> Iterator[str]:
     for flag, caveat in _OF_FLAGS.items():
         number = plan.samples_by_flag.get(flag, 0)
         if number:
-            of_what = [name.partition(FLAG_NAMES)[2] for name in plan.samples_by_flag if name.startswith(flag + FLAG_NAMES)]
+            of_what = [
+                name.partition(FLAG_NAMES)[2] for name in plan.samples_by_flag if name.startswith(flag + FLAG_NAMES)
+            ]
             shown = ": " + ", ".join(map(repr, of_what[:_SHOWN_NAMES])) if of_what else ""
             yield f"In {number} sample(s) {caveat} (flag {flag}{shown})."
 

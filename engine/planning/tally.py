@@ -165,6 +165,8 @@ class PlanTally:
             random_vocabularies=dict(random_vocabularies),
             label_values={name: cast(LabelValues, values.as_json()) for name, values in scan.label_values.items()},
             answers_by_language=dict(scan.languages.most_common()),
+            num_rows_split=scan.num_split,
+            num_answers_apart=scan.num_answers_apart,
         )
 
     def _flop(self, num_groups: int) -> PredictedFlop | None:

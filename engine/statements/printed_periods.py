@@ -209,7 +209,8 @@ _SMELLS = re.compile(
     r"|estimates?|reported|restated|realizado|consuntivo|réel|current|latest|recent|prior|previous|preceding|vorig\w*"
     r"|last|this|next|now|today|ago|opening|closing|beginning|ending|anterior|précédent\w*|precedente|corrente|fye?|cy|py|ytd"
     r"|ttm|ltm|ntm|mr[qy]|mrfy|[lpcn]?f?[yq]|p{1,2}y|[lpc]ytd|prev|curr|base"
-    r"|(?:[a-z]{0,2}f?[yqhmtnp]|yr|[lpc]?ytd|[lnt]tm|prev\.?|curr\.?) ?\(?[+-] ?[0-9]{1,2}\)?|[fcp]?y ?[0-9]{1,2}|p[0-9]"
+    r"|(?:[a-z]{0,2}f?[yqhmtnp]|yr|[lpc]?ytd|[lnt]tm|prev\.?|curr\.?) ?\(?[+-] ?[0-9]{1,2}\)?"
+    r"|[fcp]?y ?[0-9]{1,2}|p[0-9]"
     r"|[qh][1-4]|[1-4][qh])(?![^\W\d_])"
     r"|[年期月년기월]|(?<![0-9.,])(?:1[89]|20)[0-9]{2}(?![0-9.,])"
 )

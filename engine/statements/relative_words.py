@@ -7,7 +7,8 @@ RELATIVE_WORDS: dict[str, float] = {
     for order, words in (
         (
             0.0,
-            "cy|cfy|mrq|mry|mrfy|cytd|curr|curr.|curr. year|curr year|curr. yr|latest|year to date|ytd|most recent|this fy|current fy|current yr|this yr|base year"
+            "cy|cfy|mrq|mry|mrfy|cytd|curr|curr.|curr. year|curr year|curr. yr"
+            "|latest|year to date|ytd|most recent|this fy|current fy|current yr|this yr|base year"
             "|berichtsjahr|laufendes jahr|laufendes geschäftsjahr|exercice en cours|exercice courant"
             "|ejercicio actual|ejercicio corriente|año actual|esercizio corrente|exercício atual"
             "|exercicio atual|ano atual|отчетный период|отчётный период|текущий год|本期|本年|本年度|本期金额"

@@ -98,7 +98,8 @@ def _in_script(script: str, text: str) -> tuple[str, list[str]]:
     other = _OTHER_ALPHABETS.get(script)
     if other and re.search(other, text, re.IGNORECASE):
         return _among(partial, found, 0) or (
-            f"another language in {script.title()} script", [language.code for language in partial]
+            f"another language in {script.title()} script",
+            [language.code for language in partial],
         )
     if not known:
         return (partial[0].name, [partial[0].code]) if partial else (f"{script.title()} script", [])

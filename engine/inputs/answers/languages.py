@@ -33,9 +33,9 @@ không chẳng chưa δεν μην μη όχι ούτε לא אין בלי ไ�
 இல்லை లేదు  nein nicht kein non nada niente nulla нет
 """
 ELSEWHERE = tuple(_ELSEWHERE.split())
-"""Denials of languages without data, or with cues alone (Dutch, Nordic, Baltic, Slavic, Hungarian, Romanian, Vietnamese, Greek, Hebrew,
-Thai, Persian, Urdu, Malay, Tagalog, Bengali, Tamil, Telugu), and those that deny alone in languages that we know:
-looked for, on either side, where no language can be told."""
+"""Denials of languages without data, or with cues alone (Dutch, Nordic, Baltic, Slavic, Hungarian, Romanian,
+Vietnamese, Greek, Hebrew, Thai, Persian, Urdu, Malay, Tagalog, Bengali, Tamil, Telugu), and those that deny alone in
+languages that we know: looked for, on either side, where no language can be told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,8 +120,8 @@ class Reading:
 
     ``is_conflict`` tells several statements that contradict each other from one that names several labels; ``is_aside``
     that the label was only said aside, ``is_beside`` that it is said of something else, ``is_share`` that it is only
-    given a probability, ``is_asked`` that it stands in a question that is answered yes; ``value`` is a value that stands where a label should, ``since`` where the
-    part of the stretch begins that decides.
+    given a probability, ``is_asked`` that it stands in a question that is answered yes; ``value`` is a value that
+    stands where a label should, ``since`` where the part of the stretch begins that decides.
     """
 
     word: LabelWord | None

@@ -2,7 +2,7 @@
 
 1. The answer's field, in JSON, in a tag, or as ``key: value`` (``fields``); the last value counts.
 2. A cue: ``Answer:``, ``the answer is``, a box, ``####``, the configured pattern (``cues``).
-3. A bare label at the beginning of the first line, or alone on the last (``prose.bare_label``).
+3. A bare label at the beginning of the first line, or alone on the last (``asserted.bare_labels``).
 4. The conclusion in prose (``prose.conclusion``), in English where a frame states it (``asserted``); or a question of
    its own that it says yes to.
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from engine.config import DecisionSection
 from engine.config.user_patterns import UserPattern
+from engine.inputs.answers.asserted.bare_labels import bare_label
 from engine.inputs.answers.asserted.questions import answered_question
 from engine.inputs.answers.cued.cues import CueReader, field_words
 from engine.inputs.answers.cued.taken_back import taken_back
@@ -25,7 +26,7 @@ from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
 from engine.inputs.answers.heard import Heard, language_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_aside
-from engine.inputs.answers.prose import Conclusion, bare_label, conclusion, subject_of, subject_words
+from engine.inputs.answers.prose import Conclusion, conclusion, subject_of, subject_words
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.values import ValueReader
 from engine.inputs.answers.words import LabelWord, LabelWords

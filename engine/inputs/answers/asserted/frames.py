@@ -14,7 +14,9 @@ from functools import cache
 from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
-_ADVERBS = r"(?:\w+ly\s+|now\s+|then\s+|also\s+|again\s+|still\s+|indeed\s+|even\s+|soon\s+|well\s+|further\s+|not\s+only\s+)"
+_ADVERBS = (
+    r"(?:\w+ly\s+|now\s+|then\s+|also\s+|again\s+|still\s+|indeed\s+|even\s+|soon\s+|well\s+|further\s+|not\s+only\s+)"
+)
 _REACH = 300
 """Characters on either side of a label in which its frame is looked for."""
 _DRESS = r"[*_`\"'“‘«(\[$\\]*"
@@ -53,7 +55,7 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _EXISTS = re.compile(
-    rf"\b(?:there\s+(?:will|should|is|may|might)\b|probability|chance|likelihood|odds|potential|prospects?|room)\b[^.;!?\n]{{0,60}}\Z",
+    r"\b(?:there\s+(?:will|should|is|may|might)\b|probability|chance|likelihood|odds|potential|prospects?|room)\b[^.;!?\n]{0,60}\Z",
     re.IGNORECASE,
 )
 _IS = (
@@ -83,10 +85,29 @@ _VERBS_OF_PROOF = re.compile(
     re.IGNORECASE,
 )
 _PROVES = frozenset(
-    "supports support refutes refute entails entail contradicts contradict agrees agree disagrees disagree favors favours "
-    "confirms rejects implies".split()
+    (
+        "supports",
+        "support",
+        "refutes",
+        "refute",
+        "entails",
+        "entail",
+        "contradicts",
+        "contradict",
+        "agrees",
+        "agree",
+        "disagrees",
+        "disagree",
+        "favors",
+        "favours",
+        "confirms",
+        "rejects",
+        "implies",
+    )
 )
-_KEY = re.compile(rf"(?:\A|[\n.;,|{{(!?—–-])\s*{_DRESS}(?P<key>[^\n.;:!?|]{{1,60}})[*_\"'`)\]]*\s*[:=→|–—-]+>?\s*{_DRESS}\Z")
+_KEY = re.compile(
+    rf"(?:\A|[\n.;,|{{(!?—–-])\s*{_DRESS}(?P<key>[^\n.;:!?|]{{1,60}})[*_\"'`)\]]*\s*[:=→|–—-]+>?\s*{_DRESS}\Z"
+)
 _NO_KEYS = re.compile(
     r"\b(?:consensus|analysts?|street|market|guidance|management|prior|previous|last|former|baseline|naive|users?|students?|others?|"
     r"examples?|options?|choices|labels|todo|notes?|expected\s+by|old|original|initial|first|placeholder|instinct|competitors?|peers?|"
@@ -127,16 +148,25 @@ _LETTER_JUDGED = re.compile(
     re.IGNORECASE,
 )
 _ONLY = re.compile(rf"\b(?:only|just)\s+(?:option\s+|choice\s+|answer\s+)?{_DRESS}\Z", re.IGNORECASE)
-_MAKES = re.compile(rf"\b(?:makes|leaves|leaving|making)\s+(?:us\s+|me\s+)?(?:with\s+)?(?:only\s+|just\s+)?(?:option\s+|choice\s+)?{_DRESS}\Z", re.IGNORECASE)
+_MAKES = re.compile(
+    rf"\b(?:makes|leaves|leaving|making)\s+(?:us\s+|me\s+)?(?:with\s+)?(?:only\s+|just\s+)?(?:option\s+|choice\s+)?{_DRESS}\Z",
+    re.IGNORECASE,
+)
 _LESSER = re.compile(
     rf"\b(?:worse|weaker|poorer|inferior|less\s+\w+)\s+(?:than|to)\s+(?:an?\s+)?{_DRESS}\Z|\bprefer\s+(?:an?\s+)?{_DRESS}\Z",
     re.IGNORECASE,
 )
+_SIGNS = " \t*_\"'`(>-"
+_YES_OR_NO = re.compile(r"yes|no|true|false", re.IGNORECASE)
+_CLAUSE = re.compile(r"[*_\"']*\s+(?:it|they|this|that|there|he|she|I|we|the|you|eps)\b", re.IGNORECASE)
+"""Behind a yes that begins its sentence without a comma ("No it does not.")."""
 _BOLD = re.compile(r"[*_]{2}\s*\Z")
 _CASES = re.compile(r"[*_`\"'”’»)\]]*\s+(?:only\s+)?(?:if|when|unless|provided|where|otherwise)\b", re.IGNORECASE)
 _EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
 _MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
-_NOT_SO = re.compile(r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE)
+_NOT_SO = re.compile(
+    r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE
+)
 _REPORTED = re.compile(
     r"\b(?:wrote|writes|reported|reports|warn(?:s|ed)|told|tells|noted|notes|hint(?:s|ed)|claim(?:s|ed)|insist(?:s|ed)|swears?|swore|"
     r"according\s+to|announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
@@ -159,7 +189,10 @@ _FIRST_GUESS = re.compile(
     r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"\b(?:the\s+)?(?:word|term|string|token|phrase|spelling|label|key|name|variable|literal|verb|noun)s?\s+[\"'“‘`*]+\Z", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"\b(?:the\s+)?(?:word|term|string|token|phrase|spelling|label|key|name|variable|literal|verb|noun)s?\s+[\"'“‘`*]+\Z",
+    re.IGNORECASE,
+)
 _ENGLISH = re.compile(
     r"(?<![^\W_])(?:the|is|are|was|that|this|these|you|she|he|they|we|i|it|to|of|for|and|or|return|said|says|came|will|would|could|"
     r"not|with|from|have|has|my|your|our|their|about|print|please|by|be|been|if|when|which|who|what|only|very|next|year)(?![^\W_])",
@@ -207,9 +240,11 @@ def is_stated(text: str, start: int, end: int, word: LabelWord, is_moving: bool,
     behind = text[word.end : min(end, word.end + _REACH)]
     if _is_undone(before, behind, text[end : end + 200]):
         return False
-    if _is_alone(before, behind) or _BOLD.search(before) and not re.search(r"[^\W_]", before):
+    if _is_alone(before, behind) or (_BOLD.search(before) and not re.search(r"[^\W_]", before)):
         return True
     if _is_keyed(before, behind):
+        return True
+    if _YES_OR_NO.fullmatch(text, word.start, word.end) and not before.strip(_SIGNS) and _CLAUSE.match(behind):
         return True
     ends = bool(_STOP.match(behind) or _GOES_ON.match(behind))
     writer = _WRITER.search(before)
@@ -269,12 +304,21 @@ def _moves(before: str, behind: str) -> bool:
         or _PREDICATE.search(before)
         or _LESSER.search(before)
         or _CLASSED.search(before)
-        or re.search(rf"\b(?:rather\s+than|instead\s+of|more\s+\w+\s+than|not\s+only)\b[^.;!?]*\Z", before, re.IGNORECASE)
+        or re.search(
+            r"\b(?:rather\s+than|instead\s+of|more\s+\w+\s+than|not\s+only)\b[^.;!?]*\Z", before, re.IGNORECASE
+        )
         or _JUDGED_SO.match(behind)
         or (not re.search(r"[^\W_]", _plain().sub("", before, count=1)) and _COMING.match(behind))
     )
 
 
+_DEGREES = (
+    "hmm|ok|okay|well|yes|no|is|mostly|very|quite|rather|slightly|clearly|overall|maybe|perhaps|possibly|"
+    "strongly|it's|to|small|significant|modest|final|in conclusion|in short|in summary|still|finally|"
+    "likewise|more|some|sure|definitely|somewhat|highly|extremely|a bit|largely|mildly|otherwise|option|"
+    "choice"
+)
+"""Words of degree and hedges that may stand before a label that is all that is said."""
 _COMING = re.compile(
     r"[*_`\"']*(?:\s+(?:in|of)\s+(?:[\w'’-]+\s+){0,3}?[\w'’-]+)?\s*(?:(?:expected|likely|predicted|projected|forecast|anticipated|ahead)\b|"
     r"[.!]?\s*\Z)",
@@ -303,17 +347,14 @@ def _past_only(behind: str) -> bool:
 
 
 def _points_to_class(before: str) -> bool:
-    return bool(_POINTS.search(before)) and not re.search(r"\b(?:mention|contain|report|record|carr)\w*\s", before, re.IGNORECASE)
+    return bool(_POINTS.search(before)) and not re.search(
+        r"\b(?:mention|contain|report|record|carr)\w*\s", before, re.IGNORECASE
+    )
 
 
 @cache
 def _plain() -> re.Pattern[str]:
     """Return a pattern of what may stand before a label that is all that is said: degrees, hedges, what moves."""
-    words = [
-        *words_of(("en",), "fillers"), *words_of(("en",), "subjects"), *words_of(("en",), "modifiers"),
-        *words_of(("en",), "connectors"), *words_of(("en",), "nouns"), "hmm", "ok", "okay", "well", "yes", "no", "is", "mostly", "very", "quite", "rather",
-        "slightly", "clearly", "overall", "maybe", "perhaps", "possibly", "strongly", "it's", "to", "small", "significant", "modest",
-        "final", "in conclusion", "in short", "in summary", "still", "finally", "likewise", "more", "some", "sure", "definitely",
-        "somewhat", "highly", "extremely", "a bit", "largely", "mildly", "otherwise", "option", "choice",
-    ]  # fmt: skip
+    kinds = ("fillers", "subjects", "modifiers", "connectors", "nouns")
+    words = [*_DEGREES.split("|"), *(word for kind in kinds for word in words_of(("en",), kind))]
     return re.compile(rf"(?>{phrases(words)}|textbf|text|mathrm|boxed|[\W_\d])*+", re.IGNORECASE)

@@ -15,7 +15,8 @@ _DRESS = r"[\s*_\"'“”‘’»«)\]（(>-]*"
 _ASKS = re.compile(r"[\W_]*(?:so[\s,]+)?(?:will|would|is|are|does|do\s+(?:I|we)|shall|should)\b", re.IGNORECASE)
 _TURNS = re.compile(
     r"(?<![^\W_])(?:but|however|although|though|yet|unless|if|when|not|aber|jedoch|allerdings|wenn|falls|mais|si|toutefois|pero|"
-    r"aunque|sin embargo|ma|però|tuttavia|se|mas|porém|но|однако|если|fakat|ama|eğer|tapi|tetapi|namun|jika|kalau)(?![^\W_])|"
+    r"aunque|sin embargo|ma|però|tuttavia|se|mas|porém|но|однако|если|fakat|ama|eğer|tapi|tetapi|namun|jika|"
+    r"kalau)(?![^\W_])|"
     r"但|不过|不過|如果|しかし|ただ|もし|하지만|만약|لكن|إذا|लेकिन|अगर|मगर",
     re.IGNORECASE,
 )

@@ -74,7 +74,9 @@ def test_bytes_of_no_encoding_are_called_nothing():
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-@pytest.mark.parametrize("text", ['[{"prompt": "Will EPS rise?"}]', "номер,ответ\n1,рост\n", "番号,答え\n1,増加\n2,減少\n"])
+@pytest.mark.parametrize(
+    "text", ['[{"prompt": "Will EPS rise?"}]', "номер,ответ\n1,рост\n", "番号,答え\n1,増加\n2,減少\n"]
+)
 def test_wide_text_without_a_mark_is_named_by_its_order(tmp_path, codec, text):
     name = codec.upper().replace("-LE", "LE").replace("-BE", "BE")
     assert wide_encoding(text.encode(codec)[:64]) == name
