@@ -91,6 +91,8 @@ _OF_FLAGS = {
     "field out, or set prompt.system",
     "parts_joined": "a message's content comes in several texts, which are joined without anything between them; "
     "servers differ in what they put there (vLLM: a line end). Write the content as the one text that the model saw",
+    "turn_ends_lack": "a rendered prompt lacks a token by which the template ends a turn (<|end|>, </s>): it is "
+    "measured as it stands, and the model probably saw the token. Keep special tokens when prompts are written down",
     "windows_line_ends": "a prompt or an answer holds Windows line ends (\\r\\n), which are measured as they stand. If "
     "the file's writer made them, write the texts with \\n alone",
     "template_kwargs_unread": "the record holds settings of a chat template that this one never reads, so that they "
@@ -281,8 +283,8 @@ def _of_languages(config: Config, plan: Plan) -> Iterator[str]:
         shown = ", ".join(f"{name} {count:,}" for name, count in half.items())
         yield (
             f"{sum(half.values()):,} answer(s) are in a language of which only cues of answers and the plainest "
-            f"denials are known ({shown}): a label in prose, without a cue such as 'Answer:', may be read as said where "
-            f"it is denied or doubted. Name such words in decision.negations (docs/input.md, Languages)."
+            f"denials are known ({shown}): a label in prose, without a cue such as 'Answer:', may be read as said "
+            f"where it is denied or doubted. Name such words in decision.negations (docs/input.md, Languages)."
         )
     unread = {name: count for name, count in plan.answers_by_language.items() if name not in (*names, *half, SHORT)}
     if unread:

@@ -1,4 +1,4 @@
-"""English prose that names a label without stating it, questions that an answer answers itself, cues of many languages."""
+"""English prose that names a label and does not state it, questions answered yes, cues of further languages."""
 
 from __future__ import annotations
 
@@ -115,10 +115,29 @@ UNASKED = [
     "Will EPS increase? Who knows.",
 ]
 CUES = [
-    "Svar: {}", "Rätt svar är {}.", "Svaret er {}.", "Antwoord: {}", "Vastaus: {}", "Odpowiedź: {}", "Odpověď: {}", "Odpoveď: {}",
-    "Válasz: {}", "Răspunsul corect este {}.", "Odgovor: {}", "Отговор: {}", "Відповідь: {}", "Απάντηση: {}", "התשובה היא {}", "پاسخ: {}",
-    "Đáp án: {}", "Đáp án đúng là {}.", "คำตอบคือ {}", "คำตอบ: {}", "Slutgiltigt svar: {}", "Ostateczna odpowiedź: {}",
-]  # fmt: skip
+    "Svar: {}",
+    "Rätt svar är {}.",
+    "Svaret er {}.",
+    "Antwoord: {}",
+    "Vastaus: {}",
+    "Odpowiedź: {}",
+    "Odpověď: {}",
+    "Odpoveď: {}",
+    "Válasz: {}",
+    "Răspunsul corect este {}.",
+    "Odgovor: {}",
+    "Отговор: {}",
+    "Відповідь: {}",
+    "Απάντηση: {}",
+    "התשובה היא {}",
+    "پاسخ: {}",
+    "Đáp án: {}",
+    "Đáp án đúng là {}.",
+    "คำตอบคือ {}",
+    "คำตอบ: {}",
+    "Slutgiltigt svar: {}",
+    "Ostateczna odpowiedź: {}",
+]
 
 
 @pytest.mark.parametrize(("labels", "answer"), [(labels, text) for labels, texts in NAMED.items() for text in texts])
