@@ -79,13 +79,19 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
 
 def _is_asserted(mentions: Mentions, sentence: _Sentence) -> bool:
     """Whether a sentence states the label that it names, in English, whose frames are known."""
-    word = sentence.reading.word
-    if word is None or sentence.says_only or not is_english(mentions.text, mentions.codes, mentions.is_told):
+    word, text = sentence.reading.word, mentions.text
+    if word is None or sentence.says_only:
+        return True
+    if not is_english(text, mentions.codes, mentions.is_told, text[word.start : word.end]):
         return True
     is_moving = word.label in mentions.signs
     is_own = is_moving and is_of_subject(mentions, word, sentence.start)
-    is_own = is_own and not _is_of_past(mentions.text, sentence, word)
-    return is_stated(mentions.text, sentence.start, sentence.end, word, is_moving, is_own)
+    is_own = is_own and not _is_of_past(text, sentence, word)
+    named = mentions.within(sentence.start, sentence.end)
+    is_only = not any(one.word.label != word.label and not one.is_denied and not one.is_offered for one in named)
+    return is_stated(
+        text, sentence.start, sentence.end, word, is_moving=is_moving, is_of_subject=is_own, is_only=is_only
+    )
 
 
 def _of_what_is_asked(mentions: Mentions, telling: Sequence[_Sentence], chosen: list[_Sentence]) -> list[_Sentence]:

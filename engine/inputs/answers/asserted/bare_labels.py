@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from engine.inputs.answers.asserted.frames import is_quoted
+from engine.inputs.answers.asserted.voices import is_quoted
 from engine.inputs.answers.languages import languages, pattern_of
 from engine.inputs.answers.mentions import Mention, Mentions, Reading, fillers
 from engine.inputs.answers.words import LabelWord

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from engine.inputs.answers.asserted.voices import KEY, is_undone
 from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
@@ -48,12 +49,19 @@ _TO_COME = re.compile(
 _WOULD = re.compile(rf"\bwould\s+(?:most\s+)?(?:likely|probably|presumably|then|therefore)\s+{_DRESS}\Z", re.IGNORECASE)
 _POINTS = re.compile(
     r"\b(?:suggest|indicat|point|support|impl|signal|lead|led|result|translat|mean|favou?r|show|confirm|bring|caus|driv|"
-    r"justif|warrant|yield|produc|see|experienc|post|report|record|enjoy|suffer|underpin|tip|tilt|head|contribut|augur|"
+    r"justif|warrant|yield|produc|underpin|tip|tilt|head|contribut|augur|"
     r"consist|compatible|spell|herald|convey|express|reflect|display|demonstrat|reveal|belong|fall|carr|contain|trend|"
     r"correspond|amount|lean)\w*\s+(?:[^\s.;!?]+\s+){0,6}?"
     rf"{_DRESS}\Z",
     re.IGNORECASE,
 )
+_UNDERGOES = re.compile(
+    r"\b(?:will|should|likely|to|may|must|can|company|firm|bank|group|corporation|eps|earnings|it|profits?|shareholders?|I|we|you)\s+"
+    r"(?:\w+ly\s+)?(?:see|experience|post|report|record|enjoy|suffer|show)s?\s+(?:[^\s.;!?]+\s+){0,5}?"
+    rf"{_DRESS}\Z",
+    re.IGNORECASE,
+)
+"""What moves, or the writer, and a verb of undergoing ("the company will likely see an increase")."""
 _EXISTS = re.compile(
     r"\b(?:there\s+(?:will|should|is|may|might)\b|probability|chance|likelihood|odds|potential|prospects?|room)\b[^.;!?\n]{0,60}\Z",
     re.IGNORECASE,
@@ -105,17 +113,6 @@ _PROVES = frozenset(
         "implies",
     )
 )
-_KEY = re.compile(
-    rf"(?:\A|[\n.;,|{{(!?—–-])\s*{_DRESS}(?P<key>[^\n.;:!?|]{{1,60}})[*_\"'`)\]]*\s*[:=→|–—-]+>?\s*{_DRESS}\Z"
-)
-_NO_KEYS = re.compile(
-    r"\b(?:consensus|analysts?|street|market|guidance|management|prior|previous|last|former|baseline|naive|users?|students?|others?|"
-    r"examples?|options?|choices|labels|todo|notes?|expected\s+by|old|original|initial|first|placeholder|instinct|competitors?|peers?|"
-    r"bulls?|bears?|critics?|press|media|template|format|default|scenario|case|hypothetical\w*|argument|legend|question|prompt|"
-    r"task|input|gold|reference|target|actual|true\s+label|history|yesterday|before|headline|title|quote|word|synonyms?|antonyms?|"
-    r"opposite|distractors?|trap|if\b[^:]*|when\b[^:]*|suppose\w*|imagine\w*|pretend\w*|goal|aim|wish|hope)\b",
-    re.IGNORECASE,
-)
 _STOP = re.compile(r"[*_`\"'”’»)\]}$]*(?:\s*\Z|\s*[.,;:!?…)\]—–\n|]|\s+[-(])")
 _GOES_ON = re.compile(
     r"[*_`\"'”’»)\]}$]*\s+(?:because|since|as|due|for|given|here|rather|instead|and\s+not|not|than|over|with|in|based|thanks|"
@@ -162,37 +159,32 @@ _CLAUSE = re.compile(r"[*_\"']*\s+(?:it|they|this|that|there|he|she|I|we|the|you
 """Behind a yes that begins its sentence without a comma ("No it does not.")."""
 _BOLD = re.compile(r"[*_]{2}\s*\Z")
 _CASES = re.compile(r"[*_`\"'”’»)\]]*\s+(?:only\s+)?(?:if|when|unless|provided|where|otherwise)\b", re.IGNORECASE)
-_EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
-_MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
-_NOT_SO = re.compile(
-    r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE
-)
-_REPORTED = re.compile(
-    r"\b(?:wrote|writes|reported|reports|warn(?:s|ed)|told|tells|noted|notes|hint(?:s|ed)|claim(?:s|ed)|insist(?:s|ed)|swears?|swore|"
-    r"according\s+to|announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
-    r"replied|replies|whisper(?:s|ed)?|remark(?:s|ed)?|tweet(?:s|ed)|posted|joked?|jokes|heard|hears|dreamt|dreamed|imagines?|pretends?|"
-    r"assures?|assured|reckons?|maintains|contends?|contended|urges?|urged|asks?|asked|wonders?|wondered|fears?|hopes?|wants?|wishes)\b",
+_PACE = re.compile(
+    r"\b(?:pace|rate|speed|extent|magnitude|size|momentum)\s+of\s+(?:the\s+|this\s+|its\s+)?(?:decline|decrease|increase|growth|"
+    r"fall|loss\w*|rise|deterioration|change|improvement|erosion)\b",
     re.IGNORECASE,
 )
-_OWN_REPORT = re.compile(
-    r"\b(?:I|we|which|that|this|it|data|evidence|figures?|numbers?|statements?|company|firm|results?|trends?)\s+(?:\w+ly\s+|have\s+|has\s+)?\Z",
+"""What moves where a movement itself slows or gathers pace."""
+_KEYS = (
+    "grade|final|overall|conclusion|one|verdict|correct|evaluation|status|assessment|summary|bottom line|net|mine|so|"
+    "tl;dr|score|rating|my view|my take|take|opinion|stance|emotion|topic|intent|relation|tone|polarity|veracity|signal|"
+    "position|eps|earnings|profit|me"
+)
+_LABELS = (
+    "positive negative neutral true false yes no buy sell hold entailment contradiction spam ham up down increase "
+    "decrease correct incorrect right wrong supports refutes toxic agree disagree good bad high low bullish "
+    "bearish a b c d e f g h"
+)
+_MOODS = frozenset(("positive", "negative", "neutral"))
+_JUDGED_THINGS = re.compile(
+    r"\b(?:reviews?|sentiments?|tone|texts?|statements?|comments?|tweets?|messages?|it|it['’]s|this|that|these|overall|"
+    r"feedback(?!\s+loop)|opinions?|outlook|mood|impression|attitude|author|reviewer|writer|customer|user|speaker|headline|article|"
+    r"sentence|passage|news|language|wording|words|response|answer|experience|verdict|label|class|polarity|feeling|view|post|"
+    r"document|phrase|remark|report|rating|stance|assessment|conclusion|emotion|I|we|I['’]d|guidance|trend|direction|signal|"
+    r"implication|impact|effect|so|therefore|thus|hence)\b",
     re.IGNORECASE,
 )
-_SAID_BY = re.compile(
-    r"[*_,.!?]*[\"'”’»]+[,]?\s*(?:(?!I\b|we\b)[^\W\d_][\w'’]*\s+){0,4}?(?:said|says|say|answered|answers|replied|replies|wrote|writes|claimed|claims|"
-    r"shouted|whispered|insisted|argued|thought|asked|cried|muttered|declared|reads|read)\b(?!\s+I\b)",
-    re.IGNORECASE,
-)
-"""Behind a quotation, who said it."""
-_FIRST_GUESS = re.compile(
-    r"\b(?:first|initial|original|early|earlier|previous|gut|knee-jerk|old|former)\s+(?:\w+\s+)?(?:instinct|guess|thought|answer|impression|"
-    r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
-    re.IGNORECASE,
-)
-_QUOTED = re.compile(
-    r"\b(?:the\s+)?(?:word|term|string|token|phrase|spelling|label|key|name|variable|literal|verb|noun)s?\s+[\"'“‘`*]+\Z",
-    re.IGNORECASE,
-)
+"""What is judged where a sentiment is said of it."""
 _ENGLISH = re.compile(
     r"(?<![^\W_])(?:the|is|are|was|that|this|these|you|she|he|they|we|i|it|to|of|for|and|or|return|said|says|came|will|would|could|"
     r"not|with|from|have|has|my|your|our|their|about|print|please|by|be|been|if|when|which|who|what|only|very|next|year)(?![^\W_])",
@@ -201,7 +193,7 @@ _ENGLISH = re.compile(
 _PLACE = re.compile(r"[,;:—–]\s+|\s[-–—]\s|\b(?:but|yet|and|so)\s+|\A", re.IGNORECASE)
 
 
-def is_english(text: str, codes: tuple[str, ...], is_told: bool) -> bool:
+def is_english(text: str, codes: tuple[str, ...], is_told: bool, label: str = "") -> bool:
     """Return whether a text is English enough for its frames to be asked for.
 
     Parameters
@@ -212,15 +204,35 @@ def is_english(text: str, codes: tuple[str, ...], is_told: bool) -> bool:
         The languages that come into question.
     is_told
         Whether its language could be told, which then is the only one of ``codes`` in its script.
+    label
+        The label's word: an English one makes a text English enough of which the language cannot be told.
     """
     if is_told:
         return "en" in codes
     if any(languages()[code].is_partial for code in codes):
         return False
+    if label.casefold() in _english_labels():
+        return True
     return "en" in codes and bool(_ENGLISH.search(text[:2_000]))
 
 
-def is_stated(text: str, start: int, end: int, word: LabelWord, is_moving: bool, is_of_subject: bool) -> bool:
+@cache
+def _english_labels() -> frozenset[str]:
+    """Return words that name labels in English."""
+    moving = [word for kind in ("rises", "falls", "levels") for word in words_of(("en",), kind)]
+    return frozenset(word.casefold() for word in (*moving, *_LABELS.split()) if word.isascii())
+
+
+def is_stated(
+    text: str,
+    start: int,
+    end: int,
+    word: LabelWord,
+    *,
+    is_moving: bool,
+    is_of_subject: bool,
+    is_only: bool,
+) -> bool:
     """Return whether a sentence states the label that it names.
 
     Parameters
@@ -235,12 +247,16 @@ def is_stated(text: str, start: int, end: int, word: LabelWord, is_moving: bool,
         Whether the label is one of movement (increase, up).
     is_of_subject
         Whether that movement is said of what is asked for, right before it ("EPS increase").
+    is_only
+        Whether the sentence names no other label.
     """
     before = text[max(start, word.start - _REACH) : word.start]
     behind = text[word.end : min(end, word.end + _REACH)]
-    if _is_undone(before, behind, text[end : end + 200]):
+    if is_undone(before, behind, text[end : end + 200]):
         return False
-    if _is_alone(before, behind) or (_BOLD.search(before) and not re.search(r"[^\W_]", before)):
+    if is_moving and _PACE.search(before):
+        return False
+    if (is_only and _is_alone(before, behind)) or (_BOLD.search(before) and not re.search(r"[^\W_]", before)):
         return True
     if _is_keyed(before, behind):
         return True
@@ -260,26 +276,6 @@ def is_stated(text: str, start: int, end: int, word: LabelWord, is_moving: bool,
 _ONLY_NAMED = re.compile(r"\b(?:mention|read|ask|see\s+(?:appendix|section)|list)\w*\b", re.IGNORECASE)
 
 
-def is_quoted(behind: str) -> bool:
-    """Return whether a label ends what somebody else is quoted to say ('"Increase," she said')."""
-    return bool(_SAID_BY.match(behind))
-
-
-def _is_undone(before: str, behind: str, following: str) -> bool:
-    """Whether a sentence is somebody else's, a first guess, about a word, an exception, or taken half back."""
-    report = None
-    for report in _REPORTED.finditer(before):  # noqa: B007
-        pass
-    if report is not None and not _OWN_REPORT.search(before[: report.start()]) and before[: report.start()].strip():
-        return True
-    key = _KEY.search(before)
-    if (key and _NO_KEYS.search(key["key"])) or is_quoted(behind):
-        return True
-    if _FIRST_GUESS.search(before) or _QUOTED.search(before) or _EXCEPTED.match(before):
-        return True
-    return bool(_MAYBE_NOT.search(before) and _NOT_SO.search(behind + following[:80]))
-
-
 def _is_alone(before: str, behind: str) -> bool:
     """Whether a clause says nothing but the label, what moves, and words of degree."""
     if not _STOP.match(behind) and not _GOES_ON.match(behind):
@@ -291,7 +287,15 @@ def _is_alone(before: str, behind: str) -> bool:
 
 
 def _is_keyed(before: str, behind: str) -> bool:
-    return bool(_KEY.search(before) and _STOP.match(behind))
+    key = KEY.search(before)
+    return bool(key and _STOP.match(behind) and _answer_keys().search(key["key"]))
+
+
+@cache
+def _answer_keys() -> re.Pattern[str]:
+    """Return a pattern of words by which a key says that its value is the answer, or what moves."""
+    words = [*words_of(("en",), "nouns"), *words_of(("en",), "subjects"), *_KEYS.split("|")]
+    return re.compile(phrases(words), re.IGNORECASE)
 
 
 def _moves(before: str, behind: str) -> bool:
@@ -300,6 +304,7 @@ def _moves(before: str, behind: str) -> bool:
         or _TO_COME.search(before)
         or _WOULD.search(before)
         or _POINTS.search(before)
+        or _UNDERGOES.search(before)
         or _EXISTS.search(before)
         or _PREDICATE.search(before)
         or _LESSER.search(before)
@@ -328,6 +333,8 @@ _COMING = re.compile(
 
 def _is_predicated(text: str, before: str, behind: str, word: LabelWord, ends: bool) -> bool:
     said = text[word.start : word.end]
+    if said.casefold() in _MOODS and not _JUDGED_THINGS.search(f"{before} {' '.join(behind.split()[:2])}"):
+        return False
     if said.casefold() in _PROVES and _VERBS_OF_PROOF.search(before):
         return True
     if _CASES.match(behind):
