@@ -18,6 +18,8 @@ from engine.inputs.answers.words import LabelWord
 _ADVERBS = (
     r"(?:\w+ly\s+|now\s+|then\s+|also\s+|again\s+|still\s+|indeed\s+|even\s+|soon\s+|well\s+|further\s+|not\s+only\s+)"
 )
+_CHECKED = re.compile(r"\[[xX✓✔]\]|\([xX✓]\)|[☑☒✅✓✔👍➡→]\uFE0F?")
+"""Signs that choose what stands behind them."""
 _REACH = 300
 """Characters on either side of a label in which its frame is looked for."""
 _DRESS = r"[*_`\"'“‘«(\[$\\]*"
@@ -76,6 +78,9 @@ _PREDICATE = re.compile(
     rf"small|significant|modest|further|class|label|category|not\s+[^\s,;]+[,;]?\s+but)\s+){{0,5}}{_DRESS}\Z",
     re.IGNORECASE,
 )
+_I_AM = re.compile(
+    rf"\b(?:I['’]m|I\s+am|we\s+are|we['’]re)\s+(?:\w+ly\s+|very\s+|quite\s+){{0,2}}{_DRESS}\Z", re.IGNORECASE
+)
 _CLASSED = re.compile(
     r"\b(?:is|are|be|been|can|should|I|we|it|best|therefore|hence)\s+(?:\w+\s+){0,3}(?:classif|label|rat|categori|mark|describ|"
     rf"regard|view|interpret|read|tagged|assess|seen|judged|considered)\w*\s+(?:[^\s.;!?,]+\s+){{0,4}}?{_DRESS}\Z",
@@ -116,7 +121,7 @@ _PROVES = frozenset(
 _STOP = re.compile(r"[*_`\"'”’»)\]}$]*(?:\s*\Z|\s*[.,;:!?…)\]—–\n|]|\s+[-(])")
 _GOES_ON = re.compile(
     r"[*_`\"'”’»)\]}$]*\s+(?:because|since|as|due|for|given|here|rather|instead|and\s+not|not|than|over|with|in|based|thanks|"
-    r"owing|overall|on\s+balance|next|this|by|from|at|during|to|if\s+anything|compared|versus|answer|option|choice|label|"
+    r"owing|overall|on\s+balance|out\s+of|stars?|points?|next|this|by|from|at|during|to|if\s+anything|compared|versus|answer|option|choice|label|"
     r"class|category|sentiment|review|tone|outlook|one|of\s+(?:the|its|a|eps)|it\s+is|is\s+my|is\s+the)\b",
     re.IGNORECASE,
 )
@@ -167,8 +172,8 @@ _PACE = re.compile(
 """What moves where a movement itself slows or gathers pace."""
 _KEYS = (
     "grade|final|overall|conclusion|one|verdict|correct|evaluation|status|assessment|summary|bottom line|net|mine|so|"
-    "tl;dr|score|rating|my view|my take|take|opinion|stance|emotion|topic|intent|relation|tone|polarity|veracity|signal|"
-    "position|eps|earnings|profit|me"
+    "tl;dr|score|rating|my view|my take|take|opinion|stance|emotion|topic|intent|relation|tone|polarity|veracity|"
+    "signal|position|eps|earnings|profit|me"
 )
 _LABELS = (
     "positive negative neutral true false yes no buy sell hold entailment contradiction spam ham up down increase "
@@ -250,7 +255,7 @@ def is_stated(
     is_only
         Whether the sentence names no other label.
     """
-    before = text[max(start, word.start - _REACH) : word.start]
+    before = _CHECKED.sub("", text[max(start, word.start - _REACH) : word.start])
     behind = text[word.end : min(end, word.end + _REACH)]
     if is_undone(before, behind, text[end : end + 200]):
         return False
@@ -343,6 +348,8 @@ def _is_predicated(text: str, before: str, behind: str, word: LabelWord, ends: b
         is_head = bool(_plain().fullmatch(before)) and bool(_NOUN_BETWEEN.match(behind))
         return len(said) == 1 or is_head or bool(_PREDICATE.search(before))
     if _ONLY.search(before) or _MAKES.search(before) or _LESSER.search(before):
+        return True
+    if said.casefold() not in _MOODS and _I_AM.search(before) and ends:
         return True
     return ends and bool(
         _PREDICATE.search(before) or _CLASSED.search(before) or _IMPERATIVE.match(before) or _points_to_class(before)
