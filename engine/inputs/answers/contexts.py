@@ -152,7 +152,7 @@ _ARTICLES = frozenset("AEIOYaeioy")
 _LETTER_VERBS = (
     r"beats|wins|to|through|plus|as well|along|together|versus|vs|"
     r"als|como|che|ni|noch|is|was|are|were|and|or|but|because|since|as|for|over|rather|instead|than|in|with|due|given|would|will|seems|looks|"
-    r"appears|fits|holds|follows|describes|states|says|matches|best|correctly|has|does|doesn|isn|can|cannot|may|might|"
+    r"appears|fits|holds|satisfies|meets|explains|mentions|contradicts|follows|describes|states|says|matches|best|correctly|has|does|doesn|isn|can|cannot|may|might|"
     r"must|should|on|if|when|here|only|too|out|not|est|ist|es|è|é|y|et|und|o|ou|oder|sein|wäre|sería|seria|serait"
 )
 _IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘]?[a-zà-öø-ÿ]|\([^()\n]{{0,40}}\)[ \t]+[a-z])")

@@ -88,7 +88,7 @@ def _is_asserted(mentions: Mentions, sentence: _Sentence) -> bool:
     is_own = is_moving and is_of_subject(mentions, word, sentence.start)
     is_own = is_own and not _is_of_past(text, sentence, word)
     named = mentions.within(sentence.start, sentence.end)
-    is_only = not any(one.word.label != word.label and not one.is_denied and not one.is_offered for one in named)
+    is_only = not any(one.word.label != word.label and not one.is_denied for one in named)
     return is_stated(
         text, sentence.start, sentence.end, word, is_moving=is_moving, is_of_subject=is_own, is_only=is_only
     )

@@ -16,7 +16,8 @@ from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
 _ADVERBS = (
-    r"(?:\w+ly\s+|now\s+|then\s+|also\s+|again\s+|still\s+|indeed\s+|even\s+|soon\s+|well\s+|further\s+|not\s+only\s+)"
+    r"(?:\w+ly\s+|(?:go|move|trend|head|come|edge|turn)\s+|now\s+|then\s+|also\s+|again\s+|still\s+|indeed\s+|even\s+|soon\s+|"
+    r"well\s+|further\s+|not\s+only\s+)"
 )
 _CHECKED = re.compile(r"\[[xX✓✔]\]|\([xX✓]\)|[☑☒✅✓✔👍➡→]\uFE0F?")
 """Signs that choose what stands behind them."""
@@ -274,7 +275,7 @@ def is_stated(
     if _LED.search(before) and (is_moving or ends) and not _ONLY_NAMED.search(before):
         return True
     if is_moving:
-        return is_of_subject or _moves(before, behind)
+        return (is_of_subject and not _object().match(behind)) or _moves(before, behind)
     return _is_predicated(text, before, behind, word, ends)
 
 
@@ -312,6 +313,7 @@ def _moves(before: str, behind: str) -> bool:
         or _UNDERGOES.search(before)
         or _EXISTS.search(before)
         or _PREDICATE.search(before)
+        or _I_AM.search(before)
         or _LESSER.search(before)
         or _CLASSED.search(before)
         or re.search(
@@ -364,6 +366,12 @@ def _points_to_class(before: str) -> bool:
     return bool(_POINTS.search(before)) and not re.search(
         r"\b(?:mention|contain|report|record|carr)\w*\s", before, re.IGNORECASE
     )
+
+
+@cache
+def _object() -> re.Pattern[str]:
+    """Return a pattern of what is asked for right behind a movement: then something else moves it."""
+    return re.compile(rf"[\s*_]+(?:its\s+|the\s+)?{phrases(words_of(('en',), 'subjects'))}", re.IGNORECASE)
 
 
 @cache

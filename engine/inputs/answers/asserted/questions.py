@@ -13,6 +13,8 @@ _SIGNS = "?？؟"
 _QUESTION = re.compile(rf"[^{_SIGNS}\n.!。！]*(?:\.(?=\d)[^{_SIGNS}\n.!。！]*)*[{_SIGNS}]")
 _DRESS = r"[\s*_\"'“”‘’»«)\]（(>-]*"
 _ASKS = re.compile(r"[\W_]*(?:so[\s,]+)?(?:will|would|is|are|does|do\s+(?:I|we)|shall|should)\b", re.IGNORECASE)
+_ASKING = re.compile(r"[\W_]*(?:apakah|هل|क्या)(?![^\W_])", re.IGNORECASE)
+"""What asks and elsewhere means whether, behind which no label counts."""
 _TURNS = re.compile(
     r"(?<![^\W_])(?:but|however|although|though|yet|unless|if|when|not|aber|jedoch|allerdings|wenn|falls|mais|si|toutefois|pero|"
     r"aunque|sin embargo|ma|però|tuttavia|se|mas|porém|но|однако|если|fakat|ama|eğer|tapi|tetapi|namun|jika|"
@@ -50,7 +52,8 @@ def answered_question(mentions: Mentions, spelled: Collection[str]) -> Reading |
         return None
     asked = mentions.within(0, question.end())
     labels = {mention.word.label for mention in asked}
-    if len(labels) != 1 or any(mention.is_denied for mention in asked):
+    is_open = bool(_ASKING.match(question.group())) and not _denying(mentions.codes).search(question.group())
+    if len(labels) != 1 or (any(mention.is_denied for mention in asked) and not is_open):
         return None
     later = mentions.within(question.end(), len(text))
     if any(mention.word.label not in labels or mention.is_denied for mention in later):
@@ -73,6 +76,11 @@ def _affirmed() -> re.Pattern[str]:
 def _replied() -> re.Pattern[str]:
     words = [word for kind in ("affirms", "refuses") for word in words_of(languages(), kind)]
     return re.compile(rf"[{_SIGNS}]{_DRESS}{phrases(words)}", re.IGNORECASE)
+
+
+@cache
+def _denying(codes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(phrases(words_of(codes, "before")), re.IGNORECASE)
 
 
 @cache
