@@ -104,9 +104,10 @@ class LabelDecider:
                 f"The answer states {stated.text.value[:120]!r}, which names {names}, but as one of several, aside, or "
                 f"beside another verdict; what it says around it does not decide."
             )
-        if names and is_asked(answer) and not {"yes", "no"} & set(self.answers.labels.spelled):
+        asked = names or ", ".join(repr(label) for label in dict.fromkeys(m.word.label for m in stated.mentions.items))
+        if asked and is_asked(answer) and not {"yes", "no"} & set(self.answers.labels.spelled):
             return (
-                f"The answer says yes or no to a question of its own that names {names}: the word that decides is no "
+                f"The answer says yes or no to a question of its own that names {asked}: the word that decides is no "
                 f"label. Where answers are yes and no, make these the labels (decision.labels)."
             )
         where = f"the record ({recorded.text!r})"

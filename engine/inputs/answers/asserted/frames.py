@@ -214,7 +214,7 @@ def is_english(text: str, codes: tuple[str, ...], is_told: bool, label: str = ""
         The label's word: an English one makes a text English enough of which the language cannot be told.
     """
     if is_told:
-        return "en" in codes
+        return codes == ("en",)
     if any(languages()[code].is_partial for code in codes):
         return False
     if label.casefold() in _english_labels():

@@ -52,7 +52,8 @@ def answered_question(mentions: Mentions, spelled: Collection[str]) -> Reading |
         return None
     asked = mentions.within(0, question.end())
     labels = {mention.word.label for mention in asked}
-    is_open = bool(_ASKING.match(question.group())) and not _denying(mentions.codes).search(question.group())
+    asking = _ASKING.match(question.group())
+    is_open = asking is not None and not _denying(mentions.codes).search(question.group(), asking.end())
     if len(labels) != 1 or (any(mention.is_denied for mention in asked) and not is_open):
         return None
     later = mentions.within(question.end(), len(text))
@@ -60,7 +61,7 @@ def answered_question(mentions: Mentions, spelled: Collection[str]) -> Reading |
         return None
     if _TURNS.search(text, yes.end()) or _asks_less(mentions.codes).search(question.group()):
         return None
-    if "en" in mentions.codes and mentions.is_told and not _ASKS.match(question.group()):
+    if mentions.codes == ("en",) and not _ASKS.match(question.group()):
         return None
     word = asked[-1].word
     reading = weighed(mentions, Reading(word), question.end())
