@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.inputs.readers.evaluations.helm_runs.separate import SEPARATE, questions
+from engine.inputs.readers.evaluations.helm_runs.scored_answers import SEPARATE, questions
 from engine.inputs.readers.evaluations.json_member import MemberList
 from engine.inputs.readers.evaluations.log_records import (
     FIRST_OF_SCORES,

@@ -86,9 +86,10 @@ FAILED = {"success": False, "error": "timeout"}
     ids=["one is missing", "no tokens", "failed"],
 )
 def test_a_question_of_which_a_score_is_missing_is_a_reject(tmp_path, second, said):
-    states = [separate(CASES[0], 0, -4.0), *([second] if second else [])]
+    whole = [separate(CASES[1], 0, -1.0), separate(CASES[1], 1, -3.0)]
+    states = [separate(CASES[0], 0, -4.0), *([second] if second else []), *whole]
     found = helm(tmp_path / "run", states, "multiple_choice_separate_original")
-    assert not found.samples and len(found.rejects) == 1 and said in found.rejects[0].detail
+    assert len(found.samples) == len(found.rejects) == 1 and said in found.rejects[0].detail
 
 
 def test_scores_inside_observations_of_langfuse(tmp_path):
