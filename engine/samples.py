@@ -11,6 +11,9 @@ SEGMENTS = ("template", "system", "statement", "instruction", "history", "respon
 """Chat segments, in the order of their codes; ``template`` is what the chat template adds between the others, and
 ``thinking`` the part of what the model wrote that is a thought."""
 
+FLAG_NAMES = ": "
+"""Between a flag and what it is of, in flags that name it (``unordered_periods: LFY``)."""
+
 IntArray = npt.NDArray[np.int32]
 
 

@@ -74,6 +74,8 @@ class JoinSection(Section):
     fields: list[str] | dict[str, str] | None = None
     """What is taken over: a list, or {name in the row: path in the file}; null: everything. Example: {actual_label:
     gold}."""
+    filter: dict[str, str | int | float | bool | list[str]] = {}
+    """Rows of the file that count, by the value of a field: one value, or a list of them. Example: {name: judge}."""
 
     @field_validator("on")
     @classmethod

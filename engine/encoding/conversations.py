@@ -127,6 +127,8 @@ def chat_markup(template: ChatTemplate) -> ChatMarkup:
         template=template.text,
         beginning=beginning,
         generation_prompt=prompt.rpartition(_MARKS["user"])[2] if prompt else "",
+        opening=prompt.partition(_MARKS["user"])[0] if prompt else "",
+        between=_between(template),
         openings=_openings(template, special),
         turn_marks=_turn_marks(template, special),
         decode=decode,
@@ -138,6 +140,14 @@ def chat_markup(template: ChatTemplate) -> ChatMarkup:
         adds_first=_first_added(tokenizer, prompt),
     )
     return markup if template.text is None else replace(markup, is_rendering=partial(is_rendering, template, markup))
+
+
+def _between(template: ChatTemplate) -> str:
+    """Return what a template writes between an answer and the user's next text; empty where it cannot be told."""
+    whole = _rendered(template, ("user", "assistant", "next")) if template.text is not None else None
+    if whole is None or any(_MARKS[role] not in whole for role in ("assistant", "next")):
+        return ""
+    return whole.partition(_MARKS["assistant"])[2].partition(_MARKS["next"])[0]
 
 
 def _openings(template: ChatTemplate, special: re.Pattern[str]) -> tuple[str, ...]:

@@ -22,18 +22,20 @@ from engine.encoding.structure import (
     Structure,
     has_empty_period,
     has_figure_without_sign,
-    has_unordered_periods,
     has_unread_figures,
     has_unread_table,
     structure_of,
+    unordered_header,
 )
 from engine.encoding.tokenized_text import TokenizedText, Tokens, tokenize
 from engine.inputs.conversations.markup import ChatMarkup
-from engine.samples import EncodedSample, LabelToken, Message, RowRejected, Sample
+from engine.samples import FLAG_NAMES, EncodedSample, LabelToken, Message, RowRejected, Sample
 from engine.schema import KEPT_PREFIX
 
 _LONG = 16
 """Characters per token of context above which a text is first counted by a part of it."""
+_LONGEST_HEADER = 30
+"""Characters of a header that a flag names."""
 _REPEATED_FIELDS = (
     "cluster",
     "year",
@@ -116,8 +118,9 @@ class Encoder:
             flags.append("period_without_figures")
         if has_unread_figures(sample.messages):
             flags.append("unread_figures")
-        if has_unordered_periods(sample.messages):
-            flags.append("unordered_periods")
+        header = unordered_header(sample.messages)
+        if header is not None:
+            flags += ["unordered_periods", f"unordered_periods{FLAG_NAMES}{header[:_LONGEST_HEADER]}"]
         if has_figure_without_sign(sample.messages):
             flags.append("figures_without_sign")
         if has_unread_table(sample.messages):

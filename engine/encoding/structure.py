@@ -18,8 +18,8 @@ from engine.statements.parser import (
     parse_statement,
     period_spans,
     statement_span,
-    unordered_periods,
     unread_figures,
+    unread_headers,
 )
 
 CharSpans = Mapping[str, Sequence[tuple[int, int]]]
@@ -89,10 +89,10 @@ def has_unread_figures(messages: Sequence[Message]) -> bool:
     return any(unread_figures(parse_statement(content)) for content in users)
 
 
-def has_unordered_periods(messages: Sequence[Message]) -> bool:
-    """Whether it is not known of a table of the user's statement which period is the newest."""
+def unordered_header(messages: Sequence[Message]) -> str | None:
+    """Return a header of the user's statement of which it is not known which period it names; None without any."""
     users = (message.content.strip() for message in messages if message.role == "user")
-    return any(unordered_periods(parse_statement(content)) for content in users)
+    return next((header for content in users for header in unread_headers(parse_statement(content))), None)
 
 
 def has_figure_without_sign(messages: Sequence[Message]) -> bool:

@@ -16,7 +16,7 @@ from engine.inputs.formats import (
     known_suffixes,
     remedy_of,
 )
-from engine.inputs.readers.evaluations.helm import STATE, STATS
+from engine.inputs.readers.evaluations.helm_runs.helm import STATE, STATS
 
 
 def input_files(path: str, file_format: str = AUTO) -> list[Path]:

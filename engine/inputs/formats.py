@@ -11,7 +11,7 @@ from engine.inputs.readers.delimited import CsvReader
 from engine.inputs.readers.evaluations.batch import BatchReader
 from engine.inputs.readers.evaluations.chat_export import ChatExportReader
 from engine.inputs.readers.evaluations.every_eval import EveryEvalReader
-from engine.inputs.readers.evaluations.helm import HelmReader
+from engine.inputs.readers.evaluations.helm_runs.helm import HelmReader
 from engine.inputs.readers.evaluations.inspect_log import InspectReader
 from engine.inputs.readers.evaluations.langfuse import LangfuseReader
 from engine.inputs.readers.evaluations.lighteval import LightEvalReader

@@ -50,6 +50,8 @@ class Scan:
         Usable rows by the language of their answer.
     cut_cells
         Ids of usable rows with a text just as long as a spreadsheet's cell may be, by the program.
+    num_split, num_answers_apart
+        Rows of the files that hold several answers, and these answers, each of which is a row here.
     """
 
     num_rows: int
@@ -59,6 +61,8 @@ class Scan:
     label_values: dict[str, FieldValues]
     languages: Counter[str]
     cut_cells: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    num_split: int = 0
+    num_answers_apart: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def scan_predictions(
     names = label_fields(settings.fields) if config.decision.span is None else ()  # free answers are no labels
     label_values = {name: FieldValues() for name in names}
     languages: Counter[str] = Counter()
-    num_rows = num_bytes = 0
+    num_rows = num_bytes = num_split = num_answers_apart = 0
     cut_cells: defaultdict[str, list[str]] = defaultdict(list)
 
     def count_bytes(more: int) -> None:
@@ -118,8 +122,11 @@ def scan_predictions(
         num_bytes += more
 
     def records() -> Iterator[Record]:
+        nonlocal num_split, num_answers_apart
         for record in config_records(config, count_bytes):
             seen.update(map(str, record.values))
+            num_split += record.answer_number == 1
+            num_answers_apart += record.answer_number > 0
             yield record
 
     for row in (rows or partial(map, partial(scanned_row, reader)))(records()):
@@ -152,7 +159,15 @@ def scan_predictions(
         if number not in chosen
     ]
     return Scan(
-        num_rows, frozenset(chosen), rejects, selection.description(chosen), label_values, languages, dict(cut_cells)
+        num_rows,
+        frozenset(chosen),
+        rejects,
+        selection.description(chosen),
+        label_values,
+        languages,
+        dict(cut_cells),
+        num_split,
+        num_answers_apart,
     )
 
 

@@ -15,6 +15,7 @@ from engine.inputs.files import ignored_files
 from engine.inputs.label_values import counted, mapping_line
 from engine.inputs.predictions import Scan
 from engine.planning.tally import FREE
+from engine.samples import FLAG_NAMES
 from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import Plan
 
@@ -93,6 +94,8 @@ _OF_FLAGS = {
     "field out, or set prompt.system",
     "parts_joined": "a message's content comes in several texts, which are joined without anything between them; "
     "servers differ in what they put there (vLLM: a line end). Write the content as the one text that the model saw",
+    "turn_ends_lack": "a rendered prompt lacks a token by which the template ends a turn (<|end|>, </s>): it is "
+    "measured as it stands, and the model probably saw the token. Keep special tokens when prompts are written down",
     "windows_line_ends": "a prompt or an answer holds Windows line ends (\\r\\n), which are measured as they stand. If "
     "the file's writer made them, write the texts with \\n alone",
     "template_kwargs_unread": "the record holds settings of a chat template that this one never reads, so that they "
@@ -115,6 +118,10 @@ _OF_FLAGS = {
     "counts by its size alone. Print a minus or brackets",
     "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
     "predictions.fields.correct, such as scores.judge.value",
+    "first_of_joined_scores": "the rows were joined with scores of several names, of which those of the first name say "
+    "what is right. Choose one in predictions.join[].filter, such as {name: judge}",
+    "asked_label": "the answer says yes to a question of its own: the label is the one that it asked for, and stands "
+    "in the question, so that the decision is measured there and not at the yes",
     "documents_left_out": "the record holds documents, and the chat template has no place for them: the model may have "
     "seen them",
     "media_beside": "the record holds images, audio or files beside its text, and no text says where they stand: if "
@@ -138,6 +145,8 @@ _OF_FLAGS = {
     "values, which is not read: they are in no key group of statements. Print tables with pipes or tabs, or as HTML",
 }
 """What a flag says of a sequence or of its statements."""
+_SHOWN_NAMES = 5
+"""Headers, and the like, that a warning names at most."""
 _MAX_OVERLAP = 0.5
 """Share of words that random vocabularies may have in common before the plan warns."""
 
@@ -277,8 +286,21 @@ def _of_languages(config: Config, plan: Plan) -> Iterator[str]:
     """Yield how many answers are read without knowing how their language denies."""
     if config.decision.negations is not None:
         return
-    names = {language.name for language in languages().values()}
-    unread = {name: count for name, count in plan.answers_by_language.items() if name not in (*names, SHORT)}
+    names = {language.name for language in languages().values() if not language.is_partial}
+    partial = [language.name for language in languages().values() if language.is_partial]
+    half = {
+        name: count
+        for name, count in plan.answers_by_language.items()
+        if name not in names and all(one in partial for one in name.split(" or "))
+    }
+    if half:
+        shown = ", ".join(f"{name} {count:,}" for name, count in half.items())
+        yield (
+            f"{sum(half.values()):,} answer(s) are in a language of which only cues of answers and the plainest "
+            f"denials are known ({shown}): a label in prose, without a cue such as 'Answer:', may be read as said "
+            f"where it is denied or doubted. Name such words in decision.negations (docs/input.md, Languages)."
+        )
+    unread = {name: count for name, count in plan.answers_by_language.items() if name not in (*names, *half, SHORT)}
     if unread:
         shown = ", ".join(f"{name} {count:,}" for name, count in unread.items())
         yield (
@@ -301,7 +323,11 @@ def _of_texts(plan: Plan) -> Iterator[str]:
     for flag, caveat in _OF_FLAGS.items():
         number = plan.samples_by_flag.get(flag, 0)
         if number:
-            yield f"In {number} sample(s) {caveat} (flag {flag})."
+            of_what = [
+                name.partition(FLAG_NAMES)[2] for name in plan.samples_by_flag if name.startswith(flag + FLAG_NAMES)
+            ]
+            shown = ": " + ", ".join(map(repr, of_what[:_SHOWN_NAMES])) if of_what else ""
+            yield f"In {number} sample(s) {caveat} (flag {flag}{shown})."
 
 
 def _of_reading(config: Config, plan: Plan) -> Iterator[str]:

@@ -13,9 +13,12 @@ from engine.model.limits import FORWARDS_OF_CHECK, regime
 from engine.planning.estimate import MemoryNeed, forward_flop
 from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
-from engine.samples import Reject
+from engine.samples import FLAG_NAMES, Reject
 from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
+
+_MOST_NAMED = 20
+"""Flags that say of what (a header that is not understood) that are counted at most."""
 
 
 class PlanTally:
@@ -53,6 +56,11 @@ class PlanTally:
             for sample in batch:
                 self._add_sample(sample)
 
+    def _is_counted(self, flag: str) -> bool:
+        """Whether a flag is counted: every one as such, and the first few that say of what."""
+        counts = self.counts["flag"]
+        return FLAG_NAMES not in flag or flag in counts or sum(FLAG_NAMES in one for one in counts) < _MOST_NAMED
+
     def _add_sample(self, sample: PlannedSample) -> None:
         self.num_samples += 1
         self.num_tokens += sample.num_tokens
@@ -70,7 +78,7 @@ class PlanTally:
             self.counts[name][FREE if is_free and value is not None else str(value)] += 1
         self.counts["sequence_source"][sample.sequence_source] += 1
         self.num_with_thought += sample.has_thought
-        self.counts["flag"].update(sample.flags)
+        self.counts["flag"].update(flag for flag in sample.flags if self._is_counted(flag))
         self.num_spans += sample.num_spans
         self.num_with_statement += "line_item" in sample.span_kinds
         self.num_with_periods += "period" in sample.span_kinds
@@ -160,6 +168,8 @@ class PlanTally:
             random_vocabularies=dict(random_vocabularies),
             label_values={name: cast(LabelValues, values.as_json()) for name, values in scan.label_values.items()},
             answers_by_language=dict(scan.languages.most_common()),
+            num_rows_split=scan.num_split,
+            num_answers_apart=scan.num_answers_apart,
         )
 
     def _flop(self, num_groups: int) -> PredictedFlop | None:

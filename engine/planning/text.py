@@ -8,6 +8,7 @@ from engine.config import Config
 from engine.inputs.label_values import counted
 from engine.machine.nodes import Node, misfit
 from engine.planning.estimate import Estimate
+from engine.samples import FLAG_NAMES
 from engine.storage.plan_records import Plan, PlannedModel, Selection
 
 
@@ -22,11 +23,21 @@ Rows = list[tuple[str, str]]
 """Lines of a table for a person: name and value."""
 
 
+def _num_rows(plan: Plan) -> str:
+    """Return the number of rows, and how many of them are answers of rows that hold several."""
+    if not plan.num_rows_split:
+        return f"{plan.num_rows:,}"
+    return (
+        f"{plan.num_rows:,}, {plan.num_answers_apart:,} of them the answers of {plan.num_rows_split:,} row(s) that "
+        f"hold several (one cluster each)"
+    )
+
+
 def _rows_of_samples(plan: Plan) -> Rows:
     number, with_table = f"{plan.num_samples:,}", f"{plan.num_samples_with_statement:,}"
     return [
         ("files", _files(plan.files)),
-        ("rows", f"{plan.num_rows:,}"),
+        ("rows", _num_rows(plan)),
         *_rows_of_selection(plan.selection),
         ("samples to measure", number),
         ("decision positions found", f"{plan.num_decision_positions:,}"),
@@ -34,7 +45,7 @@ def _rows_of_samples(plan: Plan) -> Rows:
         ("predicted labels", _counts(plan.samples_by_predicted_label)),
         ("actual labels", _counts(plan.samples_by_actual_label)),
         ("predictions", _correctness(plan.samples_by_is_correct)),
-        ("flags", _counts(plan.samples_by_flag)),
+        ("flags", _counts({flag: n for flag, n in plan.samples_by_flag.items() if FLAG_NAMES not in flag})),
         ("sequences from", _sources(plan)),
         *_rows_of_thoughts(plan),
         *(

@@ -14,8 +14,10 @@ from engine.statements.tables import Column, LineItem
 
 _FIRST_YEAR, _LAST_YEAR = 1000.0, 3000.0
 _IS_PART = re.compile(r"[1-4]?[qh][1-4]?")
-_NO_UNIT = re.compile(r"prior|previous|preceding|prev\.?|[tn] ?[-−–] ?[0-9]+")
+_NO_UNIT = re.compile(r"prior|previous|preceding|prev\.?|[tnp] ?\(?[-−–] ?[0-9]+\)?")
 """Words that do not say whether they go back by a quarter or by a year."""
+_COUNTED_BACK = re.compile(r"[^\W\d_] ?\(?[-−–] ?[0-9]{1,2}\)?\Z")
+"""A header that counts back from another one ("LFY-1")."""
 _COUNTS = re.compile(
     r"(?:#|n[or]?\.?|nos?\.|num(?:ber)?\.?|№|n°|s\.? ?n(?:o|r)?\.?|sr\.? ?no\.?|lfd\.? ?nr\.?|pos\.?|idx|index|id"
     r"|row|line|行|序号|番号|번호)?"
@@ -168,8 +170,8 @@ def _with_counterparts(plain: Sequence[str], orders: Sequence[float | None]) -> 
     "N" and "FY" beside "N-1" and "FY-1"; "Exercice" beside "Exercice précédent".
     """
     made = list(orders)
-    for letters in ("n", "y", "fy", "q"):
-        if letters in plain and any(re.match(rf"{letters} ?[-−–]", name) for name in plain):
+    for letters in ("n", "y", "yr", "fy", "q", "fq", "p", "lfy", "lfq", "lq", "ytd"):
+        if letters in plain and any(re.match(rf"{letters} ?\(?[-−–]", name) for name in plain):
             made = [0.0 if name == letters else order for name, order in zip(plain, made, strict=True)]
     known = [order for order in made if order is not None]
     if known and max(known) < 0:
@@ -206,7 +208,8 @@ def is_order_known(columns: Sequence[Column], items: Sequence[LineItem]) -> bool
     if len(dated) > 1 and not all(map(is_whole_year, dated)):
         others += [column.label for column in columns if _NO_UNIT.fullmatch(column.label.casefold())]
     if not known:
-        return sum(map(may_be_period, others)) < 2  # one may well be the year that a row is of
+        some = [label for label in others if may_be_period(label)]
+        return len(some) < 2 and not any(map(_COUNTED_BACK.search, some))  # one may well be the year that a row is of
     return not any(may_be_period(label) or (is_prior_only and not is_no_period(label)) for label in others)
 
 

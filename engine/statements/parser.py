@@ -37,6 +37,7 @@ from engine.statements.spans import (
     period_spans,
     unordered_periods,
     unread_figures,
+    unread_headers,
 )
 from engine.statements.tables import Cell, Column, LineItem, Span, Statement, Table
 
@@ -56,6 +57,7 @@ __all__ = [
     "statement_span",
     "unordered_periods",
     "unread_figures",
+    "unread_headers",
 ]
 
 _TABLE_ROW = re.compile(r"^[ \t]*\|.*\|[ \t]*\r?$", re.MULTILINE)

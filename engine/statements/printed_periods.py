@@ -60,7 +60,13 @@ _N = re.compile(
     r"|(?:au |clos le )?[0-9]{1,2}[/.][0-9]{1,2}[/.]) ?)n ?(?:([+-]) ?([0-9]{1,2}))?"
 )
 """The fiscal year as French tables count it; a bare "N" is one beside "N-1" only."""
-_OFFSET = re.compile(_WORD_BEFORE + r"(?:t|y|fy|n|q|mrq) ?([+-]) ?([0-9]{1,2})|(?:year|period) ?([+-]?) ?([0-9]{1,2})")
+_OFFSET = re.compile(
+    _WORD_BEFORE
+    + r"(?:t|yr?|c?fy|fq|n|q|p|[cl]q|cy|mr[qy]|mrfy|lf[yq]|ytd) ?(?P<open>\()?([+-]) ?([0-9]{1,2})(?(open)\))"
+    r"|(?:year|period|quarter) ?([+-]?) ?([0-9]{1,2})"
+)
+_OFFSET_OF_PRIOR = re.compile(r"(?:py|ly|pfy|prior|previous) ?- ?([0-9])")
+"""Periods before the prior one ("PY-1"); "LFY-1" is the one before the last fiscal year, which is the current one."""
 _NOUN = r"(?: fiscal| financial)? (?:year|period|quarter|month)"
 _EARLIER_TRAILING = re.compile(r"(?:ttm|ltm) ?- ?([0-9])")
 _DATED_TRAILING = re.compile(rf"(?:ttm|ltm)[ (]{{1,2}}(?:[0-9]{{1,2}}/[0-9]{{1,2}}|{_MONTH})\)?")
@@ -68,7 +74,7 @@ _DATED_TRAILING = re.compile(rf"(?:ttm|ltm)[ (]{{1,2}}(?:[0-9]{{1,2}}/[0-9]{{1,2
 _RELATIVE = tuple(
     (re.compile(pattern), order)
     for pattern, order in (
-        (rf"{_WORD_BEFORE}t ?0?|(?:fy|y|n) ?0|current|(?:this|current|latest|most recent){_NOUN}", 0.0),
+        (rf"{_WORD_BEFORE}t ?0?|(?:fy|fq|y|n|p|q) ?0|current|(?:this|current|latest|most recent){_NOUN}", 0.0),
         (rf"prior|previous|preceding|(?:last|prior|previous|preceding){_NOUN}|(?:one|1) year ago", -1.0),
         (rf"(?:two|2) years (?:ago|prior)|year before last|(?:second|2nd) (?:prior|previous|preceding){_NOUN}", -2.0),
         (r"(?:three|3) years (?:ago|prior)", -3.0),
@@ -144,7 +150,9 @@ def _unless_more(plain: str, match: re.Match[str], order: float, strict: bool) -
 
 def _relative_order(plain: str) -> float | None:
     if match := _OFFSET.fullmatch(plain):
-        return float((match[1] or match[3] or "") + (match[2] or match[4]))
+        return float((match[2] or match[4] or "") + (match[3] or match[5]))
+    if match := _OFFSET_OF_PRIOR.fullmatch(plain):
+        return -1.0 - int(match[1])
     if match := _N.fullmatch(plain):
         return float(f"{match[1]}{match[2]}") if match[1] else 0.0
     if match := re.fullmatch(r"([1-4])?([qh])([1-4])?", plain):
@@ -200,7 +208,10 @@ _SMELLS = re.compile(
     r"|yıl|dönem|tahun|periode|rok|år|السنة|العام|الفترة|वर्ष|अवधि|actuals?|ist|soll|budget|plan|forecast|outlook|guidance"
     r"|estimates?|reported|restated|realizado|consuntivo|réel|current|latest|recent|prior|previous|preceding|vorig\w*"
     r"|last|this|next|now|today|ago|opening|closing|beginning|ending|anterior|précédent\w*|precedente|corrente|fye?|cy|py|ytd"
-    r"|ttm|ltm|mrq|[lpc]q|[tynq] ?[+-] ?[0-9]|[fc]?y ?[0-9]{1,2}|[qh][1-4]|[1-4][qh])(?![^\W\d_])"
+    r"|ttm|ltm|ntm|mr[qy]|mrfy|[lpcn]?f?[yq]|p{1,2}y|[lpc]ytd|prev|curr|base"
+    r"|(?:[a-z]{0,2}f?[yqhmtnp]|yr|[lpc]?ytd|[lnt]tm|prev\.?|curr\.?) ?\(?[+-] ?[0-9]{1,2}\)?"
+    r"|[fcp]?y ?[0-9]{1,2}|p[0-9]"
+    r"|[qh][1-4]|[1-4][qh])(?![^\W\d_])"
     r"|[年期月년기월]|(?<![0-9.,])(?:1[89]|20)[0-9]{2}(?![0-9.,])"
 )
 _NO_TIME = re.compile(

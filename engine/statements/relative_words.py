@@ -7,7 +7,8 @@ RELATIVE_WORDS: dict[str, float] = {
     for order, words in (
         (
             0.0,
-            "cy|mrq|latest|year to date|ytd|most recent|this fy|current fy|current yr|this yr|base year"
+            "cy|cfy|mrq|mry|mrfy|cytd|curr|curr.|curr. year|curr year|curr. yr"
+            "|latest|year to date|ytd|most recent|this fy|current fy|current yr|this yr|base year"
             "|berichtsjahr|laufendes jahr|laufendes geschäftsjahr|exercice en cours|exercice courant"
             "|ejercicio actual|ejercicio corriente|año actual|esercizio corrente|exercício atual"
             "|exercicio atual|ano atual|отчетный период|отчётный период|текущий год|本期|本年|本年度|本期金额"
@@ -25,13 +26,13 @@ RELATIVE_WORDS: dict[str, float] = {
         ),
         (
             -1.0,
-            "py|ly|prior ytd|prior year ytd|last year ytd|vorjahr|vorperiode|exercice précédent"
+            "py|ly|pfy|pytd|lytd|prior ytd|prior year ytd|last year ytd|vorjahr|vorperiode|exercice précédent"
             "|exercice precedent|ejercicio anterior|año anterior|anterior|précédent|precedente"
             "|esercizio precedente|exercício anterior|exercicio anterior|ano anterior|предыдущий период"
             "|предыдущий год|прошлый год|上期|上年|上年度|上期金额|上期发生额|上期数|上年金额|上年同期|期初"
             "|期初余额|期初数|年初余额|前期|前期末|前年度|前連結会計年度|前事業年度|上期金額|期初餘額|전기"
             "|전기말|전분기|전반기|prior fy|last fy|previous fy|prior yr|last yr|previous yr|prev. yr|prev yr"
-            "|prev. year|prev year|prev.|comparative|comparatives|comparative period|year ago|year-ago"
+            "|prev. year|prev year|prev.|prev|comparative|comparatives|comparative period|year ago|year-ago"
             "|a year ago|yr ago|year-ago quarter|year ago quarter|same quarter last year"
             "|same quarter prior year|same quarter of last year|prior year quarter|prior-year quarter"
             "|same period last year|same period prior year|prior-year period|year-ago period|prior year period"
@@ -50,7 +51,7 @@ RELATIVE_WORDS: dict[str, float] = {
         ),
         (
             -2.0,
-            "前々期|前々年度|전전기|vorvorjahr",
+            "ppy|前々期|前々年度|전전기|vorvorjahr",
         ),
         (
             1.0,
@@ -61,7 +62,7 @@ RELATIVE_WORDS: dict[str, float] = {
 }
 """What a period sorts by whose header is such a word: its distance from now."""
 COUNTERPARTS = (
-    "geschäftsjahr|gj|jahr|berichtszeitraum|periode|ist|ist-werte|soll|exercice|année|période|réel|réalisé"
+    "lfy|lfq|lq|geschäftsjahr|gj|jahr|berichtszeitraum|periode|ist|ist-werte|soll|exercice|année|période|réel|réalisé"
     "|ejercicio|año|periodo|período|actual|actuals|real|esercizio|anno|consuntivo|exercício|exercicio|ano|atual"
     "|realizado|fy|cy|year|fiscal year|financial year|period|quarter|month|reported|budget|plan|boekjaar|год"
     "|период|yıl|dönem|rok|år|期|年度|実績|決算|本|year end|end of year|end of the year|end of period"

@@ -127,6 +127,15 @@ def unordered_periods(statement: Statement) -> list[str]:
     ]
 
 
+def unread_headers(statement: Statement) -> list[str]:
+    """Return the headers of those tables that name no period that is understood; all of them where each does."""
+    headers: list[str] = []
+    for table in (table for table in statement.tables if not table.is_ordered):
+        named = [column.label for column in table.columns if column.label]
+        headers += [column.label for column in table.columns if column.label and column.order is None] or named
+    return headers
+
+
 def figures_without_sign(statement: Statement) -> list[str]:
     """Return figures that are marked as debit or credit, which does not tell their sign; "Cr" alone may be crores."""
     marked = []

@@ -90,6 +90,8 @@ class Plan:
     ----------
     num_rows, num_samples, num_rejects
         Rows of the input, those to be measured, and those turned away so far.
+    num_rows_split, num_answers_apart
+        Rows of the files that hold several answers, and these answers, which ``num_rows`` counts one by one.
     samples_by_label_source, samples_by_predicted_label, samples_by_actual_label, samples_by_is_correct, samples_by_flag
         Samples by value, the most frequent first; ``None`` stands for no value.
     samples_by_sequence_source, num_samples_with_thought
@@ -123,6 +125,8 @@ class Plan:
     num_rows: int
     num_samples: int
     num_rejects: int
+    num_rows_split: int = 0
+    num_answers_apart: int = 0
     rejects_by_reason: dict[str, int]
     """Rows turned away so far, by reason."""
     samples_by_label_source: dict[str, int]

@@ -140,7 +140,7 @@ _LEADING_KINDS = (
 """Kinds of words that may stand right before a letter that is an answer; behind any other one it is part of a name."""
 _LEADS = re.compile(
     r"[^\W\d_]+ly|[^\W\d_]+mente|[^\W\d_]+ment|(?:conclu|predict|forecast|expect|choos|chos|pick|select|assess|prefer|"
-    r"favou?r|vot|mark|guess|elig|elij|escog|wähl|nehm|chois|optez?|scelg|escolh|выбира|bubbl|circl|support|say|said|"
+    r"favou?r|vot|mark|guess|elig|elij|escog|wähl|nehm|chois|optez?|scelg|escolh|выбира|bubbl|circl|support|only|mak|leav|say|said|"
     r"going|went|answer|eliminat|exclud|reject|rul|discard|consider|compar|unlike|eit|both|assistant|output|completion|"
     r"candidate|translation|summary|essay|statement|alternativ|leav|lett|between|among|neither|zwisch|sowohl|entweder|beid|entre|tra|tanto|fois|soit|ambos|entramb|между|оба|buchstabe|letra|lettre|lettera|вариант|opsi|pilihan|"
     r"seçenek|şık|विकल्प|الخيار|opci|opç|opzion|опци)[^\W\d_]*"
@@ -152,7 +152,7 @@ _ARTICLES = frozenset("AEIOYaeioy")
 _LETTER_VERBS = (
     r"beats|wins|to|through|plus|as well|along|together|versus|vs|"
     r"als|como|che|ni|noch|is|was|are|were|and|or|but|because|since|as|for|over|rather|instead|than|in|with|due|given|would|will|seems|looks|"
-    r"appears|fits|holds|follows|describes|states|says|matches|best|correctly|has|does|doesn|isn|can|cannot|may|might|"
+    r"appears|fits|holds|satisfies|meets|explains|mentions|contradicts|follows|describes|states|says|matches|best|correctly|has|does|doesn|isn|can|cannot|may|might|"
     r"must|should|on|if|when|here|only|too|out|not|est|ist|es|è|é|y|et|und|o|ou|oder|sein|wäre|sería|seria|serait"
 )
 _IS_ARTICLE = re.compile(rf"[ \t]+(?!(?:{_LETTER_VERBS})\b)(?:[\"'“‘]?[a-zà-öø-ÿ]|\([^()\n]{{0,40}}\)[ \t]+[a-z])")

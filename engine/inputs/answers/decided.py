@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config import DecisionSection
+from engine.inputs.answers.asserted.questions import is_asked
 from engine.inputs.answers.fields import FieldAnswer
 from engine.inputs.answers.recorded import RecordedValue
 from engine.inputs.answers.stated import AnswerReader, StatedAnswer
 from engine.inputs.answers.words import LabelWord
 from engine.samples import RowRejected
 
-_ASKED = re.compile(
-    r"[?？؟][\s*_\"'”)]*(?:yes|no|indeed|ja|nein|oui|non|sí|si|sì|sim|não|да|нет|evet|hayır|ya|tidak|是|否|はい|いいえ|예|네|아니)"
-    r"(?![^\W_])",
-    re.IGNORECASE,
-)
 _MOST_SHOWN, _MOST_WORDS = 60, 6
 """Characters of an answer, and labels or words of one, that a reject's detail shows."""
 
@@ -86,7 +81,8 @@ class LabelDecider:
                 "label", stated.field.reason, f"The answer's {self.settings.field!r} is {_shown(stated.field)}."
             )
         if stated.text.word:
-            return stated.text.word.label, "response_text", () if stated.is_unanimous else ("prose_disagrees",)
+            flags = ("asked_label",) if stated.text.is_asked else () if stated.is_unanimous else ("prose_disagrees",)
+            return stated.text.word.label, "response_text", flags
         if raw and raw.reason == "template_echo":
             raise RowRejected(
                 "label", "template_echo", f"The recorded label is the template itself: {recorded.text!r}."
@@ -108,9 +104,10 @@ class LabelDecider:
                 f"The answer states {stated.text.value[:120]!r}, which names {names}, but as one of several, aside, or "
                 f"beside another verdict; what it says around it does not decide."
             )
-        if names and _ASKED.search(answer) and not {"yes", "no"} & set(self.answers.labels.spelled):
+        asked = names or ", ".join(repr(label) for label in dict.fromkeys(m.word.label for m in stated.mentions.items))
+        if asked and is_asked(answer) and not {"yes", "no"} & set(self.answers.labels.spelled):
             return (
-                f"The answer says yes or no to a question of its own that names {names}: the word that decides is no "
+                f"The answer says yes or no to a question of its own that names {asked}: the word that decides is no "
                 f"label. Where answers are yes and no, make these the labels (decision.labels)."
             )
         where = f"the record ({recorded.text!r})"

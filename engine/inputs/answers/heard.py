@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, languages
+from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, Language, languages
 
 _SCRIPTS = {
     "hangul": HANGUL,
@@ -41,13 +42,20 @@ _LEAST_SHARE = 0.15
 """Share of a text's words that must be function words of a language."""
 _FEW_WORDS = 4
 """Up to so many words say nothing of a language, and hold no denial that we know, when none of them is known."""
+_FEW_HITS = 2
+"""Function words at least by which a language is named of which cues alone are known."""
+_LOUDER = 1.5
+"""How many times as many of its words a text has to hold as of any language that more is known of."""
 UNDETERMINED = "undetermined"
 SHORT = "too short to tell"
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The language that most of a text is in, by name, and the codes of those whose words are looked for in it."""
+    """The language that most of a text is in, by name, and the codes of those whose words are looked for in it.
+
+    A language of which only cues are known is named, but not told: its denials are few.
+    """
 
     name: str
     codes: tuple[str, ...]
@@ -55,7 +63,7 @@ class Heard:
     @property
     def is_told(self) -> bool:
         """Whether it is a language with data."""
-        return any(language.name == self.name for language in languages().values())
+        return any(language.name == self.name for language in languages().values() if not language.is_partial)
 
 
 def language_of(text: str) -> Heard:
@@ -83,21 +91,25 @@ def language_of(text: str) -> Heard:
 
 def _in_script(script: str, text: str) -> tuple[str, list[str]]:
     """Return the language that a text's words in one script are in, and the codes that come into question."""
-    known = [language for language in languages().values() if script in language.scripts]
+    written = [language for language in languages().values() if script in language.scripts]
+    known = [language for language in written if not language.is_partial]
+    partial = [language for language in written if language.is_partial]
+    found = [word.casefold() for word in re.findall(rf"[{_SCRIPTS[script]}]+", text)]
     other = _OTHER_ALPHABETS.get(script)
     if other and re.search(other, text, re.IGNORECASE):
-        return f"another language in {script.title()} script", []
+        return _among(partial, found, 0) or (
+            f"another language in {script.title()} script",
+            [language.code for language in partial],
+        )
     if not known:
-        return f"{script.title()} script", []
+        return (partial[0].name, [partial[0].code]) if partial else (f"{script.title()} script", [])
     if not any(language.function_words for language in known) or script in ("arabic", "devanagari"):
         return known[0].name, [known[0].code]
-    found = [word.casefold() for word in re.findall(rf"[{_SCRIPTS[script]}]+", text)]
-    scores = {language.code: 0 for language in known}
-    spoken = _spoken_in(tuple(scores))
-    for word, count in Counter(found).items():
-        for code in spoken.get(word, ()):
-            scores[code] += count
+    scores = _scores(known, found)
     best = max(scores.values())
+    of_partial = _among(partial, found, best)
+    if of_partial is not None:
+        return of_partial
     leading = [language for language in known if scores[language.code] == best]
     if not best and script == "latin" and re.search("[ğşı]", text):
         return SHORT if len(found) <= _FEW_WORDS else UNDETERMINED, ["en", "tr"]
@@ -112,6 +124,30 @@ def _in_script(script: str, text: str) -> tuple[str, list[str]]:
     return name, [code for code, score in scores.items() if score]
 
 
+def _scores(among: Sequence[Language], found: Sequence[str]) -> dict[str, int]:
+    """Return how many words of a text speak for each of some languages."""
+    scores = {language.code: 0 for language in among}
+    spoken = _spoken_in(tuple(scores))
+    for word, count in Counter(found).items():
+        for code in spoken.get(word, ()):
+            scores[code] += count
+    return scores
+
+
+def _among(partial: Sequence[Language], found: Sequence[str], best: int) -> tuple[str, list[str]] | None:
+    """Return the languages of which cues alone are known that speak far louder than the best of all others."""
+    scores = {
+        language.code: sum(word in language.function_words for word in found)
+        for language in partial
+        if language.function_words
+    }
+    most = max(scores.values(), default=0)
+    if most < _FEW_HITS or most <= _LOUDER * best or most < _LEAST_SHARE * len(found):
+        return None
+    codes = [code for code, score in scores.items() if score == most]
+    return " or ".join(languages()[code].name for code in codes), codes
+
+
 @cache
 def _spoken_in(codes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return the languages, of some, that each word speaks for."""
@@ -122,7 +158,8 @@ def _spoken_in(codes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 @cache
 def _spoken_elsewhere() -> frozenset[str]:
     """Return denials of languages without data that say nothing in those with data."""
-    return frozenset(ELSEWHERE).difference(*(_telling_words(code) for code in languages()))
+    told = (_telling_words(code) for code, language in languages().items() if not language.is_partial)
+    return frozenset(ELSEWHERE).difference(*told)
 
 
 @cache

@@ -33,9 +33,9 @@ không chẳng chưa δεν μην μη όχι ούτε לא אין בלי ไ�
 இல்லை లేదు  nein nicht kein non nada niente nulla нет
 """
 ELSEWHERE = tuple(_ELSEWHERE.split())
-"""Denials of languages without data (Dutch, Nordic, Baltic, Slavic, Hungarian, Romanian, Vietnamese, Greek, Hebrew,
-Thai, Persian, Urdu, Malay, Tagalog, Bengali, Tamil, Telugu), and those that deny alone in languages that we know:
-looked for, on either side, where no language can be told."""
+"""Denials of languages without data, or with cues alone (Dutch, Nordic, Baltic, Slavic, Hungarian, Romanian,
+Vietnamese, Greek, Hebrew, Thai, Persian, Urdu, Malay, Tagalog, Bengali, Tamil, Telugu), and those that deny alone in
+languages that we know: looked for, on either side, where no language can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,15 @@ class Language:
         Figures that have a sign ("*EBITDA* turned positive"), and those that move beside earnings (revenue, sales).
     irrealis
         Verbs of what is only supposed ("A *would* be right if …").
+    affirms, refuses, not_asked
+        What a question is answered by, and words of a question that asks for less than what will be ("*could* it?").
+    is_partial
+        Whether cues and plain denials are all that is known of the language; every other kind may be missing.
     """
 
     code: str
     name: str
+    is_partial: bool
     scripts: tuple[str, ...]
     function_words: tuple[str, ...]
     nouns: tuple[str, ...]
@@ -152,6 +157,9 @@ class Language:
     figures: tuple[str, ...]
     neighbours: tuple[str, ...]
     irrealis: tuple[str, ...]
+    affirms: tuple[str, ...]
+    refuses: tuple[str, ...]
+    not_asked: tuple[str, ...]
 
 
 @cache
@@ -159,13 +167,14 @@ def languages() -> dict[str, Language]:
     """Return every language that has a data file, by its code."""
     folder = files("engine.inputs.answers") / "language_data"
     found: dict[str, Language] = {}
-    kinds = [field.name for field in fields(Language) if field.name not in ("code", "name")]
+    kinds = [field.name for field in fields(Language) if field.name not in ("code", "name", "is_partial")]
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
             content = tomllib.loads(file.read_text("utf-8"))
             code = file.name.removesuffix(".toml")
-            words = {kind: tuple(content[kind]) for kind in kinds}
-            found[code] = Language(code=code, name=content["name"], **words)
+            is_partial = bool(content.get("is_partial"))
+            words = {kind: tuple(content.get(kind, ()) if is_partial else content[kind]) for kind in kinds}
+            found[code] = Language(code=code, name=content["name"], is_partial=is_partial, **words)
     return found
 
 

@@ -73,6 +73,7 @@ class Mentions:
     items: tuple[Mention, ...]
     topic: Topic
     signs: Mapping[str, int] = field(default_factory=dict)
+    is_told: bool = True
     _starts: list[int] = field(default_factory=list)
 
     @classmethod
@@ -84,8 +85,12 @@ class Mentions:
         codes: tuple[str, ...],
         is_prose: bool = True,
         asked: tuple[str, ...] = (),
+        is_told: bool = True,
     ) -> Mentions:
-        """Read every label word of a text; ``asked`` are words of what is asked for."""
+        """Read every label word of a text.
+
+        ``asked`` are words of what is asked for; ``is_told`` says whether the text's language could be told.
+        """
         words = outside_phrases(text, labels.find(text, is_prose), labels.spelled)
         denied = denials.of(text, words)
         offered = offered_words(text, words, denied, codes)
@@ -96,7 +101,8 @@ class Mentions:
         unsaid = unasserted(text, words, labels.signs, codes)
         offered = [any(kinds) for kinds in zip(offered, given, supposed(text, words, codes), unsaid, strict=True)]
         items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
-        return cls(text, codes, items, Topic(codes, asked), labels.signs, [word.start for word in words])
+        starts = [word.start for word in words]
+        return cls(text, codes, items, Topic(codes, asked), labels.signs, is_told, starts)
 
     def within(self, start: int, end: int) -> Sequence[Mention]:
         """Return those that begin in a stretch."""
@@ -114,8 +120,8 @@ class Reading:
 
     ``is_conflict`` tells several statements that contradict each other from one that names several labels; ``is_aside``
     that the label was only said aside, ``is_beside`` that it is said of something else, ``is_share`` that it is only
-    given a probability; ``value`` is a value that stands where a label should, ``since`` where the
-    part of the stretch begins that decides.
+    given a probability, ``is_asked`` that it stands in a question that is answered yes; ``value`` is a value that
+    stands where a label should, ``since`` where the part of the stretch begins that decides.
     """
 
     word: LabelWord | None
@@ -125,6 +131,7 @@ class Reading:
     is_aside: bool = False
     is_beside: bool = False
     is_share: bool = False
+    is_asked: bool = False
     value: str = ""
     since: int = 0
 

@@ -1,4 +1,4 @@
-"""What an answer says without a cue: a bare label on its first or last line, or a conclusion in a sentence."""
+"""What an answer says without a cue or a bare label: its conclusion in a sentence."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from engine.inputs.answers.asserted.frames import is_english, is_stated
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
-from engine.inputs.answers.mentions import Mention, Mentions, Reading, fillers, is_of_subject, main_label, weighed
+from engine.inputs.answers.mentions import Mentions, Reading, is_of_subject, main_label, weighed
 from engine.inputs.answers.unstated.keys import is_of_other_key
 from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
 from engine.inputs.answers.words import LabelWord
@@ -20,15 +21,7 @@ _PRONOUN = re.compile(
     r"(?:my|our|mein|meine|mon|ma|mi|mio|mia|minha|meu|it|they|this|that|these|i|we|he|she|there|es|sie|er|ich|wir|il|elle|je|nous|yo|ella|io|noi|ele|ela|eu|он|она|я|мы)\b",
     re.IGNORECASE,
 )
-_SENTENCE_CLOSERS = " \t\r\n.!*_`\"'”’»)]}$"
-_STOP = re.compile(r"[.!?。！？][*_\"'”)]*\s+")
-_INTERJECTION = re.compile(r"[*_\"'(]*[^\W\d_]+(?:\s[^\W\d_]+)?,\s*")
 _QUESTION = re.compile(r"[?？؟][\s*_\"'”)\]]*\Z")
-_ANSWERED = re.compile(r"[*_`\"']*(?:,\s|[.!][*_`\"']*(?:\s|\Z)|，|。)")
-_BEHIND = re.compile(
-    r"[*_`\"'”’»)）\]}$」』]*"
-    r"(?:\s*\Z|[ \t]*\n|[.!。！](?!\d)|[,;:，；：、)](?!\d)|[ \t]+[-–—](?!>)|[ \t]*[(（—–]|[*_]+\s*[-–—:])"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,79 +30,6 @@ class Conclusion:
 
     reading: Reading
     labels: frozenset[str]
-
-
-def bare_label(mentions: Mentions) -> Reading:
-    """Return the label that the first line begins with, or that is all the last line says; a conflict is ambiguous."""
-    leading = _leading(mentions)
-    later = _later(mentions, leading) if leading else None
-    if leading and later:
-        return Reading(None, "ambiguous_label", (leading.label, later.label), is_conflict=True)
-    trailing = _trailing(mentions) or (_closing(mentions) if leading else None)
-    words = [word for word in (leading, trailing) if word]
-    labels = tuple(dict.fromkeys(word.label for word in words))
-    if len(labels) > 1:
-        return Reading(None, "ambiguous_label", labels, is_conflict=True)
-    return Reading(words[0]) if words else Reading(None, "no_label")
-
-
-def _leading(mentions: Mentions) -> LabelWord | None:
-    text = mentions.text
-    first = _first(mentions.items)
-    if first is None or first.is_denied or first.is_offered:
-        return None
-    word = first.word
-    line = text.rfind("\n", 0, word.start) + 1
-    if text[:line].strip(" \t\r\n*_#>-") or not fillers().fullmatch(text, line, word.start):
-        return None
-    reason = pattern_of(tuple(languages()), "sides")
-    behind = _BEHIND.match(text, word.end) or _spaced(reason, text, word.end)
-    return word if behind else None
-
-
-def _later(mentions: Mentions, leading: LabelWord) -> LabelWord | None:
-    """Return another label that a later line answers with ("Yes, I am sure."); lines of letters explain options."""
-    for mention in mentions.items:
-        word = mention.word
-        line = mentions.text.rfind("\n", 0, word.start) + 1
-        is_said = word.label != leading.label and not mention.is_denied and not mention.is_offered
-        if not is_said or line <= leading.end or word.end - word.start < 2:
-            continue
-        if not mentions.text[line : word.start].strip(" \t*_\"'") and _ANSWERED.match(mentions.text, word.end):
-            return word
-    return None
-
-
-def _trailing(mentions: Mentions) -> LabelWord | None:
-    """Return the label that is all that the last line says, where there are other lines before it."""
-    text = mentions.text.rstrip()
-    line = text.rfind("\n") + 1
-    last = [m for m in mentions.within(line, len(text)) if not m.is_denied and not m.is_offered]
-    if not line or len(last) != 1 or not fillers().fullmatch(text, line, last[0].word.start):
-        return None
-    word = last[0].word
-    return word if not re.search(r"[^\W_]|\?", text[word.end :]) else None
-
-
-def _closing(mentions: Mentions) -> LabelWord | None:
-    """Return the label that is all that the last sentence says, but for an interjection ("Hmm, B.")."""
-    text = mentions.text
-    start = max((match.end() for match in _STOP.finditer(text.rstrip(_SENTENCE_CLOSERS))), default=0)
-    last = [m for m in mentions.within(start, len(text)) if not m.is_denied and not m.is_offered]
-    if not start or len(last) != 1 or re.search(r"[^\W_]|\?", text[last[0].word.end :]):
-        return None
-    interjection = _INTERJECTION.match(text, start, last[0].word.start)
-    begin = interjection.end() if interjection else start
-    return last[0].word if fillers().fullmatch(text, begin, last[0].word.start) else None
-
-
-def _first(items: Sequence[Mention]) -> Mention | None:
-    return items[0] if items else None
-
-
-def _spaced(pattern: re.Pattern[str], text: str, position: int) -> bool:
-    blank = re.compile(r"[*_`\"'”’»)\]}$]*\s+").match(text, position)
-    return bool(blank and pattern.match(text, blank.end()))
 
 
 def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Conclusion:
@@ -144,6 +64,8 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     chosen = _of_what_is_asked(mentions, telling, chosen)
     decided = [s for s in chosen if s.is_decided and not s.reading.is_beside]
     last = (decided or chosen)[-1]
+    if not _is_asserted(mentions, last):
+        return Conclusion(Reading(None, "ambiguous_label", tuple(sorted({*heard, *last.labels}))), heard)
     if _is_told_otherwise(mentions, last) or _answers_others(mentions, telling, last):
         return Conclusion(Reading(None, "ambiguous_label", tuple(sorted({*heard, *last.labels}))), heard)
     if decided:
@@ -153,6 +75,23 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     if is_beside or (len(labels) > 1 and chosen[-1].reading.word) or _is_of_another(mentions, chosen, subject):
         return Conclusion(Reading(None, "ambiguous_label", labels), heard)
     return Conclusion(chosen[-1].reading, heard)
+
+
+def _is_asserted(mentions: Mentions, sentence: _Sentence) -> bool:
+    """Whether a sentence states the label that it names, in English, whose frames are known."""
+    word, text = sentence.reading.word, mentions.text
+    if word is None or sentence.says_only:
+        return True
+    if not is_english(text, mentions.codes, mentions.is_told, text[word.start : word.end]):
+        return True
+    is_moving = word.label in mentions.signs
+    is_own = is_moving and is_of_subject(mentions, word, sentence.start)
+    is_own = is_own and not _is_of_past(text, sentence, word)
+    named = mentions.within(sentence.start, sentence.end)
+    is_only = not any(one.word.label != word.label and not one.is_denied for one in named)
+    return is_stated(
+        text, sentence.start, sentence.end, word, is_moving=is_moving, is_of_subject=is_own, is_only=is_only
+    )
 
 
 def _of_what_is_asked(mentions: Mentions, telling: Sequence[_Sentence], chosen: list[_Sentence]) -> list[_Sentence]:

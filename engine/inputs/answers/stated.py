@@ -2,8 +2,9 @@
 
 1. The answer's field, in JSON, in a tag, or as ``key: value`` (``fields``); the last value counts.
 2. A cue: ``Answer:``, ``the answer is``, a box, ``####``, the configured pattern (``cues``).
-3. A bare label at the beginning of the first line, or alone on the last (``prose.bare_label``).
-4. The conclusion in prose (``prose.conclusion``).
+3. A bare label at the beginning of the first line, or alone on the last (``asserted.bare_labels``).
+4. The conclusion in prose (``prose.conclusion``), in English where a frame states it (``asserted``); or a question of
+   its own that it says yes to.
 
 The first rank that names a label decides, and what stands around it never overrules it, but for a correction behind a
 field, which counts. Where one rank states several labels, the one marked final counts; without any, the answer is
@@ -13,17 +14,19 @@ ambiguous.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.config import DecisionSection
 from engine.config.user_patterns import UserPattern
+from engine.inputs.answers.asserted.bare_labels import bare_label
+from engine.inputs.answers.asserted.questions import answered_question
 from engine.inputs.answers.cued.cues import CueReader, field_words
 from engine.inputs.answers.cued.taken_back import taken_back
 from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
 from engine.inputs.answers.heard import Heard, language_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_aside
-from engine.inputs.answers.prose import Conclusion, bare_label, conclusion, subject_of, subject_words
+from engine.inputs.answers.prose import Conclusion, conclusion, subject_of, subject_words
 from engine.inputs.answers.unstated.several import several_answers
 from engine.inputs.answers.values import ValueReader
 from engine.inputs.answers.words import LabelWord, LabelWords
@@ -105,7 +108,9 @@ class AnswerReader:
         heard = language_of(part)
         values = self._value_reader(heard)
         field = field_answer(part, self._field, values) if self._field else None
-        mentions = Mentions.of(part, self.labels, values.denials, heard.codes, asked=values.asked)
+        mentions = Mentions.of(
+            part, self.labels, values.denials, heard.codes, asked=values.asked, is_told=heard.is_told
+        )
         reading, is_marked, concluded = _UNREAD if field else self._in_text(mentions, values)
         corrected = self._corrected(part, field, mentions, values)
         if corrected and self._locate == "field":
@@ -155,6 +160,9 @@ class AnswerReader:
         if cued.value:
             return cued, True, concluded
         reading = concluded.reading
+        asked = answered_question(mentions, self._spelled) if reading.word is None else None
+        if asked is not None:
+            return asked, False, replace(concluded, labels=frozenset())
         if reading.word is None and cued.reason not in ("", "no_label") and reading.reason == "no_label":
             reading = cued
         return reading, False, concluded
@@ -179,7 +187,7 @@ class AnswerReader:
 
 
 def _moved(reading: Reading, by: int) -> Reading:
-    return Reading(reading.word.moved(by)) if reading.word else reading
+    return Reading(reading.word.moved(by), is_asked=reading.is_asked) if reading.word else reading
 
 
 def _moved_field(answered: FieldAnswer | None, by: int) -> FieldAnswer | None:

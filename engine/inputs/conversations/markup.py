@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from engine.samples import Message
 
@@ -181,6 +182,8 @@ class ChatMarkup:
         The token that begins a text, empty where there is none.
     generation_prompt
         What the template writes between the user's text and the answer.
+    opening, between
+        What it writes in front of the user's text, and between an answer and the user's next text.
     openings
         Words that the template begins a conversation with, once special tokens are stripped ("system", "user").
     turn_marks
@@ -206,6 +209,8 @@ class ChatMarkup:
     template: str | None = None
     beginning: str = ""
     generation_prompt: str = ""
+    opening: str = ""
+    between: str = ""
     openings: tuple[str, ...] = ()
     turn_marks: tuple[re.Pattern[str], ...] = ()
     decode: Callable[[Sequence[int]], str] | None = None
@@ -262,10 +267,24 @@ class ChatMarkup:
 
     def is_stripped(self, text: str) -> bool:
         """Whether a prompt is what the template makes of a conversation, without its special tokens."""
+        around = [self.special.sub("", part) for part in (self.opening, self.generation_prompt)]
+        if not "".join(around).strip() and len("".join(around)) > 1 and all(around):
+            return text.startswith(around[0]) and text.endswith(around[1])  # roles were told by tokens alone
         asked = self.special.sub("", self.generation_prompt).strip()
         if not re.search(r"[^\W\d_]", asked) or asked == self.generation_prompt.strip():
             return False
         return text.rstrip().endswith(asked) and text.lstrip().startswith(self.openings or ("\0",))
+
+    def lacks_turn_ends(self, text: str) -> bool:
+        """Whether a turn of a rendered text does not end in the token that the template ends it with."""
+        marked = self.turns(text)
+        if marked is None or not self.owns(marked.mark):
+            return False
+        wanted = {"user": _end_of_turn(self.generation_prompt), "assistant": _end_of_turn(self.between)}
+        return any(
+            turn.mark != following.mark and wanted.get(turn.role, "") not in text[turn.end : following.mark]
+            for turn, following in pairwise(marked.turns)
+        )
 
     def without_end(self, text: str) -> str:
         """Return a text without the special tokens at its end, and the white space between and behind those."""
@@ -284,6 +303,15 @@ class ChatMarkup:
         if marked is None or marked.turns[-1].role != "assistant":
             return True
         return not text[marked.turns[-1].end :].strip()
+
+
+def _end_of_turn(between: str) -> str:
+    """Return the token that ends a turn, in what a template writes from there to the next one's text."""
+    for family in FAMILIES:
+        begin, end = family.start.search(between), family.end.search(between)
+        if begin is not None and end is not None and end.end() <= begin.start():
+            return end.group()
+    return ""
 
 
 def marked_text(

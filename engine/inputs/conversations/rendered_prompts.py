@@ -44,6 +44,8 @@ def verbatim(markup: ChatMarkup, read: Conversation) -> Conversation:
             flags += ("system_left_out",)
         if markup.template is not None and not markup.ends_with_generation_prompt(text):
             flags += ("no_generation_prompt",)
+        if markup.template is not None and markup.lacks_turn_ends(text):
+            flags += ("turn_ends_lack",)
         messages = _messages_of(text, markup) if has_turns else (Message("user", text),)
         return replace(read, messages=messages, prompt=text, source="rendered", flags=flags)
     if markup.template is None:

@@ -97,6 +97,8 @@ class Record:
         What else the format of a log tells of the record; None of a file that is no log.
     has_companions
         Whether the run has several files.
+    answer_number
+        Which of several answers of one row it is, from 1; 0 of a row with one answer.
     """
 
     values: dict[str, object]
@@ -108,6 +110,7 @@ class Record:
     fields: Mapping[str, str] = field(default_factory=dict)
     told: Told | None = None
     has_companions: bool = False
+    answer_number: int = 0
 
 
 def too_large(name: str, size: int, limit: int) -> Record:

@@ -14,9 +14,12 @@ from typing import Protocol
 import pyarrow as pa
 
 from engine.errors import InputError
+from engine.inputs.readers.encodings import wide_encoding
 from engine.inputs.readers.record import EmptyFileError
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_HEAD = 64
+"""Bytes that tell what a file is."""
 SPACE = b" \t\r\n"
 """What JSON calls blank."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -158,7 +161,7 @@ class TextSource:
 
     def _stream_head(self) -> bytes:
         head = b""
-        while len(head) < 8 and (chunk := self._next_chunk()):
+        while len(head) < _HEAD and (chunk := self._next_chunk()):
             head += chunk
         return head
 
@@ -170,11 +173,9 @@ class TextSource:
             if head.startswith(magic) and suffix != ".bz2":  # three letters can be a text's
                 raise InputError(f"{self.file}: holds compressed data ({suffix}); add {suffix} to the file's name.")
         encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "")
-        if not encoding and len(head) >= 4 and b"\0" in head[:4] and head[:4].strip(b"\0"):
-            encoding = "UTF-16 or UTF-32" if head[0:4:2] == b"\0\0" or head[1:4:2] == b"\0\0" else ""
+        encoding = encoding or wide_encoding(head)
         if encoding:
             raise InputError(
-                f"{self.file}: is {encoding} text; only UTF-8 is read. Convert it, for example with "
-                f"`iconv -f {encoding.split()[0]} -t UTF-8`."
+                f"{self.file}: is {encoding} text; only UTF-8 is read. Convert it: `iconv -f {encoding} -t UTF-8`."
             )
         return head.removeprefix(BYTE_ORDER_MARK)

@@ -77,7 +77,7 @@ def answers_apart(record: Record, settings: PredictionsSection) -> Iterator[Reco
             values[cluster] = sample_id
         if correct and isinstance(verdicts, list) and len(verdicts) == len(answers):
             values[correct] = verdicts[number - 1]
-        yield replace(record, values=values)
+        yield replace(record, values=values, answer_number=number)
 
 
 def _id_of(record: Record, settings: PredictionsSection) -> tuple[str, object]:

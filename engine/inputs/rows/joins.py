@@ -20,6 +20,11 @@ from engine.inputs.readers.record import Record
 from engine.inputs.records import read_records
 from engine.inputs.rows.paths import MISSING, is_path, value_at
 
+FIRST_JOINED = "first_of_joined_scores"
+"""Flag of a row that was joined with scores of several names, of which the first name's count."""
+_SCORE = frozenset(("name", "value"))
+_OF_WHAT = frozenset(("trace_id", "traceId", "observation_id", "observationId"))
+"""Fields of a score that Langfuse exports: what it is called, and of what it is."""
 _MOST_NAMES = 20
 """Fields of a second file that a message lists."""
 
@@ -45,6 +50,8 @@ class Join:
     def __init__(self, settings: JoinSection, place: str):
         self.settings, self.place = settings, place
         self.key, self.other_key = settings.keys()
+        self.is_first_of_scores = False
+        self._name_of_scores = ""
         self._folder = tempfile.TemporaryDirectory()
         self._rows = sqlite3.connect(str(Path(self._folder.name) / "rows"))
         try:
@@ -74,7 +81,10 @@ class Join:
         found = self._rows.execute("SELECT content FROM rows WHERE key = ?", (key,)).fetchone()
         if found is None:
             return _apart(record, f"{self._path} has no row whose {self.other_key!r} is {key!r} ({self.place}).")
-        return replace(record, values={**record.values, **json.loads(found[0])})
+        told = record.told
+        if self.is_first_of_scores and told is not None:
+            told = replace(told, flags=(*told.flags, FIRST_JOINED))
+        return replace(record, values={**record.values, **json.loads(found[0])}, told=told)
 
     @property
     def _path(self) -> str:
@@ -88,7 +98,7 @@ class Join:
         for record in read_records(self._path, self.settings.format):
             seen.update(map(str, record.values))
             key = _text(value_at(record.values, self.other_key))
-            if record.problem or key is None:
+            if record.problem or key is None or not self._counts(record.values):
                 continue
             content = dict(record.values) if wanted is None else _chosen(record.values, wanted)
             found.update(content)
@@ -98,8 +108,14 @@ class Join:
             except sqlite3.IntegrityError:
                 raise ConfigError(
                     f"{self.place}: several rows of {self._path} have the {self.other_key!r} {key!r}: which of them "
-                    f"belongs to a prediction cannot be told. Join by a field with unique values."
+                    f"belongs to a prediction cannot be told. Join by a field with unique values, or name the rows "
+                    f"that count in {self.place}.filter."
                 ) from None
+        if self.settings.filter and not found and seen:
+            raise ConfigError(
+                f"{self.place}.filter keeps no row of {self._path} ({self.settings.filter}); its rows have "
+                f"{', '.join(sorted(seen)[:_MOST_NAMES])}."
+            )
         missing = [name for name in wanted or {} if name not in found]
         if not self._rows.execute("SELECT 1 FROM rows LIMIT 1").fetchone() or missing:
             name = wanted[missing[0]] if wanted and missing else self.other_key
@@ -107,6 +123,19 @@ class Join:
                 f"{self.place}: no row of {self._path} has a field {name!r}; its rows have "
                 f"{', '.join(sorted(seen)[:_MOST_NAMES])}."
             )
+
+    def _counts(self, values: Mapping[str, object]) -> bool:
+        """Whether a row is one of those that are joined: kept by the filter, or, of scores, one of the first name."""
+        for name, allowed in self.settings.filter.items():
+            options = allowed if isinstance(allowed, list) else [allowed]
+            if _text(value_at(values, name)) not in [plain_text(option) for option in options]:
+                return False
+        name = values.get("name")
+        if self.settings.filter or not isinstance(name, str) or not set(values) >= _SCORE or not _OF_WHAT & set(values):
+            return True
+        self._name_of_scores = self._name_of_scores or name
+        self.is_first_of_scores = self.is_first_of_scores or name != self._name_of_scores
+        return name == self._name_of_scores
 
 
 def _apart(record: Record, problem: str) -> Record:

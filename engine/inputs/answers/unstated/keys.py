@@ -43,6 +43,9 @@ _ANSWERS = (
     "yes",
     "y",
     "vote",
+    "right one",
+    "correct one",
+    "best one",
 )
 _LISTS = re.compile(r"\b(?:list|lists|options|choices|candidates|sheet|key|bank|pool)\b", re.IGNORECASE)
 _KEY = re.compile(

@@ -23,6 +23,7 @@ from engine.inputs.readers.text_source import TextSource
 
 _WHOLE = re.compile(r"samples/([^/]+)\.json")
 _SHELL = re.compile(r"(samples/[^/]+)/sample\.json")
+_PART = re.compile(r"(samples/[^/]+)/(?:messages|attachments)/\d+\.json")
 _SAMPLE_LIMITS = 4
 """How many times larger than a row a whole sample may be: most of it are events, which are not kept."""
 
@@ -54,10 +55,14 @@ class InspectReader(Reader):
 def _archived(file: Path, limits: Limits, on_bytes: OnBytes | None) -> Iterator[Record]:
     limit = limits.row_bytes * _SAMPLE_LIMITS
     reported = 0
+    halves: set[str] = set()
     with ZipMembers(file) as members:
         header = LogHeader.of(_header(members))
         for name in members.entries:
-            whole, shell = _WHOLE.fullmatch(name), _SHELL.fullmatch(name)
+            whole, shell, part = _WHOLE.fullmatch(name), _SHELL.fullmatch(name), _PART.fullmatch(name)
+            if part is not None and part[1] not in halves and f"{part[1]}/sample.json" not in members.entries:
+                halves.add(part[1])
+                yield Record({}, f"Sample {part[1]} is half written: it has {name} and no sample.json.")
             if whole is None and shell is None:
                 continue
             try:
@@ -102,6 +107,9 @@ def _chunked(members: ZipMembers, prefix: str, limit: int) -> Record:
         return record
     attachments = {str(place): text for place, text in enumerate(_items(members, texts))}
     pool = _items(members, names[1:])
+    wanted = max((last for _, last in _ranges(record.values.get("message_refs"))), default=0)
+    if wanted > len(pool):
+        raise MemberError(f"{prefix} is half written: it refers to {wanted} messages, of which {len(pool)} are there.")
     messages = [message for first, last in _ranges(record.values.get("message_refs")) for message in pool[first:last]]
     metadata = f"{prefix}/metadata.json"
     if metadata in members.entries:

@@ -5,6 +5,7 @@ Source: ``src/inspect_ai/log/_log.py`` (``EvalSample``), ``_condense.py`` (attac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from engine.inputs.readers.record import OneOf, Record
 from engine.inputs.rows.paths import quoted_step
 
 _ATTACHED = "attachment://"
+_REFERENCE = re.compile(r"attachment://[\w.-]{1,80}")
+_WITH_ATTACHMENTS = ("input", "messages", "output")
 _DROPPED = ("events", "events_data", "timelines", "attachments", "store")
 """What a sample holds for the viewer of the log: most of its bytes, and nothing of them is replayed."""
 
@@ -76,6 +79,10 @@ def sample_record(of: Record, header: LogHeader) -> Record:
     _add_conversation(row)
     _add_target(row)
     _add_score(row)
+    lost = _unresolved([sample.get(key) for key in _WITH_ATTACHMENTS])
+    if lost is not None:
+        problem = f"The sample refers to {lost[:60]!r}, which is not in the log: it was written in part, or cut."
+        return row.record(of, problem, "unreadable_row")
     error = sample.get("error")
     if error:
         said = " ".join(str(inner(error, "message") or error).split())
@@ -87,8 +94,16 @@ def attached(sample: Mapping[str, object], attachments: object) -> Mapping[str, 
     """Return a sample with the attachments in its input, messages and output where they are referred to."""
     if not isinstance(attachments, Mapping) or not attachments:
         return sample
-    parts = {key: _resolved(sample[key], attachments) for key in ("input", "messages", "output") if key in sample}
+    parts = {key: _resolved(sample[key], attachments) for key in _WITH_ATTACHMENTS if key in sample}
     return {**sample, **parts}
+
+
+def _unresolved(value: object) -> str | None:
+    """Return a reference to an attachment that the log does not hold; None where there is none."""
+    if isinstance(value, str):
+        return value if _REFERENCE.fullmatch(value) else None
+    inside = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    return next((found for item in inside if (found := _unresolved(item)) is not None), None)
 
 
 def _resolved(value: object, attachments: Mapping[str, object]) -> object:

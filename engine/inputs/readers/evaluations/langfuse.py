@@ -1,7 +1,8 @@
 """Langfuse: observations, as its export to a blob storage and its batch export of a table write them.
 
 Source: Langfuse's field reference of the blob storage export (``observations_v2/``, ``observations/``) and of its API.
-Scores lie in files of their own, which ``predictions.join`` puts beside them.
+Scores lie in files of their own, which ``predictions.join`` puts beside them; some exports write them into the
+observation.
 """
 
 from __future__ import annotations
@@ -9,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.inputs.readers.evaluations.log_records import LogRow, chat_messages, inner, raw_records, written_list
+from engine.inputs.readers.evaluations.log_records import (
+    FIRST_OF_SCORES,
+    LogRow,
+    chat_messages,
+    inner,
+    number_of,
+    raw_records,
+    written_list,
+)
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
+from engine.inputs.rows.paths import quoted_step
 
 _TRACES = ("trace_id", "traceId")
 _MODELS = ("provided_model_name", "model", "providedModelName", "internalModelId")
@@ -62,7 +72,28 @@ def _record(record: Record) -> Record:
         inside = inner(given, "prompt") or inner(given, "input") or inner(given, "text")
         row.source, row.given["prompt"] = "fields", inside if isinstance(inside, str) else given
     row.given["response"] = _answer(raw.get("output"))
+    _add_score(row)
     return row.record(record)
+
+
+def _add_score(row: LogRow) -> None:
+    """Let the first score that stands in the observation itself say whether it is right."""
+    scores = written_list(row.raw.get("scores"))
+    if isinstance(scores, list):
+        named = [one for one in scores if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
+        scores = {str(one["name"]): one for one in reversed(named)}
+        scores = {str(one["name"]): scores[str(one["name"])] for one in named}
+    if not isinstance(scores, Mapping):
+        return
+    row.given["scores"] = scores
+    paths = [
+        f"scores{quoted_step(str(name))}{'.value' if isinstance(score, Mapping) else ''}"
+        for name, score in scores.items()
+        if number_of(score.get("value") if isinstance(score, Mapping) else score) is not None
+    ]
+    if paths:
+        row.fields["correct"] = paths[0]
+        row.flags += [FIRST_OF_SCORES] if len(paths) > 1 else []
 
 
 def _answer(output: object) -> object:

@@ -82,14 +82,28 @@ def _record(record: Record, task: str, number: int) -> Record:
         row.source, row.given["messages"] = "messages", messages
     else:
         row.given["prompt"] = asked if isinstance(asked, str) and asked else inner(raw, "doc", "query")
+    answers = texts_of(inner(raw, "model_response", "text"))
+    _add_token_ids(row, answers)
     return _answered(
         row,
         record,
-        answers=texts_of(inner(raw, "model_response", "text")),
+        answers=answers,
         scores=items_of(inner(raw, "model_response", "logprobs")),
         choices=choices,
         gold=gold,
     )
+
+
+def _add_token_ids(row: LogRow, answers: Sequence[str]) -> None:
+    """Let the ids of the tokens that the model was given and wrote be the record's, where there is one answer."""
+    if len(answers) != 1:
+        return
+    asked, said = (inner(row.raw, "model_response", name) for name in ("input_tokens", "output_tokens"))
+    said = items_of(said)
+    said = items_of(said[0]) if len(said) == 1 and not isinstance(said[0], int) else said
+    for name, ids in (("prompt_token_ids", items_of(asked)), ("token_ids", said)):
+        if ids and all(isinstance(number, int) and not isinstance(number, bool) for number in ids):
+            row.given[name] = ids
 
 
 def _old_record(record: Record, task: str, number: int) -> Record:

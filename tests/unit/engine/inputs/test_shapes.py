@@ -204,9 +204,9 @@ def test_windows_1252_is_named_with_its_remedy(tmp_path, name):
     content = text.get(name, json.dumps(rows, ensure_ascii=False)).encode("cp1252")
     found = read(save(tmp_path, content, name))
     assert found[0].values == rows[0]
-    assert "(0xe9) cannot be decoded; in Windows-1252 it is 'é'" in found[1].problem
+    assert "(0xe9) cannot be decoded: it is not UTF-8; it could be Windows-1252 ('café" in found[1].problem
     assert "iconv -f WINDOWS-1252 -t UTF-8" in found[1].problem
-    with pytest.raises(InputError, match=r"header is not UTF-8 text.*in Windows-1252 it is 'é'"):
+    with pytest.raises(InputError, match=r"header is not UTF-8 text.*it could be Windows-1252 \('numéro"):
         read(save(tmp_path, "numéro,b\n1,2\n".encode("latin-1"), "h.csv"))
 
 

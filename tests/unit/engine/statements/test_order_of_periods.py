@@ -103,13 +103,59 @@ def test_the_newest_period_is_known_in_either_direction(heads):
     ids="-".join,
 )
 def test_no_period_is_the_newest_beside_a_header_that_is_not_understood(heads):
-    from engine.encoding.structure import has_unordered_periods
+    from engine.encoding.structure import unordered_header
 
     text = table_of(*heads)
     (table,) = parse_statement(text).tables
     assert (table.ordered_periods(), table.current, table.prior, table.earlier) == ([], None, None, ())
     assert unordered_periods(parse_statement(text)) == heads
-    assert has_unordered_periods([Message("user", text)]) and not has_unordered_periods([Message("system", text)])
+    assert unordered_header([Message("user", text)]) in heads and not unordered_header([Message("system", text)])
+
+
+@pytest.mark.parametrize(
+    ("newest", "before"),
+    [
+        ("LFY", "LFY-1"),
+        ("LFY", "LFY -1"),
+        ("LFQ", "LFQ-1"),
+        ("LQ", "LQ-1"),
+        ("LFY", "PFY"),
+        ("CY", "PY"),
+        ("CY", "CY-1"),
+        ("CFY", "PFY"),
+        ("MRY", "PY"),
+        ("MRQ", "MRQ-1"),
+        ("MRFY", "MRFY-1"),
+        ("T", "T-1"),
+        ("T0", "T-1"),
+        ("FY", "FY-1"),
+        ("FY0", "FY−1"),
+        ("P0", "P-1"),
+        ("Yr", "Yr-1"),
+        ("Current", "Prior"),
+        ("Curr.", "Prev."),
+        ("Curr", "Prev"),
+        ("YTD", "YTD-1"),
+        ("CYTD", "PYTD"),
+        ("PY", "PY-1"),
+        ("PY", "PPY"),
+        ("LFY-1", "LFY-2"),
+    ],
+    ids="-".join,
+)
+def test_short_names_of_the_current_period_and_the_one_before(newest, before):
+    for heads in ((newest, before), (before, newest)):
+        assert ranks(table_of(*heads)) == [[newest], [before]]
+        assert not unordered_periods(parse_statement(table_of(*heads)))
+
+
+@pytest.mark.parametrize(
+    "heads", [["CFY", "LFY"], ["XFY", "XFY-1"], ["FY1", "FY2"], ["LQ", "PQ"], ["FY", "FY(-1)"]], ids="-".join
+)
+def test_short_names_that_are_not_understood_are_named(heads):
+    from engine.encoding.structure import unordered_header
+
+    assert unordered_header([Message("user", table_of(*heads))]) in heads
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,33 @@ def test_the_end_of_a_rendered_prompt_is_put_back_where_it_went(tmp_path, folder
     assert "partly_rendered" in rejects["all"] and "html.unescape" in rejects["all"]
 
 
-@pytest.mark.parametrize("style", ["chatml", "llama 3", "gemma", "gpt-oss"])
+@pytest.mark.parametrize("style", ["mistral", "llama 2"])
+def test_a_prompt_between_marks_of_instructions_gets_the_token_that_begins_it(style, tmp_path, folders):
+    prompt, asked, _ = whole(folders[style], ASKED)
+    assert prompt.startswith("<s>[INST]") and prompt.endswith("[/INST]")
+    bare, half = prompt.removeprefix("<s>"), prompt.removesuffix("[/INST]")
+    rows = [{"prompt": text, "response": ANSWER} for text in (prompt, bare, half, bare.removeprefix("[INST]"))]
+    encoded, rejects = encode(tmp_path, folders[style], rows, "fields")
+    assert list(encoded) == ["r0", "r1", "r2"] and rejects == {"r3": "partly_rendered"}
+    assert list(encoded["r0"].input_ids) == list(encoded["r1"].input_ids)
+    assert list(encoded["r1"].input_ids[: len(asked)]) == asked
+    assert [sample.sequence_source for sample in encoded.values()] == ["rendered"] * 3
+    assert "no_generation_prompt" in encoded["r2"].metadata["flags"]
+
+
+def test_a_prompt_that_lost_tokens_that_end_its_turns_is_said(tmp_path, folders):
+    prompt, *_ = whole(folders["phi"], ASKED)
+    ended, user = "<|end|>", "<|user|>\n"
+    texts = (prompt, prompt.replace(ended, ""), prompt.removeprefix(user), prompt.replace("<|assistant|>\n", ""))
+    rows = [{"prompt": text, "response": ANSWER} for text in texts]
+    encoded, rejects = encode(tmp_path, folders["phi"], rows, "fields")
+    assert list(encoded) == ["r0", "r1", "r3"] and rejects == {"r2": "partly_rendered"}
+    flags = [set(sample.metadata["flags"]) for sample in encoded.values()]
+    assert flags[0] == set() and "turn_ends_lack" in flags[1] and "no_generation_prompt" in flags[2]
+    assert all(sample.text.count("<|user|>") == 1 for sample in encoded.values()), "never rendered twice"
+
+
+@pytest.mark.parametrize("style", ["chatml", "llama 3", "gemma", "gpt-oss", "phi"])
 def test_a_prompt_that_lost_its_special_tokens_is_said(style, tmp_path, folders):
     prompt, *_ = whole(folders[style], ASKED)
     for token in STYLES[style].tokens:

@@ -39,6 +39,8 @@ RULES = {
     "pattern": (LETTERS, "I pick A. Verdikt~~B~~", "B", {"pattern": r"Verdikt~~(\w)"}),
     "bare": (YES_NO, "Yes, EPS will rise. There is no sign of weakness.", "yes", {}),
     "prose": (LETTERS, "I would go with **B**. I considered A, C and D.", "B", {}),
+    "frame": (LETTERS, "Everyone in my class answered D.", "ambiguous_label", {}),
+    "said yes": (DIRECTIONS, "Will EPS increase? Yes.", "increase", {}),
     "subjects": (DIRECTIONS, "EPS will increase. Earnings will decrease.", "ambiguous_label", {}),
     "asked": (DIRECTIONS, "EPS will increase, so the payout ratio should decrease.", "increase", {}),
     "neighbour": (DIRECTIONS, "Revenue is expected to increase.", "ambiguous_label", {}),

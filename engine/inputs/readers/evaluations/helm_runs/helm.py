@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from engine.inputs.readers.evaluations.helm_runs.scored_answers import SEPARATE, questions
 from engine.inputs.readers.evaluations.json_member import MemberList
 from engine.inputs.readers.evaluations.log_records import (
+    FIRST_OF_SCORES,
     SCORE_OF_SEVERAL,
     TEMPLATE_UNRECORDED,
     LogRow,
@@ -63,8 +65,11 @@ class HelmReader(Reader):
             source.first_byte()
             states = MemberList(source, ("request_states",), limits.row_bytes)
             method = str(inner(states.head, "adapter_spec", "method") or "")
+            if method.startswith(SEPARATE):
+                yield from questions(states, method, lambda record: _row(record, scores, file.parent.name))
+                return
             for record in states:
-                yield record if record.problem else _record(record, method, scores, file.parent.name)
+                yield record if record.problem else _record(record, scores, file.parent.name)
 
 
 def _scores(file: Path, limits: Limits) -> _Scores:
@@ -89,7 +94,8 @@ def _key(instance_id: object, values: Mapping[str, object], perturbation: object
     return str(instance_id), str(values.get("train_trial_index", 0)), str(changed or "")
 
 
-def _record(record: Record, method: str, scores: _Scores, run: str) -> Record:
+def _row(record: Record, scores: _Scores, run: str) -> LogRow:
+    """Return a request as a row, without what the model was given and said."""
     raw = record.values
     instance_id = str(inner(raw, "instance", "id"))
     trial, perturbation = raw.get("train_trial_index", 0), inner(raw, "instance", "perturbation")
@@ -104,14 +110,17 @@ def _record(record: Record, method: str, scores: _Scores, run: str) -> Record:
         row.given["model"] = model
         row.one_of.append(OneOf("model", model, "run"))
     row.given["scores"] = found = scores.get(_key(instance_id, raw, perturbation), {})
-    score = next((name for name in _SCORES if name in found), None)
-    if score is not None:
-        row.fields["correct"] = f"scores.{score}"
-    if raw.get("reference_index") is not None or method.startswith("multiple_choice_separate"):
-        problem = (
-            "The request scores one reference of several (HELM's method multiple_choice_separate): no answer of the "
-            "model's is recorded."
-        )
+    known = [name for name in _SCORES if name in found]
+    if known:
+        row.fields["correct"] = f"scores.{known[0]}"
+        row.flags += [FIRST_OF_SCORES] if len(known) > 1 else []
+    return row
+
+
+def _record(record: Record, scores: _Scores, run: str) -> Record:
+    raw, row = record.values, _row(record, scores, run)
+    if raw.get("reference_index") is not None:
+        problem = "The request scores one reference of several: no answer of the model's is recorded."
         return row.record(record, problem, "no_response")
     if inner(raw, "result", "success") is False or not isinstance(raw.get("result"), Mapping):
         said = inner(raw, "result", "error") or "no result"
@@ -143,7 +152,7 @@ def _add_answers(row: LogRow) -> None:
     if len(answers) > 1:
         row.fields["cluster"] = "instance.id"
         if row.fields.pop("correct", None):
-            row.flags.append(SCORE_OF_SEVERAL)
+            row.flags = [*(flag for flag in row.flags if flag != FIRST_OF_SCORES), SCORE_OF_SEVERAL]
     references = [ref for ref in items_of(inner(row.raw, "instance", "references")) if isinstance(ref, Mapping)]
     right = [inner(ref, "output", "text") for ref in references if "correct" in texts_of(ref.get("tags"))]
     mapping = row.raw.get("output_mapping")

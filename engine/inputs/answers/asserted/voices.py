@@ -1,0 +1,107 @@
+"""Whose voice names a label, in English: somebody else's, a first guess, a quotation, a mention of the word.
+
+The lists are open, so that a frame that states (``frames``) is asked for as well.
+"""
+
+from __future__ import annotations
+
+import re
+
+_DRESS = r"[*_`\"'“‘«(\[$\\]*"
+KEY = re.compile(
+    rf"(?:\A|[\n.;,|{{(!?—–-])\s*{_DRESS}(?P<key>[^\n.;:!?|]{{1,60}})[*_\"'`)\]]*\s*[:=→|–—-]+>?\s*{_DRESS}\Z"
+)
+_NO_KEYS = re.compile(
+    r"\b(?:consensus|analysts?|street|market|guidance|management|prior|previous|last|former|baseline|naive|users?|students?|others?|"
+    r"examples?|options?|choices|labels|todo|train\w*|\w+-shot|shot|annotators?|raters?|laut|selon|según|sources?|notes?|expected\s+by|old|original|initial|first|placeholder|instinct|competitors?|peers?|"
+    r"bulls?|bears?|critics?|press|media|template|format|default|scenario|case|hypothetical\w*|argument|legend|question|prompt|"
+    r"task|input|gold|reference|target|actual|true\s+label|history|yesterday|before|headline|title|quote|word|synonyms?|antonyms?|"
+    r"opposite|distractors?|trap|if\b[^:]*|when\b[^:]*|suppose\w*|imagine\w*|pretend\w*|goal|aim|wish|hope)\b",
+    re.IGNORECASE,
+)
+_EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
+_MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
+_NOT_SO = re.compile(
+    r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE
+)
+_REPORTED = re.compile(
+    r"\b(?:wrote|writes|reported|reports|warn(?:s|ed)|told|tells|noted|notes|hint(?:s|ed)|claim(?:s|ed)|insist(?:s|ed)|swears?|swore|"
+    r"according\s+to|announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
+    r"replied|replies|whisper(?:s|ed)?|remark(?:s|ed)?|tweet(?:s|ed)|posted|joked?|jokes|heard|hears|dreamt|dreamed|imagines?|pretends?|"
+    r"assures?|assured|reckons?|maintains|contends?|contended|urges?|urged|asks?|asked|wonders?|wondered|fears?|hopes?|wants?|wishes)\b",
+    re.IGNORECASE,
+)
+_OWN_REPORT = re.compile(
+    r"\b(?:I|we|which|that|this|it|data|evidence|figures?|numbers?|statements?|company|firm|results?|trends?)\s+(?:\w+ly\s+|have\s+|has\s+)?\Z",
+    re.IGNORECASE,
+)
+_SAID_BY = re.compile(
+    r"[*_,.!?]*[\"'”’»]+[,]?\s*(?:(?!I\b|we\b)[^\W\d_][\w'’]*\s+){0,4}?(?:said|says|say|answered|answers|replied|replies|wrote|writes|claimed|claims|"
+    r"shouted|whispered|insisted|argued|thought|asked|cried|muttered|declared|reads|read)\b(?!\s+I\b)",
+    re.IGNORECASE,
+)
+"""Behind a quotation, who said it."""
+_SAID_BEHIND = re.compile(
+    r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b)(?:[\w'’]+\s+){1,4}(?:say|says|said|claims?|claimed|reports?|reported|believes?|believed|"
+    r"thinks?|thought|expects?|expected|predicts?|predicted|warn|warns|warned|told|argues?|argued)\b(?!\s+(?:to|by|that)\b)|"
+    r"\baccording\s+to\s+(?!(?:the\s+|my\s+|our\s+|these\s+|this\s+|its\s+)?(?:data|figures?|numbers?|trend|statements?|text|passage|"
+    r"analysis|premise|table|information|ratios?)\b)",
+    re.IGNORECASE,
+)
+"""Behind a label, who else says so ("EPS to decrease, sources say")."""
+_OR_NOT = re.compile(r"\b(?:maybe|perhaps|possibly|or)\s+not\b", re.IGNORECASE)
+_FIRST_GUESS = re.compile(
+    r"\b(?:first|initial|original|early|earlier|previous|gut|knee-jerk|old|former)\s+(?:\w+\s+)?(?:instinct|guess|thought|answer|impression|"
+    r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(
+    r"\b(?:the\s+)?(?:word|term|string|token|phrase|spelling|label|key|name|variable|literal|verb|noun)s?\s+[\"'“‘`*]+\Z",
+    re.IGNORECASE,
+)
+_PEOPLE = re.compile(
+    r"\b(?:bulls?|bears?|optimists?|pessimists?|analysts?|critics?|experts?|economists?|traders?|investors?|forecasters?|"
+    r"reviewers?|colleagues?|friends?|students?|people|others|everyone|everybody|somebody|someone|anyone|nobody|"
+    r"he|she|ceo|cfo|management|consensus|wall\s+street|the\s+market|press|media|rumou?rs?|headlines?|pundits?|commentators?|"
+    r"observers?|insiders?|grandmother|grandfather|mother|father|brother|sister|boss|teacher|professor|model\s+card)"
+    r"(?:\s+(?:in|of|at|who|with)\s+[^.;,]{1,40}?)?\s+(?:\w+ly\s+|have\s+|has\s+|had\s+|would\s+|might\s+|may\s+|will\s+)?"
+    r"(?!should\b|factors?\b|signs?\b|indicators?\b|ratios?\b|likely\b|of\b|and\b|or\b|would\b|that\b)[a-z]+(?<!ly)\b",
+    re.IGNORECASE,
+)
+"""People other than the writer, with a verb of theirs."""
+_CLAUSES = re.compile(r"[,;:—–]|\b(?:but|yet|so|and|while|whereas|because)\b", re.IGNORECASE)
+
+
+def is_quoted(behind: str) -> bool:
+    """Return whether a label ends what somebody else is quoted to say ('"Increase," she said')."""
+    return bool(_SAID_BY.match(behind))
+
+
+def is_undone(before: str, behind: str, following: str) -> bool:
+    """Return whether a sentence is somebody else's, a first guess, about a word, an exception, or taken half back.
+
+    Parameters
+    ----------
+    before, behind
+        Its text on either side of the label.
+    following
+        What follows the sentence.
+    """
+    report = None
+    for report in _REPORTED.finditer(before):  # noqa: B007
+        pass
+    if report is not None and not _OWN_REPORT.search(before[: report.start()]) and before[: report.start()].strip():
+        return True
+    key = KEY.search(before)
+    if (key and _NO_KEYS.search(key["key"])) or is_quoted(behind):
+        return True
+    people = None
+    for people in _PEOPLE.finditer(before):  # noqa: B007
+        pass
+    if people is not None and not _CLAUSES.search(before, people.end()):
+        return True
+    if _SAID_BEHIND.search(behind) or _OR_NOT.search(behind):
+        return True
+    if _FIRST_GUESS.search(before) or _QUOTED.search(before) or _EXCEPTED.match(before):
+        return True
+    return bool(_MAYBE_NOT.search(before) and _NOT_SO.search(behind + following[:80]))
