@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.samples import SEGMENTS, EncodedSample
+from engine.samples import SEGMENTS, EncodedSample, IntArray
 
 _THINKING = SEGMENTS.index("thinking")
 
@@ -40,6 +40,8 @@ class PlannedSample:
         Pairs of an answer's row, thoughts left out, and a key that it may see; 0 without an answer.
     num_sentences
         Of the ``prompt`` and of the ``thinking``.
+    input_ids
+        Token ids, ``[T]``.
     content
         The sample itself, or its bytes where another process encoded it: the driver only passes them on.
     """
@@ -60,6 +62,7 @@ class PlannedSample:
     empty_key_groups: tuple[str, ...]
     num_answer_pairs: int
     num_sentences: Mapping[str, int]
+    input_ids: IntArray
     content: EncodedSample | bytes
 
     @classmethod
@@ -83,6 +86,7 @@ class PlannedSample:
             empty_key_groups=tuple(name for name, positions in sample.key_groups.items() if not len(positions)),
             num_answer_pairs=int((sample.answer_rows + 1).sum()),
             num_sentences={part: _num_sentences(sample, part) for part in ("prompt", "thinking")},
+            input_ids=sample.input_ids,
             content=sample if content is None else content,
         )
 

@@ -15,6 +15,7 @@ from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
 from engine.samples import Reject
 from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
+from engine.shared_prefixes import shared_prefixes
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
 
@@ -37,6 +38,7 @@ class PlanTally:
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
         self.lengths: dict[str, int] = {}
         self.num_samples = self.num_tokens = self.num_batches = 0
+        self.num_shared_tokens = self.num_shared_pairs = self.num_sharing_samples = self.num_shareable_tokens = 0
         self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
         self.longest_of_regime: dict[tuple[int, ...], int] = {}
         self.num_answer_pairs = self.num_without_answer = self.num_without_sentences = self.num_sentence_pairs = 0
@@ -47,9 +49,21 @@ class PlanTally:
         self.units.append(PlannedUnit(unit.name, unit.sample_ids))
         self.num_batches += len(unit.batches)
         for batch in unit.batches:
-            self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch))
+            shared = self._add_shared(batch)
+            self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch) - shared)
             for sample in batch:
                 self._add_sample(sample)
+
+    def _add_shared(self, batch: Sequence[PlannedSample]) -> int:
+        """Count the tokens that samples of a batch begin with like others of it; return those that are computed once."""
+        numbers = [one.number for one in shared_prefixes([sample.input_ids for sample in batch]) if one is not None]
+        self.num_shareable_tokens += sum(numbers)
+        if not may_share(self.config, self.facts):
+            return 0
+        self.num_shared_tokens += sum(numbers)
+        self.num_sharing_samples += len(numbers)
+        self.num_shared_pairs += sum(map(_pairs, numbers))
+        return sum(numbers)
 
     def _add_sample(self, sample: PlannedSample) -> None:
         self.num_samples += 1
@@ -132,6 +146,9 @@ class PlanTally:
             num_shards=len(self.units),
             num_batches=self.num_batches,
             max_batch_tokens=self.max_batch_tokens,
+            num_shared_tokens=self.num_shared_tokens,
+            num_sharing_samples=self.num_sharing_samples,
+            why_unshared=self._why_unshared(),
             predicted_memory_bytes=memory.of_batch(self.max_batch_tokens) if memory else None,
             predicted_weight_bytes=memory.weights if memory else None,
             predicted_bytes_per_token=memory.per_token if memory else None,
@@ -159,18 +176,31 @@ class PlanTally:
             answers_by_language=dict(scan.languages.most_common()),
         )
 
+    def _why_unshared(self) -> str:
+        """Return why tokens that samples begin with alike are computed for each; empty where they are not."""
+        if self.num_shared_tokens or not self.num_shareable_tokens:
+            return ""
+        number = f"{self.num_shareable_tokens:,} tokens that samples of a batch begin with alike are computed for each"
+        if not self.config.cluster.share_prefixes:
+            return f"{number}: cluster.share_prefixes is false"
+        return f"{number}: state, convolutions or positions of this model's layers pass from sample to sample in a row"
+
     def _flop(self, num_groups: int) -> PredictedFlop | None:
         """Return the arithmetic of measuring all samples once and of explaining them, and the weights looked at."""
         facts, causal = self.facts, self.config.causal
         forward = forward_flop(facts, self.num_tokens, self.num_pairs)
-        if forward is None or facts.num_layers is None or facts.num_heads is None:
+        shared = forward_flop(facts, self.num_shared_tokens, self.num_shared_pairs)
+        if forward is None or shared is None or facts.num_layers is None or facts.num_heads is None:
             return None
         share = min(1.0, (causal.max_samples or self.num_samples) / max(self.num_samples, 1))
         forwards = causal.forwards(num_layers=facts.num_layers, num_heads=facts.num_heads, num_groups=num_groups)
-        pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * self.num_pairs)
+        computed = self.num_pairs - self.num_shared_pairs
+        pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * computed)
         check = sum(forward_flop(facts, length, _pairs(length)) or 0.0 for length in self.longest_of_regime.values())
         reading = self._reading_flop(num_groups)
-        return PredictedFlop(forward + reading, forward * share * forwards, pairs, FORWARDS_OF_CHECK * check, reading)
+        return PredictedFlop(
+            forward - shared + reading, forward * share * forwards, pairs, FORWARDS_OF_CHECK * check, reading
+        )
 
     def _reading_flop(self, num_groups: int) -> float:
         """Return the arithmetic of reading patterns a second time: scores, and products with key groups."""
@@ -211,6 +241,11 @@ class PlanTally:
         if settings.received is not None:
             total += num_heads * self.num_samples * (settings.received.top * 9 + 9) + self.num_sentence_pairs * 9
         return total
+
+
+def may_share(config: Config, facts: ModelFacts) -> bool:
+    """Whether samples of a batch share the rows of what they begin with, as far as config and model tell."""
+    return config.cluster.share_prefixes and facts.is_packable
 
 
 def _pairs(num_tokens: int) -> int:

@@ -97,6 +97,7 @@ def _rows_of_sizes(plan: Plan) -> Rows:
     model = plan.model
     return [
         ("tokens", f"{plan.num_tokens:,} (longest sample {plan.max_sample_tokens:,})"),
+        *_rows_of_sharing(plan),
         ("shards", f"{plan.num_shards:,} ({plan.num_batches:,} packed batches)"),
         ("model", _layers_and_heads(model)),
         *([("weights", f"quantised ({model.quantisation})")] if model.quantisation else []),
@@ -104,6 +105,14 @@ def _rows_of_sizes(plan: Plan) -> Rows:
         ("predicted size on disk", _bytes(plan.predicted_disk_bytes)),
         *_rows_of_reading(plan),
     ]
+
+
+def _rows_of_sharing(plan: Plan) -> Rows:
+    """Return how many tokens are computed once for several samples, or why none are that could be."""
+    if plan.num_shared_tokens:
+        samples = f"which {plan.num_sharing_samples:,} samples begin with like another one"
+        return [("  computed once", f"{plan.num_shared_tokens:,} of them less, {samples}")]
+    return [("  not shared", plan.why_unshared)] if plan.why_unshared else []
 
 
 def _rows_of_reading(plan: Plan) -> Rows:

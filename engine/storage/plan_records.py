@@ -93,7 +93,10 @@ class Plan:
     empty_key_groups
         Key groups that no sample has a token of.
     num_tokens, max_sample_tokens, max_batch_tokens
-        Tokens of all samples, of the longest one, and of the largest packed batch.
+        Tokens of all samples, of the longest one, and of the largest packed batch, in which shared ones count once.
+    num_shared_tokens, num_sharing_samples, why_unshared
+        Tokens of ``num_tokens`` that are computed with another sample that begins with the same ones, the samples that
+        these belong to, and why such tokens are computed for each sample where they are.
     predicted_memory_bytes, predicted_weight_bytes, predicted_bytes_per_token, predicted_flop, predicted_disk_bytes
         What it takes; None where nothing is known of the model.
     predicted_reading_bytes
@@ -142,6 +145,9 @@ class Plan:
     num_batches: int
     """Packed batches."""
     max_batch_tokens: int
+    num_shared_tokens: int = 0
+    num_sharing_samples: int = 0
+    why_unshared: str = ""
     predicted_memory_bytes: int | None
     predicted_weight_bytes: int | None
     predicted_bytes_per_token: int | None

@@ -19,6 +19,7 @@ import triton
 from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall
 from engine.attention.backends.fused_kernels import attention_kernel, decision_kernel, sums_kernel
+from engine.attention.backends.prefix_rows import SequencesApart
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
 from engine.attention.layout import NUM_BASE, NUM_LOOKBACK, SequenceLayout
 from engine.attention.masking import Chunk, Window
@@ -75,10 +76,12 @@ class FusedRow:
     Parameters
     ----------
     layouts
-        The sequences, none overlapping.
+        The sequences; where they share rows, the kernels see each with all of its own.
     """
 
     def __init__(self, layouts: Sequence[SequenceLayout]):
+        self.apart = SequencesApart(layouts) if any(layout.prefix for layout in layouts) else None
+        layouts = layouts if self.apart is None else self.apart.layouts
         self.layouts = list(layouts)
         self.device = layouts[0].indicators.device
         self.total = max(layout.start + layout.num_tokens for layout in layouts)
@@ -121,6 +124,14 @@ class FusedRow:
         list of LayerStatistics
             By sequence; ``is_finite`` is a tensor, so that nothing waits for the device.
         """
+        if self.apart is None:
+            return self._attend(call, output)
+        room = output.new_empty((self.apart.total, *output.shape[1:]))
+        statistics = self._attend(self.apart.call(call), room)
+        self.apart.write(output, room)
+        return statistics
+
+    def _attend(self, call: LayerCall, output: torch.Tensor) -> list[LayerStatistics]:
         query, key, value = _same_dtype(call.query, call.key, call.value)
         call = replace(call, query=query, key=key, value=value)
         norms = None if call.value_norms is None else self._shares_of_largest(call.value_norms)
