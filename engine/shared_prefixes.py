@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
@@ -128,6 +129,13 @@ def families(sequences: Sequence[IntArray]) -> list[list[int]]:
         for members in by_beginning.values()
         if len(members) > 1
     ]
+
+
+def beginning(ids: IntArray) -> bytes | None:
+    """Return a digest of a sequence's first ``LEAST_SHARED`` tokens; None where it has fewer."""
+    if len(ids) < LEAST_SHARED:
+        return None
+    return blake2b(_sortable(ids[:LEAST_SHARED]), digest_size=12).digest()
 
 
 def common_prefix(one: IntArray, other: IntArray) -> int:

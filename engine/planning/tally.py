@@ -15,7 +15,7 @@ from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
 from engine.samples import Reject
 from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
-from engine.shared_prefixes import shared_prefixes
+from engine.shared_prefixes import beginning, shared_prefixes
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
 
@@ -38,6 +38,7 @@ class PlanTally:
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
         self.lengths: dict[str, int] = {}
         self.num_samples = self.num_tokens = self.num_batches = 0
+        self.num_prefixes_again, self._beginnings = 0, set[bytes]()
         self.num_shared_tokens = self.num_shared_pairs = self.num_sharing_samples = self.num_shareable_tokens = 0
         self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
         self.longest_of_regime: dict[tuple[int, ...], int] = {}
@@ -48,6 +49,9 @@ class PlanTally:
         """Count a unit."""
         self.units.append(PlannedUnit(unit.name, unit.sample_ids))
         self.num_batches += len(unit.batches)
+        begun = {beginning(sample.input_ids) for batch in unit.batches for sample in batch} - {None}
+        self.num_prefixes_again += len(begun & self._beginnings)
+        self._beginnings |= begun
         for batch in unit.batches:
             shared = self._add_shared(batch)
             self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch) - shared)
@@ -55,7 +59,7 @@ class PlanTally:
                 self._add_sample(sample)
 
     def _add_shared(self, batch: Sequence[PlannedSample]) -> int:
-        """Count the tokens that samples of a batch begin with like others of it; return those that are computed once."""
+        """Count the tokens that samples of a batch begin with like others of it; return those computed once."""
         numbers = [one.number for one in shared_prefixes([sample.input_ids for sample in batch]) if one is not None]
         self.num_shareable_tokens += sum(numbers)
         if not may_share(self.config, self.facts):
@@ -148,6 +152,7 @@ class PlanTally:
             max_batch_tokens=self.max_batch_tokens,
             num_shared_tokens=self.num_shared_tokens,
             num_sharing_samples=self.num_sharing_samples,
+            num_prefixes_again=self.num_prefixes_again if may_share(self.config, self.facts) else 0,
             why_unshared=self._why_unshared(),
             predicted_memory_bytes=memory.of_batch(self.max_batch_tokens) if memory else None,
             predicted_weight_bytes=memory.weights if memory else None,

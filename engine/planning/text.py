@@ -109,10 +109,19 @@ def _rows_of_sizes(plan: Plan) -> Rows:
 
 def _rows_of_sharing(plan: Plan) -> Rows:
     """Return how many tokens are computed once for several samples, or why none are that could be."""
+    rows: Rows = []
     if plan.num_shared_tokens:
-        samples = f"which {plan.num_sharing_samples:,} samples begin with like another one"
-        return [("  computed once", f"{plan.num_shared_tokens:,} of them less, {samples}")]
-    return [("  not shared", plan.why_unshared)] if plan.why_unshared else []
+        share = f"{plan.num_shared_tokens:,} of {plan.num_tokens:,} tokens are computed once for several samples"
+        rows.append(("  shared", f"{share} ({plan.num_sharing_samples:,} begin like another one of their batch)"))
+    if plan.num_prefixes_again:
+        rows.append(
+            (
+                "  computed again",
+                f"{plan.num_prefixes_again:,} beginnings of samples that an earlier shard has too; sort the file by "
+                f"prompt, or raise cluster.samples_per_shard",
+            )
+        )
+    return [*rows, ("  not shared", plan.why_unshared)] if plan.why_unshared else rows
 
 
 def _rows_of_reading(plan: Plan) -> Rows:
