@@ -128,7 +128,7 @@ class Measurer:
         self.checker.check([sample for batch in batches for sample in batch], isolated, progress)
         rejected = {reject.sample_id for reject in progress.rejects}
         measurable = [[sample for sample in batch if sample.sample_id not in rejected] for batch in batches]
-        self._check_shared(measurable, isolated)
+        self._check_shared(measurable, isolated, progress)
         for batch in (part for whole in measurable for part in self._within_budget(whole)):
             if len(batch) > 1 and any(sample.sample_id in isolated for sample in batch):
                 progress.divided += [sample.sample_id for sample in batch]
@@ -148,14 +148,18 @@ class Measurer:
         refused = found is not None and found.is_shared is False
         return self.config.cluster.share_prefixes and self.probe.is_packed and not refused
 
-    def _check_shared(self, batches: Sequence[Sequence[EncodedSample]], isolated: Collection[str]) -> None:
+    def _check_shared(
+        self, batches: Sequence[Sequence[EncodedSample]], isolated: Collection[str], progress: UnitProgress
+    ) -> None:
         """Check the shared form on a pair of samples that share rows, before the first of them are measured."""
         for batch in batches if self._shares else []:
             sound = [sample for sample in batch if sample.sample_id not in isolated]
             shared = shared_prefixes([sample.input_ids for sample in sound])
             pairs = [(one.number, sound[one.source], sound[own]) for own, one in enumerate(shared) if one is not None]
             if pairs:
-                _, first, second = max(pairs, key=lambda pair: pair[0])
+                # One that has rows of its own behind the shared ones, if any does.
+                _, first, second = max(pairs, key=lambda pair: (pair[0] < pair[2].num_tokens, pair[0]))
+                progress.watch([first.sample_id, second.sample_id])
                 self.checker.check_shared(first, second)
                 return
 

@@ -81,9 +81,17 @@ def test_a_model_measures_the_same_with_shared_rows(monkeypatch, name, attention
         pytest.skip("the backends are compared layer by layer in tests/oracles/test_shared_rows.py")
     samples = [decided(sample) for sample in family()]
     if name in ("gpt_oss", "bloom"):
-        probe = Probe(MODELS[name](), attention=attention, with_rollout=True, top_tokens=3)
+        probe = Probe(MODELS[name]().requires_grad_(False), attention=attention, with_rollout=True, top_tokens=3)
     else:
-        probe = Probe(MODELS[name](), True, True, attention, top_tokens=3, contribution=True, with_retrieval=True)
+        probe = Probe(
+            MODELS[name]().requires_grad_(False),
+            True,
+            True,
+            attention,
+            top_tokens=3,
+            contribution=True,
+            with_retrieval=True,
+        )
     found = {}
     for shares in (True, False):
         places = placements([sample.input_ids for sample in samples], shares=shares)

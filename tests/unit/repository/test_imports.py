@@ -12,7 +12,7 @@ import pytest
 from tests.fixtures.places import ROOT
 
 LEAVES = {"engine.interruptions", "engine.errors", "engine.samples", "engine.shared_prefixes"}
-"""What everybody in ``engine`` may import: signals, errors, the records that everything passes along, which begin alike."""
+"""What everybody in ``engine`` may import: signals, errors, records that are passed along, and which begin alike."""
 
 MAY_IMPORT: dict[str, tuple[str, str]] = {
     # room: (rooms it may import, foreign libraries that live in it; NumPy may live anywhere)
