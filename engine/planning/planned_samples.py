@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class PlannedSample:
     empty_key_groups: tuple[str, ...]
     num_answer_pairs: int
     num_sentences: Mapping[str, int]
-    input_ids: IntArray
+    input_ids: IntArray = field(compare=False)
     content: EncodedSample | bytes
 
     @classmethod

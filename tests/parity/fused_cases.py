@@ -291,10 +291,12 @@ def check_shared_rows(device: torch.device) -> None:
         means, wanted_means = statistics.means.cpu(), expected.means.cpu()
         assert bool((means.isnan() == wanted_means.isnan()).all()), "other rows are defined"
         for index, name in enumerate([*BASE_STATISTICS, *["mass"] * (means.shape[-1] - len(BASE_STATISTICS))]):
-            _compare(case, name, means[..., index].nan_to_num(), wanted_means[..., index].nan_to_num(), 2.0)
+            _compare(
+                case, name, means[..., index].nan_to_num().numpy(), wanted_means[..., index].nan_to_num().numpy(), 2.0
+            )
         received, wanted = statistics.received, expected.received
         assert received is not None and wanted is not None
-        _compare(case, "mass", received.values.cpu(), wanted.values.cpu(), 2.0)
+        _compare(case, "mass", received.values.cpu().numpy(), wanted.values.cpu().numpy(), 2.0)
 
 
 def check_choices(device: torch.device) -> None:

@@ -177,9 +177,9 @@ def test_a_run_measures_the_same_with_shared_prompts(several_answers, monkeypatc
     for name, shares in (("shared", "true"), ("apart", "false"), ("again", "true")):
         options = [f"run.name={name}", f"cluster.share_prefixes={shares}", *EVERYTHING]
         assert main([str(several_answers), "--stage", "collect", *options]) == 0, capsys.readouterr().err
-    said = {name: json.loads((runs / name / "plan" / "plan.json").read_text()) for name in ("shared", "apart")}
+    said = {name: json.loads((runs / name / "plan.json").read_text()) for name in ("shared", "apart")}
     plan, apart = said["shared"], said["apart"]
-    assert plan["num_tokens"] == apart["num_tokens"] and plan["num_sharing_samples"] == 6
+    assert plan["num_tokens"] == apart["num_tokens"] and plan["num_sharing_samples"] >= 6
     assert plan["num_shared_tokens"] > plan["num_tokens"] / 4 and apart["num_shared_tokens"] == 0
     assert "share_prefixes is false" in apart["why_unshared"] and plan["why_unshared"] == ""
     assert plan["num_batches"] < apart["num_batches"]
