@@ -16,6 +16,7 @@ from engine.attention.layout import packed_ids, sequence_layout
 from engine.attention.readers.received import ReceivedRows
 from engine.config import load_config
 from engine.measuring.checking import checker
+from engine.measuring.checking.start_check import why_not_shared
 from engine.measuring.fetching.retrieval import retrieval_target
 from engine.measuring.measurer import Measurer
 from engine.measuring.probe import Probe
@@ -125,6 +126,22 @@ def test_a_model_measures_the_same_with_shared_rows(monkeypatch, name, attention
             torch.testing.assert_close(
                 mine.retrieval.copies, other.retrieval.copies, rtol=1e-3, atol=1e-3, equal_nan=True
             )
+
+
+def test_the_check_of_the_shared_form_sees_rows_of_another_text(monkeypatch):
+    monkeypatch.setattr(shared_prefixes, "LEAST_SHARED", 8)
+    probe, (other, second, _, first, *_) = Probe(MODELS["qwen2"]().requires_grad_(False)), family()
+    places = placements([first.input_ids, second.input_ids])
+    alone = sequence_layout(second, 0, CPU)
+    root, child = (
+        sequence_layout(sample, place.start, CPU, prefix=place.prefix)
+        for sample, place in zip((first, second), places, strict=True)
+    )
+    assert why_not_shared(probe, alone, [root, child], "s", "float32") == ""
+    ids = np.concatenate((other.input_ids, first.input_ids[len(other.input_ids) :]))
+    wrong = sequence_layout(replace(first, input_ids=ids), 0, CPU)
+    said = why_not_shared(probe, alone, [wrong, child], "s", "float32")
+    assert said.startswith("with its first rows in another sample, ") and " move by " in said
 
 
 @pytest.fixture
