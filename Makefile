@@ -61,6 +61,7 @@ bench: $(VENV)/.installed-test
 	$(PY) -m tests.benchmarks.statistics_cost
 	$(PY) -m tests.benchmarks.forward_profile
 	$(PY) -m tests.benchmarks.run_cost --layers 4 --repeats 1
+	$(PY) -m tests.benchmarks.prefix_sharing --groups 2
 	$(PY) -m tests.benchmarks.causal_cost
 	$(PY) -m tests.benchmarks.plan_scale --rows 100,400 > tests/benchmarks/plan_scale_small.md
 	cat tests/benchmarks/plan_scale_small.md

@@ -18,9 +18,17 @@ CHUNK_ROWS = 512
 
 
 def row_blocks(
-    num_tokens: int, num_heads: int, window: Window, device: torch.device, first: int = 0
+    num_tokens: int,
+    num_heads: int,
+    window: Window,
+    device: torch.device,
+    first: int = 0,
+    stops: tuple[int, ...] = (),
 ) -> list[tuple[int, int]]:
-    """Cut the rows, from the first wanted on, so that each block has about the same number of scores."""
+    """Cut the rows, from the first wanted on, so that each block has about the same number of scores.
+
+    No block reaches over a stop.
+    """
     budget = BLOCK_ELEMENTS if device.type == "cpu" else ACCELERATOR_BLOCK_ELEMENTS
     blocks: list[tuple[int, int]] = []
     while first < num_tokens:
@@ -28,17 +36,25 @@ def row_blocks(
         size = 8
         while size < 1024 and num_heads * size * 2 * (reach + size * 2) <= budget:
             size *= 2
-        blocks.append((first, min(first + size, num_tokens)))
-        first += size
+        blocks.append((first, end_of_block(first, size, num_tokens, stops)))
+        first = blocks[-1][1]
     return blocks
 
 
-def chunks(blocks: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """Gather blocks whose sums become statistics together, which spares small operations; memory O(chunk x K)."""
+def end_of_block(first: int, size: int, num_tokens: int, stops: tuple[int, ...]) -> int:
+    """Return one past the last row of a block of a size, which ends with the sequence and at stops."""
+    return min(first + size, num_tokens, *(stop for stop in stops if stop > first))
+
+
+def chunks(blocks: list[tuple[int, int]], stops: tuple[int, ...] = ()) -> Iterator[list[tuple[int, int]]]:
+    """Gather blocks whose sums become statistics together, which spares small operations; memory O(chunk x K).
+
+    No chunk reaches over a stop.
+    """
     chunk: list[tuple[int, int]] = []
     for block in blocks:
         chunk.append(block)
-        if block[1] - chunk[0][0] >= CHUNK_ROWS:
+        if block[1] - chunk[0][0] >= CHUNK_ROWS or block[1] in stops:
             yield chunk
             chunk = []
     if chunk:

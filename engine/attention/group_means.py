@@ -83,6 +83,13 @@ class GroupMeans:
         self.sums += weights @ (rows.to(self.dtype) * defined)
         self.counts += weights @ defined
 
+    def continued(self, layout: SequenceLayout | None = None) -> GroupMeans:
+        """Return a copy that goes on apart, of another sequence with the same rows so far where one is given."""
+        copy = GroupMeans.__new__(GroupMeans)
+        copy.dtype, copy.layout = self.dtype, self.layout if layout is None else layout
+        copy.sums, copy.counts = self.sums.clone(), self.counts.clone()
+        return copy
+
     def is_finite(self) -> bool:
         """Whether no row added so far gave NaN or infinity."""
         return bool(torch.isfinite(self.sums).all())

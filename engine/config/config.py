@@ -43,6 +43,9 @@ class ClusterSection(Section):
     """Kind of GPU that replicas are placed on. Example: A100."""
     tokens_per_batch: int = Field(default=4096, ge=1)
     """Tokens of a packed batch at most; a longer sample is a batch of its own."""
+    share_prefixes: bool = True
+    """Samples of a batch that begin with the same 256 tokens or more (several answers to one prompt, a few-shot prompt)
+    share these rows: they are computed once and count for each sample."""
     samples_per_shard: int = Field(default=32, ge=1)
     """Samples that are committed at once."""
     max_retries: int = Field(default=2, ge=0)

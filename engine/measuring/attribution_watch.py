@@ -59,7 +59,7 @@ class AttributionWatch:
         self._of_rows = [place for place, own in enumerate(targets) for _ in own]
         self._sums = [TargetSums(attributor, target) for own in targets for target in own]
         self._positions = torch.tensor(
-            [layouts[place].start + sums.target.row for place, sums in zip(self._of_rows, self._sums, strict=True)]
+            [layouts[place].packed_row(sums.target.row) for place, sums in zip(self._of_rows, self._sums, strict=True)]
         )
         self._layers: dict[int, _Layer] = {}
         self._waiting: dict[int, dict[int, LayerRow]] = {}

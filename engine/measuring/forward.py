@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from engine.attention.layout import SequenceLayout
+from engine.attention.layout import SequenceLayout, packed_positions
 from engine.errors import UnsupportedModelError
 from engine.model.placement import forward_replaced, present
 from engine.model.rotary import forget_longer_inputs
@@ -35,16 +35,16 @@ def logits_by_row(
     model
         The model.
     input_ids
-        Token ids of all sequences one after the other, ``[T_total]``.
+        Token ids of the packed row, ``[T_total]``.
     layouts
-        Where each sequence starts.
+        Where each sequence lies in it.
     with_positions
-        Whether the model is told that positions restart with every sequence. A row of one sequence can do without, and
+        Whether the model is told where each row stands in its sequence. A row of one sequence can do without, and
         is then what ``model(input_ids)`` makes of it, whatever the model counts positions from.
     """
-    positions = torch.cat([torch.arange(layout.num_tokens) for layout in layouts]).to(input_ids.device)
+    positions = packed_positions(layouts).to(input_ids.device)
     wanted = [(layout.decision, *layout.more_logits) for layout in layouts]
-    places = [layout.start + row for layout, asked in zip(layouts, wanted, strict=True) for row in asked]
+    places = [layout.packed_row(row) for layout, asked in zip(layouts, wanted, strict=True) for row in asked]
     rows = torch.tensor(places, device=input_ids.device)
     forget_longer_inputs(model)
     told = {"position_ids": positions[None]} if with_positions else {}

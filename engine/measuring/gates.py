@@ -116,11 +116,11 @@ class GatedNorms:
     def _weigh(
         self, place: int, layout: SequenceLayout, call: AttentionCall, output: torch.Tensor, given: torch.Tensor
     ) -> None:
-        row = layout.start + layout.decision
+        row = layout.packed_row(layout.decision)
         before, after = output[row].float(), given[row].float()
         # A component that is 0 before the gate is 0 in every value, but for chance: whatever its gate, it adds nothing.
         gate = torch.where(before == 0, 0.0, after / before)
-        value = call.value[0][:, layout.start : layout.start + layout.num_tokens]
+        value = layout.gathered(call.value[0])
         weighed = self.pattern_of(place, call.layer_idx) * value_norms(call.module, value, before.shape[0], gate)
         whole = weighed.sum(dim=-1, keepdim=True)
         masses = torch.where(whole > 0, weighed @ layout.indicators / whole, 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from engine.attention.layout import SequenceLayout, sequence_layout
+from engine.attention.layout import SequenceLayout, packed_ids, sequence_layout
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
 from engine.machine.devices import (
@@ -34,6 +34,7 @@ from engine.measuring.tables.unit import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device
 from engine.samples import EncodedSample, Reject
+from engine.shared_prefixes import Placement, placements, shared_prefixes
 from engine.tolerances import tolerated
 
 logger = logging.getLogger(__name__)
@@ -126,18 +127,66 @@ class Measurer:
         progress = UnitProgress(watch)
         self.checker.check([sample for batch in batches for sample in batch], isolated, progress)
         rejected = {reject.sample_id for reject in progress.rejects}
-        for planned in batches:
-            batch = [sample for sample in planned if sample.sample_id not in rejected]
+        measurable = [[sample for sample in batch if sample.sample_id not in rejected] for batch in batches]
+        self._check_shared(measurable, isolated, progress)
+        for batch in (part for whole in measurable for part in self._within_budget(whole)):
             if len(batch) > 1 and any(sample.sample_id in isolated for sample in batch):
                 progress.divided += [sample.sample_id for sample in batch]
                 for sample in batch:
                     self._measure_batch([sample], progress)
-            elif batch:
+            else:
                 self._measure_batch(batch, progress)
         watch([])
         num_tokens = sum(sample.num_tokens for batch in batches for sample in batch)
         facts = self._facts(progress, num_tokens, time.perf_counter() - started)
         return functools.partial(self._unit_result, progress, key_groups, facts)
+
+    @property
+    def _shares(self) -> bool:
+        """Whether samples of a batch share the rows that they begin with."""
+        found = self.checker.found
+        refused = found is not None and found.is_shared is False
+        return self.config.cluster.share_prefixes and self.probe.is_packed and not refused
+
+    def _check_shared(
+        self, batches: Sequence[Sequence[EncodedSample]], isolated: Collection[str], progress: UnitProgress
+    ) -> None:
+        """Check the shared form on a pair of samples that share rows, before the first of them are measured."""
+        for batch in batches if self._shares else []:
+            sound = [sample for sample in batch if sample.sample_id not in isolated]
+            shared = shared_prefixes([sample.input_ids for sample in sound])
+            pairs = [(one.number, sound[one.source], sound[own]) for own, one in enumerate(shared) if one is not None]
+            if pairs:
+                # One that has rows of its own behind the shared ones, if any does.
+                _, first, second = max(pairs, key=lambda pair: (pair[0] < pair[2].num_tokens, pair[0]))
+                progress.watch([first.sample_id, second.sample_id])
+                self.checker.check_shared(first, second)
+                return
+
+    def _within_budget(self, batch: Sequence[EncodedSample]) -> list[Sequence[EncodedSample]]:
+        """Return a planned batch, cut where it would only fit if its samples shared rows, and they do not."""
+        budget = self.config.cluster.tokens_per_batch
+        if not batch or self._shares or sum(sample.num_tokens for sample in batch) <= budget:
+            return [batch] if batch else []
+        parts: list[list[EncodedSample]] = [[]]
+        room = budget
+        for sample in batch:
+            if parts[-1] and sample.num_tokens > room:
+                parts.append([])
+                room = budget
+            parts[-1].append(sample)
+            room -= sample.num_tokens
+        return list(parts)
+
+    def _num_computed(self, batch: Sequence[EncodedSample]) -> int:
+        """Return how many rows a batch has."""
+        return sum(sample.num_tokens for sample in batch) - self._num_shared(batch)
+
+    def _num_shared(self, batch: Sequence[EncodedSample]) -> int:
+        """Return how many tokens of a batch are rows of other samples of it."""
+        if not self._shares:
+            return 0
+        return sum(one.number for one in shared_prefixes([sample.input_ids for sample in batch]) if one is not None)
 
     def _facts(self, progress: UnitProgress, num_tokens: int, seconds: float) -> dict[str, Any]:
         return {
@@ -153,6 +202,8 @@ class Measurer:
             "smallest_token_budget": progress.smallest_budget,
             "logit_deviation": None if self.checker.found is None else self.checker.found.logit_deviation,
             "is_packed": self.probe.is_packed,
+            "num_shared_tokens": progress.num_shared,
+            "why_unshared": "" if self.checker.found is None else self.checker.found.why_unshared,
             "fallback_layers": {name: list(layers) for name, layers in self.probe.backend.fallback_layers.items()},
             "num_layers": self.probe.geometry.num_layers,
             "num_heads": self.probe.geometry.num_heads,
@@ -184,6 +235,7 @@ class Measurer:
             fault = fault_of(error, "measurement_failed", f"sample(s) {', '.join(s.sample_id for s in batch[:3])}")
         else:
             progress.measured += measured
+            progress.num_shared += self._num_shared(batch)
             return
         # Outside of the handler: the exception's frames hold the tensors of the forward that did not fit.
         free_memory(self.device)
@@ -192,7 +244,7 @@ class Measurer:
             return
         logger.warning("a batch of %d samples failed (%s: %s), measuring its halves", len(batch), *fault)
         halves = halves_of(batch)
-        progress.divide(batch, halves)
+        progress.divide(batch, max(self._num_computed(half) for half in halves))
         for half in halves:
             self._measure_batch(half, progress)
 
@@ -208,11 +260,9 @@ class Measurer:
         ]
 
     def _measured(self, batch: Sequence[EncodedSample]) -> list[Measured]:
-        layouts, start = [], 0
-        for sample in batch:
-            layouts.append(self._layout(sample, start))
-            start += sample.num_tokens
-        input_ids = torch.cat([layout.token_ids for layout in layouts])
+        places = placements([sample.input_ids for sample in batch], shares=self._shares)
+        layouts = [self._layout(sample, place) for sample, place in zip(batch, places, strict=True)]
+        input_ids = packed_ids(layouts)
         targets = [
             [] if self.probe.attributor is None else targets_of(sample, layout)
             for sample, layout in zip(batch, layouts, strict=True)
@@ -227,11 +277,13 @@ class Measurer:
         wait_for_copies(self.devices)
         return [Measured(sample, measurement) for sample, measurement in zip(batch, measurements, strict=True)]
 
-    def _layout(self, sample: EncodedSample, start: int) -> SequenceLayout:
+    def _layout(self, sample: EncodedSample, place: Placement) -> SequenceLayout:
         heads = self._pattern_heads(sample.sample_id)
         settings = self.config.statistics
         asked = None if settings.received is None else received_rows(sample, settings.received)
-        return sequence_layout(sample, start, self.device, heads, settings.reading_focus, asked)
+        return sequence_layout(
+            sample, place.start, self.device, heads, settings.reading_focus, asked, prefix=place.prefix
+        )
 
     def _pattern_heads(self, sample_id: str) -> dict[int, tuple[int, ...]]:
         wanted = self.config.statistics.patterns

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -120,9 +119,9 @@ class Probe:
         Parameters
         ----------
         input_ids
-            Token ids of all sequences one after the other, ``[T_total]``.
+            Token ids of the packed row, ``[T_total]``: all sequences one after the other, but for what they share.
         layouts
-            Where each sequence starts and what to reduce.
+            Where each sequence lies and what to reduce.
         witness
             Is shown every attention call and its answer.
         targets
@@ -138,7 +137,7 @@ class Probe:
         if not self.is_packed and (len(layouts) > 1 or layouts[0].start):
             each = zip(layouts, targets or [[]] * len(layouts), retrieved or [None] * len(layouts), strict=True)
             return [
-                self.measure(layout.token_ids, [replace(layout, start=0)], witness, [own], [fetched])[0]
+                self.measure(layout.token_ids, [layout.alone()], witness, [own], [fetched])[0]
                 for layout, own, fetched in each
             ]
         if self.copier is not None and any(target is not None for target in retrieved):
@@ -157,7 +156,9 @@ class Probe:
                 if witnessing is not None:
                     witnessing(call)
 
-        longest = max(layouts, key=lambda layout: layout.num_tokens)
+        # Behind a prefix that lies elsewhere rows do not see what masks are learnt from; the longest shares none.
+        longest = max((layout for layout in layouts if not layout.prefix), key=lambda layout: layout.num_tokens)
+        assert all(layout.num_tokens <= longest.num_tokens for layout in layouts), "a longer one begins with its rows"
         with (
             armed(
                 self.model,

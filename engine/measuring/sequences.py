@@ -148,8 +148,7 @@ class SequenceStatistics:
             received=received,
         )
         if self.with_rollout:
-            part = call.of_sequence(self.layout)
-            self._scores.append(LayerScores(part.query, part.key, part.masking))
+            self._scores.append(LayerScores(call.query, call.key, call.masking))
 
     def layer(self, layer: int) -> LayerStatistics:
         """Return a layer's statistics."""
@@ -173,4 +172,11 @@ class SequenceStatistics:
 
     def rollout(self) -> torch.Tensor | None:
         """Return the decision row's rollout ``[T]``, when asked for."""
-        return rollout(self._scores, self.layout.decision) if self.with_rollout else None
+        if not self.with_rollout:
+            return None
+        # Only now, since a sequence that shares rows gets a copy of them.
+        own = [
+            LayerScores(self.layout.gathered(layer.query), self.layout.gathered(layer.key), layer.masking)
+            for layer in self._scores
+        ]
+        return rollout(own, self.layout.decision)

@@ -32,6 +32,7 @@ class UnitProgress:
     rejects: list[Reject] = field(default_factory=list)
     divided: list[str] = field(default_factory=list)
     smallest_budget: int | None = None
+    num_shared: int = 0
 
     def sound(self) -> list[Measured]:
         """Return the samples that can be used and reject the others."""
@@ -43,10 +44,9 @@ class UnitProgress:
         ]
         return [sample for sample, fault in zip(self.measured, faults, strict=True) if fault is None]
 
-    def divide(self, batch: Sequence[EncodedSample], halves: Sequence[Sequence[EncodedSample]]) -> None:
-        """Note that a batch was measured in parts: its numbers may differ in the last bits."""
+    def divide(self, batch: Sequence[EncodedSample], largest: int) -> None:
+        """Note that a batch was measured in parts, the largest of so many tokens: numbers may differ in last bits."""
         self.divided += [sample.sample_id for sample in batch if sample.sample_id not in self.divided]
-        largest = max(sum(sample.num_tokens for sample in half) for half in halves)
         self.smallest_budget = min(largest, self.smallest_budget or largest)
 
 

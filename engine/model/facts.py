@@ -43,6 +43,7 @@ class ModelFacts:
     quantisation: str | None = None
     limits: tuple[int, ...] = ()
     headless_layers: tuple[int, ...] = ()
+    is_packable: bool = True
 
     @property
     def num_layers_with_heads(self) -> int | None:
@@ -198,6 +199,7 @@ def _facts(
         quantisation="GGUF, unpacked when loaded" if section.gguf_file else quantised.words() if quantised else None,
         limits=limits(model_config),
         headless_layers=tuple(sorted(set(range(geometry.num_layers)) - set(geometry.softmax_layers))),
+        is_packable=geometry.is_packable,
     )
 
 

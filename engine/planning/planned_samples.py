@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.samples import SEGMENTS, EncodedSample
+from engine.samples import SEGMENTS, EncodedSample, IntArray
 
 _THINKING = SEGMENTS.index("thinking")
 
@@ -42,6 +42,8 @@ class PlannedSample:
         The same of every row that predicts what the model wrote, thoughts included.
     num_sentences
         Of the ``prompt`` and of the ``thinking``.
+    input_ids
+        Token ids, ``[T]``.
     content
         The sample itself, or its bytes where another process encoded it: the driver only passes them on.
     """
@@ -63,6 +65,7 @@ class PlannedSample:
     num_answer_pairs: int
     num_written_pairs: int
     num_sentences: Mapping[str, int]
+    input_ids: IntArray = field(compare=False)
     content: EncodedSample | bytes
 
     @classmethod
@@ -87,6 +90,7 @@ class PlannedSample:
             num_answer_pairs=int((sample.answer_rows + 1).sum()),
             num_written_pairs=_written_pairs(max(sample.num_prompt_tokens, 1), sample.num_tokens),
             num_sentences={part: _num_sentences(sample, part) for part in ("prompt", "thinking")},
+            input_ids=sample.input_ids,
             content=sample if content is None else content,
         )
 

@@ -26,7 +26,7 @@ from engine.planning.planned_samples import PlannedSample
 from engine.planning.progress import PlanProgress
 from engine.planning.rows.helpers import Helpers, num_processes
 from engine.planning.rows.row_work import RowWork, RowWorkers, ThisProcess
-from engine.planning.tally import PlanTally
+from engine.planning.tally import PlanTally, may_share
 from engine.planning.units import iter_units
 from engine.samples import Answer, Reject
 from engine.storage.plan_records import Plan, PlannedUnit
@@ -76,8 +76,9 @@ def prepare_plan(
         rejects = list(scan.rejects)
         progress.start("encoded", len(scan.chosen))
         samples = _encoded(workers.encoded(chosen_records(config, scan), censuses), rejects, progress)
-        cluster = config.cluster
-        for unit in iter_units(samples, cluster.samples_per_shard, cluster.tokens_per_batch, facts.rope_regime):
+        cluster, shares = config.cluster, may_share(config, facts)
+        size, budget = cluster.samples_per_shard, cluster.tokens_per_batch
+        for unit in iter_units(samples, size, budget, facts.rope_regime, shares=shares):
             check_vocabulary(facts, unit)
             tally.add(unit)
             workers.write(folder / f"{unit.name}.parquet", unit.batches)

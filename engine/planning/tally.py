@@ -15,6 +15,7 @@ from engine.planning.planned_samples import PlannedSample
 from engine.planning.units import Unit
 from engine.samples import FLAG_NAMES, Reject
 from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
+from engine.shared_prefixes import beginning, shared_prefixes
 from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
 
 _MOST_NAMED = 20
@@ -40,6 +41,8 @@ class PlanTally:
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
         self.lengths: dict[str, int] = {}
         self.num_samples = self.num_tokens = self.num_batches = 0
+        self.num_prefixes_again, self._beginnings = 0, set[bytes]()
+        self.num_shared_tokens = self.num_shared_pairs = self.num_sharing_samples = self.num_shareable_tokens = 0
         self.max_sample_tokens = self.max_batch_tokens = self.num_pairs = 0
         self.longest_of_regime: dict[tuple[int, ...], int] = {}
         self.num_written_pairs = self.num_answer_pairs = self.num_without_answer = self.num_without_sentences = (
@@ -51,8 +54,12 @@ class PlanTally:
         """Count a unit."""
         self.units.append(PlannedUnit(unit.name, unit.sample_ids))
         self.num_batches += len(unit.batches)
+        begun = {beginning(sample.input_ids) for batch in unit.batches for sample in batch} - {None}
+        self.num_prefixes_again += len(begun & self._beginnings)
+        self._beginnings |= begun
         for batch in unit.batches:
-            self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch))
+            shared = self._add_shared(batch)
+            self.max_batch_tokens = max(self.max_batch_tokens, sum(sample.num_tokens for sample in batch) - shared)
             for sample in batch:
                 self._add_sample(sample)
 
@@ -60,6 +67,17 @@ class PlanTally:
         """Whether a flag is counted: every one as such, and the first few that say of what."""
         counts = self.counts["flag"]
         return FLAG_NAMES not in flag or flag in counts or sum(FLAG_NAMES in one for one in counts) < _MOST_NAMED
+
+    def _add_shared(self, batch: Sequence[PlannedSample]) -> int:
+        """Count the tokens that samples of a batch begin with like others of it; return those computed once."""
+        numbers = [one.number for one in shared_prefixes([sample.input_ids for sample in batch]) if one is not None]
+        self.num_shareable_tokens += sum(numbers)
+        if not may_share(self.config, self.facts):
+            return 0
+        self.num_shared_tokens += sum(numbers)
+        self.num_sharing_samples += len(numbers)
+        self.num_shared_pairs += sum(map(_pairs, numbers))
+        return sum(numbers)
 
     def _add_sample(self, sample: PlannedSample) -> None:
         self.num_samples += 1
@@ -143,6 +161,10 @@ class PlanTally:
             num_shards=len(self.units),
             num_batches=self.num_batches,
             max_batch_tokens=self.max_batch_tokens,
+            num_shared_tokens=self.num_shared_tokens,
+            num_sharing_samples=self.num_sharing_samples,
+            num_prefixes_again=self.num_prefixes_again if may_share(self.config, self.facts) else 0,
+            why_unshared=self._why_unshared(),
             predicted_memory_bytes=memory.of_batch(self.max_batch_tokens) if memory else None,
             predicted_weight_bytes=memory.weights if memory else None,
             predicted_bytes_per_token=memory.per_token if memory else None,
@@ -172,19 +194,30 @@ class PlanTally:
             num_answers_apart=scan.num_answers_apart,
         )
 
+    def _why_unshared(self) -> str:
+        """Return why tokens that samples begin with alike are computed for each; empty where they are not."""
+        if self.num_shared_tokens or not self.num_shareable_tokens:
+            return ""
+        number = f"{self.num_shareable_tokens:,} tokens that samples of a batch begin with alike are computed for each"
+        if not self.config.cluster.share_prefixes:
+            return f"{number}: cluster.share_prefixes is false"
+        return f"{number}: state, convolutions or positions of this model's layers pass from sample to sample in a row"
+
     def _flop(self, num_groups: int) -> PredictedFlop | None:
         """Return the arithmetic of measuring all samples once and of explaining them, and the weights looked at."""
         facts, causal = self.facts, self.config.causal
         forward = forward_flop(facts, self.num_tokens, self.num_pairs)
-        if forward is None or facts.num_layers is None or facts.num_heads is None:
+        shared = forward_flop(facts, self.num_shared_tokens, self.num_shared_pairs)
+        if forward is None or shared is None or facts.num_layers is None or facts.num_heads is None:
             return None
         share = min(1.0, (causal.max_samples or self.num_samples) / max(self.num_samples, 1))
         forwards = causal.forwards(num_layers=facts.num_layers, num_heads=facts.num_heads, num_groups=num_groups)
-        pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * self.num_pairs)
+        computed = self.num_pairs - self.num_shared_pairs
+        pairs = float((facts.num_layers_with_heads or 0) * facts.num_heads * computed)
         check = sum(forward_flop(facts, length, _pairs(length)) or 0.0 for length in self.longest_of_regime.values())
         reading, fetching = self._reading_flop(num_groups), self._fetching_flop()
         return PredictedFlop(
-            forward + reading + fetching,
+            forward - shared + reading + fetching,
             forward * share * forwards,
             pairs,
             FORWARDS_OF_CHECK * check,
@@ -247,6 +280,11 @@ class PlanTally:
         if settings.received is not None:
             total += num_heads * self.num_samples * (settings.received.top * 9 + 9) + self.num_sentence_pairs * 9
         return total
+
+
+def may_share(config: Config, facts: ModelFacts) -> bool:
+    """Whether samples of a batch share the rows of what they begin with, as far as config and model tell."""
+    return config.cluster.share_prefixes and facts.is_packable
 
 
 def _pairs(num_tokens: int) -> int:

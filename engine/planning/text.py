@@ -108,6 +108,7 @@ def _rows_of_sizes(plan: Plan) -> Rows:
     model = plan.model
     return [
         ("tokens", f"{plan.num_tokens:,} (longest sample {plan.max_sample_tokens:,})"),
+        *_rows_of_sharing(plan),
         ("shards", f"{plan.num_shards:,} ({plan.num_batches:,} packed batches)"),
         ("model", _layers_and_heads(model)),
         *([("weights", f"quantised ({model.quantisation})")] if model.quantisation else []),
@@ -116,6 +117,23 @@ def _rows_of_sizes(plan: Plan) -> Rows:
         *_rows_of_reading(plan),
         *_rows_of_fetching(plan),
     ]
+
+
+def _rows_of_sharing(plan: Plan) -> Rows:
+    """Return how many tokens are computed once for several samples, or why none are that could be."""
+    rows: Rows = []
+    if plan.num_shared_tokens:
+        share = f"{plan.num_shared_tokens:,} of {plan.num_tokens:,} tokens are computed once for several samples"
+        rows.append(("  shared", f"{share} ({plan.num_sharing_samples:,} begin like another one of their batch)"))
+    if plan.num_prefixes_again:
+        rows.append(
+            (
+                "  computed again",
+                f"{plan.num_prefixes_again:,} beginnings of samples that an earlier shard has too; sort the file by "
+                f"prompt, or raise cluster.samples_per_shard",
+            )
+        )
+    return [*rows, ("  not shared", plan.why_unshared)] if plan.why_unshared else rows
 
 
 def _rows_of_reading(plan: Plan) -> Rows:

@@ -99,7 +99,14 @@ class Plan:
     empty_key_groups
         Key groups that no sample has a token of.
     num_tokens, max_sample_tokens, max_batch_tokens
-        Tokens of all samples, of the longest one, and of the largest packed batch.
+        Tokens of all samples, of the longest one, and of the largest packed batch, in which shared ones count once.
+    num_shared_tokens, num_sharing_samples
+        Tokens of ``num_tokens`` that are computed with another sample that begins with the same ones, and the samples
+        that these belong to.
+    num_prefixes_again
+        How often a shard has samples that begin like those of a shard before it, with which they share nothing.
+    why_unshared
+        Why tokens that could be computed once are computed for each sample; empty where they are not.
     predicted_memory_bytes, predicted_weight_bytes, predicted_bytes_per_token, predicted_flop, predicted_disk_bytes
         What it takes; None where nothing is known of the model.
     predicted_reading_bytes
@@ -150,6 +157,10 @@ class Plan:
     num_batches: int
     """Packed batches."""
     max_batch_tokens: int
+    num_shared_tokens: int = 0
+    num_sharing_samples: int = 0
+    num_prefixes_again: int = 0
+    why_unshared: str = ""
     predicted_memory_bytes: int | None
     predicted_weight_bytes: int | None
     predicted_bytes_per_token: int | None

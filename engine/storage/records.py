@@ -44,6 +44,10 @@ class UnitFacts(TypedDict, total=False):
     """Largest difference of logits in the check."""
     is_packed: bool
     """Whether samples shared rows."""
+    num_shared_tokens: int
+    """Tokens of ``num_tokens`` that were computed with another sample that begins with the same ones."""
+    why_unshared: str
+    """Why samples did not share what they begin with, where a check found that they must not; empty else."""
     fallback_layers: dict[str, list[int]]
     """Layers that another backend than ``attention`` computed, by its name."""
     num_layers: int

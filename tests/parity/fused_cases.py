@@ -303,6 +303,40 @@ def check_models(device: torch.device) -> None:
                 assert bool(one.is_finite)
 
 
+def check_shared_rows(device: torch.device) -> None:
+    """Sequences that begin with rows of others: each is what ``blocked`` makes of it alone."""
+    first, second = encoded(40, 1, 3), encoded(34, 2, 3)
+    ids = np.concatenate((first.input_ids[:25], second.input_ids[25:]))
+    second = dataclasses.replace(second, input_ids=ids)
+    third = dataclasses.replace(encoded(30, 4, 3), input_ids=ids[:30])
+    asked = [ReceivedRows.of(np.arange(s.num_tokens, dtype=np.int32) // 3, 4, 2, 2) for s in (first, second, third)]
+    places = ((0, ()), (40, ((0, 25),)), (49, ((0, 25), (40, 5))))  # the third has no row of its own
+    layouts = [
+        sequence_layout(sample, start, device, with_reading=True, received=received, prefix=prefix)
+        for sample, received, (start, prefix) in zip((first, second, third), asked, places, strict=True)
+    ]
+    query, key, value = (t.to(device) for t in tensors(4, 2, 49, 16, seed=3))
+    norms = torch.rand((4, 49), generator=torch.Generator().manual_seed(0)).to(device) + 0.1
+    case, output = Case("shared", ()), torch.full((49, 4, 16), torch.nan, device=device)
+    call = LayerCall(query, key, value, Masking(0.25, 20), 0, norms)
+    row, backend = PackedRow(layouts), FusedBackend()
+    assert backend.covers(call, row)
+    for layout, statistics in zip(layouts, backend.attend(call, row, output), strict=True):
+        reference, expected = blocked.attend(call.of_sequence(layout), layout.alone())
+        written = output[layout.packed_rows(torch.arange(layout.num_tokens, device=device))]
+        assert float((written - reference).abs().max()) <= OUTPUT_ATOL[torch.float32] * float(reference.abs().max())
+        _compare_rows(case, statistics.decision_pattern.cpu(), expected.decision_pattern.cpu())
+        means, wanted_means = statistics.means.cpu(), expected.means.cpu()
+        assert bool((means.isnan() == wanted_means.isnan()).all()), "other rows are defined"
+        for index, name in enumerate([*BASE_STATISTICS, *["mass"] * (means.shape[-1] - len(BASE_STATISTICS))]):
+            _compare(
+                case, name, means[..., index].nan_to_num().numpy(), wanted_means[..., index].nan_to_num().numpy(), 2.0
+            )
+        received, wanted = statistics.received, expected.received
+        assert received is not None and wanted is not None
+        _compare(case, "mass", received.values.cpu().numpy(), wanted.values.cpu().numpy(), 2.0)
+
+
 def check_choices(device: torch.device) -> None:
     """Whole patterns and gradients take ``blocked``; NaN is seen and does not spread; the same input, the same bits."""
     sample = encoded(20, 1, 3)
@@ -352,7 +386,7 @@ def main() -> int:
     device = torch.device("cpu" if fused_row.IS_INTERPRETED else "cuda")
     torch.set_num_threads(1)
     work: dict[str, Any] = {case.name: case for case in cases()}
-    work |= {"models": check_models, "choices": check_choices}
+    work |= {"models": check_models, "shared rows": check_shared_rows, "choices": check_choices}
     usual = fused_row.tiling
     failed = 0
     for name, item in work.items():

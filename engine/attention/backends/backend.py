@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -58,25 +59,65 @@ class LayerCall:
         return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
 
     def of_sequence(self, layout: SequenceLayout) -> LayerCall:
-        """Return the part of a packed row that is one sequence; sequences do not see each other."""
-        rows = slice(layout.start, layout.start + layout.num_tokens)
+        """Return the part of a packed row that is one sequence; sequences see no others beyond what they share."""
         return replace(
             self,
-            query=self.query[:, rows],
-            key=self.key[:, rows],
-            value=self.value[:, rows],
-            value_norms=None if self.value_norms is None else self.value_norms[:, rows],
+            query=layout.gathered(self.query),
+            key=layout.gathered(self.key),
+            value=layout.gathered(self.value),
+            value_norms=None if self.value_norms is None else layout.gathered(self.value_norms),
         )
+
+
+class KnownRows(NamedTuple):
+    """First rows of a sequence whose statistics another one of the row has found: its place, and their number."""
+
+    source: int
+    number: int
 
 
 @dataclass(frozen=True, eq=False)
 class PackedRow:
-    """The sequences of one packed row on one device, none overlapping: the same for every layer.
+    """The sequences of one packed row on one device, overlapping in what they share alone: the same for every layer.
 
     Compared by identity, so that a backend can remember what it worked out for a row as long as the row lives.
     """
 
     layouts: Sequence[SequenceLayout]
+
+    @cached_property
+    def in_order(self) -> list[int]:
+        """Places of the sequences, each behind those whose rows it shares."""
+        return sorted(range(len(self.layouts)), key=lambda place: self.layouts[place].start)
+
+    @cached_property
+    def known_rows(self) -> list[KnownRows | None]:
+        """What each sequence need not compute since another one has; None where nothing."""
+        found: list[KnownRows | None] = [None] * len(self.layouts)
+        owners = {
+            layout.start: place for place, layout in enumerate(self.layouts) if layout.own_rows.stop > layout.start
+        }
+        for place in self.in_order:
+            layout, end = self.layouts[place], self.layouts[place].num_shared
+            # Whoever owns the last rows knows most; where they part before these, an earlier owner may know enough.
+            for first, number in reversed(layout.prefix):
+                source = owners[first]
+                known = min(layout.agreeing_rows(self.layouts[source]), end)
+                begun = found[source]
+                if known > (0 if begun is None else begun.number):
+                    found[place] = KnownRows(source, known)
+                    break
+                end -= number
+        return found
+
+    @cached_property
+    def stops(self) -> list[tuple[int, ...]]:
+        """By sequence: numbers of rows, ascending, after which others go on."""
+        wanted: list[set[int]] = [set() for _ in self.layouts]
+        for known in self.known_rows:
+            if known is not None:
+                wanted[known.source].add(known.number)
+        return [tuple(sorted(numbers)) for numbers in wanted]
 
 
 class Backend(Protocol):

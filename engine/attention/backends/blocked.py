@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import torch
 
 from engine.attention.backends.backend import Backend, LayerCall, PackedRow
+from engine.attention.backends.prefix_rows import Beginning, KeptRows, sequence_by_sequence, write_own
 from engine.attention.blocks import chunks, first_key, row_blocks
-from engine.attention.group_means import GroupMeans, LayerStatistics
+from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import MASKED, Masking, Window, first_visible, first_visible_of
 from engine.attention.readers.row_readers import RowReaders
@@ -32,11 +33,11 @@ class BlockedBackend(Backend):
 
     def attend(self, call: LayerCall, row: PackedRow, output: torch.Tensor) -> list[LayerStatistics]:
         """Write a layer's output for all sequences and return the statistics of each."""
-        statistics: list[LayerStatistics] = []
-        for layout in row.layouts:
-            rows = slice(layout.start, layout.start + layout.num_tokens)
-            statistics.append(attend(call.of_sequence(layout), layout, output[rows])[1])
-        return statistics
+
+        def attend_one(layout: SequenceLayout, beginning: Beginning) -> tuple[LayerStatistics, KeptRows | None]:
+            return attend_from(beginning, call.of_sequence(layout), layout, output[layout.own_rows])[1:]
+
+        return sequence_by_sequence(row, attend_one)
 
 
 def create(device: torch.device, *, is_asked_for: bool) -> BlockedBackend:
@@ -63,6 +64,30 @@ def attend(
     tuple of Tensor and LayerStatistics
         Output ``[T, H, head_dim]``, and the statistics.
     """
+    return attend_from(Beginning(), call, layout, output)[:2]
+
+
+def attend_from(
+    beginning: Beginning, call: LayerCall, layout: SequenceLayout, output: torch.Tensor | None = None
+) -> tuple[torch.Tensor, LayerStatistics, KeptRows | None]:
+    """Compute one sequence's attention in one layer from a row on, that of all rows before it being known.
+
+    Whole patterns, and what is read of rows before, need these rows again: then it begins with the first one.
+
+    Parameters
+    ----------
+    beginning
+        Where to begin, and where to keep what there is.
+    call, layout
+        As in ``attend``.
+    output
+        As in ``attend``, of the rows that are the sequence's own.
+
+    Returns
+    -------
+    tuple of Tensor, LayerStatistics and KeptRows or None
+        As ``attend``, and what others go on from where the beginning has stops.
+    """
     query, key, value, masking, value_norms = call.query, call.key, call.value, call.masking, call.value_norms
     num_heads, num_tokens, _ = query.shape
     num_kv = key.shape[0]
@@ -73,16 +98,23 @@ def attend(
     riders, num_groups = _riders(value.float(), carried_groups), carried_groups.shape[1]
     normed = None if value_norms is None else _normed_riders(value_norms, layout)
     if output is None:
-        output = torch.empty((num_tokens, num_heads, value.shape[-1]), dtype=torch.float32, device=query.device)
-    means = GroupMeans(layout, num_heads, layout.num_statistics(value_norms is not None))
+        shape = (num_tokens - layout.num_shared, num_heads, value.shape[-1])
+        output = torch.empty(shape, dtype=torch.float32, device=query.device)
     readers = RowReaders(layout, num_heads, masking.window)
     decision = torch.zeros((num_heads, num_tokens), dtype=torch.float32, device=query.device)
     heads = layout.pattern_heads.get(call.layer_idx, ())
     patterns: dict[int, list[torch.Tensor]] = {head: [] for head in heads}
-    blocks = row_blocks(num_tokens, num_heads, masking.window, query.device)
-    sink_rows: list[torch.Tensor] = []
+    if heads or readers.reads_before(beginning.first):
+        beginning = beginning.whole()
+    stops = beginning.stops
+    blocks = row_blocks(num_tokens, num_heads, masking.window, query.device, beginning.first, stops)
+    means = beginning.means(layout, num_heads, layout.num_statistics(value_norms is not None))
+    sink_rows = beginning.null_mass()
+    kept = KeptRows(beginning.log_sum_exp(num_heads, num_tokens, query.device)) if stops else None
+    if layout.decision < beginning.first:
+        decision[:, : layout.decision + 1] = _pattern_of_row(layout.decision, grouped, keys, masking)
     space = _Workspace(blocks, num_heads, masking.window, (grouped, keys, riders))
-    for chunk in chunks(blocks):
+    for chunk in chunks(blocks, stops):
         parts = []
         for first, end in chunk:
             block = _Block(first, end, masking.window)
@@ -94,9 +126,11 @@ def attend(
                 nothing = null_mass(block.largest.reshape(num_heads, -1), total[..., 0], masking.sinks)
                 mixed = mixed * (1 - nothing[..., None])
                 sink_rows.append(nothing.detach())
-            output[first:end] = mixed.transpose(0, 1)
+            write_own(output, first, mixed.transpose(0, 1), layout.num_shared)
             # Gradients are wanted of the output alone; through the statistics they would keep the graph of every block.
             weights, total = weights.detach().reshape(num_heads, end - first, -1), total.detach()
+            if kept is not None:
+                kept.log_sum_exp[:, first:end] = block.largest.reshape(num_heads, -1) + torch.log(total[..., 0])
             groups = carried.detach()[..., value.shape[-1] + 1 :][..., :num_groups]
             readers.add(first, end, block.first_key, weights, total[..., 0])
             parts.append(block.sums(weights, shifted.detach(), total[..., 0], groups, layout, normed))
@@ -107,9 +141,15 @@ def attend(
                 patterns[head].append(block.triangle(weights[head], total[head], layout.pattern_dtype))
         first, end = chunk[0][0], chunk[-1][1]
         means.add(first, end, *row_statistics(RowSums.joined(parts), first, end, masking.window, layout.reading))
-    kept = {head: torch.cat(parts) for head, parts in patterns.items()}
-    null = grouped_null_mass(torch.cat(sink_rows, dim=1), layout) if sink_rows else None
-    return output, readers.added_to(LayerStatistics(means.means(), decision, means.is_finite(), kept, null))
+        if kept is not None and end in stops:
+            kept.means[end] = means.continued()
+    whole = {head: torch.cat(parts) for head, parts in patterns.items()}
+    nothing = torch.cat(sink_rows, dim=1) if sink_rows else None
+    null = None if nothing is None else grouped_null_mass(nothing, layout)
+    if kept is not None:
+        kept.null_mass = nothing
+    found = readers.added_to(LayerStatistics(means.means(), decision, means.is_finite(), whole, null))
+    return output, found, kept
 
 
 def read_again(call: LayerCall, layout: SequenceLayout, log_sum_exp: torch.Tensor) -> RowReaders:
@@ -177,6 +217,13 @@ def head_averaged_blocks(
         yield first, end, block.first_key, pattern.mean(dim=0)
 
 
+def _pattern_of_row(row: int, grouped: torch.Tensor, keys: torch.Tensor, masking: Masking) -> torch.Tensor:
+    """Return one row of every head's pattern, ``[H, row + 1]``, 0 for keys that it does not see."""
+    block = _Block(row, row + 1, masking.window)
+    weights = block.weights(grouped, keys, masking)[0].flatten(0, 1)
+    return torch.nn.functional.pad(weights / weights.sum(dim=-1, keepdim=True), (block.first_key, 0))
+
+
 def _riders(value: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """Return what rides along in the product with the weights, ``[KV, T, head_dim + 1 + C + padding]``.
 
@@ -209,7 +256,7 @@ class _Workspace:
         inputs: tuple[torch.Tensor, ...],
     ):
         needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-        size = max((end - first) * (end - first_key(first, window)) for first, end in blocks) * num_heads
+        size = max(((end - first) * (end - first_key(first, window)) for first, end in blocks), default=0) * num_heads
         self._flat = None if needs_grad else torch.empty((2, size), dtype=torch.float32, device=inputs[0].device)
 
     def take(self, slot: int, *shape: int) -> torch.Tensor | None:

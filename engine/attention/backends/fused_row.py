@@ -21,6 +21,7 @@ from engine.attention.backends.backend import LayerCall
 from engine.attention.backends.fused_kernels import attention_kernel
 from engine.attention.backends.fused_row_kernels import decision_kernel, matches_kernel, sums_kernel
 from engine.attention.backends.fused_tiling import Tiling, capability, match_warps, padded, tiling
+from engine.attention.backends.prefix_rows import SequencesApart
 from engine.attention.group_means import LayerStatistics, defined_rows, visible_keys
 from engine.attention.layout import INDEX, NUM_BASE, NUM_LOOKBACK, SequenceLayout
 from engine.attention.masking import Chunk, Masking, Window, first_visible_of
@@ -39,10 +40,12 @@ class FusedRow:
     Parameters
     ----------
     layouts
-        The sequences, none overlapping.
+        The sequences; where they share rows, the kernels see each with all of its own.
     """
 
     def __init__(self, layouts: Sequence[SequenceLayout]):
+        self.apart = SequencesApart(layouts) if any(layout.prefix for layout in layouts) else None
+        layouts = layouts if self.apart is None else self.apart.layouts
         self.layouts = list(layouts)
         self.device = layouts[0].indicators.device
         self.total = max(layout.start + layout.num_tokens for layout in layouts)
@@ -80,6 +83,14 @@ class FusedRow:
         list of LayerStatistics
             By sequence; ``is_finite`` is a tensor, so that nothing waits for the device.
         """
+        if self.apart is None:
+            return self._attend(call, output)
+        room = output.new_empty((self.apart.total, *output.shape[1:]))
+        statistics = self._attend(self.apart.call(call), room)
+        self.apart.write(output, room)
+        return statistics
+
+    def _attend(self, call: LayerCall, output: torch.Tensor) -> list[LayerStatistics]:
         query, key, value = _same_dtype(call.query, call.key, call.value)
         call = replace(call, query=query, key=key, value=value)
         norms = None if call.value_norms is None else self._shares_of_largest(call.value_norms)

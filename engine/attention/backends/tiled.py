@@ -13,9 +13,10 @@ import torch
 
 from engine.attention.backends import blocked
 from engine.attention.backends.backend import Backend, BackendUnavailable, LayerCall, PackedRow
+from engine.attention.backends.prefix_rows import Beginning, KeptRows, sequence_by_sequence, write_own
 from engine.attention.backends.tile_kernel import STATE, TileKernel, tile_kernel
-from engine.attention.blocks import chunks
-from engine.attention.group_means import GroupMeans, LayerStatistics
+from engine.attention.blocks import chunks, end_of_block
+from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import first_visible
 from engine.attention.row_statistics import RowSums, row_statistics
@@ -59,14 +60,14 @@ class TiledBackend(Backend):
 
     def attend(self, call: LayerCall, row: PackedRow, output: torch.Tensor) -> list[LayerStatistics]:
         """Write a layer's output for all sequences and return the statistics of each."""
-        statistics: list[LayerStatistics] = []
-        for layout in row.layouts:
-            part, rows = call.of_sequence(layout), slice(layout.start, layout.start + layout.num_tokens)
+
+        def attend_one(layout: SequenceLayout, beginning: Beginning) -> tuple[LayerStatistics, KeptRows | None]:
+            part, own = call.of_sequence(layout), output[layout.own_rows]
             if layout.pattern_heads.get(call.layer_idx):
-                statistics.append(blocked.attend(part, layout, output[rows])[1])
-            else:
-                statistics.append(attend(self.kernel, part, layout, output[rows]))
-        return statistics
+                return blocked.attend_from(beginning, part, layout, own)[1:]
+            return attend_from(beginning, self.kernel, part, layout, own)
+
+        return sequence_by_sequence(row, attend_one)
 
 
 def create(device: torch.device, *, is_asked_for: bool) -> TiledBackend:
@@ -95,43 +96,53 @@ def attend(kernel: TileKernel, call: LayerCall, layout: SequenceLayout, output: 
     call, layout, output
         As in ``blocked.attend``.
     """
+    return attend_from(Beginning(), kernel, call, layout, output)[0]
+
+
+def attend_from(
+    beginning: Beginning, kernel: TileKernel, call: LayerCall, layout: SequenceLayout, output: torch.Tensor
+) -> tuple[LayerStatistics, KeptRows]:
+    """Write the rows of one sequence's attention output from one on; arguments as in ``blocked.attend_from``."""
     masking = call.masking
     num_heads, num_tokens, _ = call.query.shape
     tiles = _Tiles(kernel, call, layout)
     shape = (num_heads // tiles.group, tiles.group)
-    means = GroupMeans(layout, num_heads, layout.num_statistics(call.value_norms is not None))
+    means = beginning.means(layout, num_heads, layout.num_statistics(call.value_norms is not None))
     has_match = layout.matches.rows_with_match(masking.window)
-    sink_rows: list[torch.Tensor] = []
-    log_sum_exp = torch.empty((num_heads, num_tokens))
-    for chunk in chunks(_blocks(num_tokens, tiles.group)):
+    sink_rows = beginning.null_mass()
+    kept = KeptRows(beginning.log_sum_exp(num_heads, num_tokens, call.query.device))
+    for chunk in chunks(_blocks(num_tokens, tiles.group, beginning.first, beginning.stops), beginning.stops):
         first, end = chunk[0][0], chunk[-1][1]
         state, carried = tiles.rows(chunk)
         total, largest = state[STATE.index("total")], state[STATE.index("largest")].flatten(0, 1)
-        log_sum_exp[:, first:end] = largest + torch.log(total.flatten(0, 1))
+        kept.log_sum_exp[:, first:end] = largest + torch.log(total.flatten(0, 1))
         # Normalised once, at the end: until its last tile a row's largest score, and the scale of its sums, may change.
         mixed = carried[..., : tiles.value_dim] / total.transpose(1, 2)[..., None]
         if masking.sinks is not None:
             nothing = null_mass(largest, total.flatten(0, 1), masking.sinks)
             mixed = mixed * (1 - nothing.unflatten(0, shape).transpose(1, 2)[..., None])
             sink_rows.append(nothing)
-        output[first:end].unflatten(1, shape).copy_(mixed.transpose(0, 1))
+        write_own(output.unflatten(1, shape), first, mixed.transpose(0, 1), layout.num_shared)
         sums = tiles.row_sums(state, carried, has_match[:, first:end])
         means.add(first, end, *row_statistics(sums, first, end, masking.window, layout.reading))
-    null = grouped_null_mass(torch.cat(sink_rows, dim=1), layout) if sink_rows else None
+        if end in beginning.stops:
+            kept.means[end] = means.continued()
+    kept.null_mass = torch.cat(sink_rows, dim=1) if sink_rows else None
+    null = None if kept.null_mass is None else grouped_null_mass(kept.null_mass, layout)
     pattern = tiles.pattern_of_row(layout.decision)
     statistics = LayerStatistics(means.means(), pattern, means.is_finite(), null_mass=null)
-    return blocked.read_again(call, layout, log_sum_exp).added_to(statistics)
+    return blocked.read_again(call, layout, kept.log_sum_exp).added_to(statistics), kept
 
 
-def _blocks(num_tokens: int, group: int) -> list[tuple[int, int]]:
-    """Cut the rows into blocks that grow with the number of keys before them."""
+def _blocks(num_tokens: int, group: int, first: int = 0, stops: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+    """Cut the rows, from one on, into blocks that grow with the keys before them; none reaches over a stop."""
     blocks: list[tuple[int, int]] = []
-    first, size = 0, SMALLEST_BLOCK
+    size = SMALLEST_BLOCK
     while first < num_tokens:
         while size * 2 * group <= TILE_ROWS and size * 2 * GROWTH <= first:
             size *= 2
-        blocks.append((first, min(first + size, num_tokens)))
-        first += size
+        blocks.append((first, end_of_block(first, size, num_tokens, stops)))
+        first = blocks[-1][1]
     return blocks
 
 

@@ -44,6 +44,10 @@ class RowReaders:
         if self.received is not None:
             self.received.add(first, end, first_key, weights, total)
 
+    def reads_before(self, row: int) -> bool:
+        """Whether rows before one are asked for."""
+        return any(first < row for first, _ in self._stretches())
+
     def blocks(self, device: torch.device) -> list[tuple[int, int]]:
         """Return the blocks of rows that a second pass has to hand over."""
         found: list[tuple[int, int]] = []

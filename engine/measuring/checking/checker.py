@@ -12,13 +12,14 @@ from transformers import PreTrainedModel
 from engine.attention.layout import sequence_layout
 from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
 from engine.machine.devices import fault_of, free_memory
-from engine.measuring.checking.start_check import SampleError, StartCheck, check
+from engine.measuring.checking.start_check import SampleError, StartCheck, check, why_not_shared
 from engine.measuring.checking.stores import CheckStore, Unshared
 from engine.measuring.probe import Probe
 from engine.measuring.unit_results import UnitProgress
 from engine.model.limits import limits, regime
 from engine.model.placement import input_device
 from engine.samples import EncodedSample, Reject
+from engine.shared_prefixes import placements
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,41 @@ class Checker:
                     self._adopt(known)
                 if beyond not in self._checked:
                     self._check_regime(beyond, unsuspected or members, progress)
+
+    def check_shared(self, first: EncodedSample, second: EncodedSample) -> None:
+        """Check once in a run, on two samples that begin with the same tokens, that they may share these rows.
+
+        Parameters
+        ----------
+        first, second
+            The second shares rows of the first, which is at least as long.
+        """
+        if self.found is None or self.found.is_shared is not None:
+            return
+        with self.store.turn() as known:
+            if known is not None:
+                self._adopt(known)
+            if self.found.is_shared is None:
+                why = self._why_unshared(first, second)
+                if why:
+                    logger.info("samples do not share the tokens that they begin with: %s", why)
+                self._adopt(replace(self.found, is_shared=not why, why_unshared=why))
+                self.store.write(self.found)
+
+    def _why_unshared(self, first: EncodedSample, second: EncodedSample) -> str:
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        device = input_device(self.model)
+        places = placements([first.input_ids, second.input_ids])
+        pair = [
+            sequence_layout(sample, place.start, device, prefix=place.prefix)
+            for sample, place in zip((first, second), places, strict=True)
+        ]
+        try:
+            return why_not_shared(self.probe, pair[1].alone(), pair, second.sample_id, dtype)
+        except Exception as error:  # they are measured apart then, where a fault of theirs is found
+            fault = fault_of(error, "measurement_failed", f"sample {second.sample_id}")
+        free_memory(device)
+        return f"the check of it failed ({fault[0]}: {fault[1]})"
 
     def _check_regime(
         self, beyond: tuple[int, ...], candidates: Sequence[EncodedSample], progress: UnitProgress
@@ -162,7 +198,9 @@ class Checker:
             logger.info("every sample gets a forward of its own: %s", found.why_unpacked)
         worst = found if before is None or found.largest_deviation > before.largest_deviation else before
         regimes = [*([] if before is None else before.beyond), list(beyond)]
-        self._adopt(replace(worst, is_packed=found.is_packed, why_unpacked=found.why_unpacked, beyond=regimes))
+        shared = {} if before is None else {"is_shared": before.is_shared, "why_unshared": before.why_unshared}
+        packed = {"is_packed": found.is_packed, "why_unpacked": found.why_unpacked}
+        self._adopt(replace(worst, beyond=regimes, **packed, **shared))
         assert self.found is not None
         self.store.write(self.found)
 

@@ -3,7 +3,8 @@
 At most three forwards of the checked sample: ``model(input_ids)`` as it is; the same sample through the probe, in whose
 every layer the model's own eager attention answers some query rows of the same queries, keys and values; and the sample
 again, behind a few tokens of itself in one row. The first two must agree, or the model is not covered. If the third
-does not (recurrent state, convolutions, positions that are not looked at), samples get a row of their own.
+does not (recurrent state, convolutions, positions that are not looked at), samples get a row of their own. Before
+samples share the rows that they begin with, one of them is compared with itself alone in the same way.
 
 Shape legend: ``H`` query heads, ``R`` checked rows, ``T`` tokens, ``C`` key groups.
 """
@@ -19,7 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engine.attention.interface import armed
-from engine.attention.layout import SequenceLayout
+from engine.attention.layout import SequenceLayout, packed_ids
 from engine.attention.own_code import by_own_code, has_own_code
 from engine.attention.visible_keys import chosen_rows
 from engine.errors import UnsupportedModelError
@@ -66,6 +67,10 @@ class StartCheck:
         ``logit_deviation`` over what the table of tolerances allows: above 1 where the model's own noise decided.
     bound
         What decided on the logits: the table, or how far the model's own implementations lie apart.
+    is_shared
+        Whether samples that begin with the same tokens share these rows; None before any that do were met.
+    why_unshared
+        Why they do not; empty where they do, or nobody has asked.
     """
 
     is_packed: bool
@@ -77,6 +82,8 @@ class StartCheck:
     beyond: list[list[int]] = field(default_factory=list)
     logits_over_tolerance: float | None = None
     bound: str = ""
+    is_shared: bool | None = None
+    why_unshared: str = ""
 
     def as_record(self) -> dict[str, Any]:
         """Return the check as JSON and YAML hold it."""
@@ -192,28 +199,59 @@ def _why_not_packed(probe: Probe, layout: SequenceLayout, alone: Witness, logits
         0, layout.token_ids[:size], layout.indicators[:size], layout.query_weights.new_zeros((1, size)), size - 1
     )
     second = replace(layout, start=size)
-    together = Witness(alone.rows, second, alone.sample_id, is_local=False)
+    return _why_moved(probe, [prefix, second], alone, logits, dtype, "in a row with another sample")
+
+
+def why_not_shared(probe: Probe, alone: SequenceLayout, pair: list[SequenceLayout], sample_id: str, dtype: str) -> str:
+    """Return what differs when a sample begins with rows of another one; empty where nothing does.
+
+    Parameters
+    ----------
+    probe
+        What is checked.
+    alone
+        The sample in a row of its own.
+    pair
+        The other one, and the sample behind it without the rows that they share.
+    sample_id
+        Its name.
+    dtype
+        The model's.
+    """
+    second = pair[1]
+    wanted = (alone.decision, second.num_shared, (second.num_shared + alone.num_tokens) // 2, alone.num_tokens - 1)
+    rows = chosen_rows(alone.num_tokens, wanted=(*wanted, max(second.num_shared - 1, 0)))
+    witness = Witness(rows, alone, sample_id, is_local=False)
+    (measured,) = probe.measure(alone.token_ids, [alone], witness)
+    return _why_moved(probe, pair, witness, measured.logits, dtype, "with its first rows in another sample")
+
+
+def _why_moved(
+    probe: Probe, pair: list[SequenceLayout], alone: Witness, logits: torch.Tensor, dtype: str, where: str
+) -> str:
+    """Return what of the second of two sequences differs from what it is alone; empty where nothing does."""
+    together = Witness(alone.rows, pair[1], alone.sample_id, is_local=False)
     try:
-        found = probe.measure(torch.cat((prefix.token_ids, layout.token_ids)), [prefix, second], together)[1]
+        found = probe.measure(packed_ids(pair), pair, together)[1]
     except UnsupportedModelError as error:
-        return f"in a row with another sample: {error}"
+        return f"{where}: {error}"
     except (TypeError, ValueError, IndexError, RuntimeError) as error:  # alone it went well
         fault_of(error, "", "")
         if is_out_of_memory(error):
             raise
-        return f"in a row with another sample, its forward fails: {type(error).__name__}: {error}"
+        return f"{where}, its forward fails: {type(error).__name__}: {error}"
     for layer, inputs in alone.inputs.items():
         for name, mine, shared in zip(("queries", "keys", "values"), inputs, together.inputs[layer], strict=True):
             moved = float((mine - shared).square().mean().sqrt() / mine.square().mean().sqrt().clamp(min=1e-12))
             if not moved <= SAME_INPUTS[tolerated(dtype)]:
                 return (
-                    f"in a row with another sample, {name} of layer {layer} move by {moved:.2g} of their size: state, "
+                    f"{where}, {name} of layer {layer} move by {moved:.2g} of their size: state, "
                     f"a convolution or positions pass from one sample to the next"
                 )
     allowed = tolerance("logits", tolerated(dtype))
     gap = float((found.logits - logits).abs().max())
     if dtype in ("float32", "float64") and gap > 2 * (allowed.atol + allowed.rtol * _largest(logits)):
-        return f"in a row with another sample, logits move by {gap:.2g}"
+        return f"{where}, logits move by {gap:.2g}"
     return ""
 
 

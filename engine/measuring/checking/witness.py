@@ -38,7 +38,7 @@ class Witness:
 
     def __call__(self, call: AttentionCall) -> None:
         """Keep some rows of what goes in, and compare what comes out."""
-        rows = self.rows.to(call.query.device) + self.layout.start
+        rows = self.layout.packed_rows(self.rows.to(call.query.device))
         self.inputs[call.layer_idx] = tuple(part[0][:, rows].float() for part in (call.query, call.key, call.value))
         if not self.is_local:
             return

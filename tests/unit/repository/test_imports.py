@@ -11,14 +11,15 @@ import pytest
 
 from tests.fixtures.places import ROOT
 
-LEAVES = {"engine.interruptions", "engine.errors", "engine.samples"}
-"""What everybody in ``engine`` may import: signals, errors, and the records that everything passes along."""
+LEAVES = {"engine.interruptions", "engine.errors", "engine.samples", "engine.shared_prefixes"}
+"""What everybody in ``engine`` may import: signals, errors, records that are passed along, and which begin alike."""
 
 MAY_IMPORT: dict[str, tuple[str, str]] = {
     # room: (rooms it may import, foreign libraries that live in it; NumPy may live anywhere)
     "engine.interruptions": ("", ""),
     "engine.errors": ("", ""),
     "engine.samples": ("", ""),
+    "engine.shared_prefixes": ("", ""),
     "engine.tolerances": ("", ""),
     "engine.schema": ("", "pyarrow"),
     "engine.sections": ("", "pydantic"),

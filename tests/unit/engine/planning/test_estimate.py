@@ -283,3 +283,47 @@ def test_a_run_of_the_same_config_is_believed_before_a_newer_one(config_file, ca
     assert f"3 shard(s) of {runs / 'whole'}\n" in printed
     found = json.loads((runs / "seeded" / "plan" / "estimate.json").read_text())
     assert found["analysis_seconds"] != 123.0
+
+
+def test_tokens_that_are_computed_once_are_counted_once_and_said(monkeypatch):
+    from engine import shared_prefixes
+    from engine.planning.estimate import forward_flop
+    from engine.planning.planned_samples import PlannedSample
+    from engine.planning.tally import PlanTally
+    from engine.planning.text import _rows_of_sharing
+    from engine.planning.units import Unit, pack
+    from tests.oracles.test_shared_rows import OWN, family
+
+    monkeypatch.setattr(shared_prefixes, "LEAST_SHARED", 8)
+    sizes = {"num_layers": 2, "num_heads": 2, "num_body_parameters": 1000, "head_dim": 4}
+    metadata = dict.fromkeys(("label_source", "predicted_label", "actual_label", "is_correct"))
+    samples = [PlannedSample.of(replace(one, metadata=metadata)) for one in family()]
+    lengths = [one.num_tokens for one in samples]
+    pairs, shared = ([n * (n + 1) // 2 for n in part] for part in (lengths, [a - b for a, b in zip(lengths, OWN)]))  # noqa: B905
+
+    def tally_of(section, **facts):
+        tally = PlanTally(config(**section), ModelFacts(**sizes, **facts))
+        for number in range(2):
+            batches = pack(samples, 4096, shares=section.get("share_prefixes", True))
+            tally.add(Unit(f"measure-0000{number}", batches))
+        return tally
+
+    tally = tally_of({})
+    found, known = tally._flop(0), ModelFacts(**sizes)
+    assert found is not None and found.pairs == 2 * 4 * (sum(pairs) - sum(shared))
+    once = forward_flop(known, sum(lengths), sum(pairs)) - forward_flop(known, sum(lengths) - sum(OWN), sum(shared))
+    assert found.measure == 2 * once and tally.max_batch_tokens == sum(OWN)
+    assert (tally.num_shared_tokens, tally.num_sharing_samples) == (2 * (sum(lengths) - sum(OWN)), 12)
+    plan = replace(PLAN, num_tokens=2 * sum(lengths), num_shared_tokens=tally.num_shared_tokens, num_sharing_samples=12)
+    ((name, said), (again, more)) = _rows_of_sharing(replace(plan, num_prefixes_again=tally.num_prefixes_again))
+    assert name.strip() == "shared" and said.startswith(f"{tally.num_shared_tokens:,} of {2 * sum(lengths):,} tokens")
+    assert again.strip() == "computed again" and "cluster.samples_per_shard" in more
+    assert _rows_of_sharing(PLAN) == []
+    for section, facts, words in (
+        ({"share_prefixes": False}, {}, "share_prefixes"),
+        ({}, {"is_packable": False}, "row"),
+    ):
+        apart = tally_of(section, **facts)
+        flop = apart._flop(0)
+        assert flop is not None and flop.pairs == 2 * 4 * sum(pairs) and words in apart._why_unshared()
+        assert apart.num_shared_tokens == 0
