@@ -26,11 +26,31 @@ _NOT_SO = re.compile(
 )
 _REPORTED = re.compile(
     r"\b(?:wrote|writes|reported|reports|warn(?:s|ed)|told|tells|noted|notes|hint(?:s|ed)|claim(?:s|ed)|insist(?:s|ed)|swears?|swore|"
-    r"according\s+to|announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
+    r"announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
     r"replied|replies|whisper(?:s|ed)?|remark(?:s|ed)?|tweet(?:s|ed)|posted|joked?|jokes|heard|hears|dreamt|dreamed|imagines?|pretends?|"
     r"assures?|assured|reckons?|maintains|contends?|contended|urges?|urged|asks?|asked|wonders?|wondered|fears?|hopes?|wants?|wishes)\b",
     re.IGNORECASE,
 )
+_NOUNS = re.compile(r"remarks|notes|reports?|claims|hopes|fears|wishes|reported", re.IGNORECASE)
+_NOUN_BEFORE = re.compile(
+    r"\b(?:the|some|these|those|its|their|his|her|any|many|few|all|no|positive|negative|critical|annual|quarterly|financial|"
+    r"foot|insurance|high|of|in|on|from|with|as|and|than|revenue|income|profits?|growth|sales|earnings|eps|losses|loss|figures?)\s+\Z",
+    re.IGNORECASE,
+)
+"""Before a noun, or what was reported ("the notes", "growth reported at 12 %")."""
+_ACCORDING = re.compile(
+    r"\baccording\s+to\s+(?!(?:[\w'’-]+\s+){0,4}?(?:data|figures?|numbers?|trends?|statements?|text|passage|analysis|premise|table|"
+    r"information|ratios?|sheets?|reports?|filings?|results?|context|rules?|laws?|theory|theorem|formula|document|article|principles?|"
+    r"calculations?|evidence|definition|abstract|study|me|us)\b)",
+    re.IGNORECASE,
+)
+"""Whose word a sentence is, where it is not what is judged."""
+_OWN_CLAUSE = re.compile(
+    r"(?!\s*(?:that|whether|how|which|who)\b)[^.;]*?\b(?:I|we|eps|earnings|profits?|income|company|firm|sentiment|review|tone|text|answer|"
+    r"label|direction|relation|overall|therefore|thus|hence|it|option|choice)\b",
+    re.IGNORECASE,
+)
+"""Behind a break, a clause with a subject of its own."""
 _OWN_REPORT = re.compile(
     r"\b(?:I|we|which|that|this|it|data|evidence|figures?|numbers?|statements?|company|firm|results?|trends?)\s+(?:\w+ly\s+|have\s+|has\s+)?\Z",
     re.IGNORECASE,
@@ -77,6 +97,18 @@ def is_quoted(behind: str) -> bool:
     return bool(_SAID_BY.match(behind))
 
 
+def _is_reported(before: str) -> bool:
+    """Whether somebody else's report reaches up to a label: no noun, not the writer's, no clause of its own behind."""
+    report = None
+    for found in _REPORTED.finditer(before):
+        if not (_NOUNS.fullmatch(found.group()) and _NOUN_BEFORE.search(before, 0, found.start())):
+            report = found
+    if report is None or not before[: report.start()].strip() or _OWN_REPORT.search(before[: report.start()]):
+        return False
+    breaks = list(_CLAUSES.finditer(before, report.end()))
+    return not breaks or not _OWN_CLAUSE.match(before, breaks[-1].end())
+
+
 def is_undone(before: str, behind: str, following: str) -> bool:
     """Return whether a sentence is somebody else's, a first guess, about a word, an exception, or taken half back.
 
@@ -87,10 +119,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     following
         What follows the sentence.
     """
-    report = None
-    for report in _REPORTED.finditer(before):  # noqa: B007
-        pass
-    if report is not None and not _OWN_REPORT.search(before[: report.start()]) and before[: report.start()].strip():
+    if _is_reported(before) or _ACCORDING.search(before):
         return True
     key = KEY.search(before)
     if (key and _NO_KEYS.search(key["key"])) or is_quoted(behind):

@@ -30,6 +30,9 @@ def read(labels, answer):
 
 NAMED = {
     DIRECTIONS: [
+        "He claimed, wrongly, that EPS will increase.",
+        "According to the press, EPS will increase.",
+        "She told investors, and later the press, that EPS will increase.",
         "Consensus: increase. My own view is withheld.",
         "Bloomberg wrote that EPS would decrease.",
         "A decrease remains on the table.",
@@ -84,6 +87,15 @@ STATED = [
     (RATINGS, "My rating is sell.", "sell"),
     (("true", "false"), "The statement is false.", "false"),
     (("yes", "no"), "No it does not.", "no"),
+    (DIRECTIONS, "With revenue growth reported at 12%, EPS will increase.", "increase"),
+    (DIRECTIONS, "Management hopes to cut costs and net income rose 10%, so EPS will increase.", "increase"),
+    (DIRECTIONS, "The notes to the statements show falling debt, and I expect earnings to increase.", "increase"),
+    (DIRECTIONS, "Net income reported for 2019 fell by a third, therefore EPS will decrease.", "decrease"),
+    (DIRECTIONS, "According to the income statement, EPS will decrease.", "decrease"),
+    (DIRECTIONS, "Analysts expect a decrease, but I predict an increase.", "increase"),
+    (SENTIMENTS, "Despite some positive remarks, the overall sentiment is negative.", "negative"),
+    (SENTIMENTS, "The reviewer has a negative opinion of the film.", "negative"),
+    (SENTIMENTS, "The critic warned viewers, and the sentiment is negative.", "negative"),
 ]
 ASKED = [
     (DIRECTIONS, "Will EPS increase? Yes."),
