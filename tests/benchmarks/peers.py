@@ -2,7 +2,8 @@
 
 ``python -m tests.benchmarks.peers`` prints a table of CPU time and peak memory over a plain sdpa forward and writes it
 to ``peers.md`` beside this file. Every way gives the same means ``[layers, H, Q, K]``, which are compared with ours; a
-way whose library is not installed is left out (``pip install -e '.[peers]'`` in an environment of its own brings them).
+way whose library is not installed is left out (``pip install -e '.[peers]'`` in an environment of its own brings them,
+and ``pip install --no-deps attnread`` the last).
 
 * the old script: eager attention with ``output_attentions``, all patterns kept, statistics in NumPy;
 * hooks: eager attention, statistics in torch inside a forward hook per layer, each pattern dropped after it;
