@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from analyses.questions.circuits.sentences import edge_text
+from analyses.questions.circuits.sentences import EDGES_FAMILY, edge_text
 from analyses.reporting.write import analyze
 from engine.causal.circuits.edges import candidate_edges
 from engine.causal.circuits.held_out import held_out
@@ -20,6 +20,7 @@ from engine.schema import causal_schema
 from tests.causal.test_causal_runs import table, with_causal
 from tests.fixtures import planted, planted_circuit
 from tests.fixtures.planted_circuit import BYSTANDER, READER, TELLER
+from tests.fixtures.synthetic_run import seal_again
 
 CIRCUIT = {"heads": {"ablated": 2}, "replace": "zero", "key_groups": ["verdict", "theme"], "steps": 3}
 
@@ -179,7 +180,10 @@ def test_nothing_is_found_where_heads_hand_on_nothing(tmp_path):
 
 
 def test_nothing_is_claimed_of_heads_that_have_nothing_to_do_with_the_answer(tmp_path):
-    """They move s in every sample, by noise: no edge has an effect on average, none recovers more than others."""
+    """They move s in every sample, by noise: no edge has an effect on average.
+
+    Edges that move it further do recover more of what all of them make of each sample, whichever way that is.
+    """
     config = written(tmp_path, planted_circuit.noise_model(3), count=48)
     heads = [list(head) for head in planted_circuit.NOISE]
     path = with_causal(config, "noise", circuit=CIRCUIT | {"heads": heads, "replace": "mean", "steps": 1})
@@ -193,7 +197,7 @@ def test_nothing_is_claimed_of_heads_that_have_nothing_to_do_with_the_answer(tmp
     (tile,) = (one for one in results["story"]["tiles"] if "matter" in one["label"])
     assert tile["label"] == "Edges that matter" and tile["figure"].startswith("0 of ") and not tile["is_finding"]
     assert "not measured" not in results["story"]["answer"]
-    claims = [claim for claim in results["claims"] if "edge" in claim["family"]]
+    claims = [claim for claim in results["claims"] if claim["family"] == EDGES_FAMILY]
     assert claims and not any(claim["is_finding"] for claim in claims)
 
 
@@ -240,6 +244,7 @@ def test_circuits_of_matched_predictions_that_share_a_right_one_count_once(run, 
         frame.with_columns(
             matched_id=pl.when(pl.col("sample_id") == ids[0]).then(None).otherwise(pl.lit(ids[0]))
         ).write_parquet(path)
+    seal_again(copy)
     opened = open_tables(copy)
     others = edge_values(opened).others
     assert (others == opened.rows_of[ids[0]]).sum() == len(ids) - 1 and (others == -1).sum() == 1

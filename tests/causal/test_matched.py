@@ -23,6 +23,7 @@ from engine.causal.matching import COLUMNS, matches
 from engine.run import main
 from tests.causal.test_causal_runs import table, with_causal
 from tests.fixtures import planted
+from tests.fixtures.synthetic_run import seal_again
 
 
 def samples(*rows):
@@ -231,6 +232,7 @@ def test_the_story_tells_what_matched_pairs_alone_found(run, tmp_path):
             change=pl.col("change") * share,
             logit_difference=pl.col("logit_difference") - pl.col("change") * (1 - share),
         ).write_parquet(path)
+    seal_again(copy)
     results = json.loads((analyze(copy).directory / "comparison_analysis_results.json").read_text())
     (tile,) = (one for one in results["story"]["tiles"] if one["label"] == "Heads that matter")
     assert re.fullmatch(r"\d+ of \d+", tile["figure"]) and "not measured" not in results["story"]["answer"]
