@@ -72,15 +72,22 @@ def is_english(text: str, codes: tuple[str, ...], is_told: bool, label: str = ""
     is_told
         Whether its language could be told, which then is the only one of ``codes`` in its script.
     label
-        The label's word: an English one makes a text English enough of which the language cannot be told.
+        The label's word: an English one makes prose English enough of which the language cannot be told. A text
+        without a function word of any language ("Sales 12, Costs 9 increase") is no prose.
     """
     if is_told:
         return codes == ("en",)
     if any(languages()[code].is_partial for code in codes):
         return False
     if label.casefold() in _english_labels():
-        return True
+        words = re.findall(r"[^\W\d_]+", text[:2_000].casefold())
+        return bool(ENGLISH.search(text[:2_000])) or not _function_words().isdisjoint(words)
     return "en" in codes and bool(ENGLISH.search(text[:2_000]))
+
+
+@cache
+def _function_words() -> frozenset[str]:
+    return frozenset(word for language in languages().values() for word in language.function_words)
 
 
 @cache
