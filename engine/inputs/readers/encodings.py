@@ -165,6 +165,8 @@ def wide_encoding(head: bytes) -> str:
     blank = [place for place, byte in enumerate(head) if not byte]
     if len(blank) < 2 or not head.strip(b"\0"):
         return ""
+    if blank[0] >= 4 and _reads_as_utf8(head):  # cells may hold blank bytes
+        return ""
     fours = len(head) // 4 * 4
     if fours and all(not byte for byte in head[2:fours:4] + head[3:fours:4]):
         return "UTF-32LE"
@@ -172,6 +174,14 @@ def wide_encoding(head: bytes) -> str:
         return "UTF-32BE"
     odd = sum(place % 2 for place in blank)
     return "UTF-16LE" if odd == len(blank) else "UTF-16BE" if not odd else ""
+
+
+def _reads_as_utf8(head: bytes) -> bool:
+    """Whether bytes are UTF-8 of which few are signs that no text has: half of Cyrillic in two bytes would be."""
+    text = _decoded(head, "utf-8")
+    if text is None:
+        return False
+    return sum(sign < " " and sign not in "\0\t\r\n" for sign in text) * 4 < len(text)
 
 
 def _candidates(raw: bytes, place: int) -> list[tuple[_Encoding, str]]:

@@ -88,3 +88,4 @@ def test_wide_text_without_a_mark_is_named_by_its_order(tmp_path, codec, text):
 def test_text_with_a_stray_zero_is_not_called_wide():
     assert wide_encoding(b'{"id": "a\0b", "prompt": "x\0\0"}') == ""
     assert wide_encoding(b"\0" * 64) == ""
+    assert wide_encoding(b"a,b,c\r\n,\0,00\0") == ""
