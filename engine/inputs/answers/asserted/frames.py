@@ -17,6 +17,7 @@ from engine.inputs.answers.asserted.phrases import (
     BOUND_FOR,
     CASES,
     CHECKED,
+    CHOSEN,
     CLASSED,
     CLAUSE,
     COMING,
@@ -47,6 +48,7 @@ from engine.inputs.answers.asserted.phrases import (
     REACH,
     REVIEWER,
     SIGNS,
+    SPECIAL,
     STOP,
     TO_COME,
     UNDERGOES,
@@ -124,14 +126,15 @@ def is_stated(
     is_only
         Whether the sentence names no other label.
     """
-    before = CHECKED.sub("", text[max(start, word.start - REACH) : word.start])
-    behind = text[word.end : min(end, word.end + REACH)]
+    raw = text[max(start, word.start - REACH) : word.start]
+    before = CHECKED.sub("", raw)
+    behind = SPECIAL.sub("", text[word.end : min(end, word.end + REACH)])
     is_opinion = text[word.start : word.end].casefold() in MOODS and bool(
         HAS.search(before) and ATTRIBUTED.match(behind)
     )
     if is_undone(before, behind, text[end : end + 200]) and not (is_opinion and REVIEWER.match(before)):
         return False
-    if is_opinion:
+    if is_opinion or CHOSEN.search(raw):
         return True
     if is_moving and PACE.search(before):
         return False

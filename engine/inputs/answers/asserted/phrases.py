@@ -13,6 +13,10 @@ ADVERBS = (
 )
 CHECKED = re.compile(r"\[[xX✓✔]\]|\([xX✓]\)|[☑☒✅✓✔👍➡→]\uFE0F?")
 """Signs that choose what stands behind them."""
+CHOSEN = re.compile(rf"(?:{CHECKED.pattern})[\s*_`]*\Z")
+"""One of them right before the label."""
+SPECIAL = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|end_of_turn|end_of_text)>")
+"""Tokens that end a turn, which say nothing."""
 REACH = 300
 """Characters on either side of a label in which its frame is looked for."""
 DRESS = r"[*_`\"'“‘«(\[$\\]*"

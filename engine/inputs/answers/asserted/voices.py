@@ -19,6 +19,9 @@ _NO_KEYS = re.compile(
     r"opposite|distractors?|trap|if\b[^:]*|when\b[^:]*|suppose\w*|imagine\w*|pretend\w*|goal|aim|wish|hope)\b",
     re.IGNORECASE,
 )
+_OWN_KEY = re.compile(
+    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b", re.IGNORECASE
+)
 _EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
 _MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
 _NOT_SO = re.compile(
@@ -122,7 +125,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     if _is_reported(before) or _ACCORDING.search(before):
         return True
     key = KEY.search(before)
-    if (key and _NO_KEYS.search(key["key"])) or is_quoted(behind):
+    if (key and _NO_KEYS.search(key["key"]) and not _OWN_KEY.search(key["key"])) or is_quoted(behind):
         return True
     people = None
     for people in _PEOPLE.finditer(before):  # noqa: B007

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from engine.config import DecisionSection
-from engine.inputs.answers.decided import LabelDecider
-from engine.inputs.answers.recorded import RecordedValue
-from engine.samples import RowRejected
 from tests.unit.engine.inputs.answers.test_stated import DIRECTIONS, LETTERS, REASONS, YES_NO, read
 
 NOTHING = {
@@ -147,8 +143,3 @@ def test_comparisons_changes_and_fields(labels, answer, stated):
 @pytest.mark.parametrize(("labels", "denying", "stating"), UNTOLD)
 def test_denials_where_no_language_is_told(labels, denying, stating):
     assert read(labels, denying) == "denied_label" and read(labels, stating) == labels[0]
-
-
-def test_yes_to_a_question_of_its_own_says_which_word_decides():
-    with pytest.raises(RowRejected, match="yes or no to a question of its own"):
-        LabelDecider(DecisionSection()).decided(RecordedValue(None, None), "Will EPS increase? Yes.")

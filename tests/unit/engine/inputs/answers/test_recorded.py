@@ -151,7 +151,7 @@ def test_answers_are_counted_by_language(tmp_path):
     ]  # fmt: skip
     made = config(tmp_path, rows(*answers))
     assert scan_predictions(made, SampleReader(made)).languages == {
-        "English": 1, "German": 1, "too short to tell": 1, "Thai script": 1, "undetermined": 1,
+        "English": 1, "German": 1, "too short to tell": 1, "Thai": 1, "undetermined": 1,
     }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_the_turn_ends_where_the_next_begins(marker, said):
     [
         ("Question: Will EPS increase or decrease?\nAnswer: increase", "increase", ()),
         ("Let me restate.\nQuestion: Will EPS rise?\nAnswer: increase", "increase", ("role_lines_inside",)),
-        ("The user: increase", "increase", ()),
+        ("My answer to the user: increase", "increase", ()),
         ("increase\nUsers are happy.", "increase", ()),
         ("increase<|im_end|>", "increase", ()),
         ("<think>\nUser: will it decrease?\n</think>\nincrease", "increase", ()),
