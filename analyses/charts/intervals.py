@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import altair as alt
 import polars as pl
@@ -104,19 +103,21 @@ def causal_ranking(
     base = chart_of(frame, alt.Title(title, subtitle=subtitle))
     zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
     number = SHARE if is_share else "+.4g"
-    across: dict[str, Any] = {"title": unit} | (
-        {"scale": alt.Scale(domainMin=0), "axis": alt.Axis(format=SHARE)} if is_share else {}
-    )
+
+    def across(field: str) -> alt.X:
+        x = alt.X(field, title=unit)
+        return x.scale(domainMin=0).axis(format=SHARE) if is_share else x
+
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, yOffset=offset, color=colour, x=alt.X("ci_low:Q", **across), x2="ci_high:Q")
+        .encode(y=y, yOffset=offset, color=colour, x=across("ci_low:Q"), x2="ci_high:Q")
     )
     points = base.mark_point(filled=True, size=50, opacity=1).encode(
         y=y,
         yOffset=offset,
         color=colour,
-        x=alt.X("mean:Q", **across),
+        x=across("mean:Q"),
         tooltip=[
             "shown:N",
             "group:N",

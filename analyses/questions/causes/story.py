@@ -15,6 +15,8 @@ from analyses.questions.claims import held_text
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue, is_certain
 from analyses.wording import count_text, percent_text, plural
 
+Row = dict[str, Any]
+
 _NOUNS = {"knockout": "window of layers", "attention_gradient": "gradient"}
 _PLURALS = {"window of layers": "windows of layers", "set of heads": "sets of heads"}
 _PARTS = {"layer": "layer", "kv_group": "KV group", "set": "set of heads"}
@@ -62,24 +64,24 @@ def _noun(rows: pl.DataFrame) -> str:
     return _NOUNS.get(row["kind"]) or _PARTS.get(row["unit"] or "", "head")
 
 
-def _effect(answers: Answers, row: dict[str, Any]) -> str:
+def _effect(answers: Answers, row: Row) -> str:
     ends = "" if row["ci_low"] is None else f" ({nats_text(row['ci_low'])} to {nats_text(row['ci_high'])})"
     return f"{nats_text(row['mean'])}{ends}{_restored(answers, row)}{_turned(answers, row)}"
 
 
-def _turned(answers: Answers, row: dict[str, Any]) -> str:
+def _turned(answers: Answers, row: Row) -> str:
     """Return how many answers turn, where that is known: gradients turn none."""
     share = _share(answers, row, "flip")
     return "" if share is None else f", turning {percent_text(share)} of answers"
 
 
-def _restored(answers: Answers, row: dict[str, Any]) -> str:
+def _restored(answers: Answers, row: Row) -> str:
     """Return how far a matched right prediction's part takes a wrong one towards it; nothing of other causes."""
     share = _share(answers, row, "restored")
     return "" if share is None else f", {percent_text(share)} of the way to the right prediction's margin"
 
 
-def _share(answers: Answers, row: dict[str, Any], measure: str) -> float | None:
+def _share(answers: Answers, row: Row, measure: str) -> float | None:
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(row[name])) for name in KEYS)
     found = answers["causal_effects"].filter(same & (pl.col("measure") == measure))["mean"]
     return None if found.is_empty() else found[0]
