@@ -1,4 +1,4 @@
-"""Answers attention calls of transformers: the registered function and its mask function (`observing` only looks on).
+"""The only file that knows how transformers calls attention: the registered function and its mask function.
 
 Both are registered under one name. Without the mask function transformers would pass no mask at all and drop
 causality silently; here the mask function learns which keys rows see (``visible_keys``), and causality, windows, chunks
@@ -11,12 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from engine.attention.masking import KeyBias, Masking, Window, first_visible_of
 from engine.attention.own_code import answered, own_code
@@ -24,6 +26,7 @@ from engine.attention.visible_keys import VisibleKeys, learnt_mask
 from engine.errors import UnsupportedModelError
 
 IMPLEMENTATION = "headledger"
+OBSERVING = "headledger_observing"
 
 AttentionHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
 """Receives module, layer, query ``[H, T, d]``, key and value ``[KV, T, d]``, masking; returns output ``[T, H, d]``."""
@@ -250,8 +253,92 @@ def _learnt_mask(*arguments: Any, **options: Any) -> VisibleKeys:
     return learnt_mask(sequence=None if armed_with is None else armed_with.sequence, **options)
 
 
+Observer = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor | None, Masking], None]
+"""Receives module, layer, query ``[B, H, n, d]``, key ``[B, KV, m, d]``, the library's mask or None, and masking."""
+
+
+@dataclass(slots=True)
+class _Observed:
+    """A model's own attention, and who looks on."""
+
+    own: str
+    observers: list[Observer] = field(default_factory=list)
+
+
+_observed: dict[int, _Observed] = {}
+"""By the identity of a config that lives as long as the entry; attention and mask functions are told no more."""
+
+
+def _observing_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Show queries, keys and mask to the observers, and let the model's own attention answer."""
+    state = _observed[id(module.config)]
+    scaling = kwargs.get("scaling")
+    masking = Masking(
+        float(scaling if scaling is not None else query.shape[-1] ** -0.5),
+        kwargs.get("sliding_window") if attention_mask is None else None,
+        kwargs.get("softcap"),
+    )
+    layer_idx = getattr(module, "layer_idx", None)
+    if layer_idx is None:
+        raise UnsupportedModelError(f"{type(module).__name__} does not know its layer index.")
+    for observe in state.observers:
+        observe(module, int(layer_idx), query, key, attention_mask, masking)
+    eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    attend = eager if state.own == "eager" else ALL_ATTENTION_FUNCTIONS[state.own]
+    if attend is None:
+        raise UnsupportedModelError(f"{type(module).__name__} has no eager attention that is known.")
+    return attend(module, query, key, value, attention_mask, **kwargs)
+
+
+def _observing_mask(*arguments: Any, config: Any, **options: Any) -> Any:
+    """Return the mask of the model's own attention."""
+    return ALL_MASK_ATTENTION_FUNCTIONS[_observed[id(config)].own](*arguments, config=config, **options)
+
+
 AttentionInterface.register(IMPLEMENTATION, _attention)
 AttentionMaskInterface.register(IMPLEMENTATION, _learnt_mask)
+AttentionInterface.register(OBSERVING, _observing_attention)
+AttentionMaskInterface.register(OBSERVING, _observing_mask)
+
+
+@contextmanager
+def observed(model: PreTrainedModel, observer: Observer) -> Iterator[None]:
+    """Show every attention call of a model to an observer; the model computes what it always does.
+
+    Batches, padding, caches and generation go on as they are. Attention other than eager and sdpa (flash, flex) is
+    answered by sdpa meanwhile, whose numbers differ from theirs by rounding. Nested observers all look on.
+
+    Raises
+    ------
+    UnsupportedModelError
+        When the model does not let its attention be replaced.
+    """
+    keys = {id(config): config for module in model.modules() if (config := getattr(module, "config", None)) is not None}
+    state = _observed.get(id(model.config))
+    if state is not None:
+        state.observers.append(observer)
+        try:
+            yield
+        finally:
+            state.observers.remove(observer)
+        return
+    previous = str(model.config._attn_implementation)
+    state = _Observed(previous if previous in ("eager", "sdpa") else "sdpa", [observer])
+    _observed.update(dict.fromkeys(keys, state))
+    try:
+        _set_implementation(model, OBSERVING)
+        yield
+    finally:
+        model.set_attn_implementation(previous)
+        for key in keys:
+            _observed.pop(key, None)
 
 
 @contextmanager
@@ -290,7 +377,7 @@ def armed(
                 yield
                 return
             try:
-                set_implementation(model, IMPLEMENTATION)
+                _set_implementation(model, IMPLEMENTATION)
                 yield
             finally:
                 model.set_attn_implementation(previous)
@@ -298,14 +385,7 @@ def armed(
         _handler.reset(token)
 
 
-def set_implementation(model: PreTrainedModel, name: str) -> None:
-    """Let a model's attention be answered by a registered function.
-
-    Raises
-    ------
-    UnsupportedModelError
-        When the model's own code answers, whatever is registered.
-    """
+def _set_implementation(model: PreTrainedModel, name: str) -> None:
     try:
         model.set_attn_implementation(name)
     except ValueError as error:

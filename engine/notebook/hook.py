@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from engine.attention.interface import observed
 from engine.attention.masking import Masking
-from engine.attention.observing import observed
 from engine.attention.patterns import whole_patterns
 from engine.errors import UserError
 from engine.model.geometry import Geometry

@@ -210,7 +210,7 @@ def test_foreign_libraries_live_in_their_rooms(name):
     for library, homes in HOMES.items():
         assert library not in foreign_imported(name) or name.startswith(homes)
     if any("AttentionInterface" in n or "AttentionMaskInterface" in n for n in BY_NAME[name]):
-        assert name in ("engine/attention/interface.py", "engine/attention/observing.py")
+        assert name == "engine/attention/interface.py"
 
 
 def test_a_question_knows_no_other():

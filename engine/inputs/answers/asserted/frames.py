@@ -89,7 +89,7 @@ def is_english(text: str, codes: tuple[str, ...], is_told: bool, label: str = ""
 
 @cache
 def _function_words() -> frozenset[str]:
-    return frozenset(word for language in languages().values() for word in language.function_words)
+    return frozenset(words_of(languages(), "function_words"))
 
 
 @cache
