@@ -46,6 +46,9 @@ class World:
     spread_with_length, label_is_correctness, drift, gaps
         Values spread more in long texts, which are right more often; every right answer is "increase"; labels and
         values drift with the year; some columns are constant, some have unknown values.
+    whole_clusters, spread_with_wrong, skewed_clusters, steps
+        A cluster is right or wrong as a whole; values of wrong answers spread 2.5 times as much; clusters differ by a
+        skewed amount, a few by far; values are rounded to so many steps a standard deviation.
     attributed
         Whether samples have attributions too, which push towards what was said, alike in right and in wrong answers.
     retrieved
@@ -71,6 +74,10 @@ class World:
     label_is_correctness: bool = False
     drift: bool = False
     gaps: bool = False
+    whole_clusters: bool = False
+    spread_with_wrong: bool = False
+    skewed_clusters: bool = False
+    steps: float = 0.0
     planted: Mapping[str, float] = field(default_factory=dict)
     attributed: bool = False
     retrieved: bool = False
@@ -98,6 +105,11 @@ NULL_WORLDS = {
     "drift with year": World(EVEN, 0.3, drift=True),
     "constant and unknown columns": World(EVEN, 0.3, gaps=True),
     "8 clusters, lognormal": World(VERY_FEW, 0.2, "lognormal"),
+    "whole clusters right or wrong": World(whole_clusters=True),
+    "20 clusters of 15, right or wrong as a whole": World((15,) * 20, 0.3, whole_clusters=True),
+    "8 % wrong, which spread more": World(ALONE, 0.08, spread_with_wrong=True),
+    "clusters far apart": World(EVEN, 0.3, skewed_clusters=True),
+    "values of few steps, 8 % wrong": World(ALONE, 0.08, steps=0.7),
     "attributions, 60 clusters of 5": World(attributed=True),
     "attributions, 8 % wrong, lognormal": World(ALONE, 0.08, "lognormal", attributed=True),
     "attributions, drift with year": World(EVEN, 0.3, drift=True, attributed=True),
@@ -149,6 +161,8 @@ def write_world(folder: Path, world: World, seed: int, analysis: Mapping[str, ob
     length = rng.normal(size=n)
     latent = 0.7 * rng.normal(size=len(world.sizes))[cluster] + rng.normal(size=n) + slope
     latent = latent + (0.5 * length if world.spread_with_length else 0)
+    if world.whole_clusters:
+        latent = rng.normal(size=len(world.sizes))[cluster]
     correct = latent > np.quantile(latent, world.wrong)
     predicted = correct if world.label_is_correctness else rng.random(n) < 0.6
     values = _values(world, rng, cluster, correct, predicted, slope, length)
@@ -354,9 +368,14 @@ def _values(
     """Return ``[samples, statistics, layers, heads]``, between 0 and 1."""
     n = len(cluster)
     shape = (n, len(STATISTICS), LAYERS, HEADS)
-    own = 0.5 * rng.normal(size=(len(world.sizes), *shape[1:]))[cluster] + 0.5 * rng.normal(size=(n, 1, 1, 1))
+    of_clusters = rng.normal(size=(len(world.sizes), *shape[1:]))
+    if world.skewed_clusters:
+        of_clusters = np.exp(1.5 * of_clusters)
+    own = 0.5 * of_clusters[cluster] + 0.5 * rng.normal(size=(n, 1, 1, 1))
     noise = rng.standard_t(2.2, shape) if world.shape == "t" else rng.normal(size=shape)
     scale = np.exp(0.7 * length)[:, None, None, None] if world.spread_with_length else 1.0
+    if world.spread_with_wrong:
+        scale = np.where(correct, 1.0, 2.5)[:, None, None, None]
     values = own + scale * noise + slope[:, None, None, None]
     spread = float(np.sqrt(1.5))
     if size := world.planted.get("head"):
@@ -367,6 +386,8 @@ def _values(
         values[:, 2] += size * spread
     if size := world.planted.get("interaction"):
         values[:, 2, 1, 2] += size * spread * correct * np.where(predicted, 1, -1)
+    if world.steps:
+        values = np.round(values * world.steps / spread) * spread / world.steps
     values = 0.05 * np.exp(0.8 * values) if world.shape == "lognormal" else 0.2 + 0.02 * values
     if world.zeros:
         if world.window:
