@@ -20,6 +20,9 @@ from analyses.charts.files import javascript_bundle, vegalite_version, write_cha
 
 _MOST_DEATHS = 3
 """Deaths of the process after which the charts that are left are given up."""
+_BUNDLES: dict[str, str] = {}
+"""What a page needs to draw charts, by Vega-Lite's version: it takes two seconds to put together, and a notebook or a
+comparison of runs needs it again and again."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,16 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
     """
     if not charts:
         return Exported()
+    version = vegalite_version(charts[0].specification)
+    if version in _BUNDLES and not any(set(chart.formats) - {"json"} for chart in charts):
+        for chart in charts:
+            write_chart(chart.specification, chart.title, chart.stem, chart.formats)
+        return Exported(_BUNDLES[version])
     with tempfile.TemporaryDirectory(prefix="headledger-charts-") as folder:
         bundle = Path(folder) / "bundle.js"
-        tasks: list[dict[str, object]] = [
-            {"bundle": str(bundle), "version": vegalite_version(charts[0].specification), "name": ""},
-            *(_task(chart) for chart in charts),
-        ]
+        tasks = [_task(chart) for chart in charts]
+        if version not in _BUNDLES:
+            tasks.insert(0, {"bundle": str(bundle), "version": version, "name": ""})
         undrawn: list[str] = []
         reason, num_deaths = "", 0
         while tasks and num_deaths < _MOST_DEATHS:
@@ -77,7 +84,9 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
             num_deaths, reason = num_deaths + 1, _death(code)
             undrawn.append(str(tasks.pop(0)["name"]))
         undrawn += [str(task["name"]) for task in tasks]
-        text = bundle.read_text(encoding="utf-8") if bundle.exists() else ""
+        if bundle.exists():
+            _BUNDLES[version] = bundle.read_text(encoding="utf-8")
+    text = _BUNDLES.get(version, "")
     if not reason:
         return Exported(text)
     return Exported(text, tuple(filter(None, undrawn)), _problem(reason, undrawn, len(charts)))

@@ -35,10 +35,10 @@ def as_json(content: object) -> str:
 
 def write_chart(specification: dict[str, object], title: str, stem: Path, formats: Sequence[str]) -> list[Path]:
     """Write one chart next to ``stem`` in each format and return the files."""
-    import vl_convert
-
     contents: dict[str, bytes] = {}
     if {"png", "svg", "pdf"} & set(formats):
+        import vl_convert
+
         svg = vl_convert.vegalite_to_svg(specification, vl_version=vegalite_version(specification))
         contents["svg"] = svg.encode()
         if "png" in formats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -123,10 +124,12 @@ def _undetectable(num_tests: int) -> Detectable:
     )
 
 
+@lru_cache(maxsize=4096)
 def noncentrality(alpha: float, wanted: float, freedom: float) -> float:
     """Return how many standard errors a difference must be for a two-sided t-test to have the wanted power.
 
-    Solves P(|t'_f(d)| > t_{1-alpha/2, f}) = power for d; near (t_{1-alpha/2, f} + t_{power, f}) (Bloom 1995).
+    Most statistics of a run ask with the same degrees of freedom, so what was solved is kept. Solves
+    P(|t'_f(d)| > t_{1-alpha/2, f}) = power for d; near (t_{1-alpha/2, f} + t_{power, f}) (Bloom 1995).
     """
     threshold = float(stats.t.isf(alpha / 2, freedom))
 
