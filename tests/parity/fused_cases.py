@@ -23,8 +23,8 @@ from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Chunk, KeyBias, Masking, Window
 from engine.attention.readers.received import ReceivedRows
+from engine.encoded_samples import EncodedSample
 from engine.measuring.probe import Probe
-from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
 from tests.oracles import attention as oracle

@@ -11,7 +11,13 @@ import pytest
 
 from tests.fixtures.places import ROOT
 
-LEAVES = {"engine.interruptions", "engine.errors", "engine.samples", "engine.shared_prefixes"}
+LEAVES = {
+    "engine.interruptions",
+    "engine.errors",
+    "engine.samples",
+    "engine.encoded_samples",
+    "engine.shared_prefixes",
+}
 """What everybody in ``engine`` may import: signals, errors, records that are passed along, and which begin alike."""
 
 MAY_IMPORT: dict[str, tuple[str, str]] = {
@@ -19,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "engine.interruptions": ("", ""),
     "engine.errors": ("", ""),
     "engine.samples": ("", ""),
+    "engine.encoded_samples": ("", ""),
     "engine.shared_prefixes": ("", ""),
     "engine.tolerances": ("", ""),
     "engine.schema": ("", "pyarrow"),
