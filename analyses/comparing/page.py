@@ -16,15 +16,9 @@ from analyses.charts.export import ChartFiles, Exported, export_charts
 from analyses.charts.files import as_json
 from analyses.charts.parts import Menus, specification
 from analyses.charts.themes import THEMES, theme_of_files
-from analyses.comparing.answer import (
-    EQUIVALENT,
-    AnalysedRun,
-    RunComparison,
-    compare_runs,
-    is_changed,
-    open_runs,
-    shape_of,
-)
+from analyses.comparing.analysed_runs import AnalysedRun, open_runs, shape_of
+from analyses.comparing.answer import RunComparison, compare_runs
+from analyses.comparing.common_samples import EQUIVALENT, is_changed
 from analyses.comparing.sentences import sentences
 from analyses.comparing.tables import (
     COMPARED_CHANGES,

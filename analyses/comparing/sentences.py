@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from analyses.comparing.answer import EQUIVALENT, RunComparison
+from analyses.comparing.answer import RunComparison
+from analyses.comparing.common_samples import EQUIVALENT
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.wording import count_text, interval_name, p_text, percent_text
 

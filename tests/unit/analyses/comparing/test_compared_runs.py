@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import statsmodels.api as sm
 
-from analyses.comparing.answer import compare_runs, hold_against_levels, open_runs
+from analyses.comparing.analysed_runs import open_runs
+from analyses.comparing.answer import compare_runs, hold_against_levels
 from analyses.comparing.page import TABLES, write_comparison
 from analyses.comparing.sentences import sentences
 from analyses.comparing.tables import COMPARED_CHANGES
