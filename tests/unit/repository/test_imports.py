@@ -126,7 +126,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
 
 HOMES = {
     "ray": ("engine/executors/ray_",),
-    "triton": ("engine/attention/backends/fused",),
+    "triton": ("engine/attention/backends/fused/",),
     "altair": ("analyses/charts/",),
     "sklearn": ("analyses/inference/held_out/",),
 }
