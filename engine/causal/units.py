@@ -25,7 +25,7 @@ from engine.machine.devices import Watch, fault_of, free_memory, ignore
 from engine.measuring.unit_results import UnitResult
 from engine.samples import Reject, RowRejected
 from engine.schema import causal_schema
-from engine.storage.plan_records import CircuitPlan
+from engine.storage.planned.units import CircuitPlan
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from engine.planning.flags import CAVEATS_OF_FLAGS
 from engine.planning.tally import FREE
 from engine.samples import FLAG_NAMES
 from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
-from engine.storage.plan_records import Plan
+from engine.storage.planned.plan import Plan
 
 _ICONV = re.compile(r"iconv -f (\S+)")
 _SHOWN_NAMES = 5

@@ -8,7 +8,7 @@ from engine.config import Config
 from engine.machine.nodes import Node, misfit
 from engine.planning.estimate import Estimate
 from engine.planning.plan_text import size_text
-from engine.storage.plan_records import Plan
+from engine.storage.planned.plan import Plan
 
 
 def estimate_lines(config: Config, needs: Estimate, where: str) -> list[str]:

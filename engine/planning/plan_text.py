@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.inputs.label_values import counted
 from engine.samples import FLAG_NAMES
-from engine.storage.plan_records import Plan, PlannedModel, Selection
+from engine.storage.planned.plan import Plan, PlannedModel, Selection
 
 
 def plan_lines(plan: Plan) -> list[str]:

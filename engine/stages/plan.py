@@ -12,7 +12,7 @@ from engine.samples import Answer
 from engine.schema import layout
 from engine.stages.options import RunOptions
 from engine.storage.fingerprints import Fingerprints
-from engine.storage.plan_records import Plan
+from engine.storage.planned.plan import Plan
 from engine.storage.run_directory import RunDirectory
 
 

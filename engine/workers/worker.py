@@ -24,7 +24,7 @@ from engine.errors import RunFailedError, reason_of
 from engine.measuring.unit_results import UnitResult
 from engine.samples import Reject
 from engine.storage.fingerprints import check_model
-from engine.storage.plan_records import CausalPlan, PlannedUnit
+from engine.storage.planned.units import CausalPlan, PlannedUnit
 from engine.storage.records import LedgerRow, Manifest, UnitFacts
 from engine.storage.run_directory import RunDirectory
 from engine.workers.journal import UnitJournal, Witness

@@ -23,7 +23,7 @@ import psutil
 from engine.config import Config
 from engine.executors.job import Job
 from engine.executors.ray_executor import RayExecutor
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 from tests.faults.test_cluster import Cluster
 

@@ -16,7 +16,7 @@ from engine.model.facts import ModelFacts
 from engine.planning.estimate import Rate, estimate
 from engine.planning.estimate_text import estimate_lines, estimate_warnings
 from engine.run import main
-from engine.storage.plan_records import Plan, PlannedModel, PredictedFlop
+from engine.storage.planned.plan import Plan, PlannedModel, PredictedFlop
 
 GIB = 2**30
 A100 = Node(32, 4, 256 * GIB, ("A100",), 40 * GIB)
