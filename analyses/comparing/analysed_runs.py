@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
+from analyses.runs.clusters import noun_of_clusters, noun_of_samples
 from analyses.runs.run import Run, open_tables
 from analyses.settings.analysis import AnalysisSettings
+from analyses.wording import Noun
 from engine.schema import layout
 
 
@@ -38,6 +41,28 @@ def open_runs(run_dirs: Sequence[Path], *, partial: bool = False) -> list[Analys
         settings = AnalysisSettings.from_mapping(run.config.get("analysis") or {})
         opened.append(AnalysedRun(name if names.count(name) == 1 else str(path), path, run, settings))
     return opened
+
+
+class CountedNouns(NamedTuple):
+    """What one cluster and one sample are called where they are counted."""
+
+    cluster: str = "cluster"
+    sample: str = "sample"
+
+
+PLAIN_NOUNS = CountedNouns()
+
+
+def shared_nouns(runs: Sequence[AnalysedRun]) -> dict[Noun, str]:
+    """Return what all runs call by the same word; where they disagree, a thing has its default name."""
+    first, *others = (run.settings.nouns for run in runs)
+    return {noun: word for noun, word in first.items() if all(other.get(noun) == word for other in others)}
+
+
+def counted_nouns(runs: Sequence[AnalysedRun]) -> CountedNouns:
+    """Return the words for clusters, which are those of the first run, and for samples."""
+    settings = runs[0].settings.model_copy(update={"nouns": shared_nouns(runs)})
+    return CountedNouns(noun_of_clusters(runs[0].opened, settings), noun_of_samples(settings))
 
 
 def shape_of(run: AnalysedRun) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import polars as pl
 from analyses.viewing.links import PICTURES, TABLES, Asked, NotThereError, downloads, shown_value, within
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import ViewedRun
-from analyses.wording import visible_token
+from analyses.wording import segment_label, statement_noun, visible_token
 
 NUM_HEAVIEST = 12
 """Tokens that are named above the text, the heaviest."""
@@ -71,6 +71,7 @@ def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action:
         "what": weights.what,
         "exports": downloads("/sample", plain, (*PICTURES, *TABLES)),
         "heaviest": [(visible_token(shown[at]), f"{100 * values[at]:.2g} %") for at in heaviest],
+        "noun": statement_noun(),
         "statement": [
             [{"text": cell.text, "is_number": cell.is_number, **_shade(cell.weight, most)} for cell in cells]
             for cells in statement
@@ -78,6 +79,7 @@ def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action:
         "segments": [
             (
                 name,
+                segment_label(name),
                 [
                     {
                         "text": shown[at],

@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "analyses.wording engine.schema",
         "jinja2 polars",
     ),
-    "analyses.view": ("analyses.viewing analyses.runs engine.errors engine.interruptions", ""),
+    "analyses.view": ("analyses.viewing analyses.runs analyses.settings engine.errors engine.interruptions", ""),
     "analyses.exporting": ("analyses.runs", "polars"),
     "analyses.export": ("analyses.exporting analyses.runs engine.errors engine.interruptions", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),
