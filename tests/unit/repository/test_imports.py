@@ -125,7 +125,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
 """Every room above what it rests on: a room may import rows before its own only, so that there can be no circle."""
 
 HOMES = {
-    "ray": ("engine/executors/ray_",),
+    "ray": ("engine/executors/over_ray/",),
     "triton": ("engine/attention/backends/fused/",),
     "altair": ("analyses/charts/",),
     "sklearn": ("analyses/inference/held_out/",),

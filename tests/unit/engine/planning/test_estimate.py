@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.config import Config
-from engine.executors.ray_cluster import node_of_resources
+from engine.executors.over_ray.ray_cluster import node_of_resources
 from engine.machine.nodes import Node
 from engine.model.facts import ModelFacts
 from engine.planning.estimate import Rate, estimate
