@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m analyses
 def _serve(options: argparse.Namespace) -> int:
     # Loaded inside of main: Ctrl-C may come meanwhile.
     from analyses.runs.units import RunError
+    from analyses.settings.analysis import SettingsError
     from analyses.viewing.pages import Pages
     from analyses.viewing.server import ViewServer
     from analyses.viewing.source import open_viewed
@@ -64,7 +65,7 @@ def _serve(options: argparse.Namespace) -> int:
     except RunError as error:
         print(printable(f"error: {error}"), file=sys.stderr)
         return EXIT_INPUT
-    except LocaleError as error:
+    except (LocaleError, SettingsError) as error:
         print(printable(f"error: {error}"), file=sys.stderr)
         return EXIT_CONFIG
     except OSError as error:

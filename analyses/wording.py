@@ -70,6 +70,11 @@ def statement_noun() -> str:
     return _nouns.get().get("statement", "statement")
 
 
+def segment_label(name: str) -> str:
+    """Return what a part of the text is called: its own name, or as ``analysis.nouns`` has it."""
+    return statement_noun() if name == "statement" else name
+
+
 def key_group_label(name: str) -> str:
     """Return a key group's name in words: ``balance_sheet`` is "balance sheet terms"."""
     fixed = {

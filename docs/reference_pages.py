@@ -116,7 +116,7 @@ def json_page() -> str:
     """Return the page of JSON and YAML files of a run directory."""
     from engine.executors.progress import ProgressState
     from engine.planning.estimate import Estimate
-    from engine.storage.plan_records import Plan
+    from engine.storage.planned.plan import Plan
     from engine.storage.records import Manifest, RunRecord, UnitFacts
 
     lines = [

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.samples import IntArray
+from engine.encoded_samples import IntArray
 
 LEAST_SHARED = 256
 """Tokens from which a prefix is shared. Sharing has a price for each sample and layer, a copy of the prefix's keys and

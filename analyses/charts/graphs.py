@@ -48,7 +48,6 @@ def layered_graph(
     description
         The edges in words, for those who do not see the picture.
     """
-    reach = float(edges.select(pl.col("size").abs().max()).item())
     read = nodes.filter(pl.col("y") == 0)
     crowded = read.height > _BESIDE
     # Room below for the lines that names take, in rows.
@@ -57,7 +56,24 @@ def layered_graph(
     upwards = alt.Scale(domainMin=lowest, domainMax=len(rows) - 0.65, nice=False, zero=False)
     x = alt.X("x:Q", axis=None, scale=_ACROSS)
     y = alt.Y("y:Q", axis=None, scale=upwards)
-    lines = (
+    lines = _edges(edges, x, y, style)
+    base = alt.Chart(nodes).encode(x=x, y=y)
+    circles = base.mark_circle(size=260, opacity=1).encode(
+        color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
+        tooltip=alt.Tooltip("node:N", title=" "),
+    )
+    return alt.layer(lines, circles, *_names(read, crowded), *_names_beside(nodes, rows)).properties(
+        title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
+        description=description,
+        width=style.figure_sizes.width,
+        height=max(style.figure_sizes.height, _ROW * len(rows)),
+    )
+
+
+def _edges(edges: pl.DataFrame, x: alt.X, y: alt.Y, style: VisualizationSettings) -> alt.Chart:
+    """Return the edges as lines: what they carry by colour and width, those that are not certain broken."""
+    reach = float(edges.select(pl.col("size").abs().max()).item())
+    return (
         alt.Chart(edges)
         .mark_rule(opacity=0.85)
         .encode(
@@ -83,17 +99,6 @@ def layered_graph(
             ],
         )
         .transform_calculate(width="abs(datum.size)")
-    )
-    base = alt.Chart(nodes).encode(x=x, y=y)
-    circles = base.mark_circle(size=260, opacity=1).encode(
-        color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
-        tooltip=alt.Tooltip("node:N", title=" "),
-    )
-    return alt.layer(lines, circles, *_names(read, crowded), *_names_beside(nodes, rows)).properties(
-        title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
-        description=description,
-        width=style.figure_sizes.width,
-        height=max(style.figure_sizes.height, _ROW * len(rows)),
     )
 
 

@@ -12,55 +12,23 @@ everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import polars as pl
-from scipy import stats
 
+from analyses.comparing.analysed_runs import AnalysedRun, shape_of
+from analyses.comparing.common_samples import answers_compared, changes_of_heads, is_changed
 from analyses.comparing.tables import COMPARED_CHANGES, COMPARED_HEADS, COMPARED_PAIRS
 from analyses.comparing.type_rows import type_rows, why_unequal
-from analyses.inference.adjusted.coefficients import design_of, fit_last
-from analyses.inference.clustered_means import clustered_mean
-from analyses.inference.multiplicity import adjust_pvalues
-from analyses.inference.ranks import signed_scores
 from analyses.questions.claims import shared_levels
 from analyses.questions.comparisons import EVERYONE
 from analyses.questions.families import is_significant
 from analyses.questions.overview.answer import accuracy
-from analyses.runs.clusters import cluster_codes
 from analyses.runs.key_groups import declared_statistics
-from analyses.runs.run import Run, open_tables
-from analyses.runs.values import statistic_blocks
-from analyses.settings.analysis import AnalysisSettings
-from engine.schema import layout
-
-EQUIVALENT = 0.2
-"""Change, in standard deviations of the first run's samples, below which two runs count as equal: Cohen's small."""
-
-STATISTICS_AT_ONCE = 8
-"""Statistics of one query group that are in memory at once, of both runs."""
 
 _TEST_KEYS = ("comparison", "query_group", "statistic", "layer", "head")
-
-
-@dataclass(frozen=True)
-class AnalysedRun:
-    """A run with a name that tells it from the others, opened, and the tables of its analysis."""
-
-    name: str
-    directory: Path
-    opened: Run
-    settings: AnalysisSettings
-
-    def table(self, name: str) -> pl.DataFrame:
-        """Return a table of ``analysis/tables``; an earlier version's tests, without a level, have the config's."""
-        table = pl.read_parquet(self.directory / layout.ANALYSIS / "tables" / f"{name}.parquet", glob=False)
-        is_earlier = name == "group_differences" and "level" not in table.columns
-        return table.with_columns(level=pl.lit(self.settings.alpha)) if is_earlier else table
 
 
 @dataclass(frozen=True)
@@ -72,17 +40,6 @@ class RunComparison:
     heads: pl.DataFrame
     pairs: pl.DataFrame
     changes: pl.DataFrame
-
-
-def open_runs(run_dirs: Sequence[Path], *, partial: bool = False) -> list[AnalysedRun]:
-    """Open runs that are analysed already; runs whose folders have the same name are named by their paths."""
-    names = [path.resolve().name for path in run_dirs]
-    opened = []
-    for path, name in zip(run_dirs, names, strict=True):
-        run = open_tables(path, partial=partial)
-        settings = AnalysisSettings.from_mapping(run.config.get("analysis") or {})
-        opened.append(AnalysedRun(name if names.count(name) == 1 else str(path), path, run, settings))
-    return opened
 
 
 def compare_runs(runs: Sequence[AnalysedRun]) -> RunComparison:
@@ -151,7 +108,7 @@ def _compare_pair(first: AnalysedRun, other: AnalysedRun) -> tuple[dict[str, obj
     names = {"run": first.name, "other_run": other.name}
     is_same = shape_of(first) == shape_of(other)
     pair: dict[str, Any] = names | {"is_same_shape": is_same}
-    pair |= _answers(first, other)
+    pair |= answers_compared(first, other)
     heads, changes = COMPARED_HEADS.empty(), COMPARED_CHANGES.empty()
     notes = []
     if is_same:
@@ -161,61 +118,12 @@ def _compare_pair(first: AnalysedRun, other: AnalysedRun) -> tuple[dict[str, obj
         shapes = " and ".join(f"{layers} x {heads}" for layers, heads in map(shape_of, (first, other)))
         notes.append(f"heads are not the same ({shapes}), so only layers are compared, by relative depth")
     if is_same and pair["num_samples"] > 1:
-        changes = _changes(first, other, names)
+        changes = changes_of_heads(first, other, names)
         pair["num_tested"] = changes["pvalue_adjusted"].count()
         pair["num_unchanged"] = int(changes["is_unchanged"].fill_null(False).sum())
     elif pair["num_samples"] <= 1:
         notes.append("no samples of the same id, so no change of a sample can be tested")
     return {**pair, "note": "; ".join(notes) or None}, heads, changes
-
-
-def is_changed(alpha: float) -> pl.Expr:
-    """Say of each row of ``compared_changes`` whether the change holds on values and on ranks."""
-    agrees = [pl.col(name) <= alpha for name in ("pvalue_adjusted", "pvalue_ranks_adjusted")]
-    return pl.all_horizontal(*agrees).fill_null(False)
-
-
-def shape_of(run: AnalysedRun) -> tuple[int, int]:
-    """Return the number of layers and of heads per layer."""
-    return run.opened.num_layers, run.opened.num_heads
-
-
-def _common(first: AnalysedRun, other: AnalysedRun) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of the samples that both runs have, in the first run and in the other."""
-    ids = [name for name in first.opened.samples["sample_id"] if name in other.opened.rows_of]
-    rows = [np.array([run.opened.rows_of[name] for name in ids], dtype=np.int64) for run in (first, other)]
-    return rows[0], rows[1]
-
-
-def _answers(first: AnalysedRun, other: AnalysedRun) -> dict[str, object]:
-    """Return how the answers to common samples compare, with the paired difference of the accuracy."""
-    at, at_other = _common(first, other)
-    one, two = first.opened.samples[at], other.opened.samples[at_other]
-    cluster = cluster_codes(first.opened, first.settings.cluster_by)[at]
-    answers = pl.DataFrame({"one": one["predicted_label"], "two": two["predicted_label"]}).drop_nulls()
-    right = [frame["is_correct"].cast(pl.Float64).fill_null(float("nan")).to_numpy() for frame in (one, two)]
-    known = ~np.isnan(right[0] + right[1])
-    numbers: dict[str, object] = {"num_samples": len(at), "num_clusters": len(np.unique(cluster))}
-    if len(answers):
-        numbers["share_same_answer"] = float((answers["one"] == answers["two"]).to_numpy().mean())
-    if known.any():
-        numbers |= {"accuracy": float(right[0][known].mean()), "accuracy_other": float(right[1][known].mean())}
-        tested = _paired((right[1] - right[0])[known, None], cluster[known], first.settings.alpha)
-        numbers |= {name: float(values[0]) if values[0] == values[0] else None for name, values in tested.items()}
-    return numbers
-
-
-def _paired(change: np.ndarray, cluster: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Return mean change, CR2 interval and p per column of ``[samples, tests]`` without NaN."""
-    design = design_of([], np.ones(len(change)))
-    assert design is not None, "ones are not collinear with nothing"
-    nothing = np.full(change.shape[1], np.nan)
-    if len(change) < 2:
-        mean = change.mean(axis=0) if len(change) else nothing
-        return {"difference": mean, "ci_low": nothing, "ci_high": nothing, "pvalue": nothing}
-    fit = fit_last(change, design, cluster)
-    reach = stats.t.ppf(1 - alpha / 2, fit.degrees_of_freedom) * fit.standard_error
-    return {"difference": fit.effect, "ci_low": fit.effect - reach, "ci_high": fit.effect + reach, "pvalue": fit.pvalue}
 
 
 def _heads(first: AnalysedRun, other: AnalysedRun, names: dict[str, str]) -> pl.DataFrame:
@@ -262,72 +170,3 @@ def _findings(first: AnalysedRun, other: AnalysedRun) -> dict[str, object]:
         "num_agreeing": int(tests.select(agrees.sum()).item()),
         "rho": rho if rho is None or rho == rho else None,
     }
-
-
-def _changes(first: AnalysedRun, other: AnalysedRun, names: dict[str, str]) -> pl.DataFrame:
-    """Return the change of every head and statistic in the common samples, adjusted over the table."""
-    at, at_other = _common(first, other)
-    cluster = cluster_codes(first.opened, first.settings.cluster_by)[at]
-    places = np.arange(first.opened.num_layers * first.opened.num_heads)
-    frames = []
-    for query_group, statistic, values, others in _both_values(first, other):
-        change = (others[at_other] - values[at]).astype(np.float64)
-        whole = ~np.isnan(change).any(axis=0)
-        estimate = clustered_mean(change, cluster, 1 - first.settings.alpha)
-        columns: dict[str, np.ndarray] = {
-            name: getattr(estimate, "mean" if name == "difference" else name).copy()
-            for name in ("difference", "ci_low", "ci_high")
-        } | {name: np.full(len(places), np.nan) for name in ("pvalue", "pvalue_ranks", "low", "high")}
-        if whole.any():
-            own = change[:, whole]
-            for name, tested in _paired(own, cluster, first.settings.alpha).items():
-                columns[name][whole] = tested
-            columns["pvalue_ranks"][whole] = _paired(signed_scores(own), cluster, first.settings.alpha)["pvalue"]
-            narrower = _paired(own, cluster, 2 * first.settings.alpha)
-            columns["low"][whole], columns["high"][whole] = narrower["ci_low"], narrower["ci_high"]
-        bound = EQUIVALENT * _spread(values[at].astype(np.float64))
-        low, high = columns.pop("low"), columns.pop("high")
-        is_unchanged = (low > -bound) & (high < bound)
-        unknown = np.isnan(low) | np.isnan(bound)
-        counts = {"num_samples": estimate.num_samples, "num_clusters": estimate.num_clusters}
-        keys = {"layer": places // first.opened.num_heads, "head": places % first.opened.num_heads}
-        frame = pl.DataFrame(keys | columns | counts).with_columns(
-            pl.Series("equivalence_bound", bound, dtype=pl.Float64),
-            pl.Series("is_unchanged", [None if u else bool(e) for u, e in zip(unknown, is_unchanged, strict=True)]),
-            pvalue_ranks_adjusted=pl.lit(None, pl.Float64),
-            query_group=pl.lit(query_group),
-            statistic=pl.lit(statistic),
-            pvalue_adjusted=pl.lit(None, pl.Float64),
-            **{name: pl.lit(text) for name, text in names.items()},
-        )
-        frames.append(frame.filter(pl.col("num_samples") > 0))
-    table = pl.concat([COMPARED_CHANGES.empty(), *(COMPARED_CHANGES.declared(frame) for frame in frames)])
-    for name in ("pvalue", "pvalue_ranks"):
-        adjusted = adjust_pvalues(table[name].fill_null(float("nan")).to_numpy(), first.settings.correction)
-        table = table.with_columns(pl.Series(f"{name}_adjusted", adjusted, dtype=pl.Float64))
-    return table.with_columns(pl.col(pl.Float64).fill_nan(None))
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    """Return each column's standard deviation over the samples that have a value; NaN where nothing varies."""
-    known = ~np.isnan(values)
-    number = known.sum(axis=0)
-    mean = np.where(known, values, 0).sum(axis=0) / np.maximum(number, 1)
-    squares = (np.where(known, values - mean, 0) ** 2).sum(axis=0) / np.maximum(number - 1, 1)
-    return np.where((number > 1) & (squares > 0), np.sqrt(squares), np.nan)
-
-
-def _both_values(first: AnalysedRun, other: AnalysedRun) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Yield query group, statistic and the values ``[samples, layers * heads]`` of both runs."""
-    known = set(declared_statistics(other.opened))
-    shared = [name for name in declared_statistics(first.opened) if name in known]
-    for query_group in first.opened.query_groups:
-        if query_group not in other.opened.query_groups:
-            continue
-        for start in range(0, len(shared), STATISTICS_AT_ONCE):
-            names = shared[start : start + STATISTICS_AT_ONCE]
-            (_, one), (_, two) = (
-                next(statistic_blocks(run.opened, query_group, names, max_bytes=2**62)) for run in (first, other)
-            )
-            for slot, name in enumerate(names):
-                yield query_group, name, one[:, slot], two[:, slot]

@@ -16,15 +16,9 @@ from analyses.charts.export import ChartFiles, Exported, export_charts
 from analyses.charts.files import as_json
 from analyses.charts.parts import Menus, specification
 from analyses.charts.themes import THEMES, theme_of_files
-from analyses.comparing.answer import (
-    EQUIVALENT,
-    AnalysedRun,
-    RunComparison,
-    compare_runs,
-    is_changed,
-    open_runs,
-    shape_of,
-)
+from analyses.comparing.analysed_runs import AnalysedRun, CountedNouns, counted_nouns, open_runs, shape_of, shared_nouns
+from analyses.comparing.answer import RunComparison, compare_runs
+from analyses.comparing.common_samples import EQUIVALENT, is_changed
 from analyses.comparing.sentences import sentences
 from analyses.comparing.tables import (
     COMPARED_CHANGES,
@@ -57,14 +51,21 @@ TABLES = {
 
 
 def write_comparison(run_dirs: Sequence[Path], *, partial: bool = False) -> Path:
-    """Compare analysed runs, write tables, charts and ``compared_runs.html``, and return the page."""
+    """Compare analysed runs, write tables, charts and ``compared_runs.html``, and return the page.
+
+    Things have the names that all runs give them (``analysis.nouns``), and their default names where runs disagree.
+    """
     runs = open_runs(run_dirs, partial=partial)
-    compared = compare_runs(runs)
-    folder = run_dirs[0] / layout.ANALYSIS
+    with wording.named_by(shared_nouns(runs)):
+        return _written(runs, run_dirs[0] / layout.ANALYSIS)
+
+
+def _written(runs: Sequence[AnalysedRun], folder: Path) -> Path:
+    compared, nouns = compare_runs(runs), counted_nouns(runs)
     for table, attribute in TABLES.items():
         write_table(getattr(compared, attribute), folder / "tables", table)
     style = VisualizationSettings.from_mapping(runs[0].opened.config.get("visualization") or {})
-    figures = _figures(runs, compared, style)
+    figures = _figures(runs, compared, style, nouns)
     (folder / "visualizations").mkdir(exist_ok=True)
     theme, drawings = theme_of_files(style.theme), folder / "visualizations"
     exported = export_charts(
@@ -73,7 +74,7 @@ def write_comparison(run_dirs: Sequence[Path], *, partial: bool = False) -> Path
             for figure in figures
         ]
     )
-    said = sentences(compared, runs[0].settings.alpha)
+    said = sentences(compared, runs[0].settings.alpha, nouns)
     content = {"findings": [str(line) for line in said], "claims": claims({"compared_runs": said})}
     write_json(folder / "compared_runs.json", content)
     path = folder / "compared_runs.html"
@@ -167,7 +168,9 @@ def _menus(runs: Sequence[AnalysedRun]) -> Menus:
     return Menus(labels, statistics, (rows, wanted if wanted in names else next(iter(names), "")))
 
 
-def _figures(runs: Sequence[AnalysedRun], compared: RunComparison, style: VisualizationSettings) -> list[Figure]:
+def _figures(
+    runs: Sequence[AnalysedRun], compared: RunComparison, style: VisualizationSettings, nouns: CountedNouns
+) -> list[Figure]:
     menus = _menus(runs)
     names = [run.name for run in runs]
     made = [_types(runs, names, style)]
@@ -182,7 +185,8 @@ def _figures(runs: Sequence[AnalysedRun], compared: RunComparison, style: Visual
             if len(changes):
                 pair = compared.pairs.filter(pl.col("other_run") == other.name)
                 level = pair["level_changes"].item()
-                made.append(_changes_figure((runs[0].name, other.name), slot, changes, level, one_group, style))
+                size = _size_of(changes, nouns)
+                made.append(_changes_figure((runs[0].name, other.name), slot, changes, level, one_group, style, size))
     return made
 
 
@@ -244,8 +248,20 @@ def _heads_figure(
     return Figure(f"compared_heads_{slot}", title, guide, specification(chart), ("compared_heads",))
 
 
+def _size_of(changes: pl.DataFrame, nouns: CountedNouns) -> str:
+    """Return "n = 40 common samples in 15 companies"."""
+    number, clusters = changes.select(pl.max("num_samples", "num_clusters")).row(0)
+    return f"n = {count_text(number, f'common {nouns.sample}')} in {count_text(clusters, nouns.cluster)}"
+
+
 def _changes_figure(
-    names: tuple[str, str], slot: int, changes: pl.DataFrame, level: float, menus: Menus, style: VisualizationSettings
+    names: tuple[str, str],
+    slot: int,
+    changes: pl.DataFrame,
+    level: float,
+    menus: Menus,
+    style: VisualizationSettings,
+    size: str,
 ) -> Figure:
     frame = changes.with_columns(
         limit=pl.col("difference").abs().max().over("statistic"),
@@ -262,8 +278,6 @@ def _changes_figure(
         "limit",
         "is_significant",
     )
-    number, clusters = changes.select(pl.max("num_samples", "num_clusters")).row(0)
-    size = f"n = {count_text(number, 'common sample')} in {count_text(clusters, 'cluster')}"
     chart = heads.change_map(rounded(frame), style, pair=names, menus=menus, subtitle=size)
     guide = (
         "What changed for each head in samples that both runs have; a black dot marks a change that is significant "

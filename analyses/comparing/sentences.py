@@ -7,17 +7,19 @@ from typing import Any
 
 import polars as pl
 
-from analyses.comparing.answer import EQUIVALENT, RunComparison
+from analyses.comparing.analysed_runs import PLAIN_NOUNS, CountedNouns
+from analyses.comparing.answer import RunComparison
+from analyses.comparing.common_samples import EQUIVALENT
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.wording import count_text, interval_name, p_text, percent_text
 
 
-def sentences(compared: RunComparison, alpha: float) -> list[Sentence]:
+def sentences(compared: RunComparison, alpha: float, nouns: CountedNouns = PLAIN_NOUNS) -> list[Sentence]:
     """Say of each other run how answers, heads, types and findings compare with those of the first."""
     lines = []
     for row in compared.pairs.to_dicts():
         names = f"{row['run']} and {row['other_run']}"
-        lines.append(_named(names, _answers(row, alpha)))
+        lines.append(_named(names, _answers(row, alpha, nouns)))
         if row["is_same_shape"]:
             lines.append(_named(names, _heads(row, compared)))
         if row["note"]:
@@ -30,10 +32,10 @@ def _named(names: str, sentence: Sentence) -> Sentence:
     return Sentence(f"{names}: {sentence}", *claims)
 
 
-def _answers(row: dict[str, Any], alpha: float) -> Sentence:
+def _answers(row: dict[str, Any], alpha: float, nouns: CountedNouns) -> Sentence:
     if not row["num_samples"]:
         return Sentence("they share no sample (no common sample_id); their columns stand side by side, not tested.")
-    text = f"{count_text(row['num_samples'], 'sample')} in common"
+    text = f"{count_text(row['num_samples'], nouns.sample)} in common"
     if row["share_same_answer"] is not None:
         text += f", of which {percent_text(row['share_same_answer'])} get the same answer"
     if row["accuracy"] is None:
@@ -45,7 +47,7 @@ def _answers(row: dict[str, Any], alpha: float) -> Sentence:
     ends = [f"{100 * row[name]:+.1f}" for name in ("difference", "ci_low", "ci_high")]
     text += (
         f", a paired difference of {ends[0]} points ({interval_name(alpha)} {ends[1]} to {ends[2]}, "
-        f"{p_text(row['pvalue'])}, {count_text(row['num_clusters'], 'cluster')}): "
+        f"{p_text(row['pvalue'])}, {count_text(row['num_clusters'], nouns.cluster)}): "
         f"{'one is right more often' if is_finding else 'that one is right more often is not shown'}."
     )
     claim = Claim(

@@ -7,32 +7,18 @@ with other thresholds. Their types are not compared.
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from analyses.comparing.analysed_runs import AnalysedRun
 from analyses.questions.heads.scores import rows_of
-from analyses.runs.run import Run
-from analyses.settings.analysis import AnalysisSettings
 from analyses.wording import query_group_label
 
 
-class _Typed(Protocol):
-    """A run with a name, opened, and its settings."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def opened(self) -> Run: ...
-    @property
-    def settings(self) -> AnalysisSettings: ...
-
-
-def type_rows(run: _Typed) -> str:
+def type_rows(run: AnalysedRun) -> str:
     """Return whose rows the run's head types come from, in words."""
     rows = rows_of(run.opened, "all")
     return query_group_label(rows) if rows else "no rows"
 
 
-def why_unequal(first: _Typed, other: _Typed) -> str:
+def why_unequal(first: AnalysedRun, other: AnalysedRun) -> str:
     """Return why the types of two runs cannot stand side by side, in a sentence; empty where they can."""
     rows = type_rows(first), type_rows(other)
     if rows[0] != rows[1]:

@@ -60,3 +60,17 @@ QUERY_GROUP = Column("query_group", pl.String, "Whose attention: set of query ro
 RHO = Column("rho", pl.Float64, "Spearman's rank correlation", span="-1..1")
 STATISTIC = Column("statistic", pl.String, "Column of head_stats")
 TOKEN = Column("token", pl.String, "Text of the token")
+RIGHT_AGAINST_WRONG = (
+    CI_LOW,
+    CI_HIGH,
+    HEDGES_G,
+    PVALUE,
+    PVALUE_ADJUSTED,
+    PVALUE_CLAIM_OVER_TABLE,
+    FAMILY_SIZE,
+    DEGREES_OF_FREEDOM,
+    NUM_RIGHT,
+    NUM_WRONG,
+    NUM_CLUSTERS,
+)
+"""What a table of differences between right and wrong predictions says of each, where the table is one family."""

@@ -7,6 +7,7 @@ below hold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -27,7 +28,7 @@ from analyses.settings.decodability import DecodabilitySettings
 from analyses.settings.hypotheses import Hypotheses
 from engine.sections import FaultAt
 
-__all__ = ["AnalysisSettings", "Family", "HeadTypes", "SettingsError"]
+__all__ = ["AnalysisSettings", "Family", "HeadTypes", "SettingsError", "nouns_of"]
 
 TARGETS = ("certainty", "probability", "magnitude", "year")
 """What statistics are correlated with unless the config says otherwise; any number in ``samples`` may be named."""
@@ -126,8 +127,9 @@ class AnalysisSettings(Settings):
     cluster_by: str = "cluster"
     """Column of ``samples`` whose rows are correlated within one value."""
     nouns: dict[Literal["cluster", "sample", "statement"], str] = Field(default_factory=dict)
-    """What one cluster, one sample and the statement that a model reads are called in the report; a cluster else by
-    the field that names it, the others ``sample`` and ``statement``."""
+    """What one cluster, one sample and the statement that a model reads are called in report and live view, and
+    beside other runs where all call it so; a cluster else by the field that names it, the others ``sample`` and
+    ``statement``."""
     covariates: tuple[str, ...] = ("log_num_tokens",)
     """Columns of ``samples`` to adjust for; ``log_<column>`` takes the natural logarithm."""
     held_fixed: tuple[str, ...] = HELD_FIXED
@@ -165,3 +167,8 @@ class AnalysisSettings(Settings):
     def predicted(self) -> DecodabilitySettings | None:
         """What ``decodability`` says; None when it is turned off."""
         return self.decodability or None
+
+
+def nouns_of(section: Mapping[str, object] | None) -> dict[Literal["cluster", "sample", "statement"], str]:
+    """Return what a config's ``analysis`` section calls things, whatever else it holds."""
+    return AnalysisSettings.from_mapping({"nouns": (section or {}).get("nouns") or {}}).nouns

@@ -26,7 +26,7 @@ from analyses.viewing.sample_page import layer_and_way, shown_sample, tokens_of
 from analyses.viewing.samples import OPERATORS, list_columns, sample_list
 from analyses.viewing.single_sample import Weights, segments_of, shown_tokens, weights_of
 from analyses.viewing.source import ViewedRun
-from analyses.wording import query_group_label, statistic_label
+from analyses.wording import named_by, query_group_label, segment_label, statistic_label
 
 _PYTHON = "text/x-python"
 
@@ -43,6 +43,20 @@ class Reply:
     file: str = ""
 
 
+Page = Callable[[ViewedRun, Asked], Reply]
+"""What makes a page: from the run and what is asked for."""
+
+
+def _in_words_of_its_run(page: Page) -> Page:
+    """Return a page that calls things as its run's config does (``analysis.nouns``)."""
+
+    def named(viewed: ViewedRun, asked: Asked) -> Reply:
+        with named_by(viewed.nouns):
+            return page(viewed, asked)
+
+    return named
+
+
 def environment() -> jinja2.Environment:
     """Return the environment of the templates: every value is escaped."""
     made = jinja2.Environment(loader=jinja2.PackageLoader("analyses.viewing"), autoescape=True, trim_blocks=True)
@@ -56,13 +70,14 @@ class Pages:
     def __init__(self, runs: Sequence[ViewedRun]) -> None:
         self.runs = runs
         self._templates = environment()
-        self.routes: Mapping[str, Callable[[ViewedRun, Asked], Reply]] = {
+        pages = {
             "/": self.samples,
             "/sample": self.sample,
             "/side": self.side,
             "/head": self.head,
             "/sql": self.sql,
         }
+        self.routes: Mapping[str, Page] = {path: _in_words_of_its_run(page) for path, page in pages.items()}
 
     def run_of(self, asked: Asked, name: str = "run") -> int:
         """Return which run is asked for; the first where none is."""
@@ -131,10 +146,10 @@ class Pages:
         )
         shown, problems = [], []
         for one, prefix, sample_id in ((viewed, "", ids[0]), (other, "other_", ids[1])):
+            own = {**asked, f"{prefix}id": sample_id or ""}
             try:
-                shown.append(
-                    shown_sample(one, self.runs.index(one), {**asked, f"{prefix}id": sample_id or ""}, prefix, "/side")
-                )
+                with named_by(one.nouns):  # each sample in the words of its own run
+                    shown.append(shown_sample(one, self.runs.index(one), own, prefix, "/side"))
             except NotThereError as problem:
                 problems.append(str(problem))
         named = {"side": True, "ids": ids, "other_run": other_run}
@@ -229,7 +244,8 @@ def _picture(viewed: ViewedRun, sample_id: str, tokens: pl.DataFrame, weights: W
     """Return a sample's shaded tokens as a picture; where no PNG can be drawn, that is said."""
     row = viewed.run.samples.row(viewed.run.rows_of[sample_id], named=True)
     title = f"{viewed.name}: {sample_id}"
-    shown, segments = shown_tokens(tokens), segments_of(tokens)
+    shown = shown_tokens(tokens)
+    segments = [(segment_label(name), start, end) for name, start, end in segments_of(tokens)]
     svg = token_svg(title, weights.what, shown, np.nan_to_num(weights.values), segments, row["decision_position"])
     if kind == "png":
         try:

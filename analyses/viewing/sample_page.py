@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
 from analyses.viewing.links import PICTURES, TABLES, Asked, NotThereError, downloads, shown_value, within
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import ViewedRun
-from analyses.wording import visible_token
+from analyses.wording import segment_label, statement_noun, visible_token
 
 NUM_HEAVIEST = 12
 """Tokens that are named above the text, the heaviest."""
@@ -71,26 +73,28 @@ def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action:
         "what": weights.what,
         "exports": downloads("/sample", plain, (*PICTURES, *TABLES)),
         "heaviest": [(visible_token(shown[at]), f"{100 * values[at]:.2g} %") for at in heaviest],
+        "noun": statement_noun(),
         "statement": [
             [{"text": cell.text, "is_number": cell.is_number, **_shade(cell.weight, most)} for cell in cells]
             for cells in statement
         ],
-        "segments": [
-            (
-                name,
-                [
-                    {
-                        "text": shown[at],
-                        "position": at,
-                        "is_decision": at == row["decision_position"],
-                        **_shade(values[at], top),
-                    }
-                    for at in range(start, end)
-                ],
-            )
-            for name, start, end in segments
-        ],
+        "segments": _parts(shown, values, top, segments, row["decision_position"]),
     }
+
+
+def _parts(
+    shown: Sequence[str],
+    values: np.ndarray,
+    top: float,
+    segments: Sequence[tuple[str, int, int]],
+    decision: int | None,
+) -> list[tuple[str, str, list[dict[str, object]]]]:
+    """Return the parts of the text: segment, what it is called, and its tokens with their shades."""
+    tokens: list[dict[str, object]] = [
+        {"text": text, "position": at, "is_decision": at == decision, **_shade(values[at], top)}
+        for at, text in enumerate(shown)
+    ]
+    return [(name, segment_label(name), tokens[start:end]) for name, start, end in segments]
 
 
 def tokens_of(viewed: ViewedRun, sample_id: str) -> pl.DataFrame:

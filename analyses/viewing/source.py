@@ -18,6 +18,8 @@ import polars as pl
 from analyses.runs.run import Run, open_tables
 from analyses.runs.units import scan_table, table_files
 from analyses.runs.values import statistic_blocks
+from analyses.settings.analysis import nouns_of
+from analyses.wording import Noun
 from engine.schema import layout
 
 KEPT_BYTES = 256 * 2**20
@@ -37,10 +39,13 @@ class ViewedRun:
         What it is called beside others.
     run
         Its tables.
+    nouns
+        What its config calls things (``analysis.nouns``).
     """
 
     name: str
     run: Run
+    nouns: Mapping[Noun, str] = field(default_factory=dict)
     _values: OrderedDict[tuple[str, str], np.ndarray] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -141,9 +146,12 @@ def open_viewed(run_dirs: list[Path], *, partial: bool = False) -> list[ViewedRu
     ------
     RunError
         When a directory cannot be read as a run.
+    SettingsError
+        When its ``run.yaml`` holds nouns that are none.
     """
     names = [path.resolve().name for path in run_dirs]
-    return [
-        ViewedRun(name if names.count(name) == 1 else str(path), open_tables(path, partial=partial))
-        for path, name in zip(run_dirs, names, strict=True)
-    ]
+    viewed = []
+    for path, name in zip(run_dirs, names, strict=True):
+        run = open_tables(path, partial=partial)
+        viewed.append(ViewedRun(name if names.count(name) == 1 else str(path), run, nouns_of(run.section("analysis"))))
+    return viewed

@@ -11,7 +11,7 @@ import torch
 from engine.attention.matches import TokenMatches
 from engine.attention.readers.reading import AnswerReading
 from engine.attention.readers.received import ReceivedRows
-from engine.samples import EncodedSample
+from engine.encoded_samples import EncodedSample
 from engine.schema import BASE_STATISTICS, LOOKBACK_STATISTICS
 
 NUM_BASE = len(BASE_STATISTICS)

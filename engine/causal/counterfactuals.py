@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.config import PatchingSection
-from engine.samples import SEGMENTS, EncodedSample, RowRejected
+from engine.encoded_samples import SEGMENTS, EncodedSample
+from engine.samples import RowRejected
 from engine.statements.parser import Cell, LineItem, Table, parse_statement
 from engine.statements.printed_numbers import parse_value
 

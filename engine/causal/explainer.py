@@ -14,6 +14,7 @@ from engine.causal.method import CausalInputs, SampleRun, dtype_name
 from engine.causal.methods import METHODS
 from engine.causal.tables import TablePart, beside, joined
 from engine.config import CausalSection
+from engine.encoded_samples import EncodedSample
 from engine.errors import UnsupportedModelError
 from engine.interventions.edits import HeadEdit, heads_edited
 from engine.interventions.knockouts import Knockout
@@ -23,7 +24,7 @@ from engine.machine.devices import is_out_of_memory
 from engine.measuring.contrasts import Decode, contrast_of, pinned
 from engine.measuring.forward import decision_logits, logits_by_row
 from engine.model.decoder import Decoder
-from engine.samples import EncodedSample, RowRejected
+from engine.samples import RowRejected
 from engine.schema import causal_schema
 from engine.tolerances import tolerance
 

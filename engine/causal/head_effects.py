@@ -10,7 +10,7 @@ import torch
 from engine.causal.method import SampleRun
 from engine.causal.tables import Value, effect_columns
 from engine.causal.targets import Target, targets
-from engine.config.causal import HeadsSection
+from engine.config.causes.heads import HeadsSection
 from engine.interventions.edits import HeadEdit
 from engine.interventions.sweeps import Effect, Intervention
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.config.causes.method import Matching
-from engine.storage.plan_records import Partner
+from engine.storage.planned.units import Partner
 
 COLUMNS = (
     "sample_id",

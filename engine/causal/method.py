@@ -22,10 +22,10 @@ from engine.causal.tables import TablePart
 from engine.causal.targets import Head
 from engine.config.causal import CausalSection
 from engine.config.causes.method import MethodSection
+from engine.encoded_samples import EncodedSample
 from engine.interventions.sweeps import Sweep
 from engine.interventions.unchanged_run import Trace
 from engine.model.decoder import Decoder
-from engine.samples import EncodedSample
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from engine.config.causes.method import RunFacts
 from engine.errors import ConfigError, RunFailedError
 from engine.inputs.selection import drawn_rows
 from engine.schema.layout import CAUSAL_UNITS, PREPARATION_UNITS, RANKING_UNITS
-from engine.storage.plan_records import CausalPlan, CircuitPlan, Partner, PlannedUnit, ScreenedHeads
+from engine.storage.planned.units import CausalPlan, CircuitPlan, Partner, PlannedUnit, ScreenedHeads
 from engine.storage.run_directory import RunDirectory
 
 MEANS_SCHEMA = pa.schema(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.config.causal import HeadsSection
+from engine.config.causes.heads import HeadsSection
 from engine.config.causes.method import TopHeads
 from engine.errors import UnsupportedModelError
 

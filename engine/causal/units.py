@@ -18,13 +18,14 @@ from engine.causal.head_effects import head_effects
 from engine.causal.method import CausalInputs, CircuitInputs
 from engine.causal.methods.circuit import baseline_of, linearised
 from engine.causal.tables import HeadValues, Rows
-from engine.config.causal import HeadsSection
+from engine.config.causes.heads import HeadsSection
+from engine.encoded_samples import EncodedSample
 from engine.errors import RunFailedError, UnsupportedModelError
 from engine.machine.devices import Watch, fault_of, free_memory, ignore
 from engine.measuring.unit_results import UnitResult
-from engine.samples import EncodedSample, Reject, RowRejected
+from engine.samples import Reject, RowRejected
 from engine.schema import causal_schema
-from engine.storage.plan_records import CircuitPlan
+from engine.storage.planned.units import CircuitPlan
 
 logger = logging.getLogger(__name__)
 

@@ -2,18 +2,14 @@
 
 from analyses.settings.analysis import AnalysisSettings as AnalysisSection
 from analyses.settings.visualization import VisualizationSettings as VisualizationSection
-from engine.config.causal import (
-    AblationSection,
-    AmplificationSection,
-    AttentionGradientSection,
-    AttributionSection,
-    CausalSection,
-    KnockoutSection,
-    MatchedSection,
-    PatchingSection,
-    TopHeads,
-)
+from engine.config.causal import CausalSection
+from engine.config.causes.attribution import AttentionGradientSection, AttributionSection
 from engine.config.causes.circuit import CircuitSection
+from engine.config.causes.heads import AblationSection, AmplificationSection
+from engine.config.causes.knockout import KnockoutSection
+from engine.config.causes.matched import MatchedSection
+from engine.config.causes.method import TopHeads
+from engine.config.causes.patching import PatchingSection
 from engine.config.config import ClusterSection, Config, RunSection
 from engine.config.decision import CONTRASTS, DecisionSection, GenerationSection, SpanSection
 from engine.config.files import config_of_tree, load_config, translation_lines

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.config import CONTRASTS, DecisionSection
+from engine.encoded_samples import ContrastRule
 from engine.encoding.tokenized_text import Tokenizer, Tokens, tokenize
-from engine.samples import ContrastRule, RowRejected, Sample
+from engine.samples import RowRejected, Sample
 
 
 class PartingToken(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.samples import ContrastRule, EncodedSample, LabelToken, Prompt, StatementSpan
+from engine.encoded_samples import ContrastRule, EncodedSample, LabelToken, StatementSpan
+from engine.samples import Prompt
 
 _POSITIONS = pa.list_(pa.int32())
 _SCHEMA = pa.schema(

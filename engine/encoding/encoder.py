@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from engine.config import Config
+from engine.encoded_samples import EncodedSample, LabelToken
 from engine.encoding.conversations import chat_markup, without_special_tokens
 from engine.encoding.decision_tokens import decision_tokens
 from engine.encoding.evidence import add_evidence
@@ -29,7 +30,7 @@ from engine.encoding.structure import (
 )
 from engine.encoding.tokenized_text import TokenizedText, Tokens, tokenize
 from engine.inputs.conversations.markup import ChatMarkup
-from engine.samples import FLAG_NAMES, EncodedSample, LabelToken, Message, RowRejected, Sample
+from engine.samples import FLAG_NAMES, Message, RowRejected, Sample
 from engine.schema import KEPT_PREFIX
 
 _LONG = 16

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.samples import IntArray
+from engine.encoded_samples import IntArray
 
 _CLOSING = "\"'”’»」』)\\]*_"
 _END = re.compile(rf"[.!?…؟।۔]+[{_CLOSING}]*(?=\s|$)|[。！？｡]+[{_CLOSING}]*|\n+")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.samples import SEGMENTS, IntArray, Message, StatementSpan
+from engine.encoded_samples import SEGMENTS, IntArray, StatementSpan
+from engine.samples import Message
 from engine.statements.layouts.unread import unread_layout
 from engine.statements.parser import (
     SPAN_KINDS,

@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from engine.encoded_samples import SEGMENTS, IntArray, StatementSpan
 from engine.encoding.sentences import sentence_numbers
 from engine.encoding.structure import CharSpans, Structure, positions_in_spans, segment_codes, statement_spans
-from engine.samples import SEGMENTS, IntArray, StatementSpan
 from engine.schema import EVIDENCE
 
 NUM_BEGINNING_TOKENS = 10

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from engine.config import Config
 from engine.executors.inline import InlineExecutor
 from engine.executors.job import Executor
-from engine.executors.ray_executor import RayExecutor
+from engine.executors.over_ray.ray_executor import RayExecutor
 
 EXECUTORS: dict[str, Callable[[Config], Executor]] = {
     "inline": InlineExecutor,

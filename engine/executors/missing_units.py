@@ -13,7 +13,7 @@ from engine.executors.processes.apart import print_warning
 from engine.executors.progress import ProgressReport
 from engine.executors.stopping import stopping_at_shards
 from engine.storage.ledger import Ledger
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
 

@@ -17,8 +17,8 @@ from engine.inputs.readers.evaluations.langfuse import LangfuseReader
 from engine.inputs.readers.evaluations.lighteval import LightEvalReader
 from engine.inputs.readers.evaluations.lm_eval import LmEvalReader
 from engine.inputs.readers.evaluations.promptfoo import PromptfooReader
-from engine.inputs.readers.json_document import JsonReader
-from engine.inputs.readers.json_lines import JsonLinesReader
+from engine.inputs.readers.json_files.json_document import JsonReader
+from engine.inputs.readers.json_files.json_lines import JsonLinesReader
 from engine.inputs.readers.parquet import ParquetReader
 from engine.inputs.readers.reader import FileHead, Reader, bare_suffix
 from engine.inputs.readers.record import Limits

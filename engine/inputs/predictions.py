@@ -104,71 +104,91 @@ def scan_predictions(
     InputError
         When a file is missing, broken or empty, ids repeat, or no row can be used.
     """
-    settings = config.predictions
-    selection = Selection(settings, config.run.seed)
-    rejects: list[Reject] = []
-    usable: list[str] = []
-    filtered: list[tuple[int, int]] = []
-    ids = _Ids()
-    seen: set[str] = set()
-    names = label_fields(settings.fields) if config.decision.span is None else ()  # free answers are no labels
-    label_values = {name: FieldValues() for name in names}
-    languages: Counter[str] = Counter()
-    num_rows = num_bytes = num_split = num_answers_apart = 0
-    cut_cells: defaultdict[str, list[str]] = defaultdict(list)
+    scanning = _Scanning(config)
+    num_bytes = 0
 
     def count_bytes(more: int) -> None:
         nonlocal num_bytes
         num_bytes += more
 
-    def records() -> Iterator[Record]:
-        nonlocal num_split, num_answers_apart
-        for record in config_records(config, count_bytes):
-            seen.update(map(str, record.values))
-            num_split += record.answer_number == 1
-            num_answers_apart += record.answer_number > 0
+    records = scanning.watched(config_records(config, count_bytes))
+    for row in (rows or partial(map, partial(scanned_row, reader)))(records):
+        if scanning.add(row) and progress:
+            progress(num_bytes, scanning.num_rows, len(scanning.rejects))
+    return scanning.scan()
+
+
+class _Scanning:
+    """What a first reading has counted so far."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.selection = Selection(config.predictions, config.run.seed)
+        self.rejects: list[Reject] = []
+        self.usable: list[str] = []
+        self.filtered: list[tuple[int, int]] = []
+        """Place among the rejects and row of each that ``filter`` leaves out."""
+        self.ids = _Ids()
+        self.fields: set[str] = set()
+        # Free answers are no labels.
+        names = label_fields(config.predictions.fields) if config.decision.span is None else ()
+        self.label_values = {name: FieldValues() for name in names}
+        self.languages: Counter[str] = Counter()
+        self.cut_cells: defaultdict[str, list[str]] = defaultdict(list)
+        self.num_rows = self.num_split = self.num_answers_apart = 0
+
+    def watched(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield records, whose fields and answers are counted before they are scanned."""
+        for record in records:
+            self.fields.update(map(str, record.values))
+            self.num_split += record.answer_number == 1
+            self.num_answers_apart += record.answer_number > 0
             yield record
 
-    for row in (rows or partial(map, partial(scanned_row, reader)))(records()):
-        num_rows += 1
+    def add(self, row: ScannedRow) -> bool:
+        """Count a row; return whether it is one of those that ``filter`` leaves in."""
+        self.num_rows += 1
         if row.reject is None:
-            selection.add(row.number, row.stratum)
-            usable.append(row.sample_id)
+            self.selection.add(row.number, row.stratum)
+            self.usable.append(row.sample_id)
             for program in row.cut_by:
-                cut_cells[program].append(row.sample_id)
-            languages[row.language] += 1
+                self.cut_cells[program].append(row.sample_id)
+            self.languages[row.language] += 1
         else:
-            rejects.append(row.reject)
+            self.rejects.append(row.reject)
             if row.reject.reason == "filtered":
-                filtered.append((len(rejects) - 1, row.number))
-                continue
-        ids.add(row.sample_id, row.number)
+                self.filtered.append((len(self.rejects) - 1, row.number))
+                return False
+        self.ids.add(row.sample_id, row.number)
         for name, value in row.label_values.items():
-            label_values[name].add(value)
-        if progress:
-            progress(num_bytes, num_rows, len(rejects))
-    _refuse_unknown_fields(config, seen)
-    for place, number in filtered:
-        rejects[place] = replace(rejects[place], sample_id=ids.unlike(rejects[place].sample_id, number))
-    _refuse_unusable(config, num_rows, ids, len(usable), rejects, label_values)
-    chosen = selection.chosen()
-    detail = f"Not among the {settings.max_samples} samples drawn with seed {config.run.seed}."
-    rejects += [
-        Reject(sample_id, "read", "not_selected", detail)
-        for number, sample_id in zip(selection.numbers, usable, strict=True)
-        if number not in chosen
-    ]
-    return Scan(
-        num_rows,
-        frozenset(chosen),
-        rejects,
-        selection.description(chosen),
-        label_values,
-        languages,
-        dict(cut_cells),
-        num_split,
-        num_answers_apart,
-    )
+            self.label_values[name].add(value)
+        return True
+
+    def scan(self) -> Scan:
+        """Refuse what cannot be planned, and choose among the rows that can be used."""
+        config, rejects = self.config, self.rejects
+        _refuse_unknown_fields(config, self.fields)
+        for place, number in self.filtered:
+            rejects[place] = replace(rejects[place], sample_id=self.ids.unlike(rejects[place].sample_id, number))
+        _refuse_unusable(config, self.num_rows, self.ids, len(self.usable), rejects, self.label_values)
+        chosen = self.selection.chosen()
+        detail = f"Not among the {config.predictions.max_samples} samples drawn with seed {config.run.seed}."
+        rejects += [
+            Reject(sample_id, "read", "not_selected", detail)
+            for number, sample_id in zip(self.selection.numbers, self.usable, strict=True)
+            if number not in chosen
+        ]
+        return Scan(
+            self.num_rows,
+            frozenset(chosen),
+            rejects,
+            self.selection.description(chosen),
+            self.label_values,
+            self.languages,
+            dict(self.cut_cells),
+            self.num_split,
+            self.num_answers_apart,
+        )
 
 
 def chosen_records(config: Config, scan: Scan) -> Iterator[Record]:

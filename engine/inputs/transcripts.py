@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.inputs.conversations.markup import ROLE_LINE, ChatMarkup, MarkedText, marked_text
+from engine.inputs.conversations.markup import ChatMarkup
+from engine.inputs.conversations.turn_marks import ROLE_LINE, MarkedText, marked_text
 from engine.samples import Message, RowRejected
 
 

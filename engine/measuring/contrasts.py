@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from engine.samples import ContrastRule, EncodedSample, LabelToken
+from engine.encoded_samples import ContrastRule, EncodedSample, LabelToken
 
 Logits = Mapping[int, torch.Tensor]
 """Logits ``[vocabulary]`` by row."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from engine.attention.group_means import LayerStatistics
+from engine.encoded_samples import EncodedSample
 from engine.measuring.sequences import SequenceMeasurement
-from engine.samples import EncodedSample
 from engine.tolerances import tolerance
 
 TARGET = "answer_target"

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from engine.attention.layout import SequenceLayout, packed_ids, sequence_layout
 from engine.config import Config
+from engine.encoded_samples import EncodedSample
 from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
 from engine.machine.devices import (
     Watch,
@@ -33,7 +34,7 @@ from engine.measuring.tables.reading import received_rows
 from engine.measuring.tables.unit import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
 from engine.model.placement import compute_devices, input_device
-from engine.samples import EncodedSample, Reject
+from engine.samples import Reject
 from engine.shared_prefixes import Placement, placements, shared_prefixes
 from engine.tolerances import tolerated
 

@@ -16,11 +16,11 @@ from engine.attention.masking import Window
 from engine.attention.readers.reading import NUM_READING
 from engine.attention.readers.received import ReceiverPool, Receivers
 from engine.attention.rollout import LayerScores, rollout
+from engine.encoded_samples import IntArray
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attribution
 from engine.measuring.fetching.retrieval import Retrieval
 from engine.model.geometry import Geometry
-from engine.samples import IntArray
 
 
 @dataclass(frozen=True, slots=True)

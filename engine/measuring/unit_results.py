@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.encoded_samples import EncodedSample
 from engine.machine.devices import Watch
 from engine.measuring.measured import Measured
-from engine.samples import EncodedSample, Reject
+from engine.samples import Reject
 
 
 @dataclass(slots=True)

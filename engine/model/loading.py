@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.config import Config
+from engine.config import Config, ModelSection
 from engine.errors import ConfigError
 from engine.machine.memory import free_memory_bytes
 from engine.model.checkpoints.adapters import check_adapter, with_adapter
@@ -76,6 +76,19 @@ def load_model(config: Config, device: torch.device) -> PreTrainedModel:
     check_folder(settings, needs_weights=True)
     if settings.adapter is not None:
         check_adapter(settings.adapter, allow_pickle=settings.allow_pickle)
+    model: Any = _with_weights(settings, placement)
+    if settings.adapter is not None:
+        model = with_adapter(model, settings.adapter)
+    if not placement:
+        # Quantisers put weights where they belong, and some refuse to move them.
+        is_placed = getattr(model, "hf_quantizer", None) is not None and model.device.type == device.type
+        return model.eval() if is_placed else model.to(device).eval()
+    _check_places(config, model)
+    return model.eval()
+
+
+def _with_weights(settings: ModelSection, placement: Mapping[str, Any]) -> Any:
+    """Return the model with its weights where ``placement`` says; refuse what cannot be read, placed or completed."""
     try:
         model_config = read_config(settings)
         loaded: Any = auto_class(model_config, settings.trust_remote_code).from_pretrained(
@@ -100,22 +113,14 @@ def load_model(config: Config, device: torch.device) -> PreTrainedModel:
             f"model.path: the model {settings.path!r} could not be loaded: {reason} The folder must hold config.json "
             f"and weights (model.safetensors), or name a model on the hub that this machine can reach or has cached."
         ) from None
-    model: Any = loaded[0]
-    loading = loaded[1]
+    model, loading = loaded
     absent = sorted({*map(str, loading.get("missing_keys", ())), *map(str, loading.get("mismatched_keys", ()))})
     if absent:
         raise ConfigError(
             f"model.path: the weights in {settings.path!r} lack {len(absent)} tensor(s) that the model needs, such as "
             f"{', '.join(absent[:3])}; they would be random numbers. Complete the checkpoint."
         )
-    if settings.adapter is not None:
-        model = with_adapter(model, settings.adapter)
-    if not placement:
-        # Quantisers put weights where they belong, and some refuse to move them.
-        is_placed = getattr(model, "hf_quantizer", None) is not None and model.device.type == device.type
-        return model.eval() if is_placed else model.to(device).eval()
-    _check_places(config, model)
-    return model.eval()
+    return model
 
 
 def _placement(config: Config, device: torch.device) -> dict[str, Any]:

@@ -23,13 +23,13 @@ from analyses.runs.run import Run
 from analyses.settings.columns import Group
 from analyses.settings.visualization import VisualizationSettings
 from engine.config import Config
+from engine.encoded_samples import EncodedSample
 from engine.errors import UserError
 from engine.measuring.measured import Measured
 from engine.measuring.tables.unit import unit_tables
 from engine.notebook.guide.cells import shows_itself
 from engine.notebook.head_types import run_of_tables
 from engine.notebook.workbench import AnySample, Workbench, warn
-from engine.samples import EncodedSample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import torch
 
-from engine.samples import EncodedSample, IntArray
+from engine.encoded_samples import EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX, MASS_PREFIX
 
 

@@ -16,9 +16,9 @@ from analyses.runs.run import Run, open_tables
 from analyses.runs.units import RunError
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
+from engine.encoded_samples import EncodedSample
 from engine.encoding.encoded_files import read_batches
 from engine.errors import UserError
-from engine.samples import EncodedSample
 from engine.schema import layout
 from engine.storage.run_directory import RunDirectory
 

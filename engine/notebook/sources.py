@@ -17,11 +17,11 @@ from engine.attention.backends.blocked import attend
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Masking, Window
+from engine.encoded_samples import EncodedSample
 from engine.errors import UserError
 from engine.measuring.measured import Measured
 from engine.notebook.hook import LayerPatterns
 from engine.notebook.workbench import MAX_BYTES, Workbench, check_bytes
-from engine.samples import EncodedSample
 
 _ROW_SUM = 2e-2
 """How far rows of given patterns may sum from 1: half precision rounds each of thousands of weights."""

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 
 from engine.config import Config
+from engine.encoded_samples import SEGMENTS, EncodedSample
 from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.vocabulary import union_name
 from engine.errors import UserError
@@ -19,7 +20,6 @@ from engine.measuring.tables.unit import head_rows, record_batch
 from engine.notebook.frames import RowSummary, frame_of, mass_and_lift, row_summary
 from engine.notebook.hook import LayerPatterns
 from engine.notebook.sources import Source, table_source
-from engine.samples import SEGMENTS, EncodedSample
 from engine.schema import table_schema
 
 _TOP = 10

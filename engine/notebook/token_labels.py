@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 import torch
 
+from engine.encoded_samples import SEGMENTS, EncodedSample
 from engine.errors import UserError
-from engine.samples import SEGMENTS, EncodedSample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -18,6 +18,7 @@ from torch import nn
 
 from engine.attention.layout import sequence_layout
 from engine.config import Config, config_of_tree, load_config
+from engine.encoded_samples import EncodedSample
 from engine.encoding.conversations import sample_reader
 from engine.encoding.encoder import Encoder
 from engine.encoding.groups.token_groups import TokenGroups
@@ -29,7 +30,7 @@ from engine.measuring.probe import Probe
 from engine.model.geometry import Geometry
 from engine.model.rotary import context_length
 from engine.model.wrapped import refuse_wrapped
-from engine.samples import EncodedSample, Message, RowRejected, Sample
+from engine.samples import Message, RowRejected, Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from engine.config import Config
 from engine.machine.nodes import Node
 from engine.model.facts import ModelFacts
-from engine.storage.plan_records import Plan
+from engine.storage.planned.plan import Plan
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PROCESS_BYTES = 640 * 2**20

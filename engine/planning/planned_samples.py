@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.samples import SEGMENTS, EncodedSample, IntArray
+from engine.encoded_samples import SEGMENTS, EncodedSample, IntArray
 
 _THINKING = SEGMENTS.index("thinking")
 

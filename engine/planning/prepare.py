@@ -29,7 +29,8 @@ from engine.planning.rows.row_work import RowWork, RowWorkers, ThisProcess
 from engine.planning.tally import PlanTally, may_share
 from engine.planning.units import iter_units
 from engine.samples import Answer, Reject
-from engine.storage.plan_records import Plan, PlannedUnit
+from engine.storage.planned.plan import Plan
+from engine.storage.planned.units import PlannedUnit
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from engine.machine.nodes import ACCELERATORS, Node
 from engine.planning.estimate import Rate
 from engine.schema import layout
 from engine.storage.identity import is_measured_alike
-from engine.storage.plan_records import Plan
+from engine.storage.planned.plan import Plan
 from engine.storage.records import RunRecord, UnitFacts
 from engine.storage.run_directory import RunDirectory
 

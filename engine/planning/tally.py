@@ -16,7 +16,8 @@ from engine.planning.units import Unit
 from engine.samples import FLAG_NAMES, Reject
 from engine.schema import FEWEST_SENTENCES, LOOKBACK_STATISTICS, MOST_SENTENCES, SENTENCES_APART
 from engine.shared_prefixes import beginning, shared_prefixes
-from engine.storage.plan_records import LabelValues, Plan, PlannedModel, PlannedUnit, PredictedFlop, Selection
+from engine.storage.planned.plan import LabelValues, Plan, PlannedModel, PredictedFlop, Selection
+from engine.storage.planned.units import PlannedUnit
 
 _MOST_NAMED = 20
 """Flags that say of what (a header that is not understood) that are counted at most."""

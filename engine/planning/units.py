@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Generic, Protocol, TypeVar
 
-from engine.samples import IntArray
+from engine.encoded_samples import IntArray
 from engine.schema.layout import MEASURE_UNITS
 from engine.shared_prefixes import common_prefix, families
 

@@ -28,7 +28,7 @@ from engine.inputs.transcripts import TranscriptReader
 from engine.samples import Answer, Message, Prompt, RowRejected
 from engine.schema.layout import GENERATION_UNITS
 from engine.storage.fingerprints import Fingerprints
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
 _IDENTITY = "identity.json"

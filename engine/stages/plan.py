@@ -12,7 +12,7 @@ from engine.samples import Answer
 from engine.schema import layout
 from engine.stages.options import RunOptions
 from engine.storage.fingerprints import Fingerprints
-from engine.storage.plan_records import Plan
+from engine.storage.planned.plan import Plan
 from engine.storage.run_directory import RunDirectory
 
 
@@ -20,8 +20,8 @@ def show_estimate(config: Config, run_dir: RunDirectory, plan: Plan, fingerprint
     """Print what the plan takes on the cluster that a run would find now, and keep it in the run directory."""
     from engine.executors.executor import executor_of
     from engine.planning.estimate import estimate
+    from engine.planning.estimate_text import estimate_lines, estimate_warnings
     from engine.planning.rates import rate_of_replica
-    from engine.planning.text import estimate_lines, estimate_warnings
 
     executor = executor_of(config)
     warnings: list[str] = []
@@ -47,8 +47,8 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
     """
     refuse_unreadable(config.predictions.path, config.predictions.format)
     from engine.model.facts import read_model_facts
+    from engine.planning.plan_text import plan_lines
     from engine.planning.prepare import prepare_plan
-    from engine.planning.text import plan_lines
 
     facts, warning = read_model_facts(config, needs_model=options.stage != "plan")
     if warning:

@@ -86,7 +86,7 @@ def _measure(
     config: Config, run_dir: RunDirectory, expected: Mapping[str, str], options: RunOptions, lease: RunLease
 ) -> None:
     """Plan where nothing is planned, collect what is missing, and publish what is verified."""
-    from engine.planning.text import plan_lines
+    from engine.planning.plan_text import plan_lines
     from engine.storage.fingerprints import LOADED
     from engine.storage.identity import checked_fingerprints, write_run_yaml
     from engine.storage.merging import settle

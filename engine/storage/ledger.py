@@ -26,7 +26,7 @@ from engine.samples import Reject
 from engine.schema import SCHEMA_VERSION, layout
 from engine.schema.manifests import is_manifest, is_merged_name, manifest_digest, units_of
 from engine.storage.file_digests import Stamp
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.records import Manifest, UnitFacts
 from engine.storage.rejects import write_rejects
 

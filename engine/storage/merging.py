@@ -26,7 +26,7 @@ from engine.machine.atomic_files import file_facts, naming, replace_file, sync_f
 from engine.schema import SCHEMA_VERSION, layout
 from engine.schema.manifests import manifest_digest
 from engine.storage.ledger import Committed, Ledger
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.records import Manifest
 
 MERGED_BYTES = 512 * 2**20

@@ -19,8 +19,9 @@ from engine.samples import Reject
 from engine.schema import REJECTS_SCHEMA, layout
 from engine.storage.json_files import damaged, read_json, write_json
 from engine.storage.ledger import Ledger
-from engine.storage.plan_files import PlanFiles
-from engine.storage.plan_records import Plan, PlannedUnit
+from engine.storage.planned.files import PlanFiles
+from engine.storage.planned.plan import Plan
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.records import RunCounts, RunRecord
 
 _RUN_YAML_KEYS = ("config", "version", "versions", "schema_version", "fingerprints", "timings")

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from engine.errors import RunFailedError
 from engine.schema import CAUSAL_TABLES, REJECTS_SCHEMA, causal_schema, fits_schema, layout, table_schema
 from engine.storage.ledger import Committed
-from engine.storage.plan_records import Plan, PlannedUnit
+from engine.storage.planned.plan import Plan
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.records import Manifest, RunCounts
 from engine.storage.run_directory import RunDirectory
 

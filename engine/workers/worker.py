@@ -18,12 +18,13 @@ from engine.causal.method import CausalInputs
 from engine.causal.plan import ranking_unit
 from engine.causal.units import circuit_inputs, explain_unit, prepare_unit, rank_unit, read_means, read_ranking
 from engine.config import Config
+from engine.encoded_samples import EncodedSample
 from engine.encoding.encoded_files import read_batches, read_prompts
 from engine.errors import RunFailedError, reason_of
 from engine.measuring.unit_results import UnitResult
-from engine.samples import EncodedSample, Reject
+from engine.samples import Reject
 from engine.storage.fingerprints import check_model
-from engine.storage.plan_records import CausalPlan, PlannedUnit
+from engine.storage.planned.units import CausalPlan, PlannedUnit
 from engine.storage.records import LedgerRow, Manifest, UnitFacts
 from engine.storage.run_directory import RunDirectory
 from engine.workers.journal import UnitJournal, Witness

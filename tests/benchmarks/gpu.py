@@ -26,7 +26,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall
-from engine.attention.backends.fused_row import FusedRow
+from engine.attention.backends.fused.row import FusedRow
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout, sequence_layout
 from engine.attention.masking import Masking

@@ -2,7 +2,7 @@
 
 ``python -m tests.benchmarks.ledger_cost [--replicas 64] [--shards 512] [--seconds 14] [--samples 32]`` prints a table.
 
-The replicas are real Ray actors under the real driver (``executors.ray_executor``, ``executors.ray_pool``, the
+The replicas are real Ray actors under the real driver (``ray_executor`` and ``ray_pool`` of ``executors.over_ray``, the
 ledger); only their worker sleeps instead of running a model, and commits small tables. Prefill of Qwen2-7B: 32
 samples of 2,640 tokens at 6,000 tokens/s of an A100 are 14 s.
 """
@@ -22,8 +22,8 @@ import psutil
 
 from engine.config import Config
 from engine.executors.job import Job
-from engine.executors.ray_executor import RayExecutor
-from engine.storage.plan_records import PlannedUnit
+from engine.executors.over_ray.ray_executor import RayExecutor
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 from tests.faults.test_cluster import Cluster
 

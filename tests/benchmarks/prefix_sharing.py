@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from engine.attention.layout import sequence_layout
+from engine.encoded_samples import EncodedSample
 from engine.measuring.forward import decision_logits
 from engine.measuring.probe import Probe
 from engine.measuring.tables.attributions import targets_of
-from engine.samples import EncodedSample
 from tests.benchmarks.statistics_cost import TOP_TOKENS, build_model, encoded
 
 CPU = torch.device("cpu")

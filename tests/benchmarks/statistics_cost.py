@@ -26,10 +26,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from engine.attention.layout import sequence_layout
 from engine.attention.readers.received import ReceivedRows
+from engine.encoded_samples import EncodedSample
 from engine.measuring.forward import decision_logits
 from engine.measuring.probe import Probe
 from engine.measuring.tables.attributions import targets_of
-from engine.samples import EncodedSample
 
 NUM_KEY_GROUPS = 16
 TOP_TOKENS = 5

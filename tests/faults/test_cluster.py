@@ -9,9 +9,9 @@ import pytest
 
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
-from engine.executors import ray_cluster as clusters
-from engine.executors import ray_pool
-from engine.executors.ray_driver import cluster_nodes
+from engine.executors.over_ray import ray_cluster as clusters
+from engine.executors.over_ray import ray_pool
+from engine.executors.over_ray.ray_driver import cluster_nodes
 from engine.machine.nodes import Node
 from tests.fixtures.laboratory import finished, wait_for
 from tests.fixtures.ray_clusters import Cluster

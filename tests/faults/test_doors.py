@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from engine.executors.ray_folder import make_folder
+from engine.executors.over_ray.ray_folder import make_folder
 from tests.fixtures.capabilities import needs
 from tests.fixtures.laboratory import finished, wait_for
 from tests.fixtures.places import ROOT

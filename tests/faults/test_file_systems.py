@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.storage.ledger import Ledger
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from tests.fixtures.laboratory import NUM_SHARDS, finished, wait_for
 from tests.fixtures.shims import shimmed
 

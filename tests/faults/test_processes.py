@@ -9,8 +9,8 @@ import polars as pl
 import psutil
 import pytest
 
-from engine.executors import ray_driver
-from engine.executors.ray_pool import ReplicaActor
+from engine.executors.over_ray import ray_driver
+from engine.executors.over_ray.ray_pool import ReplicaActor
 from engine.storage.run_directory import RunDirectory
 from engine.workers.journal import UnitJournal, most_deaths
 from tests.fixtures.laboratory import NUM_SHARDS, VICTIM, finished, replicas_of, wait_for

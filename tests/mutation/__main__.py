@@ -60,6 +60,7 @@ ROOMS = {
             "engine/attention/visible_keys.py",
             "engine/attention/blocks.py",
             "engine/attention/row_statistics.py",
+            "engine/attention/backends/block.py",
             "engine/attention/backends/blocked.py",
         ),
         (

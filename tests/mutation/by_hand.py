@@ -19,7 +19,8 @@ class Slip(NamedTuple):
 
 LEDGER, VERIFICATION = "engine/storage/ledger.py", "engine/storage/verification.py"
 FILES, LEASE = "engine/machine/atomic_files.py", "engine/machine/lease.py"
-BLOCKED, MASKING = "engine/attention/backends/blocked.py", "engine/attention/masking.py"
+BLOCKED, BLOCK = "engine/attention/backends/blocked.py", "engine/attention/backends/block.py"
+MASKING = "engine/attention/masking.py"
 ERRORS, MULTIPLE = "analyses/inference/adjusted/cluster_errors.py", "analyses/inference/multiplicity.py"
 
 SLIPS: dict[str, tuple[Slip, ...]] = {
@@ -46,7 +47,7 @@ SLIPS: dict[str, tuple[Slip, ...]] = {
         Slip("engine/inputs/answers/decided.py", "        return words[-1]\n", "        return words[0]\n"),
     ),
     "masking": (
-        Slip(BLOCKED, ".triu(1)", ".triu(2)"),
+        Slip(BLOCK, ".triu(1)", ".triu(2)"),
         Slip(MASKING, "    return max(0, row - window + 1)\n", "    return max(0, row - window)\n"),
         Slip(BLOCKED, "carried.detach()[..., value.shape[-1] + 1 :]", "carried.detach()[..., value.shape[-1] :]"),
     ),

@@ -14,9 +14,9 @@ from polars.testing import assert_series_equal
 from engine.attention.layout import NUM_BASE, sequence_layout
 from engine.attention.masking import Masking
 from engine.config import Config
+from engine.encoded_samples import SEGMENTS, EncodedSample
 from engine.measuring.measurer import Measurer
 from engine.run import main
-from engine.samples import SEGMENTS, EncodedSample
 from engine.tolerances import tolerance
 from tests.fixtures import planted
 from tests.fixtures.family_judgement import double, own_patterns, samples

@@ -12,7 +12,7 @@ from scipy import stats
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Chunk, Masking
 from engine.attention.readers.received import Received, ReceivedRows, ReceiverPool, _kurtosis, rows_that_see
-from engine.samples import SEGMENTS
+from engine.encoded_samples import SEGMENTS
 from engine.schema import MOST_SENTENCES
 from tests.fixtures.family_judgement import double, own_patterns, samples
 from tests.fixtures.tiny_models import VOCABULARY, tiny_model

@@ -16,7 +16,7 @@ from engine.attention.backends.tiled import TiledBackend
 from engine.attention.layout import packed_ids, packed_positions, sequence_layout
 from engine.attention.masking import Chunk, KeyBias, Masking
 from engine.attention.readers.received import ReceivedRows
-from engine.samples import EncodedSample
+from engine.encoded_samples import EncodedSample
 from engine.schema import BASE_STATISTICS
 from engine.shared_prefixes import placements
 from engine.tolerances import tolerance

@@ -8,10 +8,10 @@ import torch
 
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Chunk, Masking
+from engine.encoded_samples import EncodedSample
 from engine.errors import UnsupportedModelError
 from engine.measuring.tables.baselines import baselines
 from engine.model.projections import value_norms
-from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
 from tests.oracles import attention as oracle

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from engine.encoded_samples import EncodedSample
 from engine.measuring.tables.baselines import baselines
 from engine.measuring.tables.decisions import top_key_rows
-from engine.samples import EncodedSample
 
 
 class _Layer:

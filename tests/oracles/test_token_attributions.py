@@ -13,11 +13,11 @@ from engine.attention.masking import Chunk, KeyBias, Masking
 from engine.attention.patterns import row_weights
 from engine.causal.attribution import direct_attribution
 from engine.config import Config
+from engine.encoded_samples import ContrastRule, LabelToken, StatementSpan
 from engine.interventions.unchanged_run import trace
 from engine.measuring.measurer import Measurer
 from engine.measuring.tables.attributions import SPAN_STEP
 from engine.model.decoder import Decoder
-from engine.samples import ContrastRule, LabelToken, StatementSpan
 from engine.tolerances import tolerance
 from tests.fixtures.family_judgement import double, own_patterns, samples
 from tests.fixtures.tiny_models import VOCABULARY, tiny_model

@@ -20,8 +20,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from engine.attention.backends import fused_row
 from engine.attention.backends.backend import LayerCall
+from engine.attention.backends.fused import row as fused_row
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Masking
 from tests.parity.fused_cases import encoded

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.attention.backends import blocked, fused_row
+from engine.attention.backends import blocked
 from engine.attention.backends.backend import LayerCall, PackedRow
-from engine.attention.backends.fused import FusedBackend
-from engine.attention.backends.fused_tiling import Tiling
+from engine.attention.backends.fused import row as fused_row
+from engine.attention.backends.fused.backend import FusedBackend
+from engine.attention.backends.fused.tiling import Tiling
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import sequence_layout
 from engine.attention.masking import Chunk, KeyBias, Masking, Window
 from engine.attention.readers.received import ReceivedRows
+from engine.encoded_samples import EncodedSample
 from engine.measuring.probe import Probe
-from engine.samples import EncodedSample
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
 from tests.oracles import attention as oracle

@@ -67,7 +67,7 @@ def test_a_kernel_that_fails_leaves_the_work_to_blocked_unless_it_was_asked_for(
     """Under auto a compiler or driver that cannot must not cost a run; here Triton finds no GPU."""
     from engine.attention.backends.backend import LayerCall, PackedRow
     from engine.attention.backends.blocked import BlockedBackend
-    from engine.attention.backends.fused import FusedBackend
+    from engine.attention.backends.fused.backend import FusedBackend
     from engine.attention.layout import sequence_layout
     from engine.attention.masking import Masking
     from tests.oracles.test_statistics import encoded, tensors

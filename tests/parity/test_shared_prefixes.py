@@ -15,6 +15,7 @@ from engine import shared_prefixes
 from engine.attention.layout import packed_ids, sequence_layout
 from engine.attention.readers.received import ReceivedRows
 from engine.config import load_config
+from engine.encoded_samples import LabelToken
 from engine.measuring.checking import checker
 from engine.measuring.checking.start_check import why_not_shared
 from engine.measuring.fetching.retrieval import retrieval_target
@@ -22,7 +23,6 @@ from engine.measuring.measurer import Measurer
 from engine.measuring.probe import Probe
 from engine.measuring.tables.attributions import targets_of
 from engine.run import main
-from engine.samples import LabelToken
 from engine.shared_prefixes import placements
 from engine.tolerances import tolerance
 from tests.fixtures.models import randomize

@@ -7,22 +7,12 @@ import polars as pl
 from analyses.questions.answer_table import AnswerTable, Column
 from analyses.questions.answers import Asked
 from analyses.questions.columns import (
-    CI_HIGH,
-    CI_LOW,
     CONTRAST,
-    DEGREES_OF_FREEDOM,
-    FAMILY_SIZE,
     HEAD,
-    HEDGES_G,
     LAYER,
     METHOD,
     NOTE,
-    NUM_CLUSTERS,
-    NUM_RIGHT,
-    NUM_WRONG,
-    PVALUE,
-    PVALUE_ADJUSTED,
-    PVALUE_CLAIM_OVER_TABLE,
+    RIGHT_AGAINST_WRONG,
 )
 from analyses.questions.method_text import adjusted_model, correction_text
 
@@ -52,17 +42,7 @@ ATTRIBUTION_DIFFERENCES = AnswerTable(
         Column("mean_a", pl.Float64, "Mean in right predictions", unit="nats"),
         Column("mean_b", pl.Float64, "Mean in wrong predictions", unit="nats"),
         Column("difference", pl.Float64, "Adjusted difference, right minus wrong", unit="nats"),
-        CI_LOW,
-        CI_HIGH,
-        HEDGES_G,
-        PVALUE,
-        PVALUE_ADJUSTED,
-        PVALUE_CLAIM_OVER_TABLE,
-        FAMILY_SIZE,
-        DEGREES_OF_FREEDOM,
-        NUM_RIGHT,
-        NUM_WRONG,
-        NUM_CLUSTERS,
+        *RIGHT_AGAINST_WRONG,
         CONTRAST,
         METHOD,
         NOTE,

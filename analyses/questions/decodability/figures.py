@@ -9,6 +9,7 @@ from analyses.charts.parts import specification
 from analyses.questions.answers import Answers
 from analyses.questions.decodability.answer import CONTROL, HEADS
 from analyses.questions.figure import Absent, Figure, rounded, sample_line
+from analyses.wording import statement_noun
 
 
 def decodability_figure(answers: Answers) -> Figure | Absent:
@@ -45,8 +46,8 @@ def decodability_figure(answers: Answers) -> Figure | Absent:
         "A sparse model predicts, for samples it has not seen, whether the answer was right (or what else was asked) "
         "from the heads alone. Beside it stand models that need no head, and the heads on exchanged labels (control), "
         "which must lie at 0.5. Only where the heads lie above every model without heads do they know something that "
-        "length, margin or the figures of a statement do not tell. The AUROC is the chance that a sample of the "
-        "first kind is ranked above one of the other. Below 0.5 the model learnt what was the other way round "
+        f"length, margin or the figures of the {statement_noun()} do not tell. The AUROC is the chance that a sample "
+        "of the first kind is ranked above one of the other. Below 0.5 the model learnt what was the other way round "
         "in samples it had not seen: there was too little to learn from, which is no finding."
     )
     return Figure("decodability", "Do the heads know?", guide, specification(chart), ("decodability",))
@@ -63,23 +64,30 @@ def transfer_figures(answers: Answers) -> list[Figure | Absent]:
         return [Absent("transfer", f"Nothing could be judged: {why[0] if len(why) else 'no value'}.")]
     what = pl.format("{}, {} rows", pl.col("preset").fill_null("heads"), "query_group")
     rows = pl.when(pl.col("model") == HEADS).then(what).otherwise(pl.col("model"))
-    frame = models.select(
-        "target",
-        "auroc",
-        "ci_low",
-        "ci_high",
-        num_samples="num_judged",
-        kind=pl.when(pl.col("model") == HEADS).then(pl.lit("heads")).otherwise(pl.lit("no heads")),
-        shown=pl.format("{}: {}", pl.col("target").str.replace_all("_", " "), rows),
-    )
-    chart = intervals.decodability(
-        rounded(frame),
-        answers.style,
-        kinds=["heads", "no heads"],
-        subtitle=f"{answers.resampled_intervals}, judged on {models['other_run'][0]}",
-    )
+    shown = pl.format("{}: {}", pl.col("target").str.replace_all("_", " "), rows)
+    judged = models.with_columns(num_samples="num_judged")
+    drawn = heads_beside_others(answers, judged, shown, f"judged on {models['other_run'][0]}")
     guide = (
         "Models trained on all samples of this run predict those of the other, which nothing was chosen by. Heads that "
         "lie above every model without heads carry over something that length, margin and surprisal do not tell."
     )
-    return [Figure("transfer", "Do they know in another run?", guide, specification(chart), ("transfer",))]
+    return [Figure("transfer", "Do they know in another run?", guide, drawn, ("transfer",))]
+
+
+def heads_beside_others(answers: Answers, models: pl.DataFrame, shown: pl.Expr, on: str) -> dict[str, object]:
+    """Draw the AUROC of models from heads in one colour and of those without heads in another.
+
+    Parameters
+    ----------
+    models
+        Rows of ``transfer`` or ``probes`` with an AUROC.
+    shown
+        What each row is called.
+    on
+        Which samples it was found on.
+    """
+    kind = pl.when(pl.col("model") == HEADS).then(pl.lit("heads")).otherwise(pl.lit("no heads"))
+    frame = models.select("target", "auroc", "ci_low", "ci_high", "num_samples", kind=kind, shown=shown)
+    subtitle = f"{answers.resampled_intervals}, {on}"
+    chart = intervals.decodability(rounded(frame), answers.style, kinds=["heads", "no heads"], subtitle=subtitle)
+    return specification(chart)

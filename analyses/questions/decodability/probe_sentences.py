@@ -6,14 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from analyses.charts import intervals
-from analyses.charts.parts import specification
 from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence
 from analyses.questions.decodability.answer import HEADS
+from analyses.questions.decodability.figures import heads_beside_others
 from analyses.questions.decodability.presets import BEFORE, preset_label
 from analyses.questions.decodability.probes import TOGETHER
-from analyses.questions.figure import Absent, Figure, rounded, sample_line
+from analyses.questions.figure import Absent, Figure, sample_line
 from analyses.wording import count_text, p_text, percent_text, query_group_label, resampled_name
 
 Row = dict[str, Any]
@@ -159,23 +158,10 @@ def probes_figure(answers: Answers) -> list[Figure | Absent]:
     is_heads = pl.col("model") == HEADS
     several = models["target"].n_unique() > 1
     named = pl.when(is_heads).then(pl.format("{}, {} rows", "preset", "query_group")).otherwise(pl.col("model"))
-    frame = models.select(
-        "target",
-        "auroc",
-        "ci_low",
-        "ci_high",
-        "num_samples",
-        kind=pl.when(is_heads).then(pl.lit("heads")).otherwise(pl.lit("no heads")),
-        shown=pl.format("{}: {}", pl.col("target").str.replace_all("_", " "), named) if several else named,
-    )
-    chart = intervals.decodability(
-        rounded(frame),
-        answers.style,
-        kinds=["heads", "no heads"],
-        subtitle=f"{answers.resampled_intervals}, {sample_line(answers)}",
-    )
+    shown = pl.format("{}: {}", pl.col("target").str.replace_all("_", " "), named) if several else named
+    drawn = heads_beside_others(answers, models, shown, sample_line(answers))
     guide = (
         "Each probe predicts from one kind of head statistic, of one set of rows. Rows of the prompt and of the "
         "thought lie before the answer: what they tell was there before it was written."
     )
-    return [Figure("probes", "What kind of attention tells, and when?", guide, specification(chart), ("probes",))]
+    return [Figure("probes", "What kind of attention tells, and when?", guide, drawn, ("probes",))]

@@ -9,6 +9,15 @@ from analyses.questions.answers import Asked
 from analyses.questions.columns import CI_HIGH, CI_LOW, DIFFERENCE_CI_HIGH, DIFFERENCE_CI_LOW, METHOD, NOTE
 from analyses.questions.method_text import correction_text, independence
 
+_OF_CALIBRATION = (
+    Column("gap_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
+    Column("gap_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
+    Column("slope", pl.Float64, "Slope of the labels on the predicted log-odds; 1 is calibrated, below 1 too sure"),
+    Column("slope_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
+    Column("slope_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
+)
+"""What stands behind ``gap`` wherever a model is judged: its interval, and the slope with its own."""
+
 
 def _method(asked: Asked) -> str:
     return (
@@ -103,11 +112,7 @@ TRANSFER = AnswerTable(
         Column("brier", pl.Float64, "Mean squared difference of predicted probability and label", span="0..1"),
         Column("base_brier", pl.Float64, "The same where everybody's probability is share_training", span="0..1"),
         Column("gap", pl.Float64, "Mean predicted probability minus share_judged; 0 is calibrated", span="-1..1"),
-        Column("gap_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
-        Column("gap_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
-        Column("slope", pl.Float64, "Slope of the labels on the predicted log-odds; 1 is calibrated, below 1 too sure"),
-        Column("slope_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
-        Column("slope_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
+        *_OF_CALIBRATION,
         Column("share_training", pl.Float64, "Share of label_a in this run", span="0..1"),
         Column("share_judged", pl.Float64, "Share of label_a in the other run: its base rate", span="0..1"),
         Column("num_training", pl.Int32, "Samples of this run that are trained on"),
@@ -166,11 +171,7 @@ PROBES = AnswerTable(
             "base_brier", pl.Float64, "The same where everybody's probability is the training folds' share", span="0..1"
         ),
         Column("gap", pl.Float64, "Mean predicted probability minus share; 0 is calibrated", span="-1..1"),
-        Column("gap_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
-        Column("gap_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
-        Column("slope", pl.Float64, "Slope of the labels on the predicted log-odds; 1 is calibrated, below 1 too sure"),
-        Column("slope_ci_low", pl.Float64, "Lower end of its interval, clusters redrawn"),
-        Column("slope_ci_high", pl.Float64, "Upper end of its interval, clusters redrawn"),
+        *_OF_CALIBRATION,
         Column("share", pl.Float64, "Share of label_a: its base rate", span="0..1"),
         Column("num_samples", pl.Int32, "Samples of both classes that were used"),
         Column("num_a", pl.Int32, "Samples of the class label_a"),

@@ -91,7 +91,7 @@ def segment_flow_figure(answers: Answers) -> Figure | Absent:
         panels=list(panels.values()),
         subtitle=f"mean over heads and samples, {sample_line(answers)}",
     )
-    read = "statement" if "statement" in present else "prompt"
+    read = wording.statement_noun() if "statement" in present else "prompt"
     guide = (
         f"Each bar is a layer, its parts are where the attention goes: from the {read} to the reasoning to the "
         f"answer. Answer tokens include the reasoning, so their panel says how much the model reads the {read} while "

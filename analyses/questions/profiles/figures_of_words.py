@@ -48,7 +48,7 @@ def numbers_figure(answers: Answers) -> Figure | Absent:
     if rows.is_empty():
         return Absent("figures_lift", "No sample holds numbers or line items that the run has key groups for.")
     guide = (
-        "The same for figures: numbers, percentages and years anywhere in the text, and where a statement's table was "
+        "The same for figures: numbers, percentages and years anywhere in the text, and where a table was "
         "found its line items, the columns of the recent and the prior period, and its large and small amounts. Two "
         "rows that lie apart (recent and prior, large and small) are read differently often; whether that is more than "
         "chance is tested under Hypotheses."

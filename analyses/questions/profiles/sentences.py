@@ -38,7 +38,6 @@ def key_group_sentences(answers: Answers, measure: str) -> list[str]:
     query_group = "decision" if "decision" in rows["query_group"] else rows["query_group"][0]
     here = rows.filter((pl.col("group") == EVERYONE) & (pl.col("query_group") == query_group)).drop_nulls("mean")
     sentences: list[str] = []
-    level = interval_name(answers.settings.alpha)
     shown = {row["key_group"]: row for row in here.filter(pl.col("kind") == "category").to_dicts()}
     family = order_family("words")
     ranked = ends(answers["attention_orders"], "words", measure, answers.level(family))
@@ -50,10 +49,16 @@ def key_group_sentences(answers: Answers, measure: str) -> list[str]:
             f"{count_text(most['num_clusters'], 'cluster')})."
         )
         sentences.append(Sentence(text, _order_claim(answers, family, f"{query_group} {measure}", ranked, most)))
+    return [*sentences, *_differing_words(answers, measure, rows)]
+
+
+def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list[str]:
+    """Return which kinds of words are looked at differently in the two groups that are compared first."""
     compared = rows.filter(pl.col("group") == EVERYONE).drop_nulls("pvalue")
     if compared.is_empty() or answers.comparison is None:
-        return sentences
-    words_level = answers.level(WORDS_FAMILY)
+        return []
+    sentences: list[str] = []
+    level, words_level = interval_name(answers.settings.alpha), answers.level(WORDS_FAMILY)
     significant = compared.filter(pl.col("pvalue_claim") <= words_level).sort("pvalue")
     labels = f"{answers.comparison.label_a} and {answers.comparison.label_b}"
     if significant.is_empty():

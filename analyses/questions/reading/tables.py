@@ -7,21 +7,11 @@ import polars as pl
 from analyses.questions.answer_table import AnswerTable, Column
 from analyses.questions.answers import Asked
 from analyses.questions.columns import (
-    CI_HIGH,
-    CI_LOW,
-    DEGREES_OF_FREEDOM,
-    FAMILY_SIZE,
     HEAD,
-    HEDGES_G,
     LAYER,
     METHOD,
     NOTE,
-    NUM_CLUSTERS,
-    NUM_RIGHT,
-    NUM_WRONG,
-    PVALUE,
-    PVALUE_ADJUSTED,
-    PVALUE_CLAIM_OVER_TABLE,
+    RIGHT_AGAINST_WRONG,
 )
 from analyses.questions.method_text import adjusted_model, correction_text
 
@@ -44,17 +34,7 @@ READING_DIFFERENCES = AnswerTable(
         Column("mean_a", pl.Float64, "Mean in right predictions, in the measure's unit"),
         Column("mean_b", pl.Float64, "Mean in wrong predictions, in the measure's unit"),
         Column("difference", pl.Float64, "Adjusted difference, right minus wrong, in the measure's unit"),
-        CI_LOW,
-        CI_HIGH,
-        HEDGES_G,
-        PVALUE,
-        PVALUE_ADJUSTED,
-        PVALUE_CLAIM_OVER_TABLE,
-        FAMILY_SIZE,
-        DEGREES_OF_FREEDOM,
-        NUM_RIGHT,
-        NUM_WRONG,
-        NUM_CLUSTERS,
+        *RIGHT_AGAINST_WRONG,
         METHOD,
         NOTE,
     ),

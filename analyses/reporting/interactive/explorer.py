@@ -71,6 +71,7 @@ def explorer_content(answers: Answers) -> dict[str, object] | str:
         "unit": UNIT,
         "bins": NUM_BINS,
         "min_named": MIN_NAMED,
+        "statement": wording.statement_noun(),
         "rule": RULE,
         "absent": why_none(answers.run),
         "samples": samples,
@@ -219,7 +220,7 @@ def sample_flow_figure(answers: Answers, content: Mapping[str, Any]) -> Figure |
     )
     length = sample["decision"] + 1
     segments = [
-        {"start": start, "segment": name if end - start > MIN_NAMED * length else ""}
+        {"start": start, "segment": wording.segment_label(name) if end - start > MIN_NAMED * length else ""}
         for start, end, name in sample["segments"]
         if name != "template" and start < length
     ]

@@ -8,6 +8,7 @@ function sampleExplorer() {
   const control = Object.fromEntries(["sample", "layer", "head"].map((name) => [name, document.querySelector(`.explorer [name=${name}]`)]));
   const said = document.getElementById("explorer-said");
   const percent = (share) => `${(100 * share).toPrecision(3)} %`;
+  const called = (name) => name === "statement" ? explorer.statement : name;
   let sample = null, spans = [], weights = new Map(), active = 0;
 
   function unpack(row) {
@@ -67,7 +68,7 @@ function sampleExplorer() {
       if (name === "statement") { // wide lines scroll, by keyboard too
         text.tabIndex = 0;
         text.setAttribute("role", "region");
-        text.setAttribute("aria-label", "The statement as the model read it");
+        text.setAttribute("aria-label", `The ${explorer.statement} as the model read it`);
       }
       for (let position = start; position < end; position += 1) {
         const span = element("span", sample.tokens[position]);
@@ -80,7 +81,7 @@ function sampleExplorer() {
       if (name === "template") return text;
       const block = element("details");
       block.open = name !== "system";
-      block.append(element("summary", `${name} · ${end - start} tokens`), text);
+      block.append(element("summary", `${called(name)} · ${end - start} tokens`), text);
       return block;
     });
     place.replaceChildren(...parts);
@@ -114,7 +115,7 @@ function sampleExplorer() {
     chart.hidden = !rows.length;
     const length = sample.decision + 1;
     const segments = sample.segments.filter(([start, , name]) => name !== "template" && start < length)
-      .map(([start, end, name]) => ({ start, segment: end - start > explorer.min_named * length ? name : "" }));
+      .map(([start, end, name]) => ({ start, segment: end - start > explorer.min_named * length ? called(name) : "" }));
     if (rows.length) turn = turn.then(() => draw(chart, { rows, segments }));
   }
 

@@ -29,7 +29,7 @@ REFERENCE = "blocked"
 """Covers every layer on every device: what all others leave over, and what they are compared with."""
 
 BACKENDS: dict[str, BackendRow] = {
-    "fused": BackendRow("engine.attention.backends.fused"),
+    "fused": BackendRow("engine.attention.backends.fused.backend"),
     "tiled": BackendRow("engine.attention.backends.tiled", has_name=False),
     REFERENCE: BackendRow("engine.attention.backends.blocked"),
 }

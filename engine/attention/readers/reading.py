@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from engine.attention.masking import Window, first_visible_of
-from engine.samples import EncodedSample
+from engine.encoded_samples import EncodedSample
 
 LEAST_MASS = 1e-6
 """Weight of a group below which a row does not read it: what is less is the rounding of float32 weights."""

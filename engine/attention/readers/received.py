@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from engine.attention.masking import Window, first_visible_of
-from engine.samples import IntArray
+from engine.encoded_samples import IntArray
 from engine.schema import FEWEST_SENTENCES, MOST_SENTENCES, SENTENCES_APART
 
 TOGETHER = 16

@@ -1,1 +1,1 @@
-"""Parts of the config's ``causal`` section that stand apart: what all have in common, and circuits."""
+"""Parts of the config's ``causal`` section, by method, and what all have in common (``method.py``)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.config import KeyGroup
+from engine.encoded_samples import SEGMENTS
 from engine.errors import ConfigError
-from engine.samples import SEGMENTS
 from engine.schema import DEFAULT_KEY_GROUPS, PATTERN_GROUPS, POSITION_GROUPS, SEGMENT_GROUPS, STATEMENT_GROUPS
 
 _PATTERNS = {

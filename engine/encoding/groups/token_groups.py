@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.config import Config, KeyGroup
 from engine.config.user_patterns import UserPattern
+from engine.encoded_samples import EncodedSample, IntArray
 from engine.encoding.groups.default_groups import default_key_groups
 from engine.encoding.groups.evidence_groups import evidence_groups, with_evidence
 from engine.encoding.groups.group_checks import check_groups
@@ -22,7 +23,6 @@ from engine.encoding.terms import Terms, Words
 from engine.encoding.tokenized_text import TokenizedText
 from engine.encoding.vocabulary import load_vocabulary, union_name
 from engine.errors import ConfigError
-from engine.samples import EncodedSample, IntArray
 from engine.schema import QUERY_GROUPS_BUILT_IN
 
 _NOWHERE = np.array([], dtype=np.int32)

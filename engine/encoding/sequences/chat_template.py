@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -13,6 +13,13 @@ import jinja2
 from jinja2 import meta
 
 from engine.config import Config
+from engine.encoding.sequences.left_out import (
+    UNPLACED,
+    missing_texts,
+    refuse_unplaced_tools,
+    repeats_preamble,
+    tool_names,
+)
 from engine.encoding.sequences.template_dates import UNREADABLE, date_formats, pinned, printed
 from engine.encoding.tokenizer import chat_template
 from engine.samples import Message, RowRejected
@@ -29,8 +36,6 @@ REFUSALS = (
     MemoryError,
 )
 """What templates raise, and transformers of what they are given."""
-_PREAMBLE = 10
-"""Characters of a line of a preamble at least, such as ``Reasoning:`` or ``Today Date:``."""
 _Turns = list[dict[str, object]]
 
 
@@ -39,12 +44,6 @@ class Rendered(NamedTuple):
 
     text: str
     flags: tuple[str, ...]
-
-
-_UNPLACED = (
-    "The tool calls of the assistant's message ({names}) are not replayed: this chat template has no place for them. "
-    "Give a template that prints tool_calls in prompt.chat_template."
-)
 
 
 @dataclass(frozen=True)
@@ -135,31 +134,33 @@ class ChatTemplate:
         turns = [turn_of(message) for message in messages]
         try:
             text = self.applied(turns, fields, dates)
-            missing = self._missing(messages, text)
+            missing = missing_texts(messages, text)
         except REFUSALS as error:
             text, missing, refusal = "", ["all"], error
         else:
             refusal = None
         if missing:
             in_parts = self._in_parts(messages, fields, dates)
-            if in_parts is not None and len(self._missing(messages, in_parts)) < len(missing):
-                text, missing, refusal = in_parts, self._missing(messages, in_parts), None
+            if in_parts is not None and len(missing_texts(messages, in_parts)) < len(missing):
+                text, missing, refusal = in_parts, missing_texts(messages, in_parts), None
         if refusal is not None:
             raise RowRejected(
                 "encode", "template_refuses", f"The chat template cannot render this conversation: {refusal}"
             )
-        _refuse_unplaced_tools(messages, text)
+        refuse_unplaced_tools(messages, text)
         self._refuse_unprinted_calls(messages, text, fields, dates)
         flags = ("content_left_out",) if missing else ()
-        if any(name not in text for name in _tool_names(fields.get("tools"))):
-            flags += ("tools_left_out",)
+        repeated = ("preamble_repeated",) if repeats_preamble(messages, text) else ()
+        return Rendered(text, (*flags, *self._unread(fields, text), *repeated))
+
+    def _unread(self, fields: Mapping[str, object], text: str) -> Iterator[str]:
+        """Yield flags for what of a record's tools, documents and settings does not reach the prompt."""
+        if any(name not in text for name in tool_names(fields.get("tools"))):
+            yield "tools_left_out"
         if fields.get("documents") and "documents" not in self._variables:
-            flags += ("documents_left_out",)
+            yield "documents_left_out"
         if any(name not in self._variables for name in fields if name not in ("tools", "documents")):
-            flags += ("template_kwargs_unread",)
-        if _repeats_preamble(messages, text):
-            flags += ("preamble_repeated",)
-        return Rendered(text, flags)
+            yield "template_kwargs_unread"
 
     def _refuse_unprinted_calls(
         self,
@@ -178,20 +179,7 @@ class ChatTemplate:
         except REFUSALS:
             return  # it asks for them
         if is_same:
-            raise RowRejected("encode", "not_replayed", _UNPLACED.format(names="as a whole"))
-
-    def _missing(self, messages: Sequence[Message], text: str) -> list[str]:
-        """Return the texts that a rendered prompt lacks; templates may shorten the assistant's history."""
-        squeezed = None
-        missing = []
-        for message in messages:
-            content = message.content.strip()
-            if message.role == "assistant" or not content or content in text:
-                continue
-            squeezed = "".join(text.split()) if squeezed is None else squeezed
-            if "".join(content.split()) not in squeezed:
-                missing.append(content)
-        return missing
+            raise RowRejected("encode", "not_replayed", UNPLACED.format(names="as a whole"))
 
     def _in_parts(
         self, messages: Sequence[Message], fields: Mapping[str, object], dates: Mapping[str, str] | None
@@ -286,42 +274,3 @@ def template_variables(template: str) -> frozenset[str]:
 def turn_of(message: Message) -> dict[str, object]:
     """Return a message as chat templates take it."""
     return {"role": message.role, "content": message.content, **message.fields}
-
-
-def _tool_names(tools: object) -> list[str]:
-    """Return the names of tools that a record offers."""
-    found = []
-    for tool in tools if isinstance(tools, list) else []:
-        inner = tool.get("function", tool) if isinstance(tool, Mapping) else {}
-        if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
-            found.append(inner["name"])
-    return found
-
-
-def _repeats_preamble(messages: Sequence[Message], text: str) -> bool:
-    """Whether a system part holds a line, or the name that begins one, which the template writes once more."""
-    said = "\n".join(message.content for message in messages)
-    parts = (message.content for message in messages if message.role == "system")
-    lines = (line.strip() for part in parts for line in part.splitlines())
-    begins = {line.partition(":")[0] + ":" if ":" in line else line for line in lines}
-    return any(text.count(begin) > said.count(begin) for begin in begins if len(begin) >= _PREAMBLE)
-
-
-def _refuse_unplaced_tools(messages: Sequence[Message], text: str) -> None:
-    """Turn a conversation away whose tool calls or tool results the template leaves out."""
-    for message in messages:
-        calls = message.fields.get("tool_calls")
-        names = _tool_names(calls)
-        if calls and (not names or any(name not in text for name in names)):
-            raise RowRejected(
-                "encode",
-                "not_replayed",
-                _UNPLACED.format(names=", ".join(names) or "without a name"),
-            )
-        if message.role == "tool" and message.content.strip() and message.content.strip() not in text:
-            raise RowRejected(
-                "encode",
-                "not_replayed",
-                "The result of a tool is not replayed: this chat template has no place for messages of the role "
-                "'tool'. Give a template that has one in prompt.chat_template.",
-            )

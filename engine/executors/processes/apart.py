@@ -22,7 +22,7 @@ from pathlib import Path
 from engine.config import Config
 from engine.errors import DeviceLost, RunFailedError, UserError
 from engine.executors.job import Job
-from engine.executors.ray_messages import JobMessage
+from engine.executors.over_ray.ray_messages import JobMessage
 from engine.machine.children import environment_of_child
 from engine.machine.deaths import OF_MEMORY, num_killed_for_memory
 from engine.storage.records import LedgerRow

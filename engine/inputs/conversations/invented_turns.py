@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from engine.inputs.conversations.markup import FAMILIES
 from engine.inputs.conversations.thoughts.marked import first_said
+from engine.inputs.conversations.turn_marks import FAMILIES
 
 _ENDS = re.compile(
     r"<\|im_end\|>|<\|endoftext\|>|<\|eot_id\|>|<\|eom_id\|>|<\|eot\|>|<\|end_of_text\|>|<end_of_turn>|<turn\|>|<eos>|"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.inputs.conversations.markup import ROLES
 from engine.inputs.conversations.message_parts import of_parts, of_text, reasoning_in, refuse_media, refuse_refusal
+from engine.inputs.conversations.turn_marks import ROLES
 from engine.samples import Message, RowRejected
 
 _PASSED_ON = ("tool_calls", "tool_call_id", "name")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from engine.inputs.conversations.conversation import Conversation
-from engine.inputs.conversations.markup import ChatMarkup, MarkedText
+from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.conversations.plain_layouts import plain_transcript
 from engine.inputs.conversations.rendered_prompts import flagged
+from engine.inputs.conversations.turn_marks import MarkedText
 from engine.inputs.transcripts import TranscriptReader, is_certain, turns_of
 from engine.samples import Message, RowRejected
 

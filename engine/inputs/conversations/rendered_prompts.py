@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.escapes import read_back
-from engine.inputs.conversations.markup import ChatMarkup, marked_text
+from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.conversations.plain_layouts import has_plain_layout
+from engine.inputs.conversations.turn_marks import marked_text
 from engine.samples import Message, RowRejected
 
 _ECHO = 20

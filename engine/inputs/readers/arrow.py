@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from engine.errors import InputError
-from engine.inputs.readers.json_text import checked_value
+from engine.inputs.readers.json_files.json_text import checked_value
 from engine.inputs.readers.parquet import batch_values
 from engine.inputs.readers.reader import OnBytes, Reader
 from engine.inputs.readers.record import EmptyFileError, Limits, Record

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from engine.inputs.readers.json_text import checked_value
+from engine.inputs.readers.json_files.json_text import checked_value
 from engine.inputs.readers.reader import OnBytes, Reader
 from engine.inputs.readers.record import EmptyFileError, Limits, Record
 

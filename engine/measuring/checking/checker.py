@@ -10,6 +10,7 @@ from dataclasses import replace
 from transformers import PreTrainedModel
 
 from engine.attention.layout import sequence_layout
+from engine.encoded_samples import EncodedSample
 from engine.errors import ConfigError, RunFailedError, UnsupportedModelError
 from engine.machine.devices import fault_of, free_memory
 from engine.measuring.checking.start_check import SampleError, StartCheck, check, why_not_shared
@@ -18,7 +19,7 @@ from engine.measuring.probe import Probe
 from engine.measuring.unit_results import UnitProgress
 from engine.model.limits import limits, regime
 from engine.model.placement import input_device
-from engine.samples import EncodedSample, Reject
+from engine.samples import Reject
 from engine.shared_prefixes import placements
 
 logger = logging.getLogger(__name__)

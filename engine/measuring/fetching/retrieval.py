@@ -24,9 +24,9 @@ import torch
 from engine.attention.backends.backend import LayerCall
 from engine.attention.layout import SequenceLayout
 from engine.attention.readers.strongest_keys import strongest_keys
+from engine.encoded_samples import EncodedSample
 from engine.errors import UnsupportedModelError
 from engine.measuring.fetching.copying import Copier
-from engine.samples import EncodedSample
 from engine.schema import EVIDENCE
 
 

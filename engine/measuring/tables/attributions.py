@@ -9,10 +9,10 @@ import pyarrow as pa
 import torch
 
 from engine.attention.layout import SequenceLayout
+from engine.encoded_samples import EncodedSample, IntArray
 from engine.measuring.attribution import Attribution, Target
 from engine.measuring.contrasts import RUNNER_UP, Contrast, candidates
 from engine.measuring.measured import Measured
-from engine.samples import EncodedSample, IntArray
 from engine.schema import ATTRIBUTION_PREFIX, CELL, CELL_PERIODS, CONTRIBUTION_PREFIX
 
 SPAN_STEP = 1e-5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engine.attention.masking import Chunk, Window, first_visible_of
+from engine.encoded_samples import EncodedSample, IntArray
 from engine.measuring.measured import TARGET, Measured
-from engine.samples import EncodedSample, IntArray
 from engine.schema import BASELINE_PREFIX
 
 

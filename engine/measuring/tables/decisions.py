@@ -10,7 +10,7 @@ import torch
 
 from engine.attention.group_means import LayerStatistics
 from engine.attention.masking import Window, first_visible
-from engine.samples import EncodedSample
+from engine.encoded_samples import EncodedSample
 
 Layers = Sequence[LayerStatistics]
 Numbers = Sequence[int]

@@ -8,8 +8,8 @@ import torch
 
 from engine.attention.readers.received import ReceivedRows, Receivers
 from engine.config import ReceivedStatistics
+from engine.encoded_samples import EncodedSample
 from engine.measuring.measured import Measured
-from engine.samples import EncodedSample
 from engine.schema import CENTROID_PREFIX, CONCENTRATION_PREFIX, DRIFT_PREFIX
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from engine.config import StatisticsSection
+from engine.encoded_samples import SEGMENTS, EncodedSample
 from engine.measuring.contrasts import Contrast, Decode, Logits, contrast_of, label_logprob_rows
 from engine.measuring.fetching.retrieval import Retrieval
 from engine.measuring.measured import Measured
@@ -17,7 +18,6 @@ from engine.measuring.tables.attributions import attribution_of, attribution_row
 from engine.measuring.tables.baselines import baseline_rows
 from engine.measuring.tables.decisions import decision_head_rows, decision_rows, span_rows, top_key_rows
 from engine.measuring.tables.reading import reading_rows, received_tables
-from engine.samples import SEGMENTS, EncodedSample
 from engine.schema import (
     COUNT_PREFIX,
     MASS_PREFIX,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.config import Config
+from engine.encoded_samples import SEGMENTS, EncodedSample
 from engine.encoding.conversations import sample_reader
 from engine.encoding.encoded_files import read_batches, write_batches
 from engine.encoding.encoder import Encoder
@@ -20,7 +21,7 @@ from engine.inputs.predictions import sample_again
 from engine.inputs.readers.record import Record
 from engine.inputs.scanned_rows import ScannedRow, scanned_row
 from engine.planning.planned_samples import PlannedSample
-from engine.samples import SEGMENTS, Answer, EncodedSample, Reject, RowRejected
+from engine.samples import Answer, Reject, RowRejected
 
 
 class RowWork:

@@ -11,7 +11,13 @@ import pytest
 
 from tests.fixtures.places import ROOT
 
-LEAVES = {"engine.interruptions", "engine.errors", "engine.samples", "engine.shared_prefixes"}
+LEAVES = {
+    "engine.interruptions",
+    "engine.errors",
+    "engine.samples",
+    "engine.encoded_samples",
+    "engine.shared_prefixes",
+}
 """What everybody in ``engine`` may import: signals, errors, records that are passed along, and which begin alike."""
 
 MAY_IMPORT: dict[str, tuple[str, str]] = {
@@ -19,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "engine.interruptions": ("", ""),
     "engine.errors": ("", ""),
     "engine.samples": ("", ""),
+    "engine.encoded_samples": ("", ""),
     "engine.shared_prefixes": ("", ""),
     "engine.tolerances": ("", ""),
     "engine.schema": ("", "pyarrow"),
@@ -60,7 +67,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
         "analyses.wording engine.schema",
         "jinja2 polars",
     ),
-    "analyses.view": ("analyses.viewing analyses.runs engine.errors engine.interruptions", ""),
+    "analyses.view": ("analyses.viewing analyses.runs analyses.settings engine.errors engine.interruptions", ""),
     "analyses.exporting": ("analyses.runs", "polars"),
     "analyses.export": ("analyses.exporting analyses.runs engine.errors engine.interruptions", ""),
     "engine.attention": ("engine.schema", "torch transformers triton"),
@@ -118,8 +125,8 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
 """Every room above what it rests on: a room may import rows before its own only, so that there can be no circle."""
 
 HOMES = {
-    "ray": ("engine/executors/ray_",),
-    "triton": ("engine/attention/backends/fused",),
+    "ray": ("engine/executors/over_ray/",),
+    "triton": ("engine/attention/backends/fused/",),
     "altair": ("analyses/charts/",),
     "sklearn": ("analyses/inference/held_out/",),
 }

@@ -16,7 +16,7 @@ from engine.inputs.readers.evaluations.inspect_samples import LogHeader, attache
 from engine.inputs.readers.evaluations.json_member import MemberList
 from engine.inputs.readers.evaluations.log_records import holds, items_of
 from engine.inputs.readers.evaluations.zip_members import MemberError, ZipMembers
-from engine.inputs.readers.json_text import parsed_record
+from engine.inputs.readers.json_files.json_text import parsed_record
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import EmptyFileError, Limits, Record, too_large
 from engine.inputs.readers.text_source import TextSource

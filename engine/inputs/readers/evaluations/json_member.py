@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from engine.errors import InputError
-from engine.inputs.readers.json_list import ListRecords
+from engine.inputs.readers.json_files.json_list import ListRecords
 from engine.inputs.readers.record import Record
 from engine.inputs.readers.text_source import SPACE, TextSource
 

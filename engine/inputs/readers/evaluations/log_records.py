@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.inputs.readers.json_document import JsonReader
-from engine.inputs.readers.json_lines import JsonLinesReader
+from engine.inputs.readers.json_files.json_document import JsonReader
+from engine.inputs.readers.json_files.json_lines import JsonLinesReader
 from engine.inputs.readers.reader import FileHead, OnBytes
 from engine.inputs.readers.record import Limits, OneOf, Record, Told
 

@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import re
+import shutil
 
 import numpy as np
 import polars as pl
@@ -10,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import statsmodels.api as sm
 
-from analyses.comparing.answer import compare_runs, hold_against_levels, open_runs
+from analyses.comparing.analysed_runs import counted_nouns, open_runs, shared_nouns
+from analyses.comparing.answer import compare_runs, hold_against_levels
 from analyses.comparing.page import TABLES, write_comparison
 from analyses.comparing.sentences import sentences
 from analyses.comparing.tables import COMPARED_CHANGES
@@ -165,6 +168,49 @@ def test_a_comparison_is_the_same_every_time(compared):
     before = drawn.read_bytes()
     write_comparison(paths)
     assert drawn.read_bytes() == before
+
+
+def called(path, nouns):
+    """Give a run other nouns."""
+    add_metadata(path, QUICK | {"analysis": QUICK["analysis"] | {"nouns": nouns}})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("others", "said", "unsaid"),
+    [
+        pytest.param(
+            {"statement": "review", "cluster": "author"}, ("on the review", r"in \d+ authors"), ("statement",), id="all"
+        ),
+        pytest.param(
+            {"cluster": "writer"}, ("on the statement", r"in \d+ clusters"), ("review", "author", "writer"), id="none"
+        ),
+        pytest.param({"statement": "review"}, ("on the review", r"in \d+ clusters"), ("statement", "author"), id="one"),
+    ],
+)
+def test_the_page_calls_things_as_all_of_its_runs_do_and_else_by_their_default(
+    compared, tmp_path, others, said, unsaid
+):
+    first, second = (shutil.copytree(path, tmp_path / path.name) for path in compared[0][:2])
+    called(first, {"statement": "review", "cluster": "author"})
+    called(second, others)
+    page = write_comparison([first, second]).read_text()
+    words = page[page.index("<main>") :].partition('id="themes"')[0] + "".join(
+        re.findall(r"data-specification=[^>]*>(.*?)</script>", page)
+    )
+    words = re.sub(r"mass_\w+|<summary>.*?</details>", "", words, flags=re.DOTALL)
+    assert all(re.search(word, words) for word in said)
+    assert not any(word in words for word in unsaid)
+
+
+def test_samples_and_clusters_are_counted_in_the_shared_words(compared, tmp_path):
+    paths = [shutil.copytree(path, tmp_path / path.name) for path in compared[0][:2]]
+    for path in paths:
+        called(path, {"sample": "question", "cluster": "exam"})
+    runs = open_runs(paths)
+    assert shared_nouns(runs) == {"sample": "question", "cluster": "exam"}
+    text = " ".join(map(str, sentences(compare_runs(runs), 0.05, counted_nouns(runs))))
+    assert "40 questions in common" in text and counted_nouns(runs).cluster == "exam"
 
 
 class Screen(io.StringIO):

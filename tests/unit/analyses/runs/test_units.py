@@ -6,7 +6,8 @@ import warnings
 import polars as pl
 import pytest
 
-from analyses.comparing.answer import compare_runs, open_runs
+from analyses.comparing.analysed_runs import open_runs
+from analyses.comparing.answer import compare_runs
 from analyses.query import run_query
 from analyses.questions.overview.facts import run_facts
 from analyses.report import main

@@ -4,18 +4,21 @@ import contextlib
 import io
 import itertools
 import re
+import shutil
 from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
 import pytest
 
+from analyses.view import main
 from analyses.viewing.links import NotThereError
 from analyses.viewing.pages import Pages
 from analyses.viewing.picture import token_svg
 from analyses.viewing.samples import sample_list
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import open_viewed
+from engine.errors import EXIT_CONFIG
 from tests.fixtures.synthetic_run import add_causes, add_metadata, add_texts, add_token_attributions, write_run
 
 HOSTILE = "<script>window.stolen = 1</script> <img src=x onerror=alert(1)> {{ 7*7 }} \u202e"
@@ -144,6 +147,31 @@ def test_a_run_without_attributions_says_how_to_keep_them(tmp_path):
     sample_id, tokens = first_text(made)
     weights = weights_of(opened, sample_id, len(tokens), 0, "attribution")
     assert np.isnan(weights.values).all() and "statistics.attribution: {top_tokens: 5}" in weights.what
+
+
+def test_a_run_is_shown_in_the_words_of_its_config(run_dir, tmp_path):
+    other = shutil.copytree(run_dir, tmp_path / "other")
+    add_metadata(other, {"run": {"name": "other"}, "analysis": {"nouns": {"statement": "review"}}})
+    pages = Pages(open_viewed([other, run_dir]))
+    sample_id, _ = first_text(run_dir)
+    own, default = (pages.routes["/sample"](viewed, {"id": sample_id}).body for viewed in pages.runs)
+    for page, word, wrong in ((own, "review", "statement"), (default, "statement", "review")):
+        assert f"<h4>{word}</h4>" in page and f"<h4>{wrong}</h4>" not in page
+        assert f"The {word} as the model read it" in page and f"The {wrong}" not in page
+    both = pages.routes["/side"](pages.runs[0], {"id": sample_id, "other_run": "1"}).body
+    assert both.index("<h4>review</h4>") < both.index("<h4>statement</h4>")
+    heads = [pages.routes["/head"](viewed, {"statistic": "mass_statement"}).body for viewed in pages.runs]
+    assert "Weight on the review" in heads[0] and "on the statement" not in heads[0]
+    assert "Weight on the statement" in heads[1]
+    drawn = pages.routes["/sample"](pages.runs[0], {"id": sample_id, "as": "svg"}).body
+    assert ">review<" in drawn and ">statement<" not in drawn
+
+
+def test_nouns_that_are_none_are_told_before_the_view_opens(run_dir, tmp_path, capsys):
+    other = shutil.copytree(run_dir, tmp_path / "other")
+    add_metadata(other, {"analysis": {"nouns": {"text": "review"}}})
+    assert main([str(other)]) == EXIT_CONFIG
+    assert "analysis.nouns" in capsys.readouterr().err
 
 
 def test_the_statement_is_a_table_whose_figures_hold_their_tokens_weight():

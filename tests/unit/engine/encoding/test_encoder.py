@@ -6,13 +6,14 @@ from transformers import AutoTokenizer
 
 from analyses.wording import key_group_label
 from engine.config import Config, KeyGroup
+from engine.encoded_samples import SEGMENTS
 from engine.encoding.encoder import Encoder
 from engine.encoding.groups.default_groups import default_key_groups
 from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import ConfigError
 from engine.inputs.predictions import read_predictions
-from engine.samples import SEGMENTS, RowRejected
+from engine.samples import RowRejected
 from engine.schema import BASELINE_GROUPS, DEFAULT_KEY_GROUPS, QUERY_GROUPS_BUILT_IN
 from tests.fixtures.places import ROOT, SHARED, needs_shared
 from tests.fixtures.predictions import record, records

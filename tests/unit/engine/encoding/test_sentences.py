@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from engine.config import Config
+from engine.encoded_samples import SEGMENTS
 from engine.encoding.encoder import Encoder
 from engine.encoding.groups.token_groups import TokenGroups
 from engine.encoding.sentences import sentence_spans
 from engine.encoding.tokenizer import load_tokenizer
 from engine.errors import ConfigError
 from engine.inputs.predictions import read_predictions
-from engine.samples import SEGMENTS
 
 THOUGHT = "Sales rose to 3.5. Costs fell! So up?"
 ANSWER = "Sales rise. Answer: increase."

@@ -11,7 +11,7 @@ import pytest
 
 from engine.config import ClusterSection, load_config
 from engine.executors.executor import EXECUTORS, executor_of
-from engine.executors.ray_executor import RayExecutor
+from engine.executors.over_ray.ray_executor import RayExecutor
 from engine.machine.nodes import Node
 from engine.run import main
 from engine.storage.records import LedgerRow

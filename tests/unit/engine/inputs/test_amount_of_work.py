@@ -18,8 +18,8 @@ from engine.inputs.conversations.invented_turns import invented_turns
 from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.formats import READERS
 from engine.inputs.readers.delimited import CsvReader
-from engine.inputs.readers.json_document import JsonReader
-from engine.inputs.readers.json_lines import JsonLinesReader
+from engine.inputs.readers.json_files.json_document import JsonReader
+from engine.inputs.readers.json_files.json_lines import JsonLinesReader
 from engine.inputs.readers.record import Limits
 
 LIMITS = Limits()

@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import RunFailedError
 from engine.machine.atomic_files import file_facts, naming, replace_file, replacing, sync_folder, write_table
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
 TABLE = {"samples": pa.table({"sample_id": ["a"]})}

@@ -10,13 +10,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from engine.config import Config
-from engine.executors.ray_cluster import node_of_resources
+from engine.executors.over_ray.ray_cluster import node_of_resources
 from engine.machine.nodes import Node
 from engine.model.facts import ModelFacts
 from engine.planning.estimate import Rate, estimate
-from engine.planning.text import estimate_lines, estimate_warnings
+from engine.planning.estimate_text import estimate_lines, estimate_warnings
 from engine.run import main
-from engine.storage.plan_records import Plan, PlannedModel, PredictedFlop
+from engine.storage.planned.plan import Plan, PlannedModel, PredictedFlop
 
 GIB = 2**30
 A100 = Node(32, 4, 256 * GIB, ("A100",), 40 * GIB)
@@ -288,9 +288,9 @@ def test_a_run_of_the_same_config_is_believed_before_a_newer_one(config_file, ca
 def test_tokens_that_are_computed_once_are_counted_once_and_said(monkeypatch):
     from engine import shared_prefixes
     from engine.planning.estimate import forward_flop
+    from engine.planning.plan_text import _rows_of_sharing
     from engine.planning.planned_samples import PlannedSample
     from engine.planning.tally import PlanTally
-    from engine.planning.text import _rows_of_sharing
     from engine.planning.units import Unit, pack
     from tests.oracles.test_shared_rows import OWN, family
 

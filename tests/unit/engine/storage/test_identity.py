@@ -94,7 +94,7 @@ def test_timings_of_other_stages_stay(run_dir):
 
 
 def test_run_yaml_says_how_the_first_unit_was_measured(run_dir):
-    from engine.storage.plan_records import PlannedUnit
+    from engine.storage.planned.units import PlannedUnit
 
     run_dir.plan.write_units([PlannedUnit("measure-00000", ["a"]), PlannedUnit("measure-00001", ["b"])])
     for number, device in enumerate(("cpu", "mps")):

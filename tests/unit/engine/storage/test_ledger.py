@@ -19,7 +19,7 @@ from engine.schema.manifests import manifest_digest
 from engine.storage import ledger as module
 from engine.storage import merging
 from engine.storage.merging import merge, settle
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
 UNITS = [PlannedUnit(f"measure-{number:05d}", [f"s{number}", f"t{number}"]) for number in range(4)]

@@ -11,7 +11,8 @@ from engine.errors import RunFailedError
 from engine.run import main
 from engine.schema import layout
 from engine.schema.manifests import manifest_digest
-from engine.storage.plan_records import CausalPlan, CircuitPlan, Partner, Plan, PlannedUnit, ScreenedHeads
+from engine.storage.planned.plan import Plan
+from engine.storage.planned.units import CausalPlan, CircuitPlan, Partner, PlannedUnit, ScreenedHeads
 from engine.storage.records import LedgerRow
 from engine.storage.run_directory import RunDirectory
 

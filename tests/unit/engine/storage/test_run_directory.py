@@ -9,7 +9,7 @@ import pytest
 from engine.errors import RunFailedError
 from engine.schema import layout
 from engine.storage.json_files import damaged, read_json, write_json
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.run_directory import RunDirectory
 
 

@@ -6,7 +6,7 @@ from engine.run import main
 from engine.samples import Reject
 from engine.schema import layout
 from engine.schema.manifests import manifest_digest
-from engine.storage.plan_records import PlannedUnit
+from engine.storage.planned.units import PlannedUnit
 from engine.storage.rejects import write_rejects
 from engine.storage.run_directory import RunDirectory
 from engine.storage.summary import run_lines

@@ -22,7 +22,7 @@ from engine.inputs.readers.evaluations.log_records import (
     items_of,
     texts_of,
 )
-from engine.inputs.readers.json_list import ListRecords
+from engine.inputs.readers.json_files.json_list import ListRecords
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
 from engine.inputs.readers.text_source import TextSource

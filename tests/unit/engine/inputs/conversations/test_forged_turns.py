@@ -6,7 +6,8 @@ import pytest
 
 from engine.config import Config
 from engine.inputs.conversations.conversation_reader import ConversationReader
-from engine.inputs.conversations.markup import ChatMarkup, marked_text
+from engine.inputs.conversations.markup import ChatMarkup
+from engine.inputs.conversations.turn_marks import marked_text
 from engine.inputs.transcripts import TranscriptReader
 from engine.samples import RowRejected
 

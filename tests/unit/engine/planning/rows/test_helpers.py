@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from engine.config.files import load_config
+from engine.encoded_samples import EncodedSample
 from engine.encoding.encoded_files import _listed, _row
 from engine.errors import ConfigError, InputError, LocaleError, RunFailedError
 from engine.inputs.predictions import chosen_records, scan_predictions
@@ -20,7 +21,7 @@ from engine.planning.rows.helper_messages import Failure, packed, unpacked
 from engine.planning.rows.helpers import FEW_BYTES, MOST_PROCESSES, Helpers, num_processes
 from engine.planning.rows.row_work import RowWork, ThisProcess
 from engine.run import main
-from engine.samples import Answer, EncodedSample, Reject, RowRejected
+from engine.samples import Answer, Reject, RowRejected
 from tests.equal_runs import compare_runs
 from tests.fixtures.predictions import records
 

@@ -16,8 +16,7 @@ from typing import Any
 from engine.config import Config
 from engine.errors import ConfigError, DeviceLost, RunFailedError, UserError
 from engine.executors.job import Job
-from engine.executors.processes.apart import done_apart, needs_witness
-from engine.executors.ray_cluster import (
+from engine.executors.over_ray.ray_cluster import (
     OBJECT_STORE_BYTES,
     alive_nodes,
     check_address,
@@ -27,7 +26,8 @@ from engine.executors.ray_cluster import (
     stay_on_loopback,
     why_no_cluster,
 )
-from engine.executors.ray_messages import JobMessage
+from engine.executors.over_ray.ray_messages import JobMessage
+from engine.executors.processes.apart import done_apart, needs_witness
 from engine.machine.deaths import say_last_words
 from engine.machine.nodes import Node, misfit
 from engine.storage.records import LedgerRow

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from engine.inputs.readers.json_text import parsed_record
+from engine.inputs.readers.json_files.json_text import parsed_record
 from engine.inputs.readers.reader import FileHead
 from engine.inputs.readers.record import Record, too_large
 from engine.inputs.readers.text_source import SPACE, TextSource

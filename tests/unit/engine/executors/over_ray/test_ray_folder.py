@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from engine.errors import RunFailedError
-from engine.executors import ray_cluster
-from engine.executors.ray_folder import has_room_for_sockets, make_folder, sweep
+from engine.executors.over_ray import ray_cluster
+from engine.executors.over_ray.ray_folder import has_room_for_sockets, make_folder, sweep
 from tests.fixtures.places import ROOT
 
 LONG = "a-folder-that-a-cluster-made-for-the-job-12345678-of-somebody"
 HOLDER = """
 import sys
-from engine.executors.ray_folder import make_folder
+from engine.executors.over_ray.ray_folder import make_folder
 folder = make_folder()
 print(folder.path, flush=True)
 sys.stdin.read()

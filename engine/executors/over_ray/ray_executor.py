@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from engine.config import Config
 from engine.errors import RunFailedError
 from engine.executors.job import Job
+from engine.executors.over_ray.ray_cluster import cluster_address, is_token_switched_off
+from engine.executors.over_ray.ray_driver import RayProcess, check_asks_for_token, cluster_nodes
+from engine.executors.over_ray.ray_folder import AUTH_MODE
+from engine.executors.over_ray.ray_messages import JobMessage
 from engine.executors.processes.apart import print_warning
-from engine.executors.ray_cluster import cluster_address, is_token_switched_off
-from engine.executors.ray_driver import RayProcess, check_asks_for_token, cluster_nodes
-from engine.executors.ray_folder import AUTH_MODE
-from engine.executors.ray_messages import JobMessage
 from engine.machine.nodes import Node, this_machine
 from engine.machine.open_files import require_open_files
 from engine.storage.records import LedgerRow

@@ -1,6 +1,6 @@
 """Triton kernels of the fused backend behind the attention: matches, the decision row, and means over query groups.
 
-They read each row's log-sum-exp, so that no maximum is looked for again. Shape legend and units: ``fused_kernels``.
+They read each row's log-sum-exp, so that no maximum is looked for again. Shape legend and units: ``kernels``.
 """
 
 # Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from engine.attention.backends.fused_kernels import LOG2E, bias_of, first_visible, score_factor, tanh, tile_products
+from engine.attention.backends.fused.kernels import LOG2E, bias_of, first_visible, score_factor, tanh, tile_products
 from engine.attention.layout import INDEX
 
 DUPLICATE, INDUCTION = tl.constexpr(INDEX["duplicate_token"]), tl.constexpr(INDEX["induction"])

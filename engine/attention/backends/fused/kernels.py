@@ -11,7 +11,7 @@ when it rises to ``m'``: ``weight``, the sum of all weights ``w = 2^(s - m)``; `
 ``a (e + (m - m') weight)``; ``c = sum w^2`` (times ``a^2``); ``sum w (i - j)``; and ``w @ riders``. Entropy is then
 ``ln 2 (log2 weight - e / weight)``, which does not cancel. The first, the previous and the own key are kept as
 products, which need no rescaling. Equal and following tokens are few, and the same in every layer and head: a pass of
-their own goes over those pairs alone (``fused_row_kernels``), so that no other score is compared with anything.
+their own goes over those pairs alone (``row_kernels``), so that no other score is compared with anything.
 """
 
 # Triton has no wheels for some platforms, and its compiler, not Python, binds the names below.

@@ -18,10 +18,10 @@ from typing import TextIO
 
 from engine.config import Config
 from engine.errors import RunFailedError, UserError
-from engine.executors.ray_cluster import ANSWER_SECONDS, alive_nodes, check_address, require_token
-from engine.executors.ray_folder import OWN_FOLDER
-from engine.executors.ray_messages import Event, JobMessage, Survey
-from engine.executors.ray_pool import ledger_rows, num_replicas, ray_session, room_for_replicas
+from engine.executors.over_ray.ray_cluster import ANSWER_SECONDS, alive_nodes, check_address, require_token
+from engine.executors.over_ray.ray_folder import OWN_FOLDER
+from engine.executors.over_ray.ray_messages import Event, JobMessage, Survey
+from engine.executors.over_ray.ray_pool import ledger_rows, num_replicas, ray_session, room_for_replicas
 
 _SIGN_OF_LIFE_SECONDS = 2.0
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.inputs.readers.encodings import why_not_utf8
-from engine.inputs.readers.json_list import ListRecords
-from engine.inputs.readers.json_text import SURROGATE, KeyedObjects, checked_value
-from engine.inputs.readers.json_tree import records_of_tree
+from engine.inputs.readers.json_files.json_list import ListRecords
+from engine.inputs.readers.json_files.json_text import SURROGATE, KeyedObjects, checked_value
+from engine.inputs.readers.json_files.json_tree import records_of_tree
 from engine.inputs.readers.reader import OnBytes, Reader
 from engine.inputs.readers.record import Limits, Record
 from engine.inputs.readers.text_source import TextSource

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from engine.config import Config
 from engine.errors import RunFailedError
-from engine.executors.ray_folder import AUTH_MODE
+from engine.executors.over_ray.ray_folder import AUTH_MODE
 from engine.machine.nodes import ACCELERATORS, Node
 
 OBJECT_STORE_BYTES = 256 * 2**20

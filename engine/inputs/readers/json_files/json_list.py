@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from engine.errors import InputError
-from engine.inputs.readers.json_text import parsed_record
+from engine.inputs.readers.json_files.json_text import parsed_record
 from engine.inputs.readers.record import Record, too_large
 from engine.inputs.readers.text_source import SPACE, TextSource
 

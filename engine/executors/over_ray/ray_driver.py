@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 from engine.config import Config
 from engine.errors import ConfigError, RunFailedError
-from engine.executors.ray_cluster import cluster_address, node_of_resources
-from engine.executors.ray_folder import AUTH_MODE, make_folder
-from engine.executors.ray_messages import Alive, Event, Failed, JobMessage, Plain, Started, Survey
+from engine.executors.over_ray.ray_cluster import cluster_address, node_of_resources
+from engine.executors.over_ray.ray_folder import AUTH_MODE, make_folder
+from engine.executors.over_ray.ray_messages import Alive, Event, Failed, JobMessage, Plain, Started, Survey
 from engine.machine.children import environment_of_child
 from engine.machine.nodes import Node
 from engine.storage.records import LedgerRow
@@ -72,7 +72,7 @@ def check_asks_for_token(address: str) -> None:
 
 
 def _survey(address: str, environment: dict[str, str]) -> Survey:
-    code = "import sys; from engine.executors.ray_child import survey; survey(sys.argv[1])"
+    code = "import sys; from engine.executors.over_ray.ray_child import survey; survey(sys.argv[1])"
     try:
         done = subprocess.run(
             [sys.executable, "-c", code, address],
@@ -121,7 +121,7 @@ class RayProcess:
         self._folder = make_folder() if is_own else None
         lock = self._folder.lock if self._folder is not None else None
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from engine.executors.ray_child import serve; serve()"],
+            [sys.executable, "-c", "from engine.executors.over_ray.ray_child import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._noise,

@@ -18,7 +18,7 @@ from engine.attention.backends.backend import Backend, BackendUnavailable, Layer
 from engine.attention.group_means import LayerStatistics
 
 if TYPE_CHECKING:
-    from engine.attention.backends.fused_row import FusedRow
+    from engine.attention.backends.fused.row import FusedRow
 
 OLDEST_CAPABILITY = (8, 0)
 """First NVIDIA generation with bfloat16 matrix units (A100)."""
@@ -59,7 +59,7 @@ class FusedBackend(Backend):
         """Write a layer's output for all sequences and return the statistics of each."""
         try:
             if row not in self._rows:
-                from engine.attention.backends.fused_row import FusedRow
+                from engine.attention.backends.fused.row import FusedRow
 
                 self._rows[row] = FusedRow(row.layouts)
             return self._rows[row].attend(call, output)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from engine.inputs.readers.json_objects import holds_objects, object_records
-from engine.inputs.readers.json_text import parsed_record
+from engine.inputs.readers.json_files.json_objects import holds_objects, object_records
+from engine.inputs.readers.json_files.json_text import parsed_record
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, Record, too_large
 from engine.inputs.readers.text_source import BYTE_ORDER_MARK, SPACE, TextSource

@@ -17,7 +17,8 @@ from engine.samples import Reject
 from engine.schema import layout
 from engine.schema.manifests import manifest_digest
 from engine.storage.json_files import damaged, read_json, write_json
-from engine.storage.plan_records import CausalPlan, Plan, PlannedUnit
+from engine.storage.planned.plan import Plan
+from engine.storage.planned.units import CausalPlan, PlannedUnit
 from engine.storage.rejects import write_rejects
 
 _OTHER_SHAPE = (ValueError, TypeError, KeyError, AttributeError)

@@ -1,0 +1,1 @@
+"""Predictions in JSON: a document, lines, lists and objects one after another."""
