@@ -32,6 +32,8 @@ _OF_FLAGS = {
     "recorded, or the model was asked not to think (prompt.template_kwargs: {enable_thinking: false})",
     "channels_restored": "the answer lost the special tokens of its channels; they stand where the chat template "
     "writes them",
+    "answer_mark_restored": "the chat template begins answers with special tokens that the answer was recorded without "
+    "(such as <|START_RESPONSE|>): they are put in front of it",
     "escaped_text": 'prompt or answer hold signs of a string inside another one (\\n for a line end, \\", &amp;), '
     "measured "
     "as they stand: where the file was escaped twice, the model neither saw nor wrote them. Read the texts back before "

@@ -265,6 +265,12 @@ class ChatMarkup:
             return marked.turns[-1].role == "assistant"
         return bool(self.generation_prompt.strip()) and self.generation_prompt.strip() in text
 
+    def is_rendered_in_words(self, text: str) -> bool:
+        """Whether a prompt is what a template makes of a conversation that names roles in words (``USER: … ASSISTANT:``)."""
+        opening, asked = (self.special.sub("", part).strip() for part in (self.opening, self.generation_prompt))
+        is_in_words = asked == self.generation_prompt.strip() and asked.endswith(":") and opening.endswith(":")
+        return is_in_words and text.rstrip().endswith(asked) and opening in text
+
     def is_stripped(self, text: str) -> bool:
         """Whether a prompt is what the template makes of a conversation, without its special tokens."""
         around = [self.special.sub("", part) for part in (self.opening, self.generation_prompt)]
@@ -351,10 +357,17 @@ def marked_text(
                 MarkedTurn(family.role(match), match.start(), match.end(), ending.start() if ending else limit)
             )
             outside.append(_says_something(text[ending.end() : limit], special) if ending else False)
+        if len(turns) > 1 and turns[-2].role == "assistant" and _only_ends(turns[-1], text):
+            del turns[-1], outside[-1]
         return MarkedText(
             tuple(_with_llama_2_system(text, turns)), first.group().strip(), any(outside[:-1]), outside[-1]
         )
     return None
+
+
+def _only_ends(turn: MarkedTurn, text: str) -> bool:
+    """Whether a turn behind an answer is its end: GLM ends answers with the mark of the next turn."""
+    return turn.role in ("user", "observation", "tool") and not text[turn.start :].strip()
 
 
 def _says_something(text: str, special: re.Pattern[str] | None) -> bool:
