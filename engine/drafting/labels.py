@@ -113,7 +113,8 @@ def span_of(responses: Sequence[str], actual: Sequence[object]) -> str:
         if sum(pattern.search(response) is not None for response in responses) >= _ENOUGH * max(len(responses), 1):
             return name
     numbers = [value for value in actual if _NUMBER.fullmatch(str(value).strip())]
-    return "last_number" if len(numbers) >= _ENOUGH * max(len(actual), 1) and numbers else "last_line"
+    are_said = sum(any(sign.isdigit() for sign in response) for response in responses) >= _ENOUGH * len(responses)
+    return "last_number" if numbers and are_said and len(numbers) >= _ENOUGH * max(len(actual), 1) else "last_line"
 
 
 def shown(labels: Counter[str]) -> str:

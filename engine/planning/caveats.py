@@ -118,8 +118,8 @@ _OF_FLAGS = {
     "the table is in no group of current, prior or earlier periods. Name periods by year or date",
     "figures_without_sign": "a figure of a statement is marked CR or DR, which tells no sign without the account: it "
     "counts by its size alone. Print a minus or brackets",
-    "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
-    "predictions.fields.correct, such as scores.judge.value",
+    "first_of_scores": "the log holds several scores, of which the first says what is right. Name another by its "
+    "path in predictions.fields.correct; engine.init lists them",
     "first_of_joined_scores": "the rows were joined with scores of several names, of which those of the first name say "
     "what is right. Choose one in predictions.join[].filter, such as {name: judge}",
     "asked_label": "the answer says yes to a question of its own: the label is the one that it asked for, and stands "

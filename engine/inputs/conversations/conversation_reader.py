@@ -26,6 +26,11 @@ _PROMPT = FieldsSection().prompt
 _NORMAL = (_PROMPT, FieldsSection().messages)
 """Names under which the readers of logs put what the model was given."""
 
+_NO_REQUEST = (
+    "The log holds an answer without what the model was given. Name the file of the requests in predictions.join, such "
+    "as [{path: requests.jsonl, on: custom_id, fields: {messages: body.messages}}]."
+)
+
 
 class ConversationReader:
     """Takes conversations out of records, by ``prompt.source`` and the names of the fields.
@@ -91,7 +96,13 @@ class ConversationReader:
         own = {"transcript": self.fields.transcript, "fields": self.fields.prompt, "messages": self.fields.messages}
         if not told or (values.get(own[source]) is not None and (source == told or own[source] not in _NORMAL)):
             return source
-        return "messages" if told == "messages" else "fields"
+        if told != "messages":
+            return "fields"
+        if values.get(self.fields.messages) is None and values.get(self.fields.prompt) is None:
+            raise RowRejected("read", "missing_field", _NO_REQUEST)
+        # The input of OpenAI's responses may be a text, which is the user's message.
+        is_text = values.get(self.fields.messages) is None and isinstance(values.get(self.fields.prompt), str)
+        return "fields" if is_text else "messages"
 
     def _messages(self, values: Mapping[str, object], completion: Completion | None) -> Conversation:
         name = self.fields.messages
@@ -212,7 +223,7 @@ class ConversationReader:
         text = plain(values.get(name), name)
         if text is None or not text.strip():
             known = ", ".join(sorted(str(key) for key in values)[:20])
-            hint = ""
+            hint = _inside(values, name)
             if self.config.prompt.source == "transcript" and self.fields.response in values:
                 hint = " For question and answer in fields of their own set prompt.source=fields."
             elif self.config.prompt.source == "transcript" and self.fields.messages in values:
@@ -221,6 +232,16 @@ class ConversationReader:
                 "read", "missing_field", f"The row has no text in {name!r}; its fields are {known}.{hint}"
             )
         return text
+
+
+def _inside(values: Mapping[str, object], name: str) -> str:
+    """Return where a field stands one level deeper, in words; empty where it does not."""
+    for outer, inner in values.items():
+        if isinstance(inner, Mapping) and isinstance(inner.get(name), str):
+            return (
+                f" {outer!r} holds one: name paths in predictions.fields, such as {outer}.{name}, or run engine.init."
+            )
+    return ""
 
 
 def _several_answers(name: str, answer: str, other: str, said: str) -> RowRejected:

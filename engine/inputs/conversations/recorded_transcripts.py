@@ -71,7 +71,12 @@ def _opened(markup: ChatMarkup, prompt: str, response: str) -> tuple[str, str]:
     asked = markup.generation_prompt
     for place in range(1, len(asked)):
         rest = asked[place:]
-        if rest.strip() and prompt.endswith(asked[:place]) and response.startswith(rest) and response[len(rest) :].strip():
+        if (
+            rest.strip()
+            and prompt.endswith(asked[:place])
+            and response.startswith(rest)
+            and response[len(rest) :].strip()
+        ):
             return prompt + rest, response[len(rest) :]
     return prompt, response
 

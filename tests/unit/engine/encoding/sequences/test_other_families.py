@@ -9,7 +9,12 @@ from tests.fixtures.chat_templates import OTHER_STYLES, styled_tokenizer
 from tests.fixtures.encoded_rows import ANSWER, SYSTEM, USER, encode, segment, whole
 
 ASKED = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": USER}]
-HISTORY = [ASKED[0], {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Will EPS decrease?"}, ASKED[1]]
+HISTORY = [
+    ASKED[0],
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Will EPS decrease?"},
+    ASKED[1],
+]
 ENDS = {"kimi": "<|im_end|>", "exaone": "[|endofturn|]", "glm": "<|user|>", "vicuna": "</s>"}
 
 
