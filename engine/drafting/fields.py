@@ -147,7 +147,7 @@ def _named(key: str, paths: Sequence[str]) -> list[str]:
 
 
 def _own_name(path: str) -> str:
-    """Return what a field is called: the last step of its path, or the one before where that says nothing of its own."""
+    """Return what a field is called: the last step of its path, or the one before where that says nothing."""
     steps = [_in_words(step.strip("]\"'")) for step in re.split(r"[.\[]", path)]
     return steps[-2] if len(steps) > 1 and steps[-1] in _SAY_NOTHING else steps[-1]
 

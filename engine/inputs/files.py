@@ -54,11 +54,9 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
                 )
             inside = _folders_with_files(place, file_format)
             if inside:
-                shown = ", ".join(str(folder) for folder in inside[:_MOST_FOLDERS])
+                shown = ", ".join([*map(str, inside[:_MOST_FOLDERS]), *(["…"] if inside[_MOST_FOLDERS:] else [])])
                 raise InputError(
-                    f"{path}: the folder holds no file of predictions, but {'a folder' if len(inside) == 1 else 'folders'} "
-                    f"in it {'does' if len(inside) == 1 else 'do'}: {shown}{', …' if len(inside) > _MOST_FOLDERS else ''}. "
-                    f"Give one of them."
+                    f"{path}: the folder itself holds no file of predictions; folders in it do: {shown}. Name one."
                 )
             raise InputError(f"{path}: the folder holds no file of predictions; known suffixes are {known_suffixes()}.")
     elif place.is_file():

@@ -103,9 +103,9 @@ def _split_at_lines(transcript: str) -> tuple[tuple[Message, ...], str]:
         raise RowRejected(
             "read",
             "no_roles",
-            "The transcript has no line `user` followed by a line `assistant`, nor the chat template's own marks: where "
-            "the answer begins cannot be told. Record it with its special tokens (skip_special_tokens=False), or prompt "
-            "and answer in fields of their own.",
+            "The transcript has no line `user` followed by a line `assistant`, nor the chat template's own marks: "
+            "where the answer begins cannot be told. Record it with its special tokens (skip_special_tokens=False), "
+            "or prompt and answer in fields of their own.",
         )
     messages = [*_system_part(transcript[: user.start()])]
     messages.append(Message("user", _without_newline_ends(transcript[user.end() : assistant.start()])))

@@ -73,7 +73,7 @@ def drafts(text: str, run: list[TableRow]) -> Iterator[Draft]:
 
 
 def _heads_bare_rows(text: str, row: TableRow, below: list[TableRow]) -> bool:
-    """Whether a row without outer pipes names periods, and all below it have as many cells, with figures in the first."""
+    """Whether a row without outer pipes names periods, and those below have as many cells, the first with figures."""
     heads = [text[slice(*cell)] for cell in row.cells[1:]]
     are_periods = [period_order(head, strict=True) is not None for head in heads]
     if row.opened or not below or not any(are_periods):

@@ -266,7 +266,7 @@ class ChatMarkup:
         return bool(self.generation_prompt.strip()) and self.generation_prompt.strip() in text
 
     def is_rendered_in_words(self, text: str) -> bool:
-        """Whether a prompt is what a template makes of a conversation that names roles in words (``USER: … ASSISTANT:``)."""
+        """Whether a prompt is what a template makes that names roles in words (``USER: … ASSISTANT:``)."""
         opening, asked = (self.special.sub("", part).strip() for part in (self.opening, self.generation_prompt))
         is_in_words = asked == self.generation_prompt.strip() and asked.endswith(":") and opening.endswith(":")
         return is_in_words and text.rstrip().endswith(asked) and opening in text

@@ -67,7 +67,7 @@ def of_transcript(transcript: str, transcripts: TranscriptReader, *, is_generati
 
 
 def _opened(markup: ChatMarkup, prompt: str, response: str) -> tuple[str, str]:
-    """Return prompt and answer of a transcript parted where the template's own prompt ends (``<think>`` of DeepSeek)."""
+    """Return prompt and answer of a transcript parted where the template's own prompt ends (DeepSeek: ``<think>``)."""
     asked = markup.generation_prompt
     for place in range(1, len(asked)):
         rest = asked[place:]

@@ -144,7 +144,7 @@ def _lacks_answer(requests: Sequence[_Request]) -> str:
         number_of(response) is not None for response in responses
     )
     if is_rolling or not any(isinstance(response, str) for response in responses):
-        return "The row scores the likelihood of a whole text (loglikelihood_rolling): the model wrote no answer to replay."
+        return "The row scores the likelihood of a whole text (loglikelihood_rolling): no answer was written."
     return ""
 
 

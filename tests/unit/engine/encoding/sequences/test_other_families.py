@@ -52,7 +52,7 @@ def test_the_mark_that_ends_an_answer_begins_no_turn(tmp_path, others):
 
 
 def test_a_mark_that_answers_lost_stands_in_front_of_them(tmp_path, others):
-    prompt, asked, everything = whole(others["command a"], ASKED)
+    _, asked, everything = whole(others["command a"], ASKED)
     rows = [
         {"messages": [*ASKED, {"role": "assistant", "content": ANSWER}]},
         {"messages": ASKED, "response": f"<|START_RESPONSE|>{ANSWER}"},
