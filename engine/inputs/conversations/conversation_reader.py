@@ -11,7 +11,13 @@ from engine.inputs.conversations.completions import Completion, answer_of, compl
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.escapes import is_escaped
 from engine.inputs.conversations.markup import ChatMarkup
-from engine.inputs.conversations.message_parts import has_media, reasoning_in, refuse_media, refuse_refusal
+from engine.inputs.conversations.message_parts import (
+    has_media,
+    is_in_steps,
+    reasoning_in,
+    refuse_media,
+    refuse_refusal,
+)
 from engine.inputs.conversations.messages import is_message_list, messages_and_answer
 from engine.inputs.conversations.recorded_transcripts import of_transcript
 from engine.inputs.conversations.rendered_prompts import rendered, verbatim, without_echo
@@ -128,7 +134,7 @@ class ConversationReader:
             answer.content,
             reasoning=reasoning_in(answer.fields),
             template_fields={**self._template_kwargs(*places), **offered((around, values))},
-            flags=flags + _flags_of(answer, name),
+            flags=flags + _flags_of(answer, name) + (("parts_joined",) if is_in_steps(answer.fields) else ()),
         )
         return verbatim(self.markup, read)
 
@@ -217,7 +223,8 @@ class ConversationReader:
             thought = reasoning_in(values) if name == "auto" else plain_text(values.get(name)) if name else None
         if thought is None or not read.response.strip() or "".join(thought.split()) in "".join(read.response.split()):
             return replace(read, reasoning=None)
-        return replace(read, reasoning=thought)
+        flags = ("parts_joined",) if is_in_steps(values) and "parts_joined" not in read.flags else ()
+        return replace(read, reasoning=thought, flags=read.flags + flags)
 
     def _required_text(self, values: Mapping[str, object], name: str) -> str:
         text = plain(values.get(name), name)
