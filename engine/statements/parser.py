@@ -113,7 +113,7 @@ def _with_title(text: str, start: int) -> int:
 _BOXES = str.maketrans(dict.fromkeys("│┃║┆┊╎├┤╞╡╟╢╠╣┠┨┣┫", "|") | dict.fromkeys("┌┬┐└┴┘╔╦╗╚╩╝┏┳┓┗┻┛╭╮╰╯┼╪╫╬╋", "+"))
 """Lines that terminals and data frames draw around cells, as pipes and plus signs."""
 _ZEROS = "٠۰०০௦๐០၀０"
-"""The digit zero of scripts whose other digits follow it: Arabic, Persian, Devanagari, Bengali, Tamil, Thai, Khmer, …"""
+"""The digit zero of scripts whose other digits follow it: Arabic, Persian, Devanagari, Bengali, Tamil, Thai, …"""
 _DIGITS = {ord(zero) + digit: str(digit) for zero in _ZEROS for digit in range(10)}
 _SIGNS = _BOXES | _DIGITS | str.maketrans("，．（）％－＋＄￥／＇：٫٬", ",.()%-+$¥/':.,")
 """Digits of other scripts and full-width signs, as figures are read; each is one character for one."""
