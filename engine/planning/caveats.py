@@ -97,8 +97,8 @@ _OF_FLAGS = {
     "token_ids_unnamed": "the record holds lists of token ids in fields whose names are not asked for, and what is "
     "measured was tokenised anew. Name them in predictions.fields.prompt_token_ids and predictions.fields.token_ids",
     "parts_joined": "a message's content, or its thought, comes in several texts, which are joined without anything "
-    "between them; servers differ in what they put there (vLLM: a line end). Write the content as the one text that the "
-    "model saw",
+    "between them; servers differ in what they put there (vLLM: a line end). Write the content as the one text that "
+    "the model saw",
     "turn_ends_lack": "a rendered prompt lacks a token by which the template ends a turn (<|end|>, </s>): it is "
     "measured as it stands, and the model probably saw the token. Keep special tokens when prompts are written down",
     "windows_line_ends": "a prompt or an answer holds Windows line ends (\\r\\n), which are measured as they stand. If "

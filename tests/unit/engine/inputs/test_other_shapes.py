@@ -121,3 +121,26 @@ def test_free_answers_without_numbers_are_no_numbers(tmp_path):
         for row, word in zip(ROWS, "abc", strict=True)
     ]
     assert drafted(tmp_path, rows)[1].decision.span == "last_line"
+
+
+@pytest.mark.parametrize("kind", [float, bool, str])
+def test_labels_that_answers_say_as_yes_and_no(tmp_path, kind):
+    texts = ["Yes.", "No, it is not.", "yes", "No."]
+    rows = [
+        {**row, "response": said, "actual_label": kind(n < 2)}
+        for n, (row, said) in enumerate(zip([*ROWS, ROWS[0]], texts, strict=True))
+    ]
+    rows = [{**row, "id": f"q{n}"} for n, row in enumerate(rows)]
+    code, config = drafted(tmp_path, rows)
+    assert code == 0 and sorted(config.decision.labels) == ["no", "yes"]
+    found = read_predictions(config)
+    assert [sample.is_correct for sample in found.samples] == [True, False, False, True]
+
+
+def test_fields_are_found_by_their_names_in_other_languages(tmp_path):
+    rows = [
+        {"frage": row["prompt"], "antwort": row["response"], "gold": said}
+        for row, said in zip(ROWS, ["increase", "decrease", "increase"], strict=True)
+    ]
+    code, config = drafted(tmp_path, rows)
+    assert code == 0 and (config.predictions.fields.prompt, config.predictions.fields.response) == ("frage", "antwort")
