@@ -91,7 +91,9 @@ def _model_beside(file: Path, stamp: str | None) -> str | None:
 def _record(record: Record, task: str, model: str | None) -> Record:
     raw = record.values
     row = LogRow(raw, str(raw.get("doc_id")), "rendered", task=task)
-    row.given |= {"model": model} if model and "model" not in raw else {}
+    if model and "model" not in raw:
+        row.given["model"] = model
+        row.one_of.append(OneOf("model", model, "run"))
     if isinstance(raw.get("filter"), str):
         row.one_of.append(OneOf("filter", str(raw["filter"]), "file"))
     requests = _requests(raw)

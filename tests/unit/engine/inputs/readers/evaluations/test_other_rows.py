@@ -107,6 +107,16 @@ def test_the_model_is_the_one_of_the_results_beside(tmp_path):
         input_files(str(tmp_path / "results"))
 
 
+def test_samples_of_several_models_are_not_mixed(tmp_path):
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        samples_file(folder, [harness_row(number) for number in range(2)]).rename(folder / f"samples_{name}.jsonl")
+        (folder / "results_2026.json").write_text(json.dumps({"model_name": f"org/{name}"}))
+    found = read_predictions(config_of(tmp_path / "*" / "samples_*.jsonl"))
+    assert [sample.sample_id for sample in found.samples] == ["a-0", "a-1"]
+    assert {reject.reason for reject in found.rejects} == {"filtered"} and "org/b" in found.rejects[0].detail
+
+
 def inspect_log(path, model):
     sample = {
         "id": 1,
