@@ -134,7 +134,7 @@ class ConversationReader:
             answer.content,
             reasoning=reasoning_in(answer.fields),
             template_fields={**self._template_kwargs(*places), **offered((around, values))},
-            flags=flags + _flags_of(answer, name) + (("parts_joined",) if is_in_steps(answer.fields) else ()),
+            flags=flags + _flags_of(answer, name),
         )
         return verbatim(self.markup, read)
 

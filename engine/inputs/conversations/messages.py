@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.inputs.conversations.markup import ROLES
-from engine.inputs.conversations.message_parts import of_parts, of_text, reasoning_in, refuse_media, refuse_refusal
+from engine.inputs.conversations.message_parts import (
+    is_in_steps,
+    of_parts,
+    of_text,
+    reasoning_in,
+    refuse_media,
+    refuse_refusal,
+)
 from engine.samples import Message, RowRejected
 
 _PASSED_ON = ("tool_calls", "tool_call_id", "name")
@@ -27,7 +34,8 @@ def _message_list(value: object, name: str) -> tuple[tuple[Message, ...], Mappin
     if isinstance(value, Mapping) and "messages" in value:
         around, value = value, value["messages"]
     items = list(value) if isinstance(value, list | tuple) else []
-    flags = ("parts_joined",) if any(map(_is_in_parts, items)) else ()
+    is_joined = any(_is_in_parts(item) or (isinstance(item, Mapping) and is_in_steps(item)) for item in items)
+    flags = ("parts_joined",) if is_joined else ()
     return tuple(turn for item in items for turn in _turns(item, name)), around, flags
 
 
