@@ -13,6 +13,8 @@ from engine.inputs.readers.reader import FileHead
 from engine.inputs.readers.record import Limits
 
 _REQUESTS = ("body", "params", "request")
+_GIVEN = ("messages", "prompt", "system", "instructions", "tools")
+"""Parts of a request that the model was given."""
 _MOST_FILES = 50
 
 
@@ -41,7 +43,7 @@ def _of_batch(sight: Sight, other: Path, first: Mapping[str, object]) -> JoinSec
     for name in _REQUESTS:
         body = first.get(name)
         if isinstance(body, Mapping):
-            fields = {key: f"{name}.{key}" for key in ("messages", "prompt", "system", "tools") if key in body}
+            fields = {key: f"{name}.{key}" for key in _GIVEN if key in body}
             if isinstance(body.get("input"), str):
                 fields["prompt"] = f"{name}.input"
             elif isinstance(body.get("input"), list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -17,6 +17,7 @@ from engine.drafting.labels import shown, task_labels
 from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
 from engine.inputs.outcomes.correctness import verdict_of
+from engine.inputs.readers.evaluations.log_records import written_list
 from engine.inputs.rows.configured import config_records
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import as_number
@@ -91,6 +92,13 @@ def drafted(path: str, choose: Choose, *, model: str | None = None, name: str = 
         draft.say("joined with", f"{join.path}, by {join.on}: {', '.join(join.fields or ())}", "join")
         if "judged" in (join.fields or ()):
             draft.tree["predictions"]["fields"] = {"correct": "judged"}
+    if sight.format == "batch" and not any({"messages", "prompt"} & set(record.values) for record in sight.records):
+        draft.say(
+            "requests",
+            "not in this file, and in none beside it: name theirs in predictions.join, such as "
+            "[{path: requests.jsonl, on: custom_id, fields: {messages: body.messages}}]",
+            "path",
+        )
     guesses = _of_log(draft, sight, choose) if sight.is_log else _of_rows(draft, sight, choose)
     _add_model(draft, sight, model)
     answers = _Answers(draft)
@@ -146,11 +154,25 @@ def _of_rows(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
     draft.say("prompts", given[guesses.source], "source")
     for key, path in named.items():
         draft.say(key, path)
-    lacking = [key for key in ("prompt", "response") if guesses.source == "fields" and key not in named]
+    asked = ("prompt", "response") if guesses.source == "fields" else ()
+    if guesses.source == "messages" and not _ends_with_answers(sight, named["messages"]):
+        asked = ("response",)
+    lacking = [key for key in asked if key not in named]
     if lacking:
         known = ", ".join(sorted(sight.columns())[:20])
         draft.say("not found", f"{' and '.join(lacking)} among {known}: name them in predictions.fields")
     return guesses
+
+
+def _ends_with_answers(sight: Sight, path: str) -> bool:
+    """Whether the conversations of most rows end with the assistant's message."""
+    last = []
+    for value in sight.columns().get(path, []):
+        turns = written_list(value)
+        turns = turns.get("messages") if isinstance(turns, Mapping) else turns
+        turn = turns[-1] if isinstance(turns, list) and turns else None
+        last.append(turn.get("role", turn.get("from")) if isinstance(turn, Mapping) else None)
+    return sum(role in ("assistant", "gpt", "model") for role in last) * 2 >= len(last)
 
 
 def _add_model(draft: Draft, sight: Sight, model: str | None) -> None:
@@ -219,9 +241,12 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: _Answers, 
         draft.tree["predictions"].setdefault("fields", {})["correct"] = path
     values = [record.values.get(path) for record in sight.records] if not sight.is_log else answers.correct
     numbers = [number for value in values if (number := as_number(value)) is not None]
-    if any(number not in (0, 1) for number in numbers) and any(verdict_of(value, None).is_unread for value in values):
+    if any(verdict_of(value, None).is_unread and not verdict_of(value, 0.5).is_unread for value in values):
         draft.tree["decision"]["threshold"] = 0.5
-        draft.say("threshold", f"0.5: {path} is a number from {min(numbers):g} to {max(numbers):g}", "threshold")
+        is_graded = not any(number not in (0, 1) for number in numbers)
+        of = f"{min(numbers):g} to {max(numbers):g}" if numbers else ""
+        what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number from {of}"
+        draft.say("threshold", f"0.5: {what}", "threshold")
     draft.say("right or wrong", f"as {path} says{f'; others are {chr(44).join(others)}' if others else ''}", "correct")
 
 
@@ -235,7 +260,16 @@ def _other_scores(sight: Sight, path: str) -> list[str]:
     columns = sight.columns()
     tail, is_flat = path.rpartition(".")[2], path.count(".") == 1
     alike = [other for other in columns if other.startswith(root) and other != path]
+    parent = path.rpartition(".")[0]
+    if parent.endswith(".value"):  # a scorer with several values
+        beside = [other for other in alike if other.startswith(f"{parent}.") and not _is_text(columns[other])]
+        if beside:
+            return beside[:5]
     return [other for other in alike if other.rpartition(".")[2] == tail or (is_flat and other.count(".") == 1)][:5]
+
+
+def _is_text(values: Sequence[object]) -> bool:
+    return all(verdict_of(value, 0.5).is_unread for value in values)
 
 
 def _add_decision(draft: Draft, answers: _Answers) -> None:

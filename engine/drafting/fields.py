@@ -12,7 +12,24 @@ from engine.inputs.outcomes.correctness import verdict_of
 _NAMES: dict[str, tuple[str, ...]] = {
     "transcript": ("full_model_response", "transcript", "full_transcript", "chat_log"),
     "messages": ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns"),
-    "prompt": ("prompt", "full_prompt", "formatted_prompt", "question", "query", "input", "instruction", "problem"),
+    "prompt": (
+        "prompt",
+        "full_prompt",
+        "formatted_prompt",
+        "question",
+        "query",
+        "input",
+        "instruction",
+        "problem",
+        "frage",
+        "pregunta",
+        "pergunta",
+        "domanda",
+        "вопрос",
+        "问题",
+        "質問",
+        "질문",
+    ),
     "response": (
         "response",
         "model_response",
@@ -24,6 +41,15 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "answer_text",
         "prediction",
         "answer",
+        "antwort",
+        "respuesta",
+        "réponse",
+        "reponse",
+        "resposta",
+        "risposta",
+        "ответ",
+        "回答",
+        "답변",
     ),
     "actual": (
         "actual_label",
@@ -62,6 +88,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
 """What people call a field, the likeliest first; a name also counts with words around it (``model_answer``)."""
 _WANTED = frozenset(("expected", "gold", "target", "targets", "reference", "ideal", "truth", "correct", "true"))
 """Words of a field that holds what should have been answered, not what was."""
+_SAY_NOTHING = frozenset(("text", "content", "value", "raw", "string", "str"))
+"""Names of what lies inside an object that has the field's own name (``output.text``)."""
 _LONGEST_LABEL = 60
 _SHARE = 0.5
 """Share of the rows that a field must have."""
@@ -130,7 +158,7 @@ def _named(key: str, paths: Sequence[str]) -> list[str]:
     """Return the paths whose last step is a name of the field, the likeliest first."""
     order: list[tuple[int, int, str]] = []
     for path in paths:
-        last = _in_words(re.split(r"[.\[]", path)[-1].strip("]\"'"))
+        last = _own_name(path)
         words = set(re.split(r"[^a-z0-9]+", last))
         if key == "response" and words & _WANTED:
             continue
@@ -142,6 +170,12 @@ def _named(key: str, paths: Sequence[str]) -> list[str]:
                 order.append((rank + len(_NAMES[key]), path.count("."), path))
                 break
     return [path for _, _, path in sorted(order)]
+
+
+def _own_name(path: str) -> str:
+    """Return what a field is called: the last step of its path, or the one before where that says nothing."""
+    steps = [_in_words(step.strip("]\"'")) for step in re.split(r"[.\[]", path)]
+    return steps[-2] if len(steps) > 1 and steps[-1] in _SAY_NOTHING else steps[-1]
 
 
 def _in_words(name: str) -> str:
@@ -191,7 +225,8 @@ def _is_short(value: object) -> bool:
 
 
 def _are_verdicts(values: Sequence[object]) -> bool:
-    return _most(values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float))
+    says_any = any(verdict_of(value, 0.5).is_correct is not None for value in values)
+    return says_any and _most(values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float))
 
 
 def _are_choices(values: Sequence[object]) -> bool:

@@ -13,6 +13,8 @@ from engine.inputs.answers.recorded import one_or_more_texts, plain_text
 MOST_LABELS = 12
 """Different values that are labels; more of them are free answers."""
 _ENOUGH = 0.5
+_YES, _NO = frozenset(("1", "true", "yes")), frozenset(("0", "false", "no"))
+_YES_OR_NO = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
 _FIELD = re.compile(r'"([^"\\{}\[\]:,]{1,60})"\s*:\s*"([^"\\]{1,80})"')
 _NUMBER = re.compile(r"[-+$€£]?\d[\d,. ]*%?")
 _SPANS = {
@@ -69,6 +71,8 @@ def task_labels(
             break
     if len(found.labels) == 1:  # one class alone is seen: the predictions may have others
         found.labels += Counter(dict.fromkeys(_counts(predicted), 0))
+    if said := _said_yes_or_no(found.labels, responses):
+        found.labels, found.origin = said, f"{found.origin}, as the answers say them"
     if has_choices:
         found.labels, found.origin = Counter(), "the choices of each row"
     elif len(found.labels) < 2:
@@ -76,6 +80,22 @@ def task_labels(
         found.span = span_of(responses, actual)
     found.answer_field = field_of(responses, list(found.labels)) if found.labels else None
     return found
+
+
+def _said_yes_or_no(labels: Counter[str], responses: Sequence[str]) -> Counter[str]:
+    """Return yes and no in place of 1 and 0, or true and false, where that is what most answers say; else nothing."""
+    named = {label.casefold() for label in labels}
+    if not labels or not named <= _YES | _NO or named & {"yes", "no"}:
+        return Counter()
+    says = sum(_YES_OR_NO.search(response) is not None for response in responses)
+    words = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in labels), re.IGNORECASE)
+    own = sum(words.search(response) is not None for response in responses)
+    if says < _ENOUGH * max(len(responses), 1) or own >= says:
+        return Counter()
+    counted: Counter[str] = Counter(yes=0, no=0)
+    for label, count in labels.items():
+        counted["yes" if label.casefold() in _YES else "no"] += count
+    return counted
 
 
 def _counts(values: Sequence[object]) -> Counter[str]:
@@ -113,7 +133,8 @@ def span_of(responses: Sequence[str], actual: Sequence[object]) -> str:
         if sum(pattern.search(response) is not None for response in responses) >= _ENOUGH * max(len(responses), 1):
             return name
     numbers = [value for value in actual if _NUMBER.fullmatch(str(value).strip())]
-    return "last_number" if len(numbers) >= _ENOUGH * max(len(actual), 1) and numbers else "last_line"
+    are_said = sum(any(sign.isdigit() for sign in response) for response in responses) >= _ENOUGH * len(responses)
+    return "last_number" if numbers and are_said and len(numbers) >= _ENOUGH * max(len(actual), 1) else "last_line"
 
 
 def shown(labels: Counter[str]) -> str:

@@ -80,7 +80,7 @@ class Encoder:
 
     @cached_property
     def _places(self) -> AnswerPlaces:
-        return AnswerPlaces.of(self.chat_template, self._markup.generation_prompt)
+        return AnswerPlaces.of(self.chat_template, self._markup.generation_prompt, self._markup.special)
 
     def encode(self, sample: Sample) -> EncodedSample:
         """Return the sample as the model saw it.

@@ -18,6 +18,10 @@ from engine.inputs.formats import (
 )
 from engine.inputs.readers.evaluations.helm_runs.helm import STATE, STATS
 
+_DEEPEST = 3
+"""Levels of folders in which files are looked for, for a message."""
+_MOST_FOLDERS = 4
+
 
 def input_files(path: str, file_format: str = AUTO) -> list[Path]:
     """Return the files that a ``predictions.path`` names, in the order in which they are read.
@@ -48,6 +52,12 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
                 raise InputError(
                     f"{path}: the folder holds no file that can be read; what it holds {'; '.join(sorted(others))}."
                 )
+            inside = _folders_with_files(place, file_format)
+            if inside:
+                shown = ", ".join([*map(str, inside[:_MOST_FOLDERS]), *(["…"] if inside[_MOST_FOLDERS:] else [])])
+                raise InputError(
+                    f"{path}: the folder itself holds no file of predictions; folders in it do: {shown}. Name one."
+                )
             raise InputError(f"{path}: the folder holds no file of predictions; known suffixes are {known_suffixes()}.")
     elif place.is_file():
         files = [place]
@@ -63,6 +73,21 @@ def input_files(path: str, file_format: str = AUTO) -> list[Path]:
     for file in files:
         check_file(file, file_format)
     return files
+
+
+def _folders_with_files(folder: Path, file_format: str, depth: int = _DEEPEST) -> list[Path]:
+    """Return the folders in a folder that hold files which can be read, without looking further inside those."""
+    found: list[Path] = []
+    for inner in sorted(inner for inner in folder.iterdir() if inner.is_dir() and not inner.name.startswith(".")):
+        try:
+            holds_any = bool(files_of_folder(inner, file_format)) or any(map(is_readable, _visible_files(inner)))
+        except InputError:
+            holds_any = True  # of several splits
+        if holds_any:
+            found.append(inner)
+        elif depth > 1:
+            found += _folders_with_files(inner, file_format, depth - 1)
+    return found
 
 
 def beside(files: Iterable[Path]) -> list[Path]:

@@ -5,14 +5,13 @@ Labels are normalised, the raw value is kept, and ``label_source`` says where th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
 from engine.inputs.answers.fields import answered_value
-from engine.inputs.answers.recorded import RecordedValue, plain_text
+from engine.inputs.answers.recorded import RecordedValue, key_text, plain_text
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.conversation_reader import ConversationReader
 from engine.inputs.conversations.invented_turns import invented_turns
@@ -28,7 +27,6 @@ from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
 from engine.samples import Answer, Evidence, RowRejected, Sample
 
-_WHOLE = re.compile(r"[+-]?\d+\.0+")
 _MOST_CHARACTERS = 2**19
 """Characters of an answer in which labels are looked for: more than any model writes at once."""
 _MOST_TURNS = 20
@@ -76,13 +74,13 @@ class SampleReader:
         """Return the configured id, or cluster and year, or the row's number."""
         values, fields = record.values, self.fields_of(record)
         if fields.id:
-            value = _key(values.get(fields.id))
+            value = key_text(values.get(fields.id))
             return value if value is not None else f"row-{record.number}"
         for name in ("sample_id", "id"):
-            value = _key(values.get(name))
+            value = key_text(values.get(name))
             if value is not None:
                 return value
-        cluster, year = _key(values.get(fields.cluster)), _key(values.get(fields.year))
+        cluster, year = key_text(values.get(fields.cluster)), key_text(values.get(fields.year))
         return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
 
     def sample(self, sample_id: str, record: Record) -> Sample:
@@ -128,7 +126,7 @@ class SampleReader:
         flags = (*flags, *more)
         return Sample(
             sample_id=sample_id,
-            cluster=_key(values.get(fields.cluster)),
+            cluster=key_text(values.get(fields.cluster)),
             year=_integer(values.get(fields.year)),
             actual_label=actual.label,
             predicted_label=decided.label,
@@ -294,12 +292,6 @@ class SampleReader:
 def _only(text: str, start: int, end: int) -> str:
     """Return a text in which all but a stretch is blank, so that places stay what they are."""
     return " " * start + text[start:end] + " " * (len(text) - end)
-
-
-def _key(value: object) -> str | None:
-    """Return an id or a cluster as text; whole numbers alike, whether a table wrote them as 7, 7.0 or text."""
-    text = plain_text(value)
-    return text.partition(".")[0] if text is not None and _WHOLE.fullmatch(text) else text
 
 
 def _remark(recorded: object, response: str, field: str | None) -> str | None:

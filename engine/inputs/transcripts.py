@@ -101,7 +101,13 @@ def _split_at_lines(transcript: str) -> tuple[tuple[Message, ...], str]:
     answers = [line for line in lines if line.group(1) in ("assistant", "model") and line.start() >= after]
     assistant = next((line for line in answers if line.group(1) == "assistant"), next(iter(answers), None))
     if user is None or assistant is None:
-        raise RowRejected("read", "no_roles", "The transcript has no line `user` followed by a line `assistant`.")
+        raise RowRejected(
+            "read",
+            "no_roles",
+            "The transcript has no line `user` followed by a line `assistant`, nor the chat template's own marks: "
+            "where the answer begins cannot be told. Record it with its special tokens (skip_special_tokens=False), "
+            "or prompt and answer in fields of their own.",
+        )
     messages = [*_system_part(transcript[: user.start()])]
     messages.append(Message("user", _without_newline_ends(transcript[user.end() : assistant.start()])))
     return tuple(messages), transcript[assistant.end() :].removeprefix("\n")

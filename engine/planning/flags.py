@@ -14,6 +14,8 @@ CAVEATS_OF_FLAGS = {
     "recorded, or the model was asked not to think (prompt.template_kwargs: {enable_thinking: false})",
     "channels_restored": "the answer lost the special tokens of its channels; they stand where the chat template "
     "writes them",
+    "answer_mark_restored": "the chat template begins answers with special tokens that the answer was recorded without "
+    "(such as <|START_RESPONSE|>): they are put in front of it",
     "escaped_text": 'prompt or answer hold signs of a string inside another one (\\n for a line end, \\", &amp;), '
     "measured "
     "as they stand: where the file was escaped twice, the model neither saw nor wrote them. Read the texts back before "
@@ -74,8 +76,11 @@ CAVEATS_OF_FLAGS = {
     "system_placed": "a system text in a field beside the messages or the prompt (system_prompt, instructions, "
     "system_instruction and the like) is put in front as the system turn. If the model was not given it, leave the "
     "field out, or set prompt.system",
-    "parts_joined": "a message's content comes in several texts, which are joined without anything between them; "
-    "servers differ in what they put there (vLLM: a line end). Write the content as the one text that the model saw",
+    "token_ids_unnamed": "the record holds lists of token ids in fields whose names are not asked for, and what is "
+    "measured was tokenised anew. Name them in predictions.fields.prompt_token_ids and predictions.fields.token_ids",
+    "parts_joined": "a message's content, or its thought, comes in several texts, which are joined without anything "
+    "between them; servers differ in what they put there (vLLM: a line end). Write the content as the one text that "
+    "the model saw",
     "turn_ends_lack": "a rendered prompt lacks a token by which the template ends a turn (<|end|>, </s>): it is "
     "measured as it stands, and the model probably saw the token. Keep special tokens when prompts are written down",
     "windows_line_ends": "a prompt or an answer holds Windows line ends (\\r\\n), which are measured as they stand. If "
@@ -98,8 +103,8 @@ CAVEATS_OF_FLAGS = {
     "the table is in no group of current, prior or earlier periods. Name periods by year or date",
     "figures_without_sign": "a figure of a statement is marked CR or DR, which tells no sign without the account: it "
     "counts by its size alone. Print a minus or brackets",
-    "first_of_scores": "the log holds several scores, of which the first says what is right. Name another in "
-    "predictions.fields.correct, such as scores.judge.value",
+    "first_of_scores": "the log holds several scores, of which the first says what is right. Name another by its "
+    "path in predictions.fields.correct; engine.init lists them",
     "first_of_joined_scores": "the rows were joined with scores of several names, of which those of the first name say "
     "what is right. Choose one in predictions.join[].filter, such as {name: judge}",
     "asked_label": "the answer says yes to a question of its own: the label is the one that it asked for, and stands "
@@ -123,7 +128,8 @@ CAVEATS_OF_FLAGS = {
     "pairs of characters to tell them apart",
     "evidence_cuts_words": "a gold passage begins or ends inside a word: pairs may count bytes, tokens or the "
     "characters of another text than the prompt as it was recorded",
-    "unread_table": "the user's message holds figures that look like a table in CSV, JSON, LaTeX or lines of names and "
-    "values, which is not read: they are in no key group of statements. Print tables with pipes or tabs, or as HTML",
+    "unread_table": "the user's message holds figures that look like a table in CSV, JSON, LaTeX, MediaWiki, lines of "
+    "names and values, or columns set with blanks, which is not read: they are in no key group of statements. Print "
+    "tables with pipes or tabs, or as HTML",
 }
 """What a flag says of a sequence or of its statements."""

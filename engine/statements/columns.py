@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from engine.statements.parts_of_years import ending_together
 from engine.statements.printed_numbers import parse_value, plain_name
-from engine.statements.printed_periods import TRAILING_ORDER, is_no_period, is_whole_year, may_be_period, period_order
+from engine.statements.printed_periods import (
+    TRAILING_ORDER,
+    is_no_period,
+    is_whole_year,
+    may_be_period,
+    numbers_beside,
+    period_order,
+)
 from engine.statements.relative_words import COUNTERPARTS
 from engine.statements.rows import Span, TableRow
 from engine.statements.tables import Column, LineItem
@@ -210,7 +217,20 @@ def is_order_known(columns: Sequence[Column], items: Sequence[LineItem]) -> bool
     if not known:
         some = [label for label in others if may_be_period(label)]
         return len(some) < 2 and not any(map(_COUNTED_BACK.search, some))  # one may well be the year that a row is of
+    if _are_told_apart_by_unread_numbers(columns):
+        return False
     return not any(may_be_period(label) or (is_prior_only and not is_no_period(label)) for label in others)
+
+
+def _are_told_apart_by_unread_numbers(columns: Sequence[Column]) -> bool:
+    """Whether columns of one period differ in a number that is not understood ("W1 2022", "W2 2022")."""
+    seen: dict[tuple[float, str], tuple[int, ...]] = {}
+    for column in columns:
+        if column.order is not None and is_whole_year(column.label):
+            around, numbers = numbers_beside(column.label, column.order)
+            if seen.setdefault((column.order, around), numbers) != numbers:
+                return True
+    return False
 
 
 def _is_dated(label: str) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from engine.statements.layouts.lines import QUALIFIERS, UNIT_LABEL
 from engine.statements.printed_numbers import plain_name
-from engine.statements.printed_periods import BARE_YEAR, period_order
+from engine.statements.printed_periods import BARE_YEAR, is_no_period, period_order
 from engine.statements.rows import TableRow
 from engine.statements.signs import figures
 
@@ -50,6 +50,7 @@ def drafts(text: str, run: list[TableRow]) -> Iterator[Draft]:
         before, after = [other.kind for other in run[max(place - 3, 0) : place]], run[place + 1 : place + 2]
         # Under a bare header the rule may have a plus at its crossings, as databases print it.
         ruled = bool(after) and (after[0].kind == "markdown" or (after[0].kind == "plus" and not row.closed))
+        ruled = ruled or (draft is None and _heads_bare_rows(text, row, run[place + 1 :]))
         if not (ruled or row.opened or (draft and draft.ruled)):
             if draft:
                 yield draft
@@ -69,6 +70,18 @@ def drafts(text: str, run: list[TableRow]) -> Iterator[Draft]:
             draft.is_caption = False
     if draft:
         yield draft
+
+
+def _heads_bare_rows(text: str, row: TableRow, below: list[TableRow]) -> bool:
+    """Whether a row without outer pipes names periods, and those below have as many cells, the first with figures."""
+    heads = [text[slice(*cell)] for cell in row.cells[1:]]
+    are_periods = [period_order(head, strict=True) is not None for head in heads]
+    if row.opened or not below or not any(are_periods):
+        return False
+    if not all(is_one or is_no_period(head) for is_one, head in zip(are_periods, heads, strict=True)):
+        return False
+    are_alike = all(other.kind == "row" and len(other.cells) == len(row.cells) for other in below[:3])
+    return are_alike and any(value is not None for value in figures(text, below[0].cells[1:]))
 
 
 def _draft(text: str, row: TableRow, ruled: bool) -> Draft:

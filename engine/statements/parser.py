@@ -25,6 +25,7 @@ from engine.statements.drafts import Draft, drafts, stands_beside
 from engine.statements.layouts.aligned import aligned_tables
 from engine.statements.layouts.html import HtmlTable, html_tables, readable
 from engine.statements.layouts.lines import table_runs
+from engine.statements.layouts.unread import wiki_tables
 from engine.statements.printed_numbers import decimal_sign, plain_name
 from engine.statements.rows import TableRow
 from engine.statements.signs import figures, placed_labels, without_sign_columns, without_signs
@@ -83,7 +84,7 @@ def statement_span(text: str) -> Span | None:
     tuple of int, or None
         First character and one past the last, or None when the text has no table of at least two rows.
     """
-    text = text.translate(_BOXES)
+    text = text if text.isascii() else text.translate(_SIGNS)
     rows = [match.span() for match in _TABLE_ROW.finditer(text)]
     tables = [(table.start, table.end) for table in parse_statement(text).tables]
     if len(rows) < 2:
@@ -111,6 +112,11 @@ def _with_title(text: str, start: int) -> int:
 
 _BOXES = str.maketrans(dict.fromkeys("│┃║┆┊╎├┤╞╡╟╢╠╣┠┨┣┫", "|") | dict.fromkeys("┌┬┐└┴┘╔╦╗╚╩╝┏┳┓┗┻┛╭╮╰╯┼╪╫╬╋", "+"))
 """Lines that terminals and data frames draw around cells, as pipes and plus signs."""
+_ZEROS = "٠۰०০௦๐០၀０"
+"""The digit zero of scripts whose other digits follow it: Arabic, Persian, Devanagari, Bengali, Tamil, Thai, …"""
+_DIGITS = {ord(zero) + digit: str(digit) for zero in _ZEROS for digit in range(10)}
+_SIGNS = _BOXES | _DIGITS | str.maketrans("，．（）％－＋＄￥／＇：٫٬", ",.()%-+$¥/':.,")
+"""Digits of other scripts and full-width signs, as figures are read; each is one character for one."""
 
 
 @lru_cache(maxsize=4)
@@ -132,9 +138,11 @@ def parse_statement(text: str) -> Statement:
     Statement
         Without tables when there are none.
     """
-    text = text.translate(_BOXES)
+    written = text
+    text = text if text.isascii() else text.translate(_SIGNS)
     plain, pages = html_tables(text)
-    runs, others = table_runs(plain, [(page.start, page.end) for page in pages])
+    unread = [(page.start, page.end) for page in pages] + wiki_tables(text)
+    runs, others = table_runs(plain, sorted(unread))
     tables = [
         table
         for run in runs
@@ -149,6 +157,8 @@ def parse_statement(text: str) -> Statement:
     for page in pages:
         found = drafts(plain, _with_rule(plain, page))
         tables += [_as_written(text, table) for draft in found if (table := _table(plain, draft)) is not None]
+    if text != written:
+        tables = [_as_written(written, table) for table in tables]
     return Statement(tuple(sorted(tables, key=lambda table: table.start)))
 
 

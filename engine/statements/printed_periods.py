@@ -15,7 +15,7 @@ YEAR = r"(?:1[89]|20)[0-9]{2}"
 BARE_YEAR = re.compile(rf"{YEAR}(?:\.0)?")
 _MONTH = rf"(?<![a-z])(?P<name>{'|'.join(_MONTHS)})(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?\.?(?![a-z])"
 _DAY = r"(?P<d>[0-9]{1,2})(?:st|nd|rd|th)?"
-_PART = r"(?<![a-z0-9])(?:f?(?P<part>[qh])(?P<nth>[1-4])|(?P<nth2>[1-4])f?(?P<part2>[qh]))"
+_PART = r"(?<![a-z0-9])(?:f?(?P<part>[qh])(?P<nth>[1-4])|(?P<nth2>[1-4])f?(?P<part2>[qh]))(?:[aefp](?![a-z]))?"
 _ANY_YEAR = rf"(?P<y>{YEAR}|[0-9]{{2}})(?![0-9])"
 _DATED = tuple(
     re.compile(pattern)
@@ -29,17 +29,20 @@ _DATED = tuple(
         rf"(?<![0-9./-])(?P<m>[0-9]{{1,2}})(?P<s>[/-])(?P<y>{YEAR})(?![0-9]|[-/.][0-9])",
         rf"\A(?P<y>{YEAR})(?:\.(?P<m>0[1-9]|1[0-2]))\Z",
         rf"\A(?P<y>{YEAR})(?P<m>0[1-9]|1[0-2])(?P<d>0[1-9]|[12][0-9]|3[01])\Z",
+        rf"(?<![0-9]){_DAY}[ .-]{{1,2}}{_MONTH} '?(?P<yy>[0-9]{{2}})(?![0-9])",
         # Two digits after a blank are a day ("Dec 31"), not a year.
         rf"(?:(?<![0-9]){_DAY}[ .-]{{0,2}})?{_MONTH}[ ,]*-?'?(?:(?P<y>{YEAR})|(?<! )(?P<yy>[0-9]{{2}}))(?![0-9])",
         rf"{_PART}[ ,/'-]{{0,3}}(?:fy[ '-]?)?{_ANY_YEAR}",
         rf"(?:fy[ '-]?(?P<yy>[0-9]{{2}})|(?P<y>{YEAR}))[ ,/-]{{0,2}}{_PART.replace('(?<![a-z0-9])', '')}(?![0-9])",
-        rf"(?<![a-z])(?:(?:fye?|cy)[ '-]{{0,2}}|f'?){_ANY_YEAR}",
+        rf"(?<![a-z])(?:(?:f?ye|fy|cy)[ '-]{{0,2}}|f'?){_ANY_YEAR}",
         # Years that were read as floats are printed as 1972.0.
         rf"(?<![0-9.,$€£])(?P<y>{YEAR})(?:\.0)?(?![0-9]|[.,][0-9])",
     )
 )
 _TWO_YEARS = re.compile(rf"(?<![0-9])({YEAR}) ?([-/]) ?({YEAR}|[0-9]{{2}})(?![0-9]|[-/.][0-9])")
 _TWO_SHORT_YEARS = re.compile(r"(?<![a-z])(?:fye?|gj) ?'?([0-9]{2})([-/])([0-9]{2})(?![0-9]|[-/.][0-9])")
+_BREAK = re.compile(r"<br ?/?>", re.IGNORECASE)
+"""A line end in a cell of Markdown."""
 _FOOTNOTE = re.compile(r"(?<=.) ?(?:[([](?:[0-9]{1,2}|[a-z])[)\]]|[*†‡§¹²³])+\Z")
 _NO_PERIOD = re.compile(r"\b(?:change|chg|growth|variance|vs|versus|yoy|cagr|difference|diff|delta)\b|[Δδ±]")
 _FILLERS = re.compile(
@@ -111,7 +114,7 @@ def period_order(label: str, strict: bool = False) -> float | None:
     """
     if len(label) > _LONGEST_PERIOD:
         return None
-    plain = " ".join(plain_name(label).translate(DASHES).lower().split())
+    plain = " ".join(plain_name(_BREAK.sub(" ", label)).translate(DASHES).lower().split())
     if _NO_PERIOD.search(plain):
         return None
     bare = _FOOTNOTE.sub("", plain)
@@ -173,6 +176,24 @@ def is_whole_year(label: str) -> bool:
     """Whether a period is a year as such ("2022", "FY22"), and no part or day of one, whose place it could share."""
     plain = period_words.in_common_words(" ".join(plain_name(label).translate(DASHES).lower().split()))
     return _PART_OF_YEAR.search(plain) is None
+
+
+def numbers_beside(label: str, order: float) -> tuple[str, tuple[int, ...]]:
+    """Return what a label says around its numbers, and those that are not its year; marks of footnotes are left out.
+
+    "W1 2022" and "W2 2022" say the same around other numbers.
+
+    Parameters
+    ----------
+    label
+        A period.
+    order
+        What it sorts by.
+    """
+    plain = _FOOTNOTE.sub("", " ".join(plain_name(_BREAK.sub(" ", label)).translate(DASHES).lower().split()))
+    years = (int(order), int(order) % 100)
+    numbers = tuple(number for text in re.findall(r"[0-9]+", plain) if (number := int(text)) not in years)
+    return re.sub(r"[0-9]+", "#", plain), numbers
 
 
 def _part_of_year(part: str, nth: int) -> float | None:

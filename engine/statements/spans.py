@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from html import unescape
 from statistics import median
 
 from engine.statements.signs import is_mark
@@ -161,7 +162,7 @@ def unread_figures(statement: Statement) -> list[str]:
             continue
         for cell in (cell for item in table.items for cell in item.cells):
             head = heads.get(cell.column)
-            is_unread = cell.value is None and any(sign.isdigit() for sign in cell.text)
+            is_unread = cell.value is None and any(sign.isdigit() for sign in unescape(cell.text))
             if (head is not None and head.order is not None and is_unread) or (head is None and cell.value is not None):
                 unread.append(cell.text)
     return [text for text in unread if not is_mark(text) and not _REFERENCE.search(text)]

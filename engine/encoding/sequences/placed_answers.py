@@ -34,17 +34,20 @@ class AnswerPlaces:
     generation_prompt
         What it writes between the user's text and the answer.
     lead
-        What it writes between that and an answer: a channel, an empty thought, or nothing.
+        What it writes between that and an answer: a channel, an empty thought, a mark, or nothing.
+    special
+        Pattern of the tokens that decoding leaves out.
     """
 
     template: ChatTemplate
     generation_prompt: str
     lead: str
+    special: re.Pattern[str] = re.compile(r"(?!)")
 
     @classmethod
-    def of(cls, template: ChatTemplate, generation_prompt: str) -> AnswerPlaces:
+    def of(cls, template: ChatTemplate, generation_prompt: str, special: re.Pattern[str]) -> AnswerPlaces:
         """Return the places of a template."""
-        return cls(template, generation_prompt, _answer_lead(template))
+        return cls(template, generation_prompt, _answer_lead(template), special)
 
     def placed(self, sample: Sample, prompt: str) -> tuple[Sample, list[str]]:
         """Return a sample whose thought, recorded apart, stands where the template puts it; and flags."""
@@ -61,6 +64,8 @@ class AnswerPlaces:
         if sample.answer_ids is not None or not prompt.endswith(self.generation_prompt):
             return sample, []
         if "<|channel|>" not in self.lead:
+            if self._is_mark(self.lead) and self.lead.strip() not in sample.response:
+                return _behind(self.lead, sample), ["answer_mark_restored"]
             has_none = not sample.thoughts and bool(thoughts_of(self.lead + "x").spans)
             return sample, ["thought_not_recorded"] if has_none else []
         if "<|channel|>" in sample.response:
@@ -76,6 +81,10 @@ class AnswerPlaces:
         start, end = sample.label_start - channels.start, sample.label_end - channels.start
         bare_sample = replace(sample, response=said, label_start=start, label_end=end)
         return _placed(bare_sample, thought, prompt), ["channels_restored"]
+
+    def _is_mark(self, lead: str) -> bool:
+        """Whether what stands in front of answers is special tokens alone, which records of an answer's text lose."""
+        return bool(lead.strip()) and not self.special.sub("", lead).strip() and not thoughts_of(lead + "x").spans
 
     def _with_thought(self, sample_prompt: str, sample: Sample, reasoning: str, answer: str) -> Thought | None:
         """Return an answer behind its thought, as the template writes both; None where it has no place for it."""
@@ -137,6 +146,18 @@ def _layout(prompt: str, whole: str, thought: str, answer: str) -> tuple[str, st
     begin = whole.find(thought, start)
     end = -1 if begin < 0 else whole.find(answer, begin + len(thought))
     return None if end < 0 else (whole[start:begin], whole[begin + len(thought) : end])
+
+
+def _behind(lead: str, sample: Sample) -> Sample:
+    """Return a sample whose answer stands behind marks that its record lost."""
+    moved = len(lead) - (len(sample.response) - len(sample.response.lstrip()))
+    return replace(
+        sample,
+        response=lead + sample.response.lstrip(),
+        label_start=sample.label_start + moved,
+        label_end=sample.label_end + moved,
+        thoughts=tuple((max(first + moved, 0), last + moved) for first, last in sample.thoughts),
+    )
 
 
 def _placed(sample: Sample, thought: Thought, prompt: str) -> Sample:

@@ -18,6 +18,7 @@ from engine.samples import RowRejected
 _MISSING = (None, "")
 _NO_VALUE = frozenset(("nan", "none", "null", "<na>", "nat"))
 """How tables write that there is no value."""
+_WHOLE_KEY = re.compile(r"[+-]?\d+\.0+")
 _WHOLE = re.compile(r"([+-]?\d+)(?:\.0*|,00?)")
 _LIST = re.compile(r"\s*([\[(].*[\])])\s*", re.DOTALL)
 _ARRAY = re.compile(r"\s*array\((.*?)(?:,\s*dtype=[\w<>|']+)?\)\s*", re.DOTALL)
@@ -155,6 +156,12 @@ def plain_text(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # integers beside missing values arrive as floats
     return value if isinstance(value, str) else str(value)
+
+
+def key_text(value: object) -> str | None:
+    """Return an id, a cluster or a key as text; whole numbers alike, whether a table wrote them as 7, 7.0 or text."""
+    text = plain_text(value)
+    return text.partition(".")[0] if text is not None and _WHOLE_KEY.fullmatch(text) else text
 
 
 def _whole(text: str) -> str:

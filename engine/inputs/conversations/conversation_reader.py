@@ -11,7 +11,13 @@ from engine.inputs.conversations.completions import Completion, answer_of, compl
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.escapes import is_escaped
 from engine.inputs.conversations.markup import ChatMarkup
-from engine.inputs.conversations.message_parts import has_media, reasoning_in, refuse_media, refuse_refusal
+from engine.inputs.conversations.message_parts import (
+    has_media,
+    is_in_steps,
+    reasoning_in,
+    refuse_media,
+    refuse_refusal,
+)
 from engine.inputs.conversations.messages import is_message_list, messages_and_answer
 from engine.inputs.conversations.recorded_transcripts import of_transcript
 from engine.inputs.conversations.rendered_prompts import rendered, verbatim, without_echo
@@ -25,6 +31,11 @@ from engine.samples import Message, RowRejected
 _PROMPT = FieldsSection().prompt
 _NORMAL = (_PROMPT, FieldsSection().messages)
 """Names under which the readers of logs put what the model was given."""
+
+_NO_REQUEST = (
+    "The log holds an answer without what the model was given. Name the file of the requests in predictions.join, such "
+    "as [{path: requests.jsonl, on: custom_id, fields: {messages: body.messages}}]."
+)
 
 
 class ConversationReader:
@@ -91,7 +102,13 @@ class ConversationReader:
         own = {"transcript": self.fields.transcript, "fields": self.fields.prompt, "messages": self.fields.messages}
         if not told or (values.get(own[source]) is not None and (source == told or own[source] not in _NORMAL)):
             return source
-        return "messages" if told == "messages" else "fields"
+        if told != "messages":
+            return "fields"
+        if values.get(self.fields.messages) is None and values.get(self.fields.prompt) is None:
+            raise RowRejected("read", "missing_field", _NO_REQUEST)
+        # The input of OpenAI's responses may be a text, which is the user's message.
+        is_text = values.get(self.fields.messages) is None and isinstance(values.get(self.fields.prompt), str)
+        return "fields" if is_text else "messages"
 
     def _messages(self, values: Mapping[str, object], completion: Completion | None) -> Conversation:
         name = self.fields.messages
@@ -206,13 +223,14 @@ class ConversationReader:
             thought = reasoning_in(values) if name == "auto" else plain_text(values.get(name)) if name else None
         if thought is None or not read.response.strip() or "".join(thought.split()) in "".join(read.response.split()):
             return replace(read, reasoning=None)
-        return replace(read, reasoning=thought)
+        flags = ("parts_joined",) if is_in_steps(values) and "parts_joined" not in read.flags else ()
+        return replace(read, reasoning=thought, flags=read.flags + flags)
 
     def _required_text(self, values: Mapping[str, object], name: str) -> str:
         text = plain(values.get(name), name)
         if text is None or not text.strip():
             known = ", ".join(sorted(str(key) for key in values)[:20])
-            hint = ""
+            hint = _inside(values, name)
             if self.config.prompt.source == "transcript" and self.fields.response in values:
                 hint = " For question and answer in fields of their own set prompt.source=fields."
             elif self.config.prompt.source == "transcript" and self.fields.messages in values:
@@ -221,6 +239,16 @@ class ConversationReader:
                 "read", "missing_field", f"The row has no text in {name!r}; its fields are {known}.{hint}"
             )
         return text
+
+
+def _inside(values: Mapping[str, object], name: str) -> str:
+    """Return where a field stands one level deeper, in words; empty where it does not."""
+    for outer, inner in values.items():
+        if isinstance(inner, Mapping) and isinstance(inner.get(name), str):
+            return (
+                f" {outer!r} holds one: name paths in predictions.fields, such as {outer}.{name}, or run engine.init."
+            )
+    return ""
 
 
 def _several_answers(name: str, answer: str, other: str, said: str) -> RowRejected:

@@ -13,6 +13,8 @@ _ENDS = re.compile(
     r"</s>|<[｜|]end▁of▁sentence[｜|]>|<\|END_OF_TURN_TOKEN\|>|<\|return\|>|<\|end\|>(?!\s*<\|start\|>\s*assistant)"
 )
 """Tokens that end a turn: what stands behind them is another one."""
+_CLOSINGS = re.compile(rf"{_ENDS.pattern}|<\|(?:user|observation)\|>")
+"""Tokens that end a turn where nothing stands behind them: of GLM the next turn's mark."""
 _STARTS = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<\|header_start\|>|<start_of_turn>|<\|turn>|<\|start_of_role\|>|"
     r"<\|START_OF_TURN_TOKEN\|>"
@@ -104,7 +106,7 @@ def _paired(text: str, start: int, stop: int) -> Iterable[int]:
 def _last_more(text: str, start: int, stop: int) -> int:
     """Return the last character that is more than the end of a turn; -1 where there is none."""
     end = stop
-    for token in reversed(list(_ENDS.finditer(text, start, stop))):
+    for token in reversed(list(_CLOSINGS.finditer(text, start, stop))):
         if text[token.end() : end].strip():
             break
         end = token.start()

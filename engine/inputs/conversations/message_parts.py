@@ -99,6 +99,12 @@ def reasoning_in(fields: Mapping[str, object]) -> str | None:
     return None
 
 
+def is_in_steps(fields: Mapping[str, object]) -> bool:
+    """Whether a thought in a field of its own is a list of several texts, of which nobody knows what stood between."""
+    found = (value for field in REASONING_FIELDS if (value := fields.get(field)))
+    return any(isinstance(value, list) and sum(isinstance(part, str) for part in value) > 1 for value in found)
+
+
 def _thought_of(part: object) -> str:
     """Return the text of one part of a thought (``reasoning.text``, ``reasoning.summary``, ``thinking``)."""
     if not isinstance(part, Mapping):

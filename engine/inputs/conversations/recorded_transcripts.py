@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.markup import ChatMarkup
 from engine.inputs.conversations.plain_layouts import plain_transcript
@@ -45,6 +47,7 @@ def of_transcript(transcript: str, transcripts: TranscriptReader, *, is_generati
             return Conversation(messages, "", None, transcript, "transcript", flags=flags)
         prompt = transcript[: marked.answer_span(transcript)[0]]
         if is_own and marked.answered < len(marked.turns):
+            prompt, response = _opened(markup, prompt, response)
             return Conversation(messages, response, None, prompt, "transcript", flags=flags)
         return Conversation(messages, response, prompt if response else None, flags=flags)
     try:
@@ -54,6 +57,7 @@ def of_transcript(transcript: str, transcripts: TranscriptReader, *, is_generati
         if read is None:
             raise
         return read
+    messages, response = _with_history(markup, messages, response)
     recorded = transcript[: transcript.rfind(response)] if response else None
     if recorded is not None and markup.begins_with_own_token(recorded):
         flags = () if marked is None else ("chat_markup_inside",)
@@ -61,6 +65,39 @@ def of_transcript(transcript: str, transcripts: TranscriptReader, *, is_generati
     is_untold = markup.has_bare_system and all(message.role == "user" for message in messages)
     flags = ("system_untold",) if is_untold else ()
     return flagged(markup, Conversation(messages, response, recorded, dates=dates, flags=flags))
+
+
+def _opened(markup: ChatMarkup, prompt: str, response: str) -> tuple[str, str]:
+    """Return prompt and answer of a transcript parted where the template's own prompt ends (DeepSeek: ``<think>``)."""
+    asked = markup.generation_prompt
+    for place in range(1, len(asked)):
+        rest = asked[place:]
+        if (
+            rest.strip()
+            and prompt.endswith(asked[:place])
+            and response.startswith(rest)
+            and response[len(rest) :].strip()
+        ):
+            return prompt + rest, response[len(rest) :]
+    return prompt, response
+
+
+def _with_history(markup: ChatMarkup, messages: Sequence[Message], response: str) -> tuple[tuple[Message, ...], str]:
+    """Return a conversation of which all answers but the last one are its history.
+
+    Turns are told by what the template writes between an answer and the user's next text, where a special token is a
+    part of it: without one, somebody's text may say the same.
+    """
+    found = list(messages)
+    between, asked = markup.between, markup.generation_prompt
+    while asked.strip() and markup.special.search(between):
+        answer, is_followed, rest = response.partition(between)
+        user, is_asked, after = rest.partition(asked)
+        if not is_followed or not is_asked or not after.strip():
+            break
+        found += [Message("assistant", answer.strip()), Message("user", user)]
+        response = after
+    return tuple(found), response
 
 
 def _refuse_unread_turn(transcript: str, marked: MarkedText, markup: ChatMarkup, *, is_generating: bool) -> None:

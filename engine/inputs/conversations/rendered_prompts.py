@@ -49,6 +49,9 @@ def verbatim(markup: ChatMarkup, read: Conversation) -> Conversation:
             flags += ("turn_ends_lack",)
         messages = _messages_of(text, markup) if has_turns else (Message("user", text),)
         return replace(read, messages=messages, prompt=text, source="rendered", flags=flags)
+    if not others and markup.is_rendered_in_words(text):
+        text, blank_flags = _with_last_blanks(markup, text, read.response)
+        return replace(read, prompt=text, source="rendered", flags=read.flags + blank_flags)
     if markup.template is None:
         single = len(read.messages) == 1
         return replace(read, source="rendered") if single else read

@@ -218,10 +218,17 @@ def marked_text(
                 MarkedTurn(family.role(match), match.start(), match.end(), ending.start() if ending else limit)
             )
             outside.append(says_something(text[ending.end() : limit], special) if ending else False)
+        if len(turns) > 1 and turns[-2].role == "assistant" and _only_ends(turns[-1], text):
+            del turns[-1], outside[-1]
         return MarkedText(
             tuple(_with_llama_2_system(text, turns)), first.group().strip(), any(outside[:-1]), outside[-1]
         )
     return None
+
+
+def _only_ends(turn: MarkedTurn, text: str) -> bool:
+    """Whether a turn behind an answer is its end: GLM ends answers with the mark of the next turn."""
+    return turn.role in ("user", "observation", "tool") and not text[turn.start :].strip()
 
 
 def says_something(text: str, special: re.Pattern[str] | None) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from engine.inputs.answers.recorded import one_or_more_texts
 from engine.inputs.selection import as_number
 
-_RIGHT = frozenset(("true", "yes", "t", "y", "c", "correct", "right", "pass", "passed"))
-_WRONG = frozenset(("false", "no", "f", "n", "i", "incorrect", "wrong", "fail", "failed"))
+_RIGHT = frozenset(("true", "yes", "t", "y", "c", "correct", "right", "pass", "passed", "✓", "✔", "✅", "☑"))
+_WRONG = frozenset(("false", "no", "f", "n", "i", "incorrect", "wrong", "fail", "failed", "✗", "✘", "❌", "✖"))
 """Words for a verdict in any case; C, I and N (no answer) are Inspect's."""
 _GRADES = {"p": 0.5}
 """Letters between right and wrong, as numbers: Inspect's P for partly correct."""
@@ -39,7 +39,7 @@ def verdict_of(value: object, threshold: float | None) -> Verdict:
         return Verdict(None)
     if len(texts) > 1:
         return Verdict(None, is_unread=True)
-    word = texts[0].strip().strip(".").casefold()
+    word = texts[0].strip().strip(".").removesuffix("\ufe0f").casefold()
     if word in _RIGHT or word in _WRONG:
         return Verdict(word in _RIGHT)
     number = _GRADES.get(word, as_number(texts[0].strip()))

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from engine.config import JoinSection
 from engine.errors import ConfigError
-from engine.inputs.answers.recorded import plain_text
+from engine.inputs.answers.recorded import key_text
 from engine.inputs.readers.record import Record
 from engine.inputs.records import read_records
 from engine.inputs.rows.paths import MISSING, is_path, value_at
@@ -128,7 +128,7 @@ class Join:
         """Whether a row is one of those that are joined: kept by the filter, or, of scores, one of the first name."""
         for name, allowed in self.settings.filter.items():
             options = allowed if isinstance(allowed, list) else [allowed]
-            if _text(value_at(values, name)) not in [plain_text(option) for option in options]:
+            if _text(value_at(values, name)) not in [key_text(option) for option in options]:
                 return False
         name = values.get("name")
         if self.settings.filter or not isinstance(name, str) or not set(values) >= _SCORE or not _OF_WHAT & set(values):
@@ -143,7 +143,7 @@ def _apart(record: Record, problem: str) -> Record:
 
 
 def _text(value: object) -> str | None:
-    return None if value is MISSING or isinstance(value, Mapping | list) else plain_text(value)
+    return None if value is MISSING or isinstance(value, Mapping | list) else key_text(value)
 
 
 def _chosen(values: Mapping[str, object], wanted: Mapping[str, str]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,11 @@ from engine.inputs.conversations.token_ids.compared import (
     token_ids,
 )
 from engine.inputs.conversations.token_ids.joined import RecordedIds, told_apart
+
+_IDS = re.compile(
+    r"(?:^|_)(?:token_?ids|(?:input|output|prompt|response|completion|generated|answer)_(?:token_)?ids)$", re.IGNORECASE
+)
+"""Names that people give token ids."""
 
 
 def recorded_ids(
@@ -69,9 +75,18 @@ def with_ids(
         read = replace(read, answer_ids=answer_ids, response=text, reasoning=None)
     if prompt_ids is not None and answer_ids is not None:
         return replace(read, source="token_ids")
-    if prompt_ids is not None or answer_ids is not None:
-        return replace(read, flags=(*read.flags, "partial_token_ids"))
-    return read
+    flags = ("partial_token_ids",) if prompt_ids is not None or answer_ids is not None else ()
+    if _has_others(values, names):
+        flags += ("token_ids_unnamed",)
+    return replace(read, flags=(*read.flags, *flags)) if flags else read
+
+
+def _has_others(values: Mapping[str, object], names: Sequence[str | None]) -> bool:
+    """Whether a record has token ids in a field whose name is not the one that is asked for."""
+    lists = (value for name, value in values.items() if name not in names and _IDS.search(name))
+    return any(
+        isinstance(value, list) and len(value) > 1 and all(type(number) is int for number in value) for value in lists
+    )
 
 
 def _with_prompt_ids(

@@ -50,12 +50,13 @@ def _record(record: Record) -> Record:
     if inner(raw, "evaluation", "is_correct") is not None:
         row.fields["correct"] = "evaluation.is_correct"
     reference = texts_of(inner(raw, "input", "reference"))
+    where = "input.reference" if isinstance(inner(raw, "input", "reference"), str) else "input.reference[0]"
     if len(reference) == 1:
-        row.fields["actual"] = "input.reference[0]"
+        row.fields["actual"] = where
     choices = texts_of(inner(raw, "input", "choices"))
     if choices:
         row.given["choices"] = named_choices(choices)
-        row.fields |= {"choices": "choices", "target": "input.reference[0]"}
+        row.fields |= {"choices": "choices", "target": where}
     if isinstance(raw.get("error"), str) and str(raw["error"]).strip():
         return row.record(record, f"The row holds an error: {str(raw['error'])[:200]!r}.", "sample_error")
     if raw.get("interaction_type") != "single_turn":

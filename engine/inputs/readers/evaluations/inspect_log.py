@@ -24,6 +24,8 @@ from engine.inputs.readers.text_source import TextSource
 _WHOLE = re.compile(r"samples/([^/]+)\.json")
 _SHELL = re.compile(r"(samples/[^/]+)/sample\.json")
 _PART = re.compile(r"(samples/[^/]+)/(?:messages|attachments)/\d+\.json")
+_BESIDE = frozenset(("logs.json", "eval-set.json", "listing.json"))
+"""What a set of evaluations, or the viewer, writes into a folder of logs."""
 _SAMPLE_LIMITS = 4
 """How many times larger than a row a whole sample may be: most of it are events, which are not kept."""
 
@@ -32,6 +34,13 @@ class InspectReader(Reader):
     """The log of one evaluation of Inspect."""
 
     suffixes = (".eval", ".json")
+
+    def files_in(self, folder: Path) -> list[Path]:
+        """Return the logs of a folder that holds nothing else but what Inspect writes beside them."""
+        files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+        logs = [file for file in files if file.suffix.lower() in self.suffixes and file.name not in _BESIDE]
+        is_own = bool(logs) and len(logs) == sum(file.name not in _BESIDE for file in files)
+        return logs if is_own and len(logs) < len(files) else []
 
     def recognises(self, head: FileHead) -> bool:
         """Whether it is an archive, or an object with a status and an evaluation."""

@@ -26,6 +26,9 @@ from engine.inputs.rows.paths import quoted_step
 _TRACES = ("trace_id", "traceId")
 _MODELS = ("provided_model_name", "model", "providedModelName", "internalModelId")
 
+_ANSWERS = ("completion", "text", "output", "answer", "response", "generated_text")
+"""Names that an output which is an object gives the answer."""
+
 
 class LangfuseReader(Reader):
     """The observations of traces."""
@@ -112,4 +115,5 @@ def _answer(output: object) -> object:
         "refusal",
     }:
         return {"role": "assistant", **value}
-    return output
+    texts = [value[name] for name in _ANSWERS if isinstance(value.get(name), str)]
+    return texts[0] if len(texts) == 1 else output

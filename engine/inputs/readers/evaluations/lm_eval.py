@@ -7,6 +7,7 @@ answer, with the answer behind the prompt and ``[log-likelihood, is_greedy]`` fo
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from engine.inputs.readers.evaluations.log_records import (
     SCORED_CHOICE,
     LogRow,
     chat_messages,
+    inner,
     items_of,
     number_of,
     raw_records,
@@ -28,18 +30,26 @@ from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
 from engine.inputs.rows.paths import quoted_step
 
-_TASK = re.compile(r"samples_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl?$")
+_TASK = re.compile(r"samples_(.+?)(?:_(\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl?$")
 _SAMPLES = "samples_*.jsonl*"
 _RESULTS = "results_*.json"
+_NOT_FOUND = "[invalid]"
+"""What a filter writes where it finds no answer (``RegexFilter``)."""
+_LARGEST_RESULTS = 16 << 20
+"""Bytes of a file of results that is looked at for the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What one request gave the model, and what came back: a text's continuations, or the score of one."""
+    """What one request gave the model, and what came back: a text's continuations, or the score of one.
+
+    ``is_alone``: nothing stands beside the prompt, neither an answer nor settings of a generation.
+    """
 
     prompt: object
     continuation: str | None
     responses: Sequence[object]
+    is_alone: bool = False
 
 
 class LmEvalReader(Reader):
@@ -60,13 +70,30 @@ class LmEvalReader(Reader):
         """Yield a record per row; several answers of one row stay a list."""
         name = _TASK.match(file.name)
         task = name[1] if name else file.name.partition(".")[0]
+        model = _model_beside(file, name[2] if name else None)
         for record in raw_records(file, limits, on_bytes):
-            yield record if record.problem else _record(record, task)
+            yield record if record.problem else _record(record, task, model)
 
 
-def _record(record: Record, task: str) -> Record:
+def _model_beside(file: Path, stamp: str | None) -> str | None:
+    """Return the model that the results beside some samples name; None where there are none, or several."""
+    results = sorted(file.parent.glob(_RESULTS))
+    meant = [result for result in results if stamp and stamp in result.name] or results
+    if len(meant) != 1 or meant[0].stat().st_size > _LARGEST_RESULTS:
+        return None
+    try:
+        name = inner(json.loads(meant[0].read_bytes()), "model_name")
+    except (ValueError, OSError, RecursionError):
+        return None
+    return name if isinstance(name, str) and name else None
+
+
+def _record(record: Record, task: str, model: str | None) -> Record:
     raw = record.values
     row = LogRow(raw, str(raw.get("doc_id")), "rendered", task=task)
+    if model and "model" not in raw:
+        row.given["model"] = model
+        row.one_of.append(OneOf("model", model, "run"))
     if isinstance(raw.get("filter"), str):
         row.one_of.append(OneOf("filter", str(raw["filter"]), "file"))
     requests = _requests(raw)
@@ -74,6 +101,8 @@ def _record(record: Record, task: str) -> Record:
         return row.record(record, "The row holds no request in 'arguments'.", "missing_field")
     _add_score(row)
     if requests[0].continuation is None:
+        if problem := _lacks_answer(requests):
+            return row.record(record, problem, "no_response")
         _add_answers(row, requests)
         return row.record(record)
     return _scored(row, requests, record)
@@ -92,7 +121,8 @@ def _requests(raw: Mapping[str, object]) -> list[_Request]:
         if not given or given[0] is None:
             continue
         continuation = given[1] if len(given) > 1 and isinstance(given[1], str) else None
-        made.append(_Request(given[0], continuation, items_of(responses[place]) if place < len(responses) else []))
+        found = items_of(responses[place]) if place < len(responses) else []
+        made.append(_Request(given[0], continuation, found, len(given) < 2 or given[1] is None))
     return made
 
 
@@ -105,6 +135,19 @@ def _add_score(row: LogRow) -> None:
     if metrics:
         row.fields["correct"] = quoted_step(metrics[0]).removeprefix(".")
         row.flags += [FIRST_OF_SCORES] if len(metrics) > 1 else []
+
+
+def _lacks_answer(requests: Sequence[_Request]) -> str:
+    """Return why requests without an answer beside the prompt have no text either; empty where they have."""
+    responses = [response for one in requests for response in one.responses]
+    if not responses:
+        return "The row holds no response in 'resps'."
+    is_rolling = all(one.is_alone for one in requests) and all(
+        number_of(response) is not None for response in responses
+    )
+    if is_rolling or not any(isinstance(response, str) for response in responses):
+        return "The row scores the likelihood of a whole text (loglikelihood_rolling): no answer was written."
+    return ""
 
 
 def _add_answers(row: LogRow, requests: Sequence[_Request]) -> None:
@@ -122,7 +165,7 @@ def _add_answers(row: LogRow, requests: Sequence[_Request]) -> None:
     if not isinstance(target, list) or len(target) == 1:
         row.fields["actual"] = "target"
     filtered = items_of(row.raw.get("filtered_resps"))
-    if len(answers) == 1 and len(filtered) == 1 and isinstance(filtered[0], str):
+    if len(answers) == 1 and len(filtered) == 1 and isinstance(filtered[0], str) and filtered[0] != _NOT_FOUND:
         row.fields["predicted"] = "filtered_resps[0]"
     if len(answers) > 1:
         row.fields |= {"cluster": "doc_id"}
@@ -161,7 +204,10 @@ def _scored(row: LogRow, requests: Sequence[_Request], record: Record) -> Record
     row.fields["predicted"] = "said_choice"
     target = _target(row.raw.get("target"), answers)
     contexts = {str(one.prompt) for one in requests}
-    if len(contexts) == 1:  # else the answers are the same, and the questions differ
+    if len(contexts) > 1 and len({answer.strip() for answer in answers}) == 1:
+        del row.fields["predicted"]  # the questions differ (WinoGrande): no answer tells which was meant
+        return row.record(record)
+    if len(contexts) == 1:
         row.add_scored(answers, ranks)
     if target is not None:
         row.given |= {"target_choice": answers[target].strip(), "target_index": target}

@@ -11,6 +11,8 @@ from engine.inputs.readers.encodings import why_not_utf8
 from engine.inputs.readers.record import Record, text_length, too_large
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_PYTHON = re.compile(rb"\s*\{\s*'[^'\n]{1,80}'\s*:")
+"""What an object begins with that Python printed."""
 
 
 class KeyedObjects:
@@ -73,7 +75,9 @@ def parsed_record(raw: bytes, name: str) -> Record:
     except RecursionError:
         return Record({}, f"{name} is nested too deeply to be read.")
     except json.JSONDecodeError as error:
-        return Record({}, f"{name} is not valid JSON: {error}.")
+        is_python = _PYTHON.match(raw) is not None
+        hint = " It is an object as Python prints it: write it with json.dumps." if is_python else ""
+        return Record({}, f"{name} is not valid JSON: {error}.{hint}")
     except ValueError:  # the one other thing that Python refuses
         return Record({}, f"{name} holds a number of too many digits to be read.")
     if isinstance(item, dict):

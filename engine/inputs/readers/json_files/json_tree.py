@@ -32,10 +32,16 @@ def records_of_tree(file: Path, tree: Mapping[str, Any]) -> Iterator[tuple[str, 
     if _is_record(tree):
         yield "Item 1", dict(tree)
         return
-    if {"columns", "data"} <= set(tree) <= {"columns", "data", "index"} and isinstance(tree["columns"], list):
+    if _is_split(tree):
         yield from _split_records(file, tree)
         return
     lists = {name: value for name, value in tree.items() if isinstance(value, list)}
+    if _are_lists_of_columns(tree):
+        yield from _listed_columns(lists)
+        return
+    if len(lists) > 1:  # beside the records there may be lists of something else, such as errors
+        filled = {name: value for name, value in lists.items() if any(isinstance(item, dict) for item in value)}
+        lists = filled if len(filled) == 1 else lists
     if len(lists) == 1:
         yield from ((f"Item {number}", item) for number, item in enumerate(next(iter(lists.values())), start=1))
         return
@@ -60,6 +66,33 @@ def _is_record(tree: Mapping[str, Any]) -> bool:
     fields = FieldsSection()
     texts = (fields.prompt, fields.response, fields.transcript)
     return any(isinstance(tree.get(name), str) for name in texts) or isinstance(tree.get(fields.messages), list)
+
+
+def _is_split(tree: Mapping[str, Any]) -> bool:
+    """Whether an object is a table by rows, as pandas (``orient="split"``) and Weights & Biases write it."""
+    columns, rows = tree.get("columns"), tree.get("data")
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        return False
+    is_named = all(isinstance(name, str) for name in columns) and len(set(columns)) == len(columns)
+    is_whole = bool(rows) and all(isinstance(row, list) and len(row) == len(columns) for row in rows)
+    return set(tree) <= {"columns", "data", "index"} or (is_named and is_whole)
+
+
+def _are_lists_of_columns(tree: Mapping[str, Any]) -> bool:
+    """Whether an object holds nothing but columns as lists of one length (``to_dict(orient="list")``)."""
+    columns = list(tree.values())
+    return (
+        len(columns) > 1
+        and all(isinstance(column, list) for column in columns)
+        and len({len(column) for column in columns}) == 1
+        and bool(columns[0])
+        and bool(set(tree) & KNOWN_FIELDS)
+    )
+
+
+def _listed_columns(columns: Mapping[str, Sequence[object]]) -> Iterator[tuple[str, object]]:
+    for number, values in enumerate(zip(*columns.values(), strict=True), start=1):
+        yield f"Row {number}", dict(zip(columns, values, strict=True))
 
 
 def _split_records(file: Path, tree: Mapping[str, Any]) -> Iterator[tuple[str, object]]:

@@ -7,8 +7,10 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from tests.fixtures.encoded_rows import ANSWER, encode, segment, turns_of, whole
+from tests.fixtures.encoded_rows import ANSWER, USER, encode, segment, turns_of, whole
 from tests.fixtures.places import SHARED, needs_shared
+
+ASKED = [{"role": "user", "content": USER}]
 
 
 def noncanonical(tokenizer, text):
@@ -101,3 +103,24 @@ def test_the_real_tokenizer_takes_ids_and_rendered_prompts(tmp_path):
     encoded, rejects = encode(tmp_path, folder, rows, "fields")
     assert not rejects and [list(sample.input_ids) for sample in encoded.values()] == [[*asked, *said]] * 2
     assert [sample.sequence_source for sample in encoded.values()] == ["rendered", "token_ids"]
+
+
+@pytest.mark.parametrize(
+    "names", [("input_ids", "output_ids"), ("prompt_ids", "response_ids"), ("x", "completion_token_ids")]
+)
+def test_ids_under_other_names_are_said(tmp_path, folders, names):
+    _, asked, _ = whole(folders["chatml"], ASKED)
+    row = {"prompt": USER, "response": ANSWER, names[0]: asked, names[1]: asked}
+    encoded, _ = encode(tmp_path, folders["chatml"], [row, {**row, names[0]: ["a"], names[1]: "b"}], "fields")
+    assert [sample.metadata["flags"] for sample in encoded.values()] == [["token_ids_unnamed"], []]
+
+
+def test_a_thought_in_several_texts_is_said(tmp_path, folders):
+    rows = [
+        {"messages": ASKED, "response": ANSWER, "thinking": ["First.", "Then."]},
+        {"messages": [*ASKED, {"role": "assistant", "content": ANSWER, "reasoning_content": ["First.", "Then."]}]},
+        {"messages": ASKED, "response": ANSWER, "thinking": ["First."]},
+    ]
+    encoded, _ = encode(tmp_path, folders["chatml that thinks"], rows, "messages")
+    said = [sorted(sample.metadata["flags"]) for sample in encoded.values()]
+    assert said == [["parts_joined", "reasoning_placed"]] * 2 + [["reasoning_placed"]]
