@@ -34,12 +34,13 @@ _VERBS = {**_MOVEMENTS, **_IRREGULAR, **_TRADES}
 _NUM_FORMS = 3
 
 _DRESS = r"[\s*_\"'`“‘(\[$\\{]*"
-_ALONE = re.compile(rf"(?:\A|[\n:：=→>|]|[.!?]\s){_DRESS}(?:-\s)?{_DRESS}\Z")
+_DEGREE = r"(?:(?:\w+ly|moderate|slight|modest|strong|still)\s+){0,2}"
+_ALONE = re.compile(rf"(?:\A|[\n:：=→>|]|[.!?]\s){_DRESS}(?:-\s)?{_DRESS}{_DEGREE}\Z")
 _ENDS = re.compile(r"[*_\"'`”’)\]}$]*(?:\s*\Z|\s*[.;!\n|}<)]|,\s*(?![a-z]+ing\b)|\s+(?:because|since|as|due|given|[-–—(]))")
 _ADVERBS = r"(?:(?:\w+ly|now|still|again|also|further|even|not|never|no\s+longer)\s+){0,3}[*_\"'`]*"
 _TO_COME = re.compile(
     rf"\b(?:(?:will|shall|should|must|may|might|would|to|likely|['’]ll)\s+{_ADVERBS}(?:be|continue|keep|start|begin|resume)|"
-    rf"(?:will|to)\s+have\s+been)\s+{_ADVERBS}\Z",
+    rf"(?:will|to)\s+have\s+been|\b(?:and|or)\s+(?:continue|keep|start|begin|resume))\s+{_ADVERBS}\Z",
     re.IGNORECASE,
 )
 _FORETOLD = re.compile(

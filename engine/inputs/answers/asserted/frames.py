@@ -12,6 +12,7 @@ import re
 from functools import cache
 
 from engine.inputs.answers.asserted.phrases import (
+    ADVISES,
     ATTRIBUTED,
     BOLD,
     BOUND_FOR,
@@ -38,6 +39,7 @@ from engine.inputs.answers.asserted.phrases import (
     MAKES,
     MOODS,
     NOUN_BETWEEN,
+    OF_STOCK,
     ONLY,
     ONLY_NAMED,
     PACE,
@@ -51,6 +53,7 @@ from engine.inputs.answers.asserted.phrases import (
     SPECIAL,
     STOP,
     TO_COME,
+    TRADES,
     UNDERGOES,
     VERBS_OF_PROOF,
     WOULD,
@@ -206,6 +209,8 @@ def _is_predicated(text: str, before: str, behind: str, word: LabelWord, ends: b
         return True
     if CASES.match(behind):
         return False
+    if said.casefold() in TRADES and ADVISES.search(before) and OF_STOCK.match(behind):
+        return True
     if LETTER_JUDGED.match(behind) or (JUDGED_SO.match(behind) and not _past_only(behind)):
         is_head = bool(_plain().fullmatch(before)) and bool(NOUN_BETWEEN.match(behind))
         return len(said) == 1 or is_head or bool(PREDICATE.search(before))

@@ -73,10 +73,11 @@ EXISTS = re.compile(
 )
 IS = (
     r"(?:(?:is|are|be|it['’]s|that['’]s|this\s+is|seems?|appears?|looks?|sounds?|reads|remains?|was|=|feels?|"
-    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals)|(?:\w+)['’]s)"
+    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals|ends?\s+up(?:\s+being)?|comes?\s+(?:across|off)(?:\s+as)?|"
+    r"turns?\s+out(?:\s+to\s+be)?)|(?:\w+)['’]s)"
 )
 PREDICATE = re.compile(
-    rf"\b{IS}\s+(?:(?:as|about|of|in|under|that|to\s+be)\s+)?(?:(?:\w+ly|very|quite|rather|more|most|the|an?|option|choice|"
+    rf"\b{IS}\s+(?:(?:as|about|of|in|under|that|to\s+be|an?\s+(?:case|instance|example)\s+of)\s+)?(?:(?:\w+ly|very|quite|rather|more|most|the|an?|option|choice|"
     r"letter|answer|correct|right|best|likely|therefore|thus|hence|then|so|overall|both|in|an?|clear|slight|moderate|strong|"
     rf"small|significant|modest|further|class|label|category|not\s+[^\s,;]+[,;]?\s+but)\s+){{0,5}}{DRESS}\Z",
     re.IGNORECASE,
@@ -147,7 +148,7 @@ NOUN_BETWEEN = re.compile(
 )
 LETTER_JUDGED = re.compile(
     r"[*_`\"'”’»)\]}$.]*(?:\s*\([^()\n]{0,80}\))?\s+(?:(?:is|seems?|appears?|looks?|remains?|must\s+be|has\s+to\s+be|should\s+be)\s+"
-    rf"[^.;!?\n]{{0,40}}?\b{AFFIRMED}\b|it\s+is\b|wins\b|fits\b|matches\b|holds\b|works\b|follows\b|satisfies\b|"
+    rf"[^.;!?\n]{{0,40}}?\b(?:{AFFIRMED}|(?:better|stronger|superior)(?!\s+than\s+(?:nothing|expected|most|average|some|before|last|ever|usual|the\s+rest)\b))\b|it\s+is\b|wins\b|fits\b|matches\b|holds\b|works\b|follows\b|satisfies\b|"
     r"(?:best|correctly|accurately|alone|clearly)\b|describes\b|makes\s+(?:the\s+most\s+)?sense|answers\s+(?:the|this)|addresses\b|"
     r"(?:is|are)\s+what\b)",
     re.IGNORECASE,
@@ -194,7 +195,7 @@ HAS = re.compile(
     re.IGNORECASE,
 )
 """Who judges, has the mood ("the reviewer has a negative opinion")."""
-REVIEWER = re.compile(r"[\W_]*(?:the|this)\s+(?:reviewer|author|writer|user|customer|speaker|critic)\b", re.IGNORECASE)
+REVIEWER = re.compile(r"[\W_]*(?:the|this)\s+(?:reviewer|author|writer|user|customer|speaker|critic|headline|post|tweet)\b", re.IGNORECASE)
 """Whose opinion is asked for where moods are."""
 MOODS = frozenset(("positive", "negative", "neutral"))
 JUDGED_THINGS = re.compile(
@@ -225,3 +226,25 @@ COMING = re.compile(
     r"[.!]?\s*\Z)",
     re.IGNORECASE,
 )
+TRADES = frozenset(("buy", "sell", "hold", "buying", "selling", "holding"))
+ADVISES = re.compile(
+    rf"(?:\b(?:I|we)(?:\s+(?:would|will|should)|['’](?:d|ll))\s+{ADVERBS}{{0,2}}(?:be\s+)?"
+    rf"|\b(?:I|we)\s+(?:would\s+|do\s+|{ADVERBS})*(?:recommend|suggest|advise|propose|advocate|favou?r|prefer)\s+"
+    r"(?:(?:you|investors|shareholders|clients|that\s+(?:you|investors|shareholders))\s+)?(?:to\s+)?"
+    r"|\b(?:my|our|the|final|overall)\s+(?:\w+\s+)?(?:recommendation|advice|suggestion|verdict|call|decision|answer)\s+"
+    r"(?:is|remains|would\s+be)\s+to\s+"
+    r"|\b(?:it\s+is|it['’]s|it\s+would\s+be|is|would\s+be|seems)\s+(?:\w+ly\s+)?(?:best|prudent|wise|wiser|better|advisable|sensible|"
+    r"appropriate|reasonable|time|the\s+\w+\s+(?:move|choice|option|course))\s+(?:for\s+\w+\s+)?to\s+"
+    r"|\b(?:investors|shareholders|you|one|holders)\s+should\s+(?:\w+ly\s+)?"
+    rf"|\A[\W_]*(?:(?:so|therefore|thus|hence|overall|then)[,:]?\s+)?){DRESS}\Z",
+    re.IGNORECASE,
+)
+"""Before a trade that the writer advises ("I would buy this stock", "it is best to hold")."""
+OF_STOCK = re.compile(
+    r"[*_`\"'”’»)\]}$]*(?:\s+(?:(?:the|this|these|those|your|my|our|its|their|any|more)\s+)?(?:\w+\s+)?"
+    r"(?:stocks?|shares?|positions?|equity|security|securities))?"
+    r"(?:\s*\Z|[*_`\"'”’»)\]}$]*\s*[.,;:!…—–\n]|\s+(?:because|since|as|due|given|here|now|rather|instead|for\s+now|at\s+(?:this|these|current)|"
+    r"until|based|is|would|seems|looks|appears|remains|over|and\s+not)\b)",
+    re.IGNORECASE,
+)
+"""Behind it: what is traded, and the end of the clause."""
