@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from engine.inputs.answers.asserted.hearsay import hearsay
 from engine.inputs.answers.choices import explained, mark_listed, offered_words
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
@@ -95,7 +96,8 @@ class Mentions:
         given = shares(text, words, denied, codes)
         unsaid = unasserted(text, words, labels.signs, codes)
         compared = only_compared(text, words, labels.labels)
-        kinds = (offered, given, supposed(text, words, codes), unsaid, compared)
+        of_others = hearsay(text, words, codes)
+        kinds = (offered, given, supposed(text, words, codes), unsaid, compared, of_others)
         offered = [any(some) for some in zip(*kinds, strict=True)]
         items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
         starts = [word.start for word in words]
