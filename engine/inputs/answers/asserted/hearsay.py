@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from engine.inputs.answers.languages import JOINED, languages, phrases, words_of
+from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 from engine.inputs.answers.words import LabelWord
 
 _REACH_BEFORE, _REACH_BEHIND = 240, 80
@@ -19,14 +20,6 @@ _TURNS = re.compile(
     re.IGNORECASE,
 )
 """Behind these another one may speak."""
-_WRITER = re.compile(
-    r"(?<![^\W_])(?:ich|wir|mein\w*|unser\w*|je|nous|mon|ma|notre|yo|nosotros|mi|nuestr\w+|espero|preveo|creo|pienso|concluyo|anticipo|"
-    r"predigo|considero|estimo|opino|io|noi|prevedo|credo|penso|ritengo|concludo|stimo|mio|mia|eu|nós|prevejo|acredito|acho|concluo|"
-    r"minha|meu|я|мы|ожидаю|прогнозирую|считаю|думаю|полагаю|предполагаю|мой|моя|моё|bekliyorum|düşünüyorum|ben|saya|kami|أتوقع|أعتقد|"
-    r"نتوقع|أنا|मैं|मेरा|मेरी|मेरे)(?![^\W_])|(?<![^\W_])j['’]|我|笔者|私|筆者|と思います|と考えます|予想します|予測します|저는|나는",
-    re.IGNORECASE,
-)
-"""The writer."""
 _OPENS = re.compile(r"[\"'“‘«„「『](?:[^\W_]+\s+){0,8}[*_]*\Z")
 _NAMES = re.compile(
     r"(?<![^\W_])(?:nennt|nannte|bezeichnet|bezeichnete|nomme|qualifie|appelle|llama|llamó|califica|calificó|definisce|chiama|chamou|chama|"
@@ -67,12 +60,12 @@ def _is_of_others(text: str, word: LabelWord, codes: tuple[str, ...]) -> bool:
     before, behind = text[start : word.start], text[word.end : end]
     place = _said_before(before, behind, codes)
     if place is not None:
-        return not _WRITER.search(before, place) and not (_is_verb_last(codes) and _WRITER.search(behind))
+        return not FIRST_PERSON.search(before, place) and not (_is_verb_last(codes) and FIRST_PERSON.search(behind))
     quoted = _QUOTED_BEHIND.match(behind)
     said = _verbs(codes).search(behind, quoted.end()) if quoted else None
-    if said is not None and not _WRITER.search(behind):
+    if said is not None and not FIRST_PERSON.search(behind):
         return True
-    return bool(_OPENS.search(before) and _NAMES.search(before) and not _WRITER.search(before))
+    return bool(_OPENS.search(before) and _NAMES.search(before) and not FIRST_PERSON.search(before))
 
 
 def _said_before(before: str, behind: str, codes: tuple[str, ...]) -> int | None:

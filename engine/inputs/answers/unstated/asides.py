@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from engine.inputs.answers.languages import pattern_of, phrases, words_of
+from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 from engine.inputs.answers.words import LabelWord
 
 _GAP = 40
@@ -20,7 +21,9 @@ _AS_PHRASE = re.compile(r"\s+(?:an?\s+whole|such|well(?!\s+as)|expected|always|u
 """Behind "as", where it begins no clause."""
 _WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
 _BEFORE_NOUNS = re.compile(
-    r"(?:despite|in\s+spite\s+of|notwithstanding|due\s+to|owing\s+to|thanks\s+to|given|driven\s+by|on\s+the\s+back\s+of)\Z",
+    r"(?:despite|in\s+spite\s+of|notwithstanding|due\s+to|owing\s+to|thanks\s+to|given|driven\s+by|on\s+the\s+back\s+of|"
+    r"trotz|aufgrund|wegen|dank|angesichts|infolge|en\s+raison|grâce\s+à|malgré|compte\s+tenu|à\s+cause|debido|gracias\s+a|"
+    r"a\s+pesar|pese\s+a|a\s+causa|grazie\s+a|nonostante|devido|graças\s+a|apesar|из-за|благодаря|несмотря|ввиду)\Z",
     re.IGNORECASE,
 )
 """Prepositions, of which a sentence's subject and verb end the part that is aside."""
@@ -76,9 +79,10 @@ def is_said_aside(text: str, codes: tuple[str, ...], start: int, word: LabelWord
             return True
     clauses = re.split(r"[,;，；、]", before)
     side = _side(codes, clauses[-1])
-    if side and not _speaks(codes, clauses[-1], side.start()) and not _is_passed(clauses[-1], side):
+    is_passed = side is not None and _is_passed(codes, clauses[-1], side)
+    if side and not is_passed and not _speaks(codes, clauses[-1], side.start()):
         return True
-    if len(clauses) == 1 and _granting(codes).match(before):
+    if len(clauses) == 1 and not is_passed and _granting(codes).match(before):
         return True
     if "en" in codes and _CONCEDED.match(text, word.end):
         return True
@@ -101,9 +105,13 @@ def _side(codes: tuple[str, ...], clause: str) -> re.Match[str] | None:
     return None
 
 
-def _is_passed(clause: str, side: re.Match[str]) -> bool:
+def _is_passed(codes: tuple[str, ...], clause: str, side: re.Match[str]) -> bool:
     """Whether the sentence's own subject and verb stand behind what is aside ("despite some praise the tone is …")."""
-    subject = _SUBJECT.search(clause, side.end()) if _BEFORE_NOUNS.search(clause, 0, side.end()) else None
+    if not _BEFORE_NOUNS.search(clause, 0, side.end()):
+        return False
+    if codes != ("en",) and FIRST_PERSON.search(clause, side.end()):
+        return True
+    subject = _SUBJECT.search(clause, side.end())
     return subject is not None and not _THAT.search(clause, side.end(), subject.end())
 
 

@@ -1,7 +1,8 @@
-"""English verbs by which somebody says, or concludes, what is to come: one list for all that asks whose word a label is."""
+"""Who says, or concludes, what is to come: the one list for all that asks whose word a label is."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 CONCLUDING = tuple(
@@ -29,6 +30,15 @@ _PAST = {
     "say": "said", "think": "thought", "write": "wrote", "tell": "told", "foresee": "foresaw|foreseen", "swear": "swore",
     "hear": "heard", "dream": "dreamt|dreamed", "read": "read", "forecast": "forecasted", "choose": "chose|chosen",
 }  # fmt: skip
+
+FIRST_PERSON = re.compile(
+    r"(?<![^\W_])(?:ich|wir|mein\w*|unser\w*|je|nous|mon|ma|notre|yo|nosotros|mi|nuestr\w+|espero|preveo|creo|pienso|concluyo|anticipo|"
+    r"predigo|considero|estimo|opino|io|noi|prevedo|credo|penso|ritengo|concludo|stimo|mio|mia|eu|nós|prevejo|acredito|acho|concluo|"
+    r"minha|meu|я|мы|ожидаю|прогнозирую|считаю|думаю|полагаю|предполагаю|мой|моя|моё|bekliyorum|düşünüyorum|ben|saya|kami|أتوقع|أعتقد|"
+    r"نتوقع|أنا|मैं|मेरा|मेरी|मेरे)(?![^\W_])|(?<![^\W_])j['’]|我|笔者|私|筆者|と思います|と考えます|予想します|予測します|저는|나는",
+    re.IGNORECASE,
+)
+"""The writer, in languages other than English."""
 
 
 def finite(verbs: Iterable[str], is_behind_name: bool = False) -> str:
