@@ -47,6 +47,9 @@ _FORETOLD = re.compile(
     r"\b(?:predict|expect|forecast|anticipat|foresee|project|suggest|indicat|impl|point)\w*\s+(?:to\s+|at\s+|towards?\s+)?\Z",
     re.IGNORECASE,
 )
+_PAIRED = re.compile(r"[a-z]ing\s+(?:or|and|nor|rather\s+than|instead\s+of)\s+[*_\"'`]*\Z", re.IGNORECASE)
+"""Behind another such form, which it is joined to."""
+_SEEN = r"\b(?:I|we)\s+(?:\w+ly\s+)?(?:see|expect|foresee|project|forecast|anticipate|predict|envision)\s+(?:the\s+|its\s+)?"
 _IS = (
     rf"(?:\s+(?:in|of|for|over)\s+(?:[\w'’-]+\s+){{0,2}}?[\w'’-]+)?(?:\s+(?:is|are|keeps?|continues?|remains?)|['’]s|['’]re)"
     rf"(?:n['’]t)?\s+{_ADVERBS}"
@@ -69,6 +72,14 @@ _TRADED = re.compile(
     r"remains)\b)",
     re.IGNORECASE,
 )
+_BEGINS = re.compile(r"(?:\A|[\n.!?,:;])\s*(?:\w+,\s*)?[\s*_]*\Z")
+CALLED_BEST = re.compile(
+    r"(?:\s+(?:the|this|your)\s+(?:stock|shares?|position))?\s+(?:is|seems|looks|appears|remains|would\s+be)\s+"
+    r"(?:the\s+|an?\s+|my\s+)?(?:most\s+)?(?:\w+\s+)?(?:recommendation|advice|move|choice|course|option|decision|advisable|prudent|wise|"
+    r"best|right|appropriate|sensible|recommended|strategy|answer|call)\b",
+    re.IGNORECASE,
+)
+"""Behind a trade that is called the best thing to do."""
 _BEFORE = 80
 """Characters before a form in -ing in which its place is looked for."""
 
@@ -115,31 +126,24 @@ def is_participle(text: str, start: int, end: int) -> bool:
         return False
     if text[start:end].casefold() in {form for trade in _TRADES.values() for form in trade}:
         return not (_ADVISED.search(before) and _TRADED.match(text, end)) and not _is_judged(before, text, end)
-    if _TO_COME.search(before) or _is_asked_for(before):
+    if _TO_COME.search(before) or _PAIRED.search(before) or _is_asked_for(before):
         return not _GOES_ON.match(text, end)
     return not (_FORETOLD.search(before) and _asked().match(text, end))
 
 
 def _is_judged(before: str, text: str, end: int) -> bool:
     """Whether it is the subject that is called the best thing to do ("selling is the prudent move")."""
-    said = re.compile(
-        r"(?:\s+(?:the|this|your)\s+(?:stock|shares?|position))?\s+(?:is|seems|looks|appears|remains|would\s+be)\s+"
-        r"(?:the\s+|an?\s+|my\s+)?(?:most\s+)?"
-        r"(?:\w+\s+)?(?:recommendation|advice|move|choice|course|option|decision|advisable|prudent|wise|best|right|appropriate|"
-        r"sensible|recommended|strategy|answer|call)\b",
-        re.IGNORECASE,
-    )
-    return bool(re.search(r"(?:\A|[\n.!?,:;])\s*(?:\w+,\s*)?[\s*_]*\Z", before)) and bool(said.match(text, end))
+    return bool(_BEGINS.search(before)) and bool(CALLED_BEST.match(text, end))
 
 
 def _is_asked_for(before: str) -> bool:
-    """Whether what is asked for is said to move ("EPS is increasing")."""
+    """Whether what is asked for is said to move, or seen to ("EPS is increasing", "I see EPS increasing")."""
     return _moving().search(before) is not None
 
 
 @cache
 def _moving() -> re.Pattern[str]:
-    return re.compile(rf"{_subjects()}{_IS}\Z", re.IGNORECASE)
+    return re.compile(rf"{_subjects()}{_IS}\Z|{_SEEN}{_subjects()}\s+{_ADVERBS}\Z", re.IGNORECASE)
 
 
 @cache

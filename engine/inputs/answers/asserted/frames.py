@@ -22,6 +22,7 @@ from engine.inputs.answers.asserted.phrases import (
     CLASSED,
     CLAUSE,
     COMING,
+    COULD,
     DEGREES,
     ENGLISH,
     EXISTS,
@@ -61,6 +62,7 @@ from engine.inputs.answers.asserted.phrases import (
     YES_OR_NO,
 )
 from engine.inputs.answers.asserted.voices import KEY, is_undone
+from engine.inputs.answers.inflections import CALLED_BEST
 from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
@@ -139,7 +141,7 @@ def is_stated(
         return False
     if is_opinion or CHOSEN.search(raw):
         return True
-    if is_moving and PACE.search(before):
+    if COULD.search(before) or (is_moving and PACE.search(before)):
         return False
     if (is_only and _is_alone(before, behind)) or (BOLD.search(before) and not re.search(r"[^\W_]", before)):
         return True
@@ -210,6 +212,8 @@ def _is_predicated(text: str, before: str, behind: str, word: LabelWord, ends: b
     if CASES.match(behind):
         return False
     if said.casefold() in TRADES and ADVISES.search(before) and OF_STOCK.match(behind):
+        return True
+    if said.casefold() in TRADES and said.casefold().endswith("ing") and CALLED_BEST.match(behind):
         return True
     if LETTER_JUDGED.match(behind) or (JUDGED_SO.match(behind) and not _past_only(behind)):
         is_head = bool(_plain().fullmatch(before)) and bool(NOUN_BETWEEN.match(behind))

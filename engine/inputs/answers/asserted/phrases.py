@@ -90,6 +90,11 @@ CLASSED = re.compile(
     rf"regard|view|interpret|read|tagged|assess|seen|judged|considered)\w*\s+(?:[^\s.;!?,]+\s+){{0,4}}?{DRESS}\Z",
     re.IGNORECASE,
 )
+COULD = re.compile(
+    rf"\b(?:could|can)\s+(?:(?:\w+ly|also|well|even|still|just|either|go|move)\s+){{0,2}}(?:be\s+)?(?:(?:the|an?|option|choice|answer|letter)\s+){{0,2}}{DRESS}\Z",
+    re.IGNORECASE,
+)
+"""What is only possible ("EPS could increase", "it could be B"), which no question that is answered yes states either."""
 LED = re.compile(
     r"(?:\A|[\s,;:—–(-])(?:so|therefore|thus|hence|consequently|accordingly|as\s+a\s+result|overall|in\s+(?:conclusion|summary|"
     r"short|total)|all\s+in\s+all|ultimately|finally|altogether|on\s+balance|in\s+the\s+end|to\s+conclude|leaving|leaves|"
@@ -159,7 +164,8 @@ MAKES = re.compile(
     re.IGNORECASE,
 )
 LESSER = re.compile(
-    rf"\b(?:worse|weaker|poorer|inferior|less\s+\w+)\s+(?:than|to)\s+(?:an?\s+)?{DRESS}\Z|\bprefer\s+(?:an?\s+)?{DRESS}\Z",
+    rf"\b(?:(?:worse|weaker|poorer|inferior|less\s+\w+)\s+(?:than|to)|(?:not|n['’]t)\s+(?:\w+\s+)?(?:as|so)\s+\w+\s+as)\s+"
+    rf"(?:(?:an?|the|option|choice|response|answer)\s+)?{DRESS}\Z|\bprefer\s+(?:an?\s+)?{DRESS}\Z",
     re.IGNORECASE,
 )
 SIGNS = " \t*_\"'`(>-"

@@ -18,7 +18,8 @@ _NAMED_AS = re.compile(
     re.IGNORECASE,
 )
 _AS_PHRASE = re.compile(r"\s+(?:an?\s+whole|such|well(?!\s+as)|expected|always|usual|stated|shown|mentioned)\b", re.IGNORECASE)
-"""Behind "as", where it begins no clause."""
+"""Behind "as", where it begins no clause; nor does the second one of "as good as"."""
+_AS_GOOD = re.compile(r"\b(?:as|so)\s+\w+\s+\Z", re.IGNORECASE)
 _WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
 _BEFORE_NOUNS = re.compile(
     r"(?:despite|in\s+spite\s+of|notwithstanding|due\s+to|owing\s+to|thanks\s+to|given|driven\s+by|on\s+the\s+back\s+of|"
@@ -43,6 +44,9 @@ _CONCEDED = re.compile(
     re.IGNORECASE,
 )
 """Behind a label that is granted something before another one is preferred ("B is plausible, but C is better")."""
+_POSSIBLE = re.compile(r"\b(?:could|may|might|can)\s+(?:[\w'’-]+\s+){0,3}[*_\"']*\Z", re.IGNORECASE)
+_BUT = re.compile(r"[^.;!?\n]{0,60}?[,;—–]\s*(?:but|yet|however|though)\b(?!\s+(?:only|just|slightly|modestly|marginally|not\s+(?:by\s+)?much))", re.IGNORECASE)
+"""Around a label that is called possible before another one is expected ("EPS could increase, but I expect …")."""
 _ATTRIBUTED = re.compile(
     r"[*_\"'”’)]*\s+(?:\w+\s+)?(?:words?|wordings?|remarks?|comments?|aspects?|elements?|points?|notes?|phrases?|terms?|language|"
     r"expectations?|news|developments?|factors?|signals?|openings?|beginning|start|sides?|surprises?|adjectives?|statements?|"
@@ -84,7 +88,9 @@ def is_said_aside(text: str, codes: tuple[str, ...], start: int, word: LabelWord
         return True
     if len(clauses) == 1 and not is_passed and _granting(codes).match(before):
         return True
-    if "en" in codes and _CONCEDED.match(text, word.end):
+    if "en" in codes and (
+        _CONCEDED.match(text, word.end) or (_POSSIBLE.search(clauses[-1]) and _BUT.match(text, word.end))
+    ):
         return True
     end = _CLAUSE_END.search(text, word.end, word.end + _GAP)
     return bool(pattern_of(codes, "conceded").search(text, word.end, end.end() if end else word.end))
@@ -99,7 +105,11 @@ def _side(codes: tuple[str, ...], clause: str) -> re.Match[str] | None:
     """Return what begins a clause aside: not "as" in "classified as", nor what a hyphen joins ("espera-se")."""
     for side in pattern_of(codes, "sides").finditer(clause):
         is_as = side.group().lower() == "as"
-        is_named = is_as and (_NAMED_AS.search(clause, 0, side.start()) or _AS_PHRASE.match(clause, side.end()))
+        is_named = is_as and (
+            _NAMED_AS.search(clause, 0, side.start())
+            or _AS_PHRASE.match(clause, side.end())
+            or _AS_GOOD.search(clause[: side.start()])
+        )
         if not is_named and clause[side.start() - 1 : side.start()] != "-":
             return side
     return None
