@@ -36,7 +36,10 @@ _NUM_FORMS = 3
 _DRESS = r"[\s*_\"'`“‘(\[$\\{]*"
 _DEGREE = r"(?:(?:\w+ly|moderate|slight|modest|strong|still)\s+){0,2}"
 _ALONE = re.compile(rf"(?:\A|[\n:：=→>|]|[.!?]\s){_DRESS}(?:-\s)?{_DRESS}{_DEGREE}\Z")
-_ENDS = re.compile(r"[*_\"'`”’)\]}$]*(?:\s*\Z|\s*[.;!\n|}<)]|,\s*(?![a-z]+ing\b)|\s+(?:because|since|as|due|given|[-–—(]))")
+_KEYED = re.compile(rf"[:：=→>|]{_DRESS}\Z")
+_ENDS = re.compile(
+    r"[*_\"'`”’)\]}$]*(?:\s*\Z|\s*[.;!\n|}<)]|,\s*(?![a-z]+ing\b)|\s+(?:because|since|as|due|given|[-–—(]))"
+)
 _ADVERBS = r"(?:(?:\w+ly|now|still|again|also|further|even|not|never|no\s+longer)\s+){0,3}[*_\"'`]*"
 _TO_COME = re.compile(
     rf"\b(?:(?:will|shall|should|must|may|might|would|to|likely|['’]ll)\s+{_ADVERBS}(?:be|continue|keep|start|begin|resume)|"
@@ -49,7 +52,7 @@ _FORETOLD = re.compile(
 )
 _PAIRED = re.compile(r"[a-z]ing\s+(?:or|and|nor|rather\s+than|instead\s+of)\s+[*_\"'`]*\Z", re.IGNORECASE)
 """Behind another such form, which it is joined to."""
-_SEEN = r"\b(?:I|we)\s+(?:\w+ly\s+)?(?:see|expect|foresee|project|forecast|anticipate|predict|envision)\s+(?:the\s+|its\s+)?"
+_SEEN = r"\b(?:I|we)\s+(?:\w+ly\s+)?(?:see|expect|foresee|project|forecast|anticipate|predict)\s+(?:the\s+|its\s+)?"
 _IS = (
     rf"(?:\s+(?:in|of|for|over)\s+(?:[\w'’-]+\s+){{0,2}}?[\w'’-]+)?(?:\s+(?:is|are|keeps?|continues?|remains?)|['’]s|['’]re)"
     rf"(?:n['’]t)?\s+{_ADVERBS}"
@@ -93,8 +96,8 @@ def forms(spellings: Sequence[str]) -> list[str]:
 def inflected(labels: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return labels with their inflections behind the configured spellings, at the same place in each.
 
-    What stands at a place for one label stands there for all (``increasing``, ``decreasing``), so that they are compared
-    in the same form; a label without a form has its first spelling there.
+    What stands at a place for one label stands there for all (``increasing``, ``decreasing``), so that they are
+    compared in the same form; a label without a form has its first spelling there.
     """
     found = {label: forms(spellings) for label, spellings in labels.items()}
     if not any(any(some) for some in found.values()):
@@ -125,7 +128,8 @@ def is_participle(text: str, start: int, end: int) -> bool:
     if _ALONE.search(before) and _ENDS.match(text, end):
         return False
     if text[start:end].casefold() in {form for trade in _TRADES.values() for form in trade}:
-        return not (_ADVISED.search(before) and _TRADED.match(text, end)) and not _is_judged(before, text, end)
+        is_advised = bool(_ADVISED.search(before) or _KEYED.search(before)) and bool(_TRADED.match(text, end))
+        return not is_advised and not _is_judged(before, text, end)
     if _TO_COME.search(before) or _PAIRED.search(before) or _is_asked_for(before):
         return not _GOES_ON.match(text, end)
     return not (_FORETOLD.search(before) and _asked().match(text, end))

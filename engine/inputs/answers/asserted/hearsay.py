@@ -104,9 +104,8 @@ def _patterns(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str],
     """Return patterns of people with a verb of theirs, of verbs of others, of "according to", and of own sources."""
     people, verbs = words_of(codes, "people"), [*words_of(codes, "expects"), *words_of(codes, "reports")]
     spaced, joined = ([word for word in people if bool(JOINED.match(word)) is is_joined] for is_joined in (False, True))
-    by_name = (
-        rf"{phrases(spaced)}(?:\s+[^\s,.;:]+){{0,5}}?\s+{phrases(verbs)}|{phrases(joined)}[^。！？，,]{{0,12}}?{phrases(verbs)}"
-    )
+    said = phrases(verbs)
+    by_name = rf"{phrases(spaced)}(?:\s+[^\s,.;:]+){{0,5}}?\s+{said}|{phrases(joined)}[^。！？，,]{{0,12}}?{said}"
     alone = [word for code in codes if code not in ("id", "ko", "ja", "zh") for word in languages()[code].reports]
     own = rf"\s*(?:[^\s,.;:]+\s+){{0,3}}?{phrases(words_of(codes, 'own_sources'))}"
     return (

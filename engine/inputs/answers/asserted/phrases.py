@@ -94,7 +94,7 @@ COULD = re.compile(
     rf"\b(?:could|can)\s+(?:(?:\w+ly|also|well|even|still|just|either|go|move)\s+){{0,2}}(?:be\s+)?(?:(?:the|an?|option|choice|answer|letter)\s+){{0,2}}{DRESS}\Z",
     re.IGNORECASE,
 )
-"""What is only possible ("EPS could increase", "it could be B"), which no question that is answered yes states either."""
+"""What is only possible ("EPS could increase", "it could be B")."""
 LED = re.compile(
     r"(?:\A|[\s,;:—–(-])(?:so|therefore|thus|hence|consequently|accordingly|as\s+a\s+result|overall|in\s+(?:conclusion|summary|"
     r"short|total)|all\s+in\s+all|ultimately|finally|altogether|on\s+balance|in\s+the\s+end|to\s+conclude|leaving|leaves|"
@@ -201,7 +201,9 @@ HAS = re.compile(
     re.IGNORECASE,
 )
 """Who judges, has the mood ("the reviewer has a negative opinion")."""
-REVIEWER = re.compile(r"[\W_]*(?:the|this)\s+(?:reviewer|author|writer|user|customer|speaker|critic|headline|post|tweet)\b", re.IGNORECASE)
+REVIEWER = re.compile(
+    r"[\W_]*(?:the|this)\s+(?:reviewer|author|writer|user|customer|speaker|critic|headline|post|tweet)\b", re.IGNORECASE
+)
 """Whose opinion is asked for where moods are."""
 MOODS = frozenset(("positive", "negative", "neutral"))
 JUDGED_THINGS = re.compile(

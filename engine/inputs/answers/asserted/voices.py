@@ -1,6 +1,7 @@
 """Whose voice names a label, in English: somebody else's, a first guess, a quotation, a mention of the word.
 
-The verbs are those of ``unstated.reporting``. The lists are open, so that a frame that states (``frames``) is asked for as well.
+The verbs are those of ``unstated.reporting``. The lists are open, so that a frame that states (``frames``) is asked for
+as well.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ _SAID_BY = re.compile(
 """Behind a quotation, who said it."""
 _SAID_BEHIND = re.compile(
     r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b|(?:as|since|because|although|though|while|which|who|and|but|given|after|with|where|when|if|"
-    rf"so|that|this|it)\b)(?:[\w'’]+\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b(?!\s+(?:to|by|that|an?|the|its)\b)|"
+    rf"so|that|this|it)\b)(?:[\w'’]+\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
+    r"(?!\s+(?:to|by|that|an?|the|its)\b)|"
     r"\baccording\s+to\s+(?!(?:the\s+|my\s+|our\s+|these\s+|this\s+|its\s+)?(?:data|figures?|numbers?|trend|statements?|text|passage|"
     r"analysis|premise|table|information|ratios?)\b)",
     re.IGNORECASE,
@@ -78,10 +80,11 @@ _QUOTED = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(
-    rf"(?P<who>(?:[\w'’-]+\s+){{0,2}}){finite(NAMING)}\s+(?:[\w'’-]+\s+){{0,6}}?(?:as\s+)?[*_]*[\"'“‘«]+\Z", re.IGNORECASE
+    rf"(?P<who>(?:[\w'’-]+\s+){{0,2}}){finite(NAMING)}\s+(?:[\w'’-]+\s+){{0,6}}?(?:as\s+)?[*_]*[\"'“‘«]+\Z",
+    re.IGNORECASE,
 )
 _WRITER = re.compile(r"\b(?:I|we|is|are|be|best|can|should|my|our)\s", re.IGNORECASE)
-"""Who gives a name in quotes that is the writer's own verdict ("I would label it 'positive'", "is best described as 'up'")."""
+"""Who gives a name in quotes that is the writer's own verdict ("I would label it 'positive'")."""
 _PEOPLE = re.compile(
     r"\b(?:bulls?|bears?|optimists?|pessimists?|analysts?|critics?|experts?|economists?|traders?|investors?|forecasters?|"
     r"reviewers?|colleagues?|friends?|students?|people|others|everyone|everybody|somebody|someone|anyone|nobody|"

@@ -47,8 +47,8 @@ _VAGUE = frozenset(
 )
 """Nouns of cues that also head an account of something else than the label."""
 _ACCOUNTS = (
-    "trend", "outlook", "ausblick", "tendenz", "tendencia", "tendance", "perspectives", "tendenza", "tendência", "тенденция",
-    "趋势", "趨勢", "展望", "見通し", "전망", "추세",
+    "trend", "outlook", "ausblick", "tendenz", "tendencia", "tendance", "perspectives", "tendenza", "tendência",
+    "тенденция",    "趋势", "趨勢", "展望", "見通し", "전망", "추세",
 )  # fmt: skip
 """Nouns that head an account of what was more often than an answer ("Trend: revenue decreased by 3 %")."""
 _NO_VALUE = re.compile(r"[\[<{|/\\:：=_]|\.\.\.|…")

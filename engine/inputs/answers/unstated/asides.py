@@ -17,7 +17,9 @@ _NAMED_AS = re.compile(
     r"(?:\s+\w+){0,5}\s+\Z",
     re.IGNORECASE,
 )
-_AS_PHRASE = re.compile(r"\s+(?:an?\s+whole|such|well(?!\s+as)|expected|always|usual|stated|shown|mentioned)\b", re.IGNORECASE)
+_AS_PHRASE = re.compile(
+    r"\s+(?:an?\s+whole|such|well(?!\s+as)|expected|always|usual|stated|shown|mentioned|\w+\s+as)\b", re.IGNORECASE
+)
 """Behind "as", where it begins no clause; nor does the second one of "as good as"."""
 _AS_GOOD = re.compile(r"\b(?:as|so)\s+\w+\s+\Z", re.IGNORECASE)
 _WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
@@ -45,7 +47,10 @@ _CONCEDED = re.compile(
 )
 """Behind a label that is granted something before another one is preferred ("B is plausible, but C is better")."""
 _POSSIBLE = re.compile(r"\b(?:could|may|might|can)\s+(?:[\w'’-]+\s+){0,3}[*_\"']*\Z", re.IGNORECASE)
-_BUT = re.compile(r"[^.;!?\n]{0,60}?[,;—–]\s*(?:but|yet|however|though)\b(?!\s+(?:only|just|slightly|modestly|marginally|not\s+(?:by\s+)?much))", re.IGNORECASE)
+_BUT = re.compile(
+    r"[^.;!?\n]{0,60}?[,;—–]\s*(?:but|yet|however|though)\b(?!\s+(?:only|just|slightly|modestly|marginally|not\s+(?:by\s+)?much))",
+    re.IGNORECASE,
+)
 """Around a label that is called possible before another one is expected ("EPS could increase, but I expect …")."""
 _ATTRIBUTED = re.compile(
     r"[*_\"'”’)]*\s+(?:\w+\s+)?(?:words?|wordings?|remarks?|comments?|aspects?|elements?|points?|notes?|phrases?|terms?|language|"

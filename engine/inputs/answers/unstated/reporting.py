@@ -5,30 +5,57 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-CONCLUDING = tuple(
-    "predict forecast expect anticipate foresee say claim argue believe think assume assert conclude guess".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+CONCLUDING = _words(
+    """
+    predict forecast expect anticipate foresee say claim argue believe think assume assert conclude
+    guess
+    """
 )
 """Verbs of a conclusion, which the writer may draw as well as others."""
-INFERRING = tuple("project infer suppose declare presume answer choose pick select state".split())
+INFERRING = _words(
+    """
+    project infer suppose declare presume answer choose pick select state
+    """
+)
 """Further ones, of which only a denial or somebody else's modal tells that nobody draws it."""
-TELLING = tuple(
-    "write report warn tell note hint claim insist swear announce guide boast promise tout rumour rumor allege quote shout "
-    "reply whisper remark tweet post joke hear dream imagine pretend assure reckon maintain contend urge ask wonder fear hope "
-    "want wish".split()
+TELLING = _words(
+    """
+    write report warn tell note hint claim insist swear announce guide boast promise tout rumour rumor
+    allege quote shout reply whisper remark tweet post joke hear dream imagine pretend assure reckon
+    maintain contend urge ask wonder fear hope want wish
+    """
 )
 """Verbs of what somebody tells, wishes or supposes."""
-QUOTING = tuple("say answer reply write claim shout whisper insist argue think ask cry mutter declare read".split())
+QUOTING = _words(
+    """
+    say answer reply write claim shout whisper insist argue think ask cry mutter declare read
+    """
+)
 """Verbs that stand behind a quotation."""
-NAMING = tuple("call describe term label dub brand hail characterise characterize portray tout deem".split())
+NAMING = _words(
+    """
+    call describe term label dub brand hail characterise characterize portray tout deem
+    """
+)
 """Verbs by which somebody gives something a name ("he calls the results 'positive'")."""
 _WITH_BASE = frozenset(
-    "shout boast promise tout joke imagine pretend assure urge ask wonder fear hope want say think believe predict expect "
-    "anticipate argue assume conclude foresee".split()
+    _words(
+        """
+        shout boast promise tout joke imagine pretend assure urge ask wonder fear hope want say think
+        believe predict expect anticipate argue assume conclude foresee
+        """
+    )
 )
 """Verbs whose plain form is told from a noun ("they hope"); of the others only forms in -s and of the past count."""
 _PAST = {
-    "say": "said", "think": "thought", "write": "wrote", "tell": "told", "foresee": "foresaw|foreseen", "swear": "swore",
-    "hear": "heard", "dream": "dreamt|dreamed", "read": "read", "forecast": "forecasted", "choose": "chose|chosen",
+    "say": "said", "think": "thought", "write": "wrote", "tell": "told", "foresee": "foresaw|foreseen",
+    "swear": "swore", "hear": "heard", "dream": "dreamt|dreamed", "read": "read", "forecast": "forecasted",
+    "choose": "chose|chosen",
 }  # fmt: skip
 
 FIRST_PERSON = re.compile(

@@ -84,7 +84,9 @@ def _is_between(text: str, word: LabelWord, following: LabelWord) -> bool:
     first, second = (re.escape(text[each.start : each.end]) for each in (word, following))
     names = rf"(?:{first}\W+(?:and|or)\s+\W*{second}|{second}\W+(?:and|or)\s+\W*{first})\b"
     ahead = text[max(0, word.start - _BETWEEN_REACH) : word.start]
-    return bool(re.search(rf"\b(?:between|down\s+to|of|among)\s+(?:options?\s+|choices\s+)?\W*{names}", ahead, re.IGNORECASE))
+    return bool(
+        re.search(rf"\b(?:between|down\s+to|of|among)\s+(?:options?\s+|choices\s+)?\W*{names}", ahead, re.IGNORECASE)
+    )
 
 
 def is_undecided(text: str, start: int, word: LabelWord, codes: tuple[str, ...]) -> bool:
