@@ -52,7 +52,10 @@ _FORETOLD = re.compile(
 )
 _PAIRED = re.compile(r"[a-z]ing\s+(?:or|and|nor|rather\s+than|instead\s+of)\s+[*_\"'`]*\Z", re.IGNORECASE)
 """Behind another such form, which it is joined to."""
-_SEEN = r"\b(?:I|we)\s+(?:\w+ly\s+)?(?:see|expect|foresee|project|forecast|anticipate|predict)\s+(?:the\s+|its\s+)?"
+_SEEN = (
+    r"\b(?:(?:point\w*|lean\w*)\s+to(?:wards?)?|suggest\w*|indicat\w*)\s+(?:the\s+|its\s+)?|"
+    r"\b(?:I|we)\s+(?:\w+ly\s+)?(?:see|expect|foresee|project|forecast|anticipate|predict)\s+(?:the\s+|its\s+)?"
+)
 _IS = (
     rf"(?:\s+(?:in|of|for|over)\s+(?:[\w'’-]+\s+){{0,2}}?[\w'’-]+)?(?:\s+(?:is|are|keeps?|continues?|remains?)|['’]s|['’]re)"
     rf"(?:n['’]t)?\s+{_ADVERBS}"
@@ -147,7 +150,7 @@ def _is_asked_for(before: str) -> bool:
 
 @cache
 def _moving() -> re.Pattern[str]:
-    return re.compile(rf"{_subjects()}{_IS}\Z|{_SEEN}{_subjects()}\s+{_ADVERBS}\Z", re.IGNORECASE)
+    return re.compile(rf"{_subjects()}{_IS}\Z|(?:{_SEEN}){_subjects()}\s+{_ADVERBS}\Z", re.IGNORECASE)
 
 
 @cache

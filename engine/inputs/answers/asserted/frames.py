@@ -43,6 +43,7 @@ from engine.inputs.answers.asserted.phrases import (
     OF_STOCK,
     ONLY,
     ONLY_NAMED,
+    OVERALL,
     PACE,
     PLACE,
     POINTS,
@@ -167,7 +168,7 @@ def _is_alone(before: str, behind: str) -> bool:
     places = list(PLACE.finditer(before))
     said = before[places[-1].end() :] if places else before
     is_first = not before[: len(before) - len(said)].strip()
-    return bool(_plain().fullmatch(said)) and (is_first or bool(STOP.match(behind)))
+    return bool(_plain().fullmatch(said)) and (is_first or bool(STOP.match(behind) or OVERALL.match(behind)))
 
 
 def _is_keyed(before: str, behind: str) -> bool:

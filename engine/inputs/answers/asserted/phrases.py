@@ -73,7 +73,7 @@ EXISTS = re.compile(
 )
 IS = (
     r"(?:(?:is|are|be|it['’]s|that['’]s|this\s+is|seems?|appears?|looks?|sounds?|reads|remains?|was|=|feels?|"
-    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals|ends?\s+up(?:\s+being)?|comes?\s+(?:across|off)(?:\s+as)?|"
+    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals|deserves|merits|ends?\s+up(?:\s+being)?|comes?\s+(?:across|off)(?:\s+as)?|"
     r"turns?\s+out(?:\s+to\s+be)?)|(?:\w+)['’]s)"
 )
 PREDICATE = re.compile(
@@ -90,6 +90,10 @@ CLASSED = re.compile(
     rf"regard|view|interpret|read|tagged|assess|seen|judged|considered)\w*\s+(?:[^\s.;!?,]+\s+){{0,4}}?{DRESS}\Z",
     re.IGNORECASE,
 )
+OVERALL = re.compile(
+    r"[*_`\"'”’»)\]}$]*\s+(?:overall|on\s+balance|all\s+in\s+all|in\s+total)\s*[.!]?\s*\Z", re.IGNORECASE
+)
+"""Behind a label that a last clause says of the whole."""
 COULD = re.compile(
     rf"\b(?:could|can)\s+(?:(?:\w+ly|also|well|even|still|just|either|go|move)\s+){{0,2}}(?:be\s+)?(?:(?:the|an?|option|choice|answer|letter)\s+){{0,2}}{DRESS}\Z",
     re.IGNORECASE,
@@ -209,7 +213,7 @@ MOODS = frozenset(("positive", "negative", "neutral"))
 JUDGED_THINGS = re.compile(
     r"\b(?:reviews?|sentiments?|tone|texts?|statements?|comments?|tweets?|messages?|it|it['’]s|this|that|these|overall|"
     r"feedback(?!\s+loop)|opinions?|outlook|mood|impression|attitude|author|reviewer|writer|customer|user|speaker|headline|article|"
-    r"sentence|passage|news|language|wording|words|response|answer|experience|verdict|label|class|polarity|feeling|view|post|"
+    r"sentence|passage|relation|relationship|pair|news|language|wording|words|response|answer|experience|verdict|label|class|polarity|feeling|view|post|"
     r"document|phrase|remark|report|rating|stance|assessment|conclusion|emotion|I|we|I['’]d|guidance|trend|direction|signal|"
     r"implication|impact|effect|so|therefore|thus|hence)\b",
     re.IGNORECASE,
