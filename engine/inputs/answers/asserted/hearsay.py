@@ -20,6 +20,8 @@ _TURNS = re.compile(
     re.IGNORECASE,
 )
 """Behind these another one may speak."""
+_NO_OWNER, _NOT_PASSIVE = "(?![的の의])", "(?!され|まれ|된|됩|돼|되)"
+"""Behind people: whose earnings they are ("同社のEPS"); behind a verb: what is expected, by nobody in particular."""
 _OPENS = re.compile(r"[\"'“‘«„「『](?:[^\W_]+\s+){0,8}[*_]*\Z")
 _NAMES = re.compile(
     r"(?<![^\W_])(?:nennt|nannte|bezeichnet|bezeichnete|nomme|qualifie|appelle|llama|llamó|califica|calificó|definisce|chiama|chamou|chama|"
@@ -80,6 +82,8 @@ def _said_before(before: str, behind: str, codes: tuple[str, ...]) -> int | None
     for found in alone.finditer(before):
         if not own.search(before[: found.start()]):
             last = max(last or 0, found.end())
+    if last is None and "de" in codes and (has := _have_said().search(before)):
+        return has.end()
     if last is None and _is_verb_last(codes):
         named = None
         for named in _people(codes).finditer(before):  # noqa: B007
@@ -105,7 +109,10 @@ def _patterns(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str],
     people, verbs = words_of(codes, "people"), [*words_of(codes, "expects"), *words_of(codes, "reports")]
     spaced, joined = ([word for word in people if bool(JOINED.match(word)) is is_joined] for is_joined in (False, True))
     said = phrases(verbs)
-    by_name = rf"{phrases(spaced)}(?:\s+[^\s,.;:]+){{0,5}}?\s+{said}|{phrases(joined)}[^。！？，,]{{0,12}}?{said}"
+    by_name = (
+        rf"{phrases(spaced)}(?:\s+[^\s,.;:]+){{0,5}}?\s+{said}"
+        rf"|{phrases(joined)}{_NO_OWNER}[^。！？，,]{{0,12}}?{said}{_NOT_PASSIVE}"
+    )
     alone = [word for code in codes if code not in ("id", "ko", "ja", "zh") for word in languages()[code].reports]
     own = rf"\s*(?:[^\s,.;:]+\s+){{0,3}}?{phrases(words_of(codes, 'own_sources'))}"
     return (
@@ -117,10 +124,18 @@ def _patterns(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str],
 
 
 @cache
+def _have_said() -> re.Pattern[str]:
+    """Return a pattern of German people and the verb before whose participle a label stands ("hat … eingeräumt")."""
+    people = phrases(words_of(("de",), "people"))
+    return re.compile(rf"{people}\s+(?:hat|haben|hatte|hatten)\s+(?:[^\s,.;:]+\s+){{0,3}}\Z", re.IGNORECASE)
+
+
+@cache
 def _people(codes: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(phrases(words_of(codes, "people")), re.IGNORECASE)
+    return re.compile(phrases(words_of(codes, "people")) + _NO_OWNER, re.IGNORECASE)
 
 
 @cache
 def _verbs(codes: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(phrases([*words_of(codes, "expects"), *words_of(codes, "reports")]), re.IGNORECASE)
+    verbs = phrases([*words_of(codes, "expects"), *words_of(codes, "reports")])
+    return re.compile(verbs + _NOT_PASSIVE, re.IGNORECASE)

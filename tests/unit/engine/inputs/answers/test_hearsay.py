@@ -22,6 +22,7 @@ OTHERS = {
         "Der Vorstand hofft auf einen Anstieg.",
         "Die Konkurrenz meldete einen Rückgang.",
         "Laut Vorstand kommt ein Anstieg.",
+        "Die Geschäftsführung hat einen Rückgang eingeräumt.",
         '"Ein Anstieg ist sicher", sagte der CEO.',
     ],
     "French": [
@@ -65,11 +66,13 @@ OWN = {
     "Chinese": [
         ("因此，预计每股收益将增加。", 0),
         ("公司的成本控制良好，因此我预计每股收益将增加。", 0),
+        ("公司的每股收益预计将增加。", 0),
         ("综上所述，我认为每股收益会下降。", 1),
     ],
     "Japanese": [
         ("したがって、EPSは増加すると予想されます。", 0),
         ("会社のコスト管理は良好であり、EPSは増加すると予想します。", 0),
+        ("同社のEPSは増加すると予測されます。", 0),
         ("以上のことから、EPSは減少すると考えます。", 1),
     ],
 }

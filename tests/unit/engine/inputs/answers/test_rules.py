@@ -42,7 +42,7 @@ RULES = {
     "frame": (LETTERS, "Everyone in my class answered D.", "ambiguous_label", {}),
     "said yes": (DIRECTIONS, "Will EPS increase? Yes.", "increase", {}),
     "inflection": (("increase", "decrease"), "I expect EPS to be increasing, with increasing costs.", "increase", {}),
-    "advised": (("buy", "sell", "hold"), "Insiders hold. I would sell the shares.", "sell", {}),
+    "advised": (("buy", "sell", "hold"), "I would sell the shares.", "sell", {}),
     "account": (DIRECTIONS, "Trend: Net income decreased by 3%.\n\nI predict that EPS will increase.", "increase", {}),
     "subjects": (DIRECTIONS, "EPS will increase. Earnings will decrease.", "ambiguous_label", {}),
     "asked": (DIRECTIONS, "EPS will increase, so the payout ratio should decrease.", "increase", {}),
