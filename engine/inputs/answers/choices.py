@@ -58,7 +58,8 @@ def offered_words(text: str, words: Sequence[LabelWord], denied: Sequence[bool],
         before = live[place - 1] if place else None
         gap = text[words[before].end : words[index].start] if before is not None else "\n"
         is_strong = len(gap) <= _GAP and bool(strong.fullmatch(gap))
-        if group and (is_strong or (len(gap) <= _GAP and weak.fullmatch(gap))):
+        is_again = is_choice and words[index].label in {words[one].label for one in group[-2:]}  # "of A and B, B is …"
+        if group and (is_strong or (len(gap) <= _GAP and not is_again and weak.fullmatch(gap))):
             group.append(index)
             is_choice = is_choice or is_strong
         else:

@@ -96,6 +96,9 @@ class Language:
         Verbs of what is only supposed ("A *would* be right if …").
     affirms, refuses, not_asked
         What a question is answered by, and words of a question that asks for less than what will be ("*could* it?").
+    people, expects, reports, according, own_sources
+        Who else speaks, verbs by which they do, verbs that only somebody else says a label by, and "according to";
+        behind that, what an answer itself goes by (the data, my analysis). English has patterns instead.
     is_partial
         Whether cues and plain denials are all that is known of the language; every other kind may be missing.
     """
@@ -160,6 +163,11 @@ class Language:
     affirms: tuple[str, ...]
     refuses: tuple[str, ...]
     not_asked: tuple[str, ...]
+    people: tuple[str, ...]
+    expects: tuple[str, ...]
+    reports: tuple[str, ...]
+    according: tuple[str, ...]
+    own_sources: tuple[str, ...]
 
 
 @cache

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from engine.inputs.answers.asserted.hearsay import hearsay
 from engine.inputs.answers.choices import explained, mark_listed, offered_words
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.unstated.asides import is_attribute, is_said_aside
 from engine.inputs.answers.unstated.frames import unasserted
 from engine.inputs.answers.unstated.movements import (
     Topic,
@@ -25,7 +27,7 @@ from engine.inputs.answers.unstated.movements import (
 from engine.inputs.answers.unstated.phrases import outside_phrases
 from engine.inputs.answers.unstated.shares import shares
 from engine.inputs.answers.unstated.supposed import supposed
-from engine.inputs.answers.unstated.undecided import is_undecided
+from engine.inputs.answers.unstated.undecided import is_undecided, only_compared
 from engine.inputs.answers.words import LabelWord, LabelWords
 
 _GAP = 40
@@ -37,18 +39,12 @@ _BOUNDARY = re.compile(r"\s*[*_`\"'”’»)\]}$]*\s*(?:[,;:(（，；：—–\
 _CLAUSE_END = re.compile(r"[,;，；、.!?。！？\n]")
 _SENTENCE_STOP = re.compile(r"[\n!?。！？]|\.(?!\d)")
 _SENTENCE_REACH = 300
-_NAMED_AS = re.compile(
-    r"\b(?:classif|label|categori|rat|mark|describ|regard|see|view|assess|interpret|treat|identif|tag|read|count)\w*"
-    r"(?:\s+\w+){0,5}\s+\Z",
-    re.IGNORECASE,
-)
 _COMING = re.compile(
     r"\b(?:will|is\s+going\s+to|(?:is|are)\s+(?:\w+\s+)?(?:expected|likely|set|bound|poised|projected)\s+to|should)\s+"
     r"(?:\w+ly\s+|now\s+|then\s+|again\s+|soon\s+)*[*_\"']*\Z",
     re.IGNORECASE,
 )
 """Right before a verb that tells what is to come."""
-_WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,10 @@ class Mentions:
         offered = [is_one or (word.start, word.end) in legend for is_one, word in zip(offered, words, strict=True)]
         given = shares(text, words, denied, codes)
         unsaid = unasserted(text, words, labels.signs, codes)
-        offered = [any(kinds) for kinds in zip(offered, given, supposed(text, words, codes), unsaid, strict=True)]
+        compared = only_compared(text, words, labels.labels)
+        of_others = hearsay(text, words, codes)
+        kinds = (offered, given, supposed(text, words, codes), unsaid, compared, of_others)
+        offered = [any(some) for some in zip(*kinds, strict=True)]
         items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
         starts = [word.start for word in words]
         return cls(text, codes, items, Topic(codes, asked), labels.signs, is_told, starts)
@@ -159,8 +158,9 @@ def main_label(mentions: Mentions, start: int, end: int, is_first: bool = False,
         is_share = any(mention.is_share for mention in named)
         is_template = _CHOICE.search(mentions.text, start, end) and not is_share
         return Reading(None, "template_echo" if is_template else "ambiguous_label", _labels(live), is_share=is_share)
-    said = [word for word in plain if not _is_aside(mentions, start, word)]
-    main = _of_what_is_asked(mentions, start, said or plain)
+    said = [word for word in plain if not is_said_aside(mentions.text, mentions.codes, start, word)]
+    whole = [word for word in said if not is_attribute(mentions.text, word)]
+    main = _of_what_is_asked(mentions, start, whole or said or plain)
     if len(_labels(main)) > 1:
         last = None
         for last in pattern_of(mentions.codes, "connectors").finditer(mentions.text, start, end):  # noqa: B007
@@ -237,7 +237,7 @@ def is_aside(mentions: Mentions, word: LabelWord) -> bool:
         start = stop.end()
     if ends_clause(mentions, word) and fillers().fullmatch(mentions.text, start, word.start):
         return False
-    return _is_aside(mentions, start, word) or _is_beside(mentions, start, word)
+    return is_said_aside(mentions.text, mentions.codes, start, word) or _is_beside(mentions, start, word)
 
 
 def _is_beside(mentions: Mentions, start: int, word: LabelWord) -> bool:
@@ -266,45 +266,3 @@ def _is_said_otherwise(mentions: Mentions, start: int, end: int, word: LabelWord
 
 def _labels(words: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.label for word in words))  # type: ignore[attr-defined]
-
-
-def _is_aside(mentions: Mentions, start: int, word: LabelWord) -> bool:
-    """Whether a word stands in parentheses with others, or in a clause that is granted, a reason or a condition."""
-    low = max(start, word.start - 200)
-    before = mentions.text[low : word.start]
-    opened = max(before.rfind("("), before.rfind("（"))
-    if opened >= 0 and opened > max(before.rfind(")"), before.rfind("）")):
-        closing = re.compile("[)）]").search(mentions.text, word.end, word.end + 200)
-        inside = mentions.text[low + opened + 1 : closing.start() if closing else word.end]
-        if inside.strip(" *_`\"'.") != mentions.text[word.start : word.end]:
-            return True
-    clauses = re.split(r"[,;，；、]", before)
-    side = _side(mentions.codes, clauses[-1])
-    if side and not _speaks(mentions.codes, clauses[-1], side.start()):
-        return True
-    if len(clauses) == 1 and _granting(mentions.codes).match(before):
-        return True
-    end = _CLAUSE_END.search(mentions.text, word.end, word.end + _GAP)
-    return bool(pattern_of(mentions.codes, "conceded").search(mentions.text, word.end, end.end() if end else word.end))
-
-
-def _side(codes: tuple[str, ...], clause: str) -> re.Match[str] | None:
-    """Return what begins a clause aside: not "as" in "classified as", nor what a hyphen joins ("espera-se")."""
-    for side in pattern_of(codes, "sides").finditer(clause):
-        is_named = side.group().lower() == "as" and _NAMED_AS.search(clause, 0, side.start())
-        if not is_named and clause[side.start() - 1 : side.start()] != "-":
-            return side
-    return None
-
-
-def _speaks(codes: tuple[str, ...], clause: str, start: int) -> bool:
-    """Whether the writer speaks in a clause, behind a reason without a comma ("given the sales I expect growth")."""
-    is_supposed = pattern_of(codes, "supposing").search(clause, start)
-    return not is_supposed and bool(_WRITER.search(clause, start))
-
-
-@cache
-def _granting(codes: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern of what begins a sentence with a clause that is only granted (while, whereas)."""
-    words = phrases(words_of(codes, "concessives"))
-    return re.compile(rf"[\W_]*(?:(?:and|but|so|und|y|et|e)\s+)?{words}", re.IGNORECASE)

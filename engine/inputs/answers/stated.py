@@ -76,7 +76,7 @@ class AnswerReader:
     """Reads what answers state, by the rules of a config."""
 
     def __init__(self, decision: DecisionSection):
-        self.labels = LabelWords(decision.labels, decision.match)
+        self.labels = LabelWords(decision.labels, decision.match, is_inflected=True)
         self._field = decision.field
         self._locate = decision.locate
         self._asked = subject_words(decision.field)

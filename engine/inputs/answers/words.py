@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.inputs.answers.contexts import is_another_word
+from engine.inputs.answers.inflections import inflected, is_participle
 from engine.inputs.answers.languages import (
     ARABIC,
     FULL_WIDTH,
@@ -60,6 +61,8 @@ class LabelWords:
     match
         ``word``: as whole words, with the endings and articles that Korean and Arabic join to them; ``inside``: inside
         words too.
+    is_inflected
+        Whether English inflections of labels that are verbs count as well (``inflections``).
 
     Attributes
     ----------
@@ -67,12 +70,17 @@ class LabelWords:
         Of labels of movement: 1 of a rise, -1 of a fall, 0 of neither; none unless both ways are labels.
     """
 
-    def __init__(self, labels: Mapping[str, list[str]], match: Match = "word"):
+    def __init__(self, labels: Mapping[str, list[str]], match: Match = "word", is_inflected: bool = False):
         self.labels = {label: list(spellings) for label, spellings in labels.items()}
         self.match: Match = match
+        whole = inflected(self.labels) if is_inflected and match == "word" else self.labels
+        configured = {folded(spelling) for spellings in self.labels.values() for spelling in spellings}
+        self._participles = {
+            folded(spelling) for spellings in whole.values() for spelling in spellings if spelling.endswith("ing")
+        } - configured
         places = [
             (spelling, label, index)
-            for label, spellings in self.labels.items()
+            for label, spellings in whole.items()
             for index, spelling in enumerate(spellings)
             if folded(spelling)
         ]
@@ -110,7 +118,9 @@ class LabelWords:
             assert match.lastindex is not None, "every spelling is a group"
             start, end = match.span(match.lastindex)
             label, index, spelling = self._places[match.lastindex - 1]
-            if not is_another_word(plain, start, end, spelling, is_prose) and self._is_on_scale(plain, end, spelling):
+            if is_another_word(plain, start, end, spelling, is_prose) or not self._is_on_scale(plain, end, spelling):
+                continue
+            if folded(spelling) not in self._participles or not is_participle(plain, start, end):
                 words.append(LabelWord(label, index, start, end))
         return words
 

@@ -12,6 +12,7 @@ import re
 from functools import cache
 
 from engine.inputs.answers.asserted.phrases import (
+    ADVISES,
     ATTRIBUTED,
     BOLD,
     BOUND_FOR,
@@ -21,6 +22,7 @@ from engine.inputs.answers.asserted.phrases import (
     CLASSED,
     CLAUSE,
     COMING,
+    COULD,
     DEGREES,
     ENGLISH,
     EXISTS,
@@ -38,8 +40,10 @@ from engine.inputs.answers.asserted.phrases import (
     MAKES,
     MOODS,
     NOUN_BETWEEN,
+    OF_STOCK,
     ONLY,
     ONLY_NAMED,
+    OVERALL,
     PACE,
     PLACE,
     POINTS,
@@ -51,6 +55,7 @@ from engine.inputs.answers.asserted.phrases import (
     SPECIAL,
     STOP,
     TO_COME,
+    TRADES,
     UNDERGOES,
     VERBS_OF_PROOF,
     WOULD,
@@ -58,6 +63,7 @@ from engine.inputs.answers.asserted.phrases import (
     YES_OR_NO,
 )
 from engine.inputs.answers.asserted.voices import KEY, is_undone
+from engine.inputs.answers.inflections import CALLED_BEST
 from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
@@ -136,7 +142,7 @@ def is_stated(
         return False
     if is_opinion or CHOSEN.search(raw):
         return True
-    if is_moving and PACE.search(before):
+    if COULD.search(before) or (is_moving and PACE.search(before)):
         return False
     if (is_only and _is_alone(before, behind)) or (BOLD.search(before) and not re.search(r"[^\W_]", before)):
         return True
@@ -162,7 +168,7 @@ def _is_alone(before: str, behind: str) -> bool:
     places = list(PLACE.finditer(before))
     said = before[places[-1].end() :] if places else before
     is_first = not before[: len(before) - len(said)].strip()
-    return bool(_plain().fullmatch(said)) and (is_first or bool(STOP.match(behind)))
+    return bool(_plain().fullmatch(said)) and (is_first or bool(STOP.match(behind) or OVERALL.match(behind)))
 
 
 def _is_keyed(before: str, behind: str) -> bool:
@@ -206,6 +212,10 @@ def _is_predicated(text: str, before: str, behind: str, word: LabelWord, ends: b
         return True
     if CASES.match(behind):
         return False
+    if said.casefold() in TRADES and ADVISES.search(before) and OF_STOCK.match(behind):
+        return True
+    if said.casefold() in TRADES and said.casefold().endswith("ing") and CALLED_BEST.match(behind):
+        return True
     if LETTER_JUDGED.match(behind) or (JUDGED_SO.match(behind) and not _past_only(behind)):
         is_head = bool(_plain().fullmatch(before)) and bool(NOUN_BETWEEN.match(behind))
         return len(said) == 1 or is_head or bool(PREDICATE.search(before))

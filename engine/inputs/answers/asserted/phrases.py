@@ -73,10 +73,11 @@ EXISTS = re.compile(
 )
 IS = (
     r"(?:(?:is|are|be|it['’]s|that['’]s|this\s+is|seems?|appears?|looks?|sounds?|reads|remains?|was|=|feels?|"
-    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals)|(?:\w+)['’]s)"
+    r"would\s+be|must\s+be|has\s+to\s+be|should\s+be|equals|deserves|merits|ends?\s+up(?:\s+being)?|comes?\s+(?:across|off)(?:\s+as)?|"
+    r"turns?\s+out(?:\s+to\s+be)?)|(?:\w+)['’]s)"
 )
 PREDICATE = re.compile(
-    rf"\b{IS}\s+(?:(?:as|about|of|in|under|that|to\s+be)\s+)?(?:(?:\w+ly|very|quite|rather|more|most|the|an?|option|choice|"
+    rf"\b{IS}\s+(?:(?:as|about|of|in|under|that|to\s+be|an?\s+(?:case|instance|example)\s+of)\s+)?(?:(?:\w+ly|very|quite|rather|more|most|the|an?|option|choice|"
     r"letter|answer|correct|right|best|likely|therefore|thus|hence|then|so|overall|both|in|an?|clear|slight|moderate|strong|"
     rf"small|significant|modest|further|class|label|category|not\s+[^\s,;]+[,;]?\s+but)\s+){{0,5}}{DRESS}\Z",
     re.IGNORECASE,
@@ -89,6 +90,15 @@ CLASSED = re.compile(
     rf"regard|view|interpret|read|tagged|assess|seen|judged|considered)\w*\s+(?:[^\s.;!?,]+\s+){{0,4}}?{DRESS}\Z",
     re.IGNORECASE,
 )
+OVERALL = re.compile(
+    r"[*_`\"'”’»)\]}$]*\s+(?:overall|on\s+balance|all\s+in\s+all|in\s+total)\s*[.!]?\s*\Z", re.IGNORECASE
+)
+"""Behind a label that a last clause says of the whole."""
+COULD = re.compile(
+    rf"\b(?:could|can)\s+(?:(?:\w+ly|also|well|even|still|just|either|go|move)\s+){{0,2}}(?:be\s+)?(?:(?:the|an?|option|choice|answer|letter)\s+){{0,2}}{DRESS}\Z",
+    re.IGNORECASE,
+)
+"""What is only possible ("EPS could increase", "it could be B")."""
 LED = re.compile(
     r"(?:\A|[\s,;:—–(-])(?:so|therefore|thus|hence|consequently|accordingly|as\s+a\s+result|overall|in\s+(?:conclusion|summary|"
     r"short|total)|all\s+in\s+all|ultimately|finally|altogether|on\s+balance|in\s+the\s+end|to\s+conclude|leaving|leaves|"
@@ -147,7 +157,7 @@ NOUN_BETWEEN = re.compile(
 )
 LETTER_JUDGED = re.compile(
     r"[*_`\"'”’»)\]}$.]*(?:\s*\([^()\n]{0,80}\))?\s+(?:(?:is|seems?|appears?|looks?|remains?|must\s+be|has\s+to\s+be|should\s+be)\s+"
-    rf"[^.;!?\n]{{0,40}}?\b{AFFIRMED}\b|it\s+is\b|wins\b|fits\b|matches\b|holds\b|works\b|follows\b|satisfies\b|"
+    rf"[^.;!?\n]{{0,40}}?\b(?:{AFFIRMED}|(?:better|stronger|superior)(?!\s+than\s+(?:nothing|expected|most|average|some|before|last|ever|usual|the\s+rest)\b))\b|it\s+is\b|wins\b|fits\b|matches\b|holds\b|works\b|follows\b|satisfies\b|"
     r"(?:best|correctly|accurately|alone|clearly)\b|describes\b|makes\s+(?:the\s+most\s+)?sense|answers\s+(?:the|this)|addresses\b|"
     r"(?:is|are)\s+what\b)",
     re.IGNORECASE,
@@ -158,7 +168,8 @@ MAKES = re.compile(
     re.IGNORECASE,
 )
 LESSER = re.compile(
-    rf"\b(?:worse|weaker|poorer|inferior|less\s+\w+)\s+(?:than|to)\s+(?:an?\s+)?{DRESS}\Z|\bprefer\s+(?:an?\s+)?{DRESS}\Z",
+    rf"\b(?:(?:worse|weaker|poorer|inferior|less\s+\w+)\s+(?:than|to)|(?:not|n['’]t)\s+(?:\w+\s+)?(?:as|so)\s+\w+\s+as)\s+"
+    rf"(?:(?:an?|the|option|choice|response|answer)\s+)?{DRESS}\Z|\bprefer\s+(?:an?\s+)?{DRESS}\Z",
     re.IGNORECASE,
 )
 SIGNS = " \t*_\"'`(>-"
@@ -194,13 +205,15 @@ HAS = re.compile(
     re.IGNORECASE,
 )
 """Who judges, has the mood ("the reviewer has a negative opinion")."""
-REVIEWER = re.compile(r"[\W_]*(?:the|this)\s+(?:reviewer|author|writer|user|customer|speaker|critic)\b", re.IGNORECASE)
+REVIEWER = re.compile(
+    r"[\W_]*(?:the|this)\s+(?:reviewer|author|writer|user|customer|speaker|critic|headline|post|tweet)\b", re.IGNORECASE
+)
 """Whose opinion is asked for where moods are."""
 MOODS = frozenset(("positive", "negative", "neutral"))
 JUDGED_THINGS = re.compile(
     r"\b(?:reviews?|sentiments?|tone|texts?|statements?|comments?|tweets?|messages?|it|it['’]s|this|that|these|overall|"
     r"feedback(?!\s+loop)|opinions?|outlook|mood|impression|attitude|author|reviewer|writer|customer|user|speaker|headline|article|"
-    r"sentence|passage|news|language|wording|words|response|answer|experience|verdict|label|class|polarity|feeling|view|post|"
+    r"sentence|passage|relation|relationship|pair|news|language|wording|words|response|answer|experience|verdict|label|class|polarity|feeling|view|post|"
     r"document|phrase|remark|report|rating|stance|assessment|conclusion|emotion|I|we|I['’]d|guidance|trend|direction|signal|"
     r"implication|impact|effect|so|therefore|thus|hence)\b",
     re.IGNORECASE,
@@ -225,3 +238,25 @@ COMING = re.compile(
     r"[.!]?\s*\Z)",
     re.IGNORECASE,
 )
+TRADES = frozenset(("buy", "sell", "hold", "buying", "selling", "holding"))
+ADVISES = re.compile(
+    rf"(?:\b(?:I|we)(?:\s+(?:would|will|should)|['’](?:d|ll))\s+{ADVERBS}{{0,2}}(?:be\s+)?"
+    rf"|\b(?:I|we)\s+(?:would\s+|do\s+|{ADVERBS})*(?:recommend|suggest|advise|propose|advocate|favou?r|prefer)\s+"
+    r"(?:(?:you|investors|shareholders|clients|that\s+(?:you|investors|shareholders))\s+)?(?:to\s+)?"
+    r"|\b(?:my|our|the|final|overall)\s+(?:\w+\s+)?(?:recommendation|advice|suggestion|verdict|call|decision|answer)\s+"
+    r"(?:is|remains|would\s+be)\s+to\s+"
+    r"|\b(?:it\s+is|it['’]s|it\s+would\s+be|is|would\s+be|seems)\s+(?:\w+ly\s+)?(?:best|prudent|wise|wiser|better|advisable|sensible|"
+    r"appropriate|reasonable|time|the\s+\w+\s+(?:move|choice|option|course))\s+(?:for\s+\w+\s+)?to\s+"
+    r"|\b(?:investors|shareholders|you|one|holders)\s+should\s+(?:\w+ly\s+)?"
+    rf"|\A[\W_]*(?:(?:so|therefore|thus|hence|overall|then)[,:]?\s+)?){DRESS}\Z",
+    re.IGNORECASE,
+)
+"""Before a trade that the writer advises ("I would buy this stock", "it is best to hold")."""
+OF_STOCK = re.compile(
+    r"[*_`\"'”’»)\]}$]*(?:\s+(?:(?:the|this|these|those|your|my|our|its|their|any|more)\s+)?(?:\w+\s+)?"
+    r"(?:stocks?|shares?|positions?|equity|security|securities))?"
+    r"(?:\s*\Z|[*_`\"'”’»)\]}$]*\s*[.,;:!…—–\n]|\s+(?:because|since|as|due|given|here|now|rather|instead|for\s+now|at\s+(?:this|these|current)|"
+    r"until|based|is|would|seems|looks|appears|remains|over|and\s+not)\b)",
+    re.IGNORECASE,
+)
+"""Behind it: what is traded, and the end of the clause."""

@@ -1,11 +1,14 @@
 """Whose voice names a label, in English: somebody else's, a first guess, a quotation, a mention of the word.
 
-The lists are open, so that a frame that states (``frames``) is asked for as well.
+The verbs are those of ``unstated.reporting``. The lists are open, so that a frame that states (``frames``) is asked for
+as well.
 """
 
 from __future__ import annotations
 
 import re
+
+from engine.inputs.answers.unstated.reporting import CONCLUDING, NAMING, QUOTING, TELLING, finite
 
 _DRESS = r"[*_`\"'“‘«(\[$\\]*"
 KEY = re.compile(
@@ -20,20 +23,14 @@ _NO_KEYS = re.compile(
     re.IGNORECASE,
 )
 _OWN_KEY = re.compile(
-    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b", re.IGNORECASE
+    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b|\bto\s+answer\b", re.IGNORECASE
 )
 _EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
 _MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
 _NOT_SO = re.compile(
     r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE
 )
-_REPORTED = re.compile(
-    r"\b(?:wrote|writes|reported|reports|warn(?:s|ed)|told|tells|noted|notes|hint(?:s|ed)|claim(?:s|ed)|insist(?:s|ed)|swears?|swore|"
-    r"announced|announces|guided|boast(?:s|ed)?|promise[sd]?|touts?|touted|rumou?r\w*|allege[sd]?|quoted|shouts?|shouted|"
-    r"replied|replies|whisper(?:s|ed)?|remark(?:s|ed)?|tweet(?:s|ed)|posted|joked?|jokes|heard|hears|dreamt|dreamed|imagines?|pretends?|"
-    r"assures?|assured|reckons?|maintains|contends?|contended|urges?|urged|asks?|asked|wonders?|wondered|fears?|hopes?|wants?|wishes)\b",
-    re.IGNORECASE,
-)
+_REPORTED = re.compile(rf"\b{finite(TELLING)}\b", re.IGNORECASE)
 _NOUNS = re.compile(r"remarks|notes|reports?|claims|hopes|fears|wishes|reported", re.IGNORECASE)
 _NOUN_BEFORE = re.compile(
     r"\b(?:the|some|these|those|its|their|his|her|any|many|few|all|no|positive|negative|critical|annual|quarterly|financial|"
@@ -59,14 +56,14 @@ _OWN_REPORT = re.compile(
     re.IGNORECASE,
 )
 _SAID_BY = re.compile(
-    r"[*_,.!?]*[\"'”’»]+[,]?\s*(?:(?!I\b|we\b)[^\W\d_][\w'’]*\s+){0,4}?(?:said|says|say|answered|answers|replied|replies|wrote|writes|claimed|claims|"
-    r"shouted|whispered|insisted|argued|thought|asked|cried|muttered|declared|reads|read)\b(?!\s+I\b)",
+    rf"[*_,.!?]*[\"'”’»]+[,]?\s*(?:(?!I\b|we\b)[^\W\d_][\w'’]*\s+){{0,4}}?{finite(QUOTING)}\b(?!\s+I\b)",
     re.IGNORECASE,
 )
 """Behind a quotation, who said it."""
 _SAID_BEHIND = re.compile(
-    r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b)(?:[\w'’]+\s+){1,4}(?:say|says|said|claims?|claimed|reports?|reported|believes?|believed|"
-    r"thinks?|thought|expects?|expected|predicts?|predicted|warn|warns|warned|told|argues?|argued)\b(?!\s+(?:to|by|that)\b)|"
+    r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b|(?:as|since|because|although|though|while|which|who|and|but|given|after|with|where|when|if|"
+    rf"so|that|this|it)\b)(?:[\w'’]+\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
+    r"(?!\s+(?:to|by|that|an?|the|its)\b)|"
     r"\baccording\s+to\s+(?!(?:the\s+|my\s+|our\s+|these\s+|this\s+|its\s+)?(?:data|figures?|numbers?|trend|statements?|text|passage|"
     r"analysis|premise|table|information|ratios?)\b)",
     re.IGNORECASE,
@@ -82,6 +79,12 @@ _QUOTED = re.compile(
     r"\b(?:the\s+)?(?:word|term|string|token|phrase|spelling|label|key|name|variable|literal|verb|noun)s?\s+[\"'“‘`*]+\Z",
     re.IGNORECASE,
 )
+_NAMED = re.compile(
+    rf"(?P<who>(?:[\w'’-]+\s+){{0,2}}){finite(NAMING)}\s+(?:[\w'’-]+\s+){{0,6}}?(?:as\s+)?[*_]*[\"'“‘«]+\Z",
+    re.IGNORECASE,
+)
+_WRITER = re.compile(r"\b(?:I|we|is|are|be|best|can|should|my|our)\s", re.IGNORECASE)
+"""Who gives a name in quotes that is the writer's own verdict ("I would label it 'positive'")."""
 _PEOPLE = re.compile(
     r"\b(?:bulls?|bears?|optimists?|pessimists?|analysts?|critics?|experts?|economists?|traders?|investors?|forecasters?|"
     r"reviewers?|colleagues?|friends?|students?|people|others|everyone|everybody|somebody|someone|anyone|nobody|"
@@ -133,6 +136,9 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     if people is not None and not _CLAUSES.search(before, people.end()):
         return True
     if _SAID_BEHIND.search(behind) or _OR_NOT.search(behind):
+        return True
+    named = _NAMED.search(before)
+    if named and named["who"].strip() and not _WRITER.search(named["who"]):
         return True
     if _FIRST_GUESS.search(before) or _QUOTED.search(before) or _EXCEPTED.match(before):
         return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.cued.corrections import corrections, waits
 from engine.inputs.answers.cued.cue_patterns import VALUE, Cue, patterns, sentence_end
-from engine.inputs.answers.cued.unlabelled import unlabelled
+from engine.inputs.answers.cued.unlabelled import heads_account, unlabelled
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of
 from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
@@ -52,6 +52,8 @@ class CueReader:
         cues += corrections(mentions, max((cue.start for cue in cues), default=-1))
         for cue in cues:
             reading = self._read(mentions, denials, cue)
+            if heads_account(mentions, cue):
+                continue
             instead = None
             if not cue.is_said and not reading.is_conflict:
                 instead = unlabelled(mentions, cue.start, cue.value_start, cue.value_end, reading)

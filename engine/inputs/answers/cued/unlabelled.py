@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from engine.inputs.answers.cued.cue_patterns import Cue
 from engine.inputs.answers.languages import JOINED, NOT_AFTER_LETTER, languages, pattern_of, phrases, words_of
-from engine.inputs.answers.mentions import Mentions, Reading
+from engine.inputs.answers.mentions import Mentions, Reading, head_label
 
 _MOST_WORDS, _MOST_SIGNS = 3, 6
 """Of a value that is no sentence: words, or signs of a script that puts no blanks between words."""
@@ -45,6 +46,11 @@ _VAGUE = frozenset(
     )
 )
 """Nouns of cues that also head an account of something else than the label."""
+_ACCOUNTS = (
+    "trend", "outlook", "ausblick", "tendenz", "tendencia", "tendance", "perspectives", "tendenza", "tendência",
+    "тенденция",    "趋势", "趨勢", "展望", "見通し", "전망", "추세",
+)  # fmt: skip
+"""Nouns that head an account of what was more often than an answer ("Trend: revenue decreased by 3 %")."""
 _NO_VALUE = re.compile(r"[\[<{|/\\:：=_]|\.\.\.|…")
 """Signs of a template, of a table, or of another field."""
 _NONE = re.compile(
@@ -52,6 +58,32 @@ _NONE = re.compile(
 )
 _NEXT_KEY = re.compile(r",\s*[\"'“][^\"'\n]{1,40}[\"'”]\s*:")
 _DRESS = " \t\n*_`\"'“”‘’()«»「」『』$,;-–—}"
+
+
+def heads_account(mentions: Mentions, cue: Cue) -> bool:
+    """Whether a cue heads a sentence about what moves, not a label: that sentence is read as prose."""
+    if cue.is_said or cue.is_final or not _accounts().search(mentions.text, cue.start, cue.value_start):
+        return False
+    if _answers().search(mentions.text, cue.start, cue.value_start):
+        return False
+    return head_label(mentions, cue.value_start, cue.value_end) is None and _is_sentence(
+        mentions.text[cue.value_start : cue.value_end]
+    )
+
+
+def _is_sentence(value: str) -> bool:
+    return len(value.split()) > _MOST_WORDS or bool(JOINED.match(value.strip()) and len(value.strip()) > _MOST_SIGNS)
+
+
+@cache
+def _accounts() -> re.Pattern[str]:
+    return re.compile(phrases(_ACCOUNTS), re.IGNORECASE)
+
+
+@cache
+def _answers() -> re.Pattern[str]:
+    """Return a pattern of nouns that head an answer and no account ("trend prediction")."""
+    return re.compile(phrases(noun for noun in words_of(languages(), "nouns") if noun not in _ACCOUNTS), re.IGNORECASE)
 
 
 def unlabelled(mentions: Mentions, start: int, value_start: int, value_end: int, reading: Reading) -> Reading | None:

@@ -157,7 +157,8 @@ def answers_of_others() -> re.Pattern[str]:
     between = r"[\s*_\"'“”-]{0,4}"
     inner = rf"(?:{LETTER}+[\s_]+)?"
     return re.compile(
-        rf"(?:{_HANDED}(?:{owners}|{_NAMED}){between}{inner}{nouns}|{nouns}{between}{_BY}{owners}|{phrases(_ANSWERS_OF_OTHERS)})"
+        rf"(?:{_HANDED}(?:{owners}|{_NAMED}){between}{inner}{nouns}|"
+        rf"(?<!\bto ){nouns}{between}{_BY}{owners}|{phrases(_ANSWERS_OF_OTHERS)})"
         r"[^,.!?;\n。，；！？]{0,24}\Z",
         re.IGNORECASE,
     )

@@ -19,6 +19,7 @@ from engine.inputs.answers.denied.denial_patterns import (
     wrong_answers,
 )
 from engine.inputs.answers.languages import ELSEWHERE, HANGUL, LETTER, UNSPACED, phrases, words_of
+from engine.inputs.answers.unstated.undecided import not_as_good
 from engine.inputs.answers.unstated.walls import CLOSED, DASHED, walled
 from engine.inputs.answers.words import LabelWord
 
@@ -59,14 +60,6 @@ _TO = re.compile(
 )
 _FROM = re.compile(rf"[\"'*]*\s+from\s+{_A}", re.IGNORECASE)
 """Between the labels of a verdict that is changed ("upgraded from hold to buy")."""
-_NOT_AS = re.compile(
-    r"[\"'*”»]*\s*(?:(?:(?:is|are|seems|looks)\s*(?:n['’]t|\s+not)|isnt)\s+(?:\w+\s+){0,2}?(?:as|so)\s+(?:\w+\s+){1,3}?as|"
-    r"(?:is|are)\s+no\s+(?:better|more\s+\w+)\s+than|ist\s+nicht\s+(?:\w+\s+)?(?:so|ebenso)\s+\w+\s+wie|"
-    r"n['’]est\s+pas\s+(?:aussi|si)\s+\w+\s+que|no\s+es\s+tan\s+\w+\s+como|non\s+è\s+(?:così|tanto)\s+\w+\s+(?:come|quanto)|"
-    r"não\s+é\s+tão\s+\w+\s+(?:quanto|como)|не\s+так\w*\s+\w+,?\s+как|不如|没有|沒有)\s*[\"'*“«]*",
-    re.IGNORECASE,
-)
-"""Between two labels of which the first is the lesser ("B is not as good as C")."""
 _NOT_SO_MUCH = re.compile(r"\bnot\s+so\s+much\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
 _AS = re.compile(r"[\"'*]*\s+(?:but|as)\s+(?:an?\s+)?[\"'*]*", re.IGNORECASE)
 """Around the first of two labels that the second replaces ("not so much a decrease as an increase")."""
@@ -280,7 +273,7 @@ class Denials:
 
 def _compared(text: str, word: LabelWord, gap: str, following: LabelWord) -> tuple[bool, bool] | None:
     """Return which of two labels the words between them deny; None where they compare nothing."""
-    if _NOT_AS.fullmatch(gap):
+    if not_as_good().fullmatch(gap):
         return True, bool(re.search(r"\bno\s", gap))
     before = text[max(0, word.start - _REACH_AFTER) : word.start]
     if _AS.fullmatch(gap) and _NOT_SO_MUCH.search(before):

@@ -12,6 +12,7 @@ from functools import cache
 
 from engine.inputs.answers.languages import phrases, words_of
 from engine.inputs.answers.unstated.governors import is_ungoverned
+from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, any_form, finite
 from engine.inputs.answers.words import LabelWord
 
 
@@ -27,10 +28,7 @@ _CLAUSE_END = re.compile(
     re.IGNORECASE,
 )
 _ADVERB = r"(?:(?:\w+ly|further|again|also|now|then|even|still|indeed|soon|go|move)\s+)"
-_SAY = (
-    r"(?:predict|forecast|conclude|expect|anticipat|foresee|project|assert|claim|believ|assum|infer|argu|suppos|bet\s+on|"
-    r"call\s+for|say|said|think|thought|guess|declar|presum|answer|choos|pick|select|stat|conclud)(?:e?s|e?d|e|ing)?"
-)
+_SAY = rf"(?:{any_form((*CONCLUDING, *INFERRING))}|(?:bet|bets|betting)\s+on|call(?:s|ed|ing)?\s+for)"
 """Verbs by which somebody concludes."""
 _MEAN = (
     r"(?:mean|impl[yi]|suggest|indicat|guarante|warrant|justif[yi]|support|signal|count\s+on|mistak|lead|translat|result|"
@@ -89,11 +87,7 @@ _OTHERS_SAY = re.compile(
     rf"(?P<whose>\b(?:my|our|this|the)\s+(?:\w+\s+)?)?\b(?P<who>[^\W\d_][\w'’-]*)\s+(?:would|might|may|could|will)\s+(?:\w+ly\s+)?{_SAY}\b",
     re.IGNORECASE,
 )
-_OTHERS_SAID = re.compile(
-    r"\b(?:predict(?:s|ed)?|forecasts|forecasted|expect(?:s|ed)?|anticipate[sd]?|foresees?|foresaw|says?|said|claim(?:s|ed)?|"
-    r"argue[sd]?|believe[sd]?|thinks?|assume[sd]?|assert(?:s|ed)?|conclude[sd]?|guess(?:es|ed)?|has\s+it)\b",
-    re.IGNORECASE,
-)
+_OTHERS_SAID = re.compile(rf"\b(?:{finite(CONCLUDING)}|has\s+it)\b", re.IGNORECASE)
 """Finite verbs by which somebody concludes."""
 _NOT_FINITE = re.compile(
     r"\b(?:to|the|an?|as|than|will|would|can|could|may|might|must|should|is|are|be|been|being|was|were|am|do|does|did|"

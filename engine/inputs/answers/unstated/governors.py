@@ -40,6 +40,26 @@ _FORETOLD = re.compile(
     re.IGNORECASE,
 )
 """Of what it may be said that it is a movement."""
+_BOUND_FOR = re.compile(
+    r"\b(?:poised|positioned|set|headed|heading|bound|primed|slated|destined|in|due|ready|on\s+(?:track|course))\s+for\s+"
+    r"(?:an?|some|another|further)\s+(?:[\w'’-]+\s+){0,3}?[*_\"']*\Z",
+    re.IGNORECASE,
+)
+"""What moves is about to ("poised for an increase")."""
+_IN_MY_VIEW = re.compile(
+    r"(?:\A|[\s,;:—–])(?:(?:in|to|from|by)\s+(?:my|our)\s+(?:[\w'’-]+\s+){0,2}?(?:opinion|view|judge?ment|estimat\w+|assessment|"
+    r"mind|perspective|reading|analysis|eyes|experience|belief|point\s+of\s+view|reckoning)|for\s+(?:me|us)|"
+    r"(?:based|judging|going|relying)\s+(?:up)?on\s+(?:[\w'’-]+\s+){1,6}?|given\s+(?:[\w'’-]+\s+){1,6}?|"
+    r"(?:on|all\s+things)\s+(?:balance|considered)|at\s+(?:this|the)\s+(?:point|moment)|"
+    r"(?:in|for|over|during)\s+(?:the\s+)?(?:next|coming|following|upcoming|current)\s+(?:fiscal\s+)?(?:years?|quarters?|periods?))\s*"
+    r"(?=(?:an?|some|another|further)\s+(?:[\w'’-]+\s+){0,3}?[*_\"']*\Z)",
+    re.IGNORECASE,
+)
+"""The writer, or what the writer goes by, at a clause's beginning, without a comma before what it says."""
+_PREDICATED = re.compile(
+    r"[*_\"'’]*(?:\s+(?:in|of|for)\s+(?:[\w'’-]+\s+){0,4}?[\w'’-]+)?\s+(?:is|seems|appears|looks|remains|will|should|must)\b",
+    re.IGNORECASE,
+)
 _REFUSED = re.compile(
     r"\b(?:reject|disagree|question|dispute|deny|myth|unconvinced|unpersuaded|challenge|oppose|refute|dismiss|contest|struggl\w+|"
     r"forgiven|temptation|tempting|fallac\w+|mistak\w+|illusion|danger|rumou?rs?|would\s+love|['’]d\s+love|want(?:s|ed)?|would\s+like|"
@@ -101,7 +121,9 @@ def is_ungoverned(ahead: str, before: str, behind: str) -> bool:
     if _REFUSED.search(before) and not _NOT_REFUSED.search(before):
         return True
     noun = _NOUN.search(before)
-    if noun is None or noun["before"] is None:
+    if noun is None or noun["before"] is None or _BOUND_FOR.search(before):
+        return False
+    if _IN_MY_VIEW.search(before) and _PREDICATED.match(behind):
         return False
     governor = noun["governor"].casefold()
     if governor in _PREPOSITIONS:

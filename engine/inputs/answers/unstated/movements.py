@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 from engine.inputs.answers.words import LabelWord
 
 _BOUNDARY = re.compile(r"[,;:，；、：!?。！？\n()（）]|\.(?!\d)|\s[-–—]\s")
@@ -165,7 +166,12 @@ def _is_in_adjunct(topic: Topic, before: str, behind: str) -> bool:
     for thing in _things(topic).finditer(between):  # noqa: B007
         pass
     is_of_subject = thing is not None and not _is_other(thing)
-    return not is_of_subject and not _WRITER.search(between)
+    return not is_of_subject and not _WRITER.search(between) and not _concludes(codes, between)
+
+
+def _concludes(codes: tuple[str, ...], between: str) -> bool:
+    """Whether the writer concludes behind an adjunct, in another language than English ("trotz … erwarte ich")."""
+    return codes != ("en",) and bool(FIRST_PERSON.search(between))
 
 
 def other_verdict(

@@ -115,7 +115,7 @@ def _nouns(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str], re
     nouns = words_of(codes, "chances")
     behind = [noun for noun in nouns if noun not in ("risk", "risco", "rischio", "riesgo", "risque", "risiko")]
     word = rf"{LETTER}+(?:['’]{LETTER}*)?"
-    gap = rf"[^\w\n.!?;]+(?:{word}[^\w\n.!?;]+){{0,5}}?"
+    gap = rf"[^\w\n.!?;,]+(?:{word}[^\w\n.!?;]+){{0,5}}?"
     joined = [noun for noun in nouns if JOINED.match(noun)]
     has = rf"(?:{word}[ \t]+){{0,3}}(?:has|have|hat|a|tiene|ha|tem)[ \t]+(?:(?!not\b)[^\s.!?;,]+[ \t]+){{0,3}}?"
     particle = r"(?:\s*的|の|する|할|의|ın|in)?"

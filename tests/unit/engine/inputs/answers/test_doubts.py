@@ -195,7 +195,7 @@ STATED = [
     (LETTERS, "A, because C is wrong", "A"),
     (LETTERS, "Answer: A. B and C ignore tax.", "A"),
     (LETTERS, "A, C are wrong, so B.", "B"),
-    (LETTERS, "B is worse than A", "A"),
+    (("A", "B"), "B is worse than A", "A"),
     (LETTERS, "Wrong answer: A. Correct answer: B", "B"),
     (LETTERS, "Rating: A\nChoice: C", "C"),
     (LETTERS, "Answer: B. Rating: A", "B"),

@@ -96,7 +96,7 @@ OTHERS = [
     (LETTERS, "我把答案从A改为B。", "B"),
     (LETTERS, "答えをAからBに変更します。", "B"),
     (LETTERS, "I prefer D to A.", "D"),
-    (LETTERS, "B n'est pas aussi bonne que C.", "C"),
+    (LETTERS, "B n'est pas aussi bonne que C.", "a reject"),
     (DIRECTIONS, "I revise my forecast from an increase to a decrease.", "decrease"),
     (DIRECTIONS, "EPS will not so much decrease as increase.", "a reject"),
     (DIRECTIONS, "Far be it from me to predict an increase.", "a reject"),
