@@ -14,12 +14,16 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from analyses.charts.files import javascript_bundle, vegalite_version, write_chart
+from analyses.cores import in_order, num_cores
 
 _MOST_DEATHS = 3
 """Deaths of the process after which the charts that are left are given up."""
+_FEWEST_CHARTS, _MOST_PROCESSES = 8, 4
+"""Charts that a further process is worth, which takes a second to start, and how many draw at once."""
 _BUNDLES: dict[str, str] = {}
 """What a page needs to draw charts, by Vega-Lite's version: it takes two seconds to put together, and a notebook or a
 comparison of runs needs it again and again."""
@@ -74,22 +78,31 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
         tasks = [_task(chart) for chart in charts]
         if version not in _BUNDLES:
             tasks.insert(0, {"bundle": str(bundle), "version": version, "name": ""})
-        undrawn: list[str] = []
-        reason, num_deaths = "", 0
-        while tasks and num_deaths < _MOST_DEATHS:
-            done, code = _run(tasks)
-            tasks = tasks[done:]
-            if not tasks:
-                break
-            num_deaths, reason = num_deaths + 1, _death(code)
-            undrawn.append(str(tasks.pop(0)["name"]))
-        undrawn += [str(task["name"]) for task in tasks]
+        several = min(num_cores(), _MOST_PROCESSES, len(charts) // _FEWEST_CHARTS) or 1
+        shares = list(in_order((partial(_drawn, tasks[one::several]) for one in range(several)), several))
         if bundle.exists():
             _BUNDLES[version] = bundle.read_text(encoding="utf-8")
     text = _BUNDLES.get(version, "")
+    reason = next((reason for _, reason in shares if reason), "")
     if not reason:
         return Exported(text)
-    return Exported(text, tuple(filter(None, undrawn)), _problem(reason, undrawn, len(charts)))
+    lost = {name for names, _ in shares for name in names}
+    undrawn = [chart.stem.name for chart in charts if chart.stem.name in lost]
+    return Exported(text, tuple(undrawn), _problem(reason, len(undrawn), len(charts)))
+
+
+def _drawn(tasks: list[dict[str, object]]) -> tuple[list[str], str]:
+    """Let processes, one after another, do tasks; return the names of those that were not done, and why."""
+    undrawn: list[str] = []
+    reason, num_deaths = "", 0
+    while tasks and num_deaths < _MOST_DEATHS:
+        done, code = _run(tasks)
+        tasks = tasks[done:]
+        if not tasks:
+            break
+        num_deaths, reason = num_deaths + 1, _death(code)
+        undrawn.append(str(tasks.pop(0)["name"]))
+    return undrawn + [str(task["name"]) for task in tasks], reason
 
 
 def _task(chart: ChartFiles) -> dict[str, object]:
@@ -125,10 +138,9 @@ def _death(code: int) -> str:
     return f"the process that draws them died ({name})"
 
 
-def _problem(reason: str, undrawn: Sequence[str], total: int) -> str:
+def _problem(reason: str, count: int, total: int) -> str:
     limit = _address_limit()
     why = f", where the address space is limited to {limit / 2**30:,.1f} GiB (ulimit -v)" if limit else ""
-    count = sum(map(bool, undrawn))
     return (
         f"{count} of {total} charts could not be drawn: {reason}{why}. All numbers are there. What draws charts needs "
         f"tens of GiB of addresses, few of them memory: lift the limit (ulimit -v unlimited) and analyse again."

@@ -37,7 +37,10 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "analyses.settings": ("engine.schema engine.sections", "pydantic"),
     "analyses.inference": ("", "scipy sklearn statsmodels"),
     "analyses.runs": ("analyses.settings analyses.wording analyses.cores engine.schema", "polars pyarrow yaml"),
-    "analyses.charts": ("analyses.settings analyses.design analyses.wording", "altair polars vl_convert"),
+    "analyses.charts": (
+        "analyses.settings analyses.design analyses.wording analyses.cores",
+        "altair polars vl_convert",
+    ),
     "analyses.questions": (
         "analyses.runs analyses.inference analyses.settings analyses.charts analyses.wording analyses.cores "
         "engine.schema",

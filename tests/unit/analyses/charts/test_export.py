@@ -100,3 +100,15 @@ def test_an_analysis_under_a_limit_of_addresses_goes_on_without_charts(run_dir, 
     facts = json.loads((analysis / "attention_analysis_results.json").read_text())
     assert said in json.dumps(facts)
     assert not list((analysis / "visualizations").iterdir()) and list((analysis / "tables").iterdir())
+
+
+def test_many_charts_are_drawn_by_several_processes_and_lost_ones_stay_in_their_order(tmp_path, monkeypatch):
+    names = [f"chart_{one:02d}" for one in range(2 * export._FEWEST_CHARTS)]
+    monkeypatch.setattr(export, "num_cores", lambda: 2)
+    dying(monkeypatch, ["chart_03", "chart_12"])
+    started, run = [], export._run
+    monkeypatch.setattr(export, "_run", lambda tasks: started.append(len(tasks)) or run(tasks))
+    exported = export_charts(files(tmp_path, *names))
+    assert exported.undrawn == ("chart_03", "chart_12") and exported.problem.startswith("2 of 16 charts")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [n for n in names if n not in exported.undrawn]
+    assert len(started) == 4, "two processes, and one more after each death"
