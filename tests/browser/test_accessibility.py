@@ -13,7 +13,13 @@ from analyses.viewing.source import open_viewed
 from tests.fixtures.browsing import HOSTILE, PATIENCE
 from tests.fixtures.synthetic_run import add_causes, add_texts, add_token_attributions, write_run
 
-SCREENS = [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")]
+SCREENS = [
+    (1400, "light"),
+    (390, "dark"),
+    pytest.param(1400, "dark", marks=pytest.mark.soak),
+    pytest.param(390, "light", marks=pytest.mark.soak),
+]
+"""Each width and each theme; the other two pairs with the tests that take longer."""
 PATHS = ("/", "/sample?id=s00000&by=attribution", "/head?layer=1&head=1", "/side", "/sql?sql=SELECT+*+FROM+samples")
 
 BROKEN = """async () => (await axe.run(document, {

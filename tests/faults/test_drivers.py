@@ -68,9 +68,9 @@ def test_a_note_that_a_driver_left_behind_a_commit_goes_with_the_next_start(lab,
     ("mode", "number"),
     [
         ("inline", signal.SIGTERM),
-        ("inline", signal.SIGUSR1),
         ("inline", signal.SIGINT),
-        ("inline", signal.SIGHUP),
+        pytest.param("inline", signal.SIGUSR1, marks=pytest.mark.soak),
+        pytest.param("inline", signal.SIGHUP, marks=pytest.mark.soak),
         pytest.param("local", signal.SIGINT, marks=pytest.mark.soak),
     ],
 )
