@@ -69,7 +69,7 @@ def pytest_runtest_setup() -> None:
     # A replica in this process takes as many threads as its config says, and models draw their weights before they are
     # given others: every test starts as the first one does.
     torch.set_num_threads(NUM_THREADS)
-    torch.default_generator.manual_seed(0)  # of all devices takes a stack trace for each that is not there
+    torch.default_generator.manual_seed(0)  # torch.manual_seed keeps a stack trace per absent device
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -70,8 +70,7 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
         return Exported()
     version = vegalite_version(charts[0].specification)
     if version in _BUNDLES and not any(set(chart.formats) - {"json"} for chart in charts):
-        for chart in charts:
-            write_chart(chart.specification, chart.title, chart.stem, chart.formats)
+        _write_here(charts)
         return Exported(_BUNDLES[version])
     with tempfile.TemporaryDirectory(prefix="headledger-charts-") as folder:
         bundle = Path(folder) / "bundle.js"
@@ -89,6 +88,19 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
     lost = {name for names, _ in shares for name in names}
     undrawn = [chart.stem.name for chart in charts if chart.stem.name in lost]
     return Exported(text, tuple(undrawn), _problem(reason, len(undrawn), len(charts)))
+
+
+def _write_here(charts: Sequence[ChartFiles]) -> None:
+    """Write specifications, which need nothing that could die, with the error that a process of its own would give."""
+    for chart in charts:
+        try:
+            write_chart(chart.specification, chart.title, chart.stem, chart.formats)
+        except Exception as problem:
+            raise RuntimeError(_failure(chart.stem.name, problem)) from problem
+
+
+def _failure(name: str, problem: Exception) -> str:
+    return f"{name}: {type(problem).__name__}: {problem}"
 
 
 def _drawn(tasks: list[dict[str, object]]) -> tuple[list[str], str]:
@@ -167,5 +179,5 @@ def serve() -> None:
                 write_chart(task["specification"], task["title"], Path(task["stem"]), task["formats"])
             error = ""
         except Exception as problem:
-            error = f"{task['name']}: {type(problem).__name__}: {problem}"
+            error = _failure(task["name"], problem)
         print(json.dumps({"error": error}), flush=True)

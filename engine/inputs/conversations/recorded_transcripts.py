@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from engine.inputs.conversations.conversation import Conversation
@@ -11,6 +12,8 @@ from engine.inputs.conversations.rendered_prompts import flagged
 from engine.inputs.conversations.turn_marks import MarkedText
 from engine.inputs.transcripts import TranscriptReader, is_certain, turns_of
 from engine.samples import Message, RowRejected
+
+_SOMETHING = re.compile(r"\S")
 
 
 def of_transcript(transcript: str, transcripts: TranscriptReader, *, is_generating: bool) -> Conversation:
@@ -88,16 +91,17 @@ def _with_history(markup: ChatMarkup, messages: Sequence[Message], response: str
     Turns are told by what the template writes between an answer and the user's next text, where a special token is a
     part of it: without one, somebody's text may say the same.
     """
-    found = list(messages)
+    found, start = list(messages), 0
     between, asked = markup.between, markup.generation_prompt
     while asked.strip() and markup.special.search(between):
-        answer, is_followed, rest = response.partition(between)
-        user, is_asked, after = rest.partition(asked)
-        if not is_followed or not is_asked or not after.strip():
+        followed = response.find(between, start)
+        user = followed + len(between)
+        ended = response.find(asked, user) if followed >= 0 else -1
+        if ended < 0 or not _SOMETHING.search(response, ended + len(asked)):
             break
-        found += [Message("assistant", answer.strip()), Message("user", user)]
-        response = after
-    return tuple(found), response
+        found += [Message("assistant", response[start:followed].strip()), Message("user", response[user:ended])]
+        start = ended + len(asked)
+    return tuple(found), response[start:]
 
 
 def _refuse_unread_turn(transcript: str, marked: MarkedText, markup: ChatMarkup, *, is_generating: bool) -> None:

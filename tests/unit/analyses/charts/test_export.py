@@ -67,8 +67,16 @@ def test_a_process_that_dies_at_every_chart_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_chart_that_cannot_be_written_names_itself(tmp_path):
-    with pytest.raises(RuntimeError, match=r"a: FileNotFoundError.*nowhere"):
-        export_charts(files(tmp_path / "nowhere", "a"))
+    for formats in (("svg",), ("json",)):  # the second in this process, where the script of a page is there already
+        with pytest.raises(RuntimeError, match=r"a: FileNotFoundError.*nowhere"):
+            export_charts(files(tmp_path / "nowhere", "a", formats=formats))
+
+
+def test_specifications_alone_start_no_process_again(tmp_path, monkeypatch):
+    first = export_charts(files(tmp_path, "a", formats=("json",)))
+    monkeypatch.setattr(export, "_run", lambda tasks: pytest.fail("a process was started"))
+    again = export_charts(files(tmp_path, "b", formats=("json",)))
+    assert again == first and (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -143,6 +144,20 @@ def test_special_tokens_at_the_end_of_a_transcript_are_left_in_linear_time(token
         return lambda: markup.without_end(text)
 
     assert_linear(work, 100_000)
+
+
+def test_a_long_history_is_parted_in_linear_time():
+    from engine.inputs.conversations.recorded_transcripts import _with_history
+
+    markup = ChatMarkup(special=re.compile(r"<s>|</s>"), between="</s><s>U:", generation_prompt="<s>A:")
+
+    def work(size: int):
+        text = "yes</s><s>U:and then?<s>A:" * (size // 26) + "no"
+        messages, answer = _with_history(markup, (), text)
+        assert (len(messages), answer) == (2 * (size // 26), "no")
+        return lambda: _with_history(markup, (), text)
+
+    assert_linear(work, 500_000)
 
 
 @pytest.mark.parametrize("repeated", ["system", "user", "assistant", "<|im_end|>"])
