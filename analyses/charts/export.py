@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from analyses.charts.files import javascript_bundle, vegalite_version, write_chart
+from analyses.charts.files import DRAWN, javascript_bundle, vegalite_version, write_chart
 from analyses.cores import in_order, num_cores
 
 _MOST_DEATHS = 3
@@ -69,34 +69,46 @@ def export_charts(charts: Sequence[ChartFiles]) -> Exported:
     if not charts:
         return Exported()
     version = vegalite_version(charts[0].specification)
-    if version in _BUNDLES and not any(set(chart.formats) - {"json"} for chart in charts):
-        _write_here(charts)
-        return Exported(_BUNDLES[version])
+    lost, reason = _drawn_apart(charts, version)
+    bundle = _BUNDLES.get(version, "")
+    for chart in charts:
+        if not bundle and "html" in chart.formats:
+            lost.add(chart.stem.name)
+        _write_here(chart, bundle)
+    if not reason:
+        return Exported(bundle)
+    undrawn = [chart.stem.name for chart in charts if chart.stem.name in lost]
+    return Exported(bundle, tuple(undrawn), _problem(reason, len(undrawn), len(charts)))
+
+
+def _drawn_apart(charts: Sequence[ChartFiles], version: str) -> tuple[set[str], str]:
+    """Let other processes do what needs V8: pictures, and once in this process's life the script of a page.
+
+    Returns
+    -------
+    tuple
+        Names of charts whose pictures could not be made, and why, where anything could not be made.
+    """
+    pictures = [chart for chart in charts if DRAWN & set(chart.formats)]
+    tasks = [_task(chart) for chart in pictures]
     with tempfile.TemporaryDirectory(prefix="headledger-charts-") as folder:
         bundle = Path(folder) / "bundle.js"
-        tasks = [_task(chart) for chart in charts]
         if version not in _BUNDLES:
             tasks.insert(0, {"bundle": str(bundle), "version": version, "name": ""})
-        several = min(num_cores(), _MOST_PROCESSES, len(charts) // _FEWEST_CHARTS) or 1
+        several = min(num_cores(), _MOST_PROCESSES, len(pictures) // _FEWEST_CHARTS) or 1
         shares = list(in_order((partial(_drawn, tasks[one::several]) for one in range(several)), several))
         if bundle.exists():
             _BUNDLES[version] = bundle.read_text(encoding="utf-8")
-    text = _BUNDLES.get(version, "")
-    reason = next((reason for _, reason in shares if reason), "")
-    if not reason:
-        return Exported(text)
-    lost = {name for names, _ in shares for name in names}
-    undrawn = [chart.stem.name for chart in charts if chart.stem.name in lost]
-    return Exported(text, tuple(undrawn), _problem(reason, len(undrawn), len(charts)))
+    return {name for names, _ in shares for name in names}, next((reason for _, reason in shares if reason), "")
 
 
-def _write_here(charts: Sequence[ChartFiles]) -> None:
-    """Write specifications, which need nothing that could die, with the error that a process of its own would give."""
-    for chart in charts:
-        try:
-            write_chart(chart.specification, chart.title, chart.stem, chart.formats)
-        except Exception as problem:
-            raise RuntimeError(_failure(chart.stem.name, problem)) from problem
+def _write_here(chart: ChartFiles, bundle: str) -> None:
+    """Write what needs nothing that could die, with the error that a process of its own would give."""
+    formats = [kind for kind in chart.formats if kind == "json" or (kind == "html" and bundle)]
+    try:
+        write_chart(chart.specification, chart.title, chart.stem, formats, bundle)
+    except Exception as problem:
+        raise RuntimeError(_failure(chart.stem.name, problem)) from problem
 
 
 def _failure(name: str, problem: Exception) -> str:
@@ -123,7 +135,7 @@ def _task(chart: ChartFiles) -> dict[str, object]:
         "stem": str(chart.stem.absolute()),
         "specification": chart.specification,
         "title": chart.title,
-        "formats": list(chart.formats),
+        "formats": [kind for kind in chart.formats if kind in DRAWN],
     }
 
 
@@ -153,8 +165,9 @@ def _death(code: int) -> str:
 def _problem(reason: str, count: int, total: int) -> str:
     limit = _address_limit()
     why = f", where the address space is limited to {limit / 2**30:,.1f} GiB (ulimit -v)" if limit else ""
+    what = f"{count} of {total} charts could not be drawn" if count else "The report's charts could not be drawn"
     return (
-        f"{count} of {total} charts could not be drawn: {reason}{why}. All numbers are there. What draws charts needs "
+        f"{what}: {reason}{why}. All numbers are there. What draws charts needs "
         f"tens of GiB of addresses, few of them memory: lift the limit (ulimit -v unlimited) and analyse again."
     )
 

@@ -12,6 +12,10 @@ PNG_SCALE = 2.0
 """Pixels per CSS pixel, so that exported pictures stay sharp in print."""
 
 
+DRAWN = frozenset({"png", "svg", "pdf"})
+"""Formats of pictures, which V8 draws."""
+
+
 def vegalite_version(specification: Mapping[str, object]) -> str:
     """Return the "6.4" of a specification's ``$schema``."""
     return ".".join(str(specification["$schema"]).rpartition("/v")[2].split(".")[:2])
@@ -33,10 +37,18 @@ def as_json(content: object) -> str:
     return text.translate(str.maketrans(hidden))
 
 
-def write_chart(specification: dict[str, object], title: str, stem: Path, formats: Sequence[str]) -> list[Path]:
-    """Write one chart next to ``stem`` in each format and return the files."""
+def write_chart(
+    specification: dict[str, object], title: str, stem: Path, formats: Sequence[str], bundle: str = ""
+) -> list[Path]:
+    """Write one chart next to ``stem`` in each format and return the files.
+
+    Parameters
+    ----------
+    bundle
+        The script that draws charts in a page, where it is at hand: without it HTML needs V8 in this process.
+    """
     contents: dict[str, bytes] = {}
-    if {"png", "svg", "pdf"} & set(formats):
+    if DRAWN & set(formats):
         import vl_convert
 
         svg = vl_convert.vegalite_to_svg(specification, vl_version=vegalite_version(specification))
@@ -46,7 +58,7 @@ def write_chart(specification: dict[str, object], title: str, stem: Path, format
         if "pdf" in formats:
             contents["pdf"] = vl_convert.svg_to_pdf(svg)
     if "html" in formats:
-        contents["html"] = _page(specification, title).encode()
+        contents["html"] = _page(specification, title, bundle).encode()
     if "json" in formats:
         contents["json"] = json.dumps(specification, ensure_ascii=False).encode()
     paths = [stem.with_suffix(f".{kind}") for kind in formats]
@@ -55,8 +67,8 @@ def write_chart(specification: dict[str, object], title: str, stem: Path, format
     return paths
 
 
-def _page(specification: dict[str, object], title: str) -> str:
-    bundle = javascript_bundle(vegalite_version(specification))
+def _page(specification: dict[str, object], title: str, bundle: str) -> str:
+    bundle = bundle or javascript_bundle(vegalite_version(specification))
     config = specification.get("config")
     background = config.get("background", "white") if isinstance(config, dict) else "white"
     return (

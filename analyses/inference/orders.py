@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from analyses.inference.adjusted.coefficients import design_of, fit_last
+from analyses.inference.adjusted.coefficients import LastCoefficient, design_of
 from analyses.inference.multiplicity import adjust_pvalues
 from analyses.inference.ranks import signed_scores
 
@@ -51,14 +51,17 @@ def compare_pairs(values: np.ndarray, cluster: np.ndarray) -> Pairs:
     """
     size = values.shape[1]
     pvalue = np.full((size, size), np.nan)
+    regressions: dict[bytes, LastCoefficient] = {}
     for one, other in combinations(range(size), 2):
         change = values[:, one] - values[:, other]
         known = ~np.isnan(change)
         if known.sum() < 2 or np.ptp(change[known]) == 0:
             continue
-        design = design_of([], np.ones(int(known.sum())))
-        assert design is not None, "ones are not collinear with nothing"
+        samples = known.tobytes()  # pairs of the same samples share a design
+        if samples not in regressions:
+            design = design_of([], np.ones(int(known.sum())))
+            assert design is not None, "ones are not collinear with nothing"
+            regressions[samples] = LastCoefficient(design, cluster[known])
         both = np.column_stack([change[known], signed_scores(change[known, None])])
-        found = fit_last(both, design, cluster[known]).pvalue
-        pvalue[one, other] = pvalue[other, one] = found.max()
+        pvalue[one, other] = pvalue[other, one] = regressions[samples].fit(both).pvalue.max()
     return Pairs(pvalue)

@@ -66,6 +66,38 @@ def design_of(columns: Sequence[np.ndarray], last: np.ndarray) -> Design | None:
     return Design(np.column_stack(basis), float(basis[-1] @ last), (), ())
 
 
+class LastCoefficient:
+    """Regressions on one design with one set of clusters: what their errors need is worked out once."""
+
+    def __init__(self, design: Design, cluster: np.ndarray) -> None:
+        self._design = design
+        codes = np.unique(cluster, return_inverse=True)[1]
+        self._robust, self._note = _errors(design, codes)
+        if self._robust is not None and not self._note:
+            shape = (codes.max() + 1, len(codes))
+            # Sums over clusters of weight x residual, without ever forming the residuals.
+            self._weighted = sparse.csr_array((self._robust.weights, (codes, np.arange(len(codes)))), shape=shape)
+
+    def fit(self, values: np.ndarray) -> Coefficients:
+        """Return the last coefficient of every column of ``values``, as ``fit_last`` does."""
+        design, robust = self._design, self._robust
+        # For so few columns BLAS takes several times as long, and more on a busy machine.
+        loadings = np.einsum("ij,ik->kj", values, design.basis)
+        effect = loadings[-1] / design.scale
+        total = np.einsum("ij,ij->j", values, values)
+        length = np.sqrt(np.maximum(total - (loadings[:-1] ** 2).sum(axis=0), 0.0))
+        if robust is None or self._note:
+            missing = np.full(values.shape[1], np.nan)
+            freedom = float("nan") if robust is None else robust.degrees_of_freedom
+            return Coefficients(effect, missing, missing, length, freedom, self._note)
+        scores = self._weighted @ values - np.einsum("gk,kt->gt", robust.overlap, loadings)
+        error = np.sqrt(np.einsum("ij,ij->j", scores, scores)) / design.scale
+        is_fitted = length**2 - loadings[-1] ** 2 <= EXACT * total
+        error = np.where(is_fitted | (error <= 0), np.nan, error)
+        pvalue = 2 * stats.t.sf(np.abs(effect / error), robust.degrees_of_freedom)
+        return Coefficients(effect, error, pvalue, length, robust.degrees_of_freedom, "")
+
+
 def fit_last(values: np.ndarray, design: Design, cluster: np.ndarray) -> Coefficients:
     """Regress every column of ``values`` on the design and test its last coefficient against 0.
 
@@ -85,25 +117,7 @@ def fit_last(values: np.ndarray, design: Design, cluster: np.ndarray) -> Coeffic
     Coefficients
         p-values are NaN for constant values, and for every test where the clusters cannot carry one.
     """
-    codes = np.unique(cluster, return_inverse=True)[1]
-    # For so few columns BLAS takes several times as long, and more on a busy machine.
-    loadings = np.einsum("ij,ik->kj", values, design.basis)
-    effect = loadings[-1] / design.scale
-    total = np.einsum("ij,ij->j", values, values)
-    length = np.sqrt(np.maximum(total - (loadings[:-1] ** 2).sum(axis=0), 0.0))
-    robust, note = _errors(design, codes)
-    if robust is None or note:
-        missing = np.full(values.shape[1], np.nan)
-        freedom = float("nan") if robust is None else robust.degrees_of_freedom
-        return Coefficients(effect, missing, missing, length, freedom, note)
-    # Sums over clusters of weight x residual, without ever forming the residuals.
-    weighted = sparse.csr_array((robust.weights, (codes, np.arange(len(codes)))), shape=(codes.max() + 1, len(codes)))
-    scores = weighted @ values - np.einsum("gk,kt->gt", robust.overlap, loadings)
-    error = np.sqrt(np.einsum("ij,ij->j", scores, scores)) / design.scale
-    is_fitted = length**2 - loadings[-1] ** 2 <= EXACT * total
-    error = np.where(is_fitted | (error <= 0), np.nan, error)
-    pvalue = 2 * stats.t.sf(np.abs(effect / error), robust.degrees_of_freedom)
-    return Coefficients(effect, error, pvalue, length, robust.degrees_of_freedom, "")
+    return LastCoefficient(design, cluster).fit(values)
 
 
 def flipped_means(values: np.ndarray, cluster: np.ndarray, signs: np.ndarray) -> np.ndarray:

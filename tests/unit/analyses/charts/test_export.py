@@ -72,11 +72,25 @@ def test_a_chart_that_cannot_be_written_names_itself(tmp_path):
             export_charts(files(tmp_path / "nowhere", "a", formats=formats))
 
 
-def test_specifications_alone_start_no_process_again(tmp_path, monkeypatch):
-    first = export_charts(files(tmp_path, "a", formats=("json",)))
+def test_specifications_and_pages_alone_start_no_process_again(tmp_path, monkeypatch):
+    first = export_charts(files(tmp_path, "a", formats=("json", "html")))
     monkeypatch.setattr(export, "_run", lambda tasks: pytest.fail("a process was started"))
-    again = export_charts(files(tmp_path, "b", formats=("json",)))
+    again = export_charts(files(tmp_path, "b", formats=("json", "html")))
     assert again == first and (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
+    one, other = ((tmp_path / f"{name}.html").read_text() for name in "ab")
+    assert other == one.replace("<title>The a<", "<title>The b<")
+
+
+@pytest.mark.parametrize(
+    ("formats", "count", "left"),
+    [(("json", "html"), "1 of 1 charts", ["a.json"]), (("json",), "The report's", ["a.json"])],
+)
+def test_a_page_whose_script_cannot_be_made_is_missing_alone(tmp_path, monkeypatch, formats, count, left):
+    monkeypatch.setattr(export, "_BUNDLES", {})
+    monkeypatch.setattr(export, "_run", lambda tasks: (0, -5))
+    exported = export_charts(files(tmp_path, "a", formats=formats))
+    assert not exported.bundle and exported.problem.startswith(count) and "(SIGTRAP)" in exported.problem
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 @pytest.fixture(scope="module")
