@@ -53,6 +53,6 @@ def refuse_uncovered(config: Config) -> None:
     except Exception:  # code that does not run without weights, which the replica will load
         return
     try:
-        check_methods(Decoder(model, allows_headless=True), config.causal.parts)
+        check_methods(Decoder(model, allows_headless=True), config.causal.parts.values())
     except UnsupportedModelError as error:
         raise ConfigError(f"causal: {settings.path!r}: {error}. Leave the causal section out to measure it.") from None

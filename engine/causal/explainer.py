@@ -11,9 +11,10 @@ from torch import nn
 from engine.attention.layout import SequenceLayout, sequence_layout
 from engine.causal.counterfactuals import Tokenize
 from engine.causal.method import CausalInputs, SampleRun, dtype_name
-from engine.causal.methods import METHODS
+from engine.causal.methods import method_of
 from engine.causal.tables import TablePart, beside, joined
 from engine.config import CausalSection
+from engine.config.causes.method import MethodSection
 from engine.encoded_samples import EncodedSample
 from engine.errors import UnsupportedModelError
 from engine.interventions.edits import HeadEdit, heads_edited
@@ -64,9 +65,9 @@ class Explainer:
     ):
         self.decoder, self.settings, self.tokens_per_batch = decoder, settings, tokens_per_batch
         self.tokenize, self.decode = tokenize, decode
-        self.methods = [(METHODS[name], part) for name, part in settings.parts.items()]
+        self.methods = [(method_of(type(part)), part) for part in settings.parts.values()]
         self.is_checked = False
-        check_methods(decoder, settings.parts)
+        check_methods(decoder, settings.parts.values())
 
     @property
     def tables(self) -> list[str]:
@@ -177,7 +178,7 @@ class Explainer:
         }
 
 
-def check_methods(decoder: Decoder, parts: Iterable[str]) -> None:
+def check_methods(decoder: Decoder, parts: Iterable[MethodSection]) -> None:
     """Refuse methods that do not cover a model, as far as its parts tell.
 
     Parameters
@@ -185,15 +186,15 @@ def check_methods(decoder: Decoder, parts: Iterable[str]) -> None:
     decoder
         The model, or its skeleton.
     parts
-        Names of methods.
+        Parts of the config, which ask for methods.
 
     Raises
     ------
     UnsupportedModelError
         Naming what is not covered.
     """
-    for name in parts:
-        METHODS[name].check_model(decoder)
+    for part in parts:
+        method_of(type(part)).check_model(decoder)
 
 
 def _check_logits(decoder: Decoder, unchanged: Trace, layout: SequenceLayout) -> None:

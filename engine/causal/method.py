@@ -1,8 +1,8 @@
 """The seam of the causal methods: what a method is given and what it gives.
 
-A method is one file in ``causal/methods`` with an entry in its ``METHODS``, a part in ``config/causal.py`` (its
-settings, needs, costs and checks) with a field of ``CausalSection``, and, where it fills a new table, a schema with an
-entry in ``schema/causal_tables.py``.
+A method is one file in ``causal/methods`` and one in ``config/causes``, its part of the config (where the method is,
+its settings, needs, costs and checks), whose field of ``CausalSection`` is its one row; where it fills a new table,
+that has a schema with an entry in ``schema/causal_tables.py``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from engine.sections import Section
 class CausalSection(Section):
     """What is found out about causes, and for how many samples (drawn with the run's seed).
 
-    Each part is named as its method in ``engine.causal.methods.METHODS``; methods work in the order of the parts here.
+    The registry of methods: a part says where its method is, and methods work in the order of the parts here.
     """
 
     max_samples: int | None = Field(default=None, ge=1)

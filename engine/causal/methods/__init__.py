@@ -1,26 +1,15 @@
-"""The causal methods, by the name of their part of the config."""
+"""The causal methods, a file each; the part of the config that asks for one says where it is."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from engine.causal.method import CausalMethod
-from engine.causal.methods.ablation import Ablation
-from engine.causal.methods.amplification import Amplification
-from engine.causal.methods.attention_gradient import AttentionGradient
-from engine.causal.methods.attribution import Attribution
-from engine.causal.methods.circuit import Circuit
-from engine.causal.methods.knockout import AttentionKnockout
-from engine.causal.methods.matched import Matched
-from engine.causal.methods.patching import Patching
+from engine.config.causes.method import MethodSection
 
-METHODS: dict[str, CausalMethod[Any]] = {  # Any: each takes its own part of the config
-    "attribution": Attribution(),
-    "attention_gradient": AttentionGradient(),
-    "patching": Patching(),
-    "ablation": Ablation(),
-    "amplification": Amplification(),
-    "knockout": AttentionKnockout(),
-    "matched": Matched(),
-    "circuit": Circuit(),
-}
+
+def method_of(part: type[MethodSection]) -> CausalMethod[Any]:  # Any: each takes its own part of the config
+    """Return the method that a part of the config asks for."""
+    module, _, name = part.method.rpartition(".")
+    return getattr(importlib.import_module(module), name)()

@@ -10,10 +10,14 @@ from engine.config.causes.method import Gradient, MethodSection
 class AttributionSection(MethodSection):
     """Direct logit attribution and head gradients; takes no settings."""
 
+    method: ClassVar[str] = "engine.causal.methods.attribution.Attribution"
+
     gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads"})
 
 
 class AttentionGradientSection(MethodSection):
     """Attention gradients by key group; takes no settings."""
+
+    method: ClassVar[str] = "engine.causal.methods.attention_gradient.AttentionGradient"
 
     gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads", "key_groups"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -47,6 +47,8 @@ def _not_too_many(number: int) -> None:
 
 class CircuitSection(MethodSection):
     """Edges between heads, from key groups and to the logits: linearised, the strongest verified, what they recover."""
+
+    method: ClassVar[str] = "engine.causal.methods.circuit.Circuit"
 
     heads: AblatedHeads | TopHeads | list[tuple[int, int]] = AblatedHeads(ablated=6)
     """Heads of the circuit: {ablated: k}, those whose ablation (by zero, in all rows) changes s most on average over

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -82,6 +82,8 @@ class HeadsSection(MethodSection):
 class AblationSection(HeadsSection):
     """Heads whose output is replaced by zero, by its mean over the dataset or by that of another sample."""
 
+    method: ClassVar[str] = "engine.causal.methods.ablation.Ablation"
+
     replace: Literal["zero", "mean", "resample"] = "zero"
     """What takes the heads' output's place: zero, its mean over the dataset, or that of another sample."""
 
@@ -104,6 +106,8 @@ class AblationSection(HeadsSection):
 
 class AmplificationSection(HeadsSection):
     """Heads whose output is multiplied."""
+
+    method: ClassVar[str] = "engine.causal.methods.amplification.Amplification"
 
     factors: list[float] = Field(default=[0.5, 2.0], min_length=1)
     """What outputs are multiplied by, each in turn."""

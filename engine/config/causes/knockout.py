@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from engine.config.causes.method import ALL_ROWS, DECISION_ROW, MethodSection, R
 
 class KnockoutSection(MethodSection):
     """Attention to key groups that is blocked in windows of layers; no key groups means all of them."""
+
+    method: ClassVar[str] = "engine.causal.methods.knockout.AttentionKnockout"
 
     rows: Literal["decision", "response"] = "decision"
     """Rows that are kept from looking: the decision row, or the whole answer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,6 +12,8 @@ from engine.config.causes.method import Matching, MethodSection, RunFacts
 
 class MatchedSection(MethodSection):
     """Decision rows of right predictions put into matched wrong ones, by head and by layer."""
+
+    method: ClassVar[str] = "engine.causal.methods.matched.Matched"
 
     heads: Literal["all"] | list[tuple[int, int]] = "all"
     """Heads that are put in: all, or a list of [layer, head]."""

@@ -112,12 +112,15 @@ class MethodSection(Section):
 
     Attributes
     ----------
+    method
+        Where the class is that does the work: module and name, loaded only where a model is, because it needs torch.
     gradients
         Which gradients of s it reads. They are worked out once per sample for all methods together.
     uses_tokenizer
         Whether it tokenises prompts anew.
     """
 
+    method: ClassVar[str]
     gradients: ClassVar[frozenset[Gradient]] = frozenset()
     uses_tokenizer: ClassVar[bool] = False
 

@@ -12,6 +12,8 @@ from engine.config.causes.method import Gradient, MethodSection
 class PatchingSection(MethodSection):
     """Attribution patching to an edited statement; no line items means all of them."""
 
+    method: ClassVar[str] = "engine.causal.methods.patching.Patching"
+
     gradients: ClassVar[frozenset[Gradient]] = frozenset({"heads", "outputs"})
     uses_tokenizer: ClassVar[bool] = True
 

@@ -1,9 +1,10 @@
-"""The seam of the causal methods: a new one is a file, a part of the config and a table, each with one entry."""
+"""The seam of the causal methods: a new one is its part of the config, with one entry, and its table, with another."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from typing import ClassVar, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from engine.causal import method as seam
 from engine.causal.method import CausalMethod, SampleRun
-from engine.causal.methods import METHODS
+from engine.causal.methods import method_of
 from engine.causal.tables import HeadValues, Rows, joined
 from engine.config import CausalSection, Config
 from engine.config.causes.method import MethodSection, RunFacts, check_index
@@ -26,6 +27,7 @@ from tests.causal.test_causal_runs import table, with_causal
 class LensSection(MethodSection):
     """s read off the residual stream that enters some layers (the logit lens)."""
 
+    method: ClassVar[str] = f"{__name__}.Lens"
     layers: list[int] = Field(min_length=1)
 
     def forwards(self, *, num_layers: int, num_heads: int, num_groups: int) -> float:
@@ -61,8 +63,7 @@ class WiderConfig(Config):
 
 @pytest.fixture
 def lens(monkeypatch):
-    """Add the method: its entry in METHODS, its field of the causal section and its entry in CAUSAL_TABLES."""
-    monkeypatch.setitem(METHODS, "lens", Lens())
+    """Add the method: its field of the causal section, and the entry of its new table in CAUSAL_TABLES."""
     monkeypatch.setattr("engine.config.files.Config", WiderConfig)
     monkeypatch.setitem(CAUSAL_TABLES, "lenses", LENSES)
 
@@ -101,9 +102,11 @@ def test_what_it_cannot_do_is_refused_before_anything_is_read(config_file, capsy
 
 
 def test_every_part_of_the_config_has_its_method_and_every_table_a_method_that_fills_it():
-    parts = [name for name in CausalSection.model_fields if name != "max_samples"]
-    assert list(METHODS) == parts
-    assert {name for method in METHODS.values() for name in method.tables} == set(CAUSAL_TABLES)
+    fields = CausalSection.model_fields.values()
+    parts = [kind for field in fields for kind in get_args(field.annotation) if kind not in (int, type(None))]
+    methods = [method_of(part) for part in parts]
+    assert len(parts) == len(fields) - 1 and len({type(method) for method in methods}) == len(parts)
+    assert {name for method in methods for name in method.tables} == set(CAUSAL_TABLES)
 
 
 def test_gradients_are_worked_out_once_for_all_methods(config_file, monkeypatch):
