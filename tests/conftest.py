@@ -19,7 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when it is imported; withou
 import pytest
 import torch
 
-from tests.fixtures.ids import as_id
+from tests.fixtures.ids import COLLECTED, as_id
 from tests.fixtures.models import write_tiny_model, write_tokenizer
 from tests.fixtures.places import ROOT
 from tests.fixtures.predictions import records
@@ -56,7 +56,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"files in random order: --random-files {seed}" if seed else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before any are left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COLLECTED] = [item.nodeid for item in items]
     files = [ROOT / name for name in LONGEST]
     if seed := config.getoption("random_files"):
         files = sorted({item.path for item in items})  # in every worker alike

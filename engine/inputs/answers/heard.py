@@ -136,8 +136,9 @@ def _scores(among: Sequence[Language], found: Sequence[str]) -> dict[str, int]:
 
 def _among(partial: Sequence[Language], found: Sequence[str], best: int) -> tuple[str, list[str]] | None:
     """Return the languages of which cues alone are known that speak far louder than the best of all others."""
+    counts = Counter(found)
     scores = {
-        language.code: sum(word in language.function_words for word in found)
+        language.code: sum(counts[word] for word in language.function_words & counts.keys())
         for language in partial
         if language.function_words
     }

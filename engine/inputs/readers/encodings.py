@@ -162,6 +162,8 @@ def wide_encoding(head: bytes) -> str:
     head
         The first bytes of a file without a byte order mark, eight or more.
     """
+    if b"\0" not in head:
+        return ""
     blank = [place for place, byte in enumerate(head) if not byte]
     if len(blank) < 2 or not head.strip(b"\0"):
         return ""

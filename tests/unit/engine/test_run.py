@@ -210,13 +210,13 @@ def test_another_config_or_input_in_an_existing_run_is_refused(config_file, pred
 
 
 def test_analysis_settings_may_change_in_an_existing_run(config_file):
-    assert main([str(config_file)]) == 0
+    assert main([str(config_file), "--stage", "collect"]) == 0
     assert main([str(config_file), "analysis.correction=holm"]) == 0
     assert yaml.safe_load((run_dir(config_file) / "run.yaml").read_text())["config"]["analysis"]["correction"] == "holm"
 
 
 def test_analyze_takes_its_settings_from_the_config_and_refuses_others(config_file, capsys):
-    assert main([str(config_file)]) == 0
+    assert main([str(config_file), "--stage", "collect"]) == 0
     assert main([str(config_file), "--stage", "analyze", "analysis.alpha=0.2"]) == 0
     run = run_dir(config_file)
     assert yaml.safe_load((run / "run.yaml").read_text())["config"]["analysis"]["alpha"] == 0.2

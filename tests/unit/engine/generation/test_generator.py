@@ -68,7 +68,7 @@ def answers_of(path, rows, generation, model=DEMO):
 
 def test_greedy_answers_are_those_that_the_demo_recorded(demo_config, capsys):
     path, recorded = demo_config
-    assert main([str(path)]) == 0
+    assert main([str(path), "--stage", "collect"]) == 0
     run = path.parent / "runs" / "test"
     said = capsys.readouterr().err
     assert "generated 5/5 samples" in said

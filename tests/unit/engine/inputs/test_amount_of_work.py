@@ -1,7 +1,8 @@
 """Work that grows with the size of a file or a text, not with its square, and blanks that cost nothing.
 
-Each case is made four times as large. What is compared is the CPU time of this thread, the least of some tries, so that
-other work on the machine does not count: linear work takes four times as long, quadratic sixteen times.
+Each case is made four times as large. What is compared is the CPU time of this thread, and the least of some
+comparisons counts, so that other work on the machine does not: linear work takes four times as long, quadratic sixteen
+times.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from engine.inputs.readers.record import Limits
 LIMITS = Limits()
 MOST = 9.0
 """Times as long for four times as much, at most: between four and sixteen."""
+TRIES = 8
+"""Comparisons of which one has to be below it."""
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -36,8 +39,10 @@ def seconds(call: Callable[[], object]) -> float:
 
 def assert_linear(work: Callable[[int], Callable[[], object]], size: int) -> None:
     small, large = work(size), work(4 * size)
-    ratio = min(min(seconds(large) for _ in range(3)) / max(seconds(small), 1e-4) for _ in range(3))
-    assert ratio < MOST, f"four times as much takes {ratio:.0f} times as long"
+    ratios: list[float] = []
+    while not ratios or (min(ratios) >= MOST and len(ratios) < TRIES):
+        ratios.append(seconds(large) / max(seconds(small), 1e-4))
+    assert min(ratios) < MOST, f"four times as much takes {min(ratios):.0f} times as long"
 
 
 def read(reader, file):
@@ -157,7 +162,7 @@ def test_a_long_history_is_parted_in_linear_time():
         assert (len(messages), answer) == (2 * (size // 26), "no")
         return lambda: _with_history(markup, (), text)
 
-    assert_linear(work, 500_000)
+    assert_linear(work, 200_000)
 
 
 @pytest.mark.parametrize("repeated", ["system", "user", "assistant", "<|im_end|>"])

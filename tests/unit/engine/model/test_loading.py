@@ -123,9 +123,9 @@ def test_many_replicas_fetch_once_and_go_on_without_a_network(tiny_model_dir, tm
     }
     try:
         wanted = [sys.executable, "-c", WITHOUT_FLOCK, REPOSITORY]
-        replicas = [subprocess.Popen(wanted, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        replicas = [subprocess.Popen(wanted, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         errors = [replica.communicate(timeout=120)[1] for replica in replicas]
-        assert [replica.returncode for replica in replicas] == [0, 0, 0], errors
+        assert [replica.returncode for replica in replicas] == [0, 0], errors
         assert {name: hub.counts["GET", name] for name in shards} == dict.fromkeys(shards, 1)
         loaded = python(LOAD, REPOSITORY, environment)
         assert loaded.returncode == 0, loaded.stderr

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +14,6 @@ from engine.encoding.sequences.template_dates import date_formats, pinned, print
 from engine.run import main
 from tests.fixtures.chat_templates import styled_tokenizer
 from tests.fixtures.models import write_tiny_model
-from tests.fixtures.places import ROOT
 from tests.fixtures.predictions import records
 
 
@@ -74,14 +71,27 @@ def test_the_day_is_kept_and_said(tmp_path, arguments, capsys):
     assert "never reads mood" in capsys.readouterr().out
 
 
-def test_no_time_zone_moves_the_day(tmp_path, arguments):
-    found = []
+@pytest.fixture
+def in_zone(monkeypatch):
+    """Move this process to a time zone, and back afterwards."""
+
+    def move(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield move
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_no_time_zone_moves_the_day(tmp_path, arguments, in_zone):
+    found, hours = [], []
     for zone in ("Etc/GMT+12", "Pacific/Kiritimati"):
-        env = os.environ | {"TZ": zone, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "engine.run", *arguments, f"run.name={zone[:3]}"]
-        subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True)
+        in_zone(zone)
+        hours.append(time.localtime().tm_gmtoff // 3600)
+        assert main([*arguments, f"run.name={zone[:3]}"]) == 0
         found.append(texts(tmp_path / "runs" / zone[:3]))
-    assert found[0] == found[1]
+    assert found[0] == found[1] and hours == [-12, 14]
 
 
 def test_a_finished_run_goes_on_with_its_day(tmp_path, arguments, capsys):

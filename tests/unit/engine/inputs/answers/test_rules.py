@@ -216,8 +216,8 @@ def test_the_time_grows_with_the_length_only(text):
         return time.process_time() - before
 
     seconds(1_000)  # compiles
-    short, long = (min(seconds(length) for _ in range(2)) for length in (4_000, 16_000))
-    assert long < 10 * short + 0.2, (short, long)
+    tries = ((seconds(2_000), seconds(8_000)) for _ in range(4))
+    assert any(long < 10 * short + 0.1 for short, long in tries)
 
 
 def test_any_text_is_read():
