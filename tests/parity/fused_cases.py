@@ -1,6 +1,6 @@
 """Checks of the fused attention against the float64 oracle and ``blocked``, on whatever device it runs.
 
-``python -m tests.parity.fused_cases`` runs all of them, with TRITON_INTERPRET=1 on the CPU, else on CUDA: Triton reads
+``python -m tests.parity.fused_cases`` runs all of them (``some``: fewer), with TRITON_INTERPRET=1 on the CPU, else on CUDA: Triton reads
 that variable once, when it is imported, so the interpreter needs a process of its own. It prints one line per case.
 """
 
@@ -10,6 +10,8 @@ import dataclasses
 import sys
 import time
 import traceback
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -280,11 +282,11 @@ def _compare_rows(case: Case, found: torch.Tensor, expected: torch.Tensor) -> No
     assert deviation <= allowed, f"decision row: {deviation:.3g}"
 
 
-def check_models(device: torch.device) -> None:
+def check_models(device: torch.device, families: Sequence[str] = ("qwen2", "mistral", "gemma2")) -> None:
     """Whole models: tables' numbers with the fused kernel equal those with ``blocked``."""
     from tests.parity.test_parity import build, packed
 
-    for family in ("qwen2", "mistral", "gemma2"):
+    for family in families:
         model = build(family).to(device)
         samples = [encoded(length, seed=length, num_groups=3) for length in (37, 18, 1)]
         ids, layouts = packed(samples)
@@ -387,8 +389,14 @@ def main() -> int:
     """Run every case, or with the argument ``some`` fewer, and return 1 when one fails."""
     device = torch.device("cpu" if fused_row.IS_INTERPRETED else "cuda")
     torch.set_num_threads(1)
-    work: dict[str, Any] = {case.name: case for case in cases(every=sys.argv[1:] != ["some"])}
-    work |= {"models": check_models, "shared rows": check_shared_rows, "choices": check_choices}
+    every = sys.argv[1:] != ["some"]
+    work: dict[str, Any] = {case.name: case for case in cases(every)}
+    # Gemma 2 has what the others have, and caps scores.
+    work |= {
+        "models": check_models if every else partial(check_models, families=("gemma2",)),
+        "shared rows": check_shared_rows,
+        "choices": check_choices,
+    }
     usual = fused_row.tiling
     failed = 0
     for name, item in work.items():
