@@ -1,7 +1,8 @@
 """Checks of the fused attention against the float64 oracle and ``blocked``, on whatever device it runs.
 
-``python -m tests.parity.fused_cases`` runs all of them (``some``: fewer), with TRITON_INTERPRET=1 on the CPU, else on CUDA: Triton reads
-that variable once, when it is imported, so the interpreter needs a process of its own. It prints one line per case.
+``python -m tests.parity.fused_cases`` runs all of them (``some``: fewer), with TRITON_INTERPRET=1 on the CPU, else on
+CUDA: Triton reads that variable once, when it is imported, so the interpreter needs a process of its own. It prints one
+line per case.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def rows():
     made = records(75)
     made[3] |= {"full_model_response": "user\nEPS?\nassistant\n"}
     made[20] |= {"full_model_response": made[20]["full_model_response"].partition("assistant\n")[0]}
-    made[41] |= {"full_model_response": made[41]["full_model_response"] + " word" * 40_000}
+    made[41] |= {"full_model_response": made[41]["full_model_response"] + " word" * 10_000}
     made[60] |= {"actual_label": "sideways"}
     return made
 
@@ -41,7 +41,7 @@ def rows():
 def work(config_file, predictions_file, rows):
     predictions_file.write_text(json.dumps(rows))
     config, _ = load_config(config_file, ["statistics.random_groups=2"])
-    return RowWork(config, 40_000)
+    return RowWork(config, 10_000)
 
 
 def contents(batch):
@@ -64,7 +64,7 @@ def whole(work, workers):
     return scan, contents(encoded), {name: census.counts() for name, census in censuses.items()}
 
 
-@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("number", [2, pytest.param(3, marks=pytest.mark.soak)])
 def test_the_plan_is_the_same_with_any_number_of_processes(config_file, predictions_file, rows, number, capsys):
     predictions_file.write_text(json.dumps(rows))
     options = ["--stage", "plan", "statistics.random_groups=3", "predictions.max_samples=60", "predictions.keep=[year]"]
@@ -84,7 +84,7 @@ def test_the_plan_is_the_same_with_any_number_of_processes(config_file, predicti
 def test_samples_rejects_and_counts_are_those_of_one_process(work):
     expected = whole(work, ThisProcess(work))
     assert any(isinstance(row, Reject) for row in expected[0].rejects) and expected[2]["financial"]["inside"]
-    with Helpers(work, 40_000, 2) as helpers:
+    with Helpers(work, 10_000, 2) as helpers:
         assert whole(work, helpers) == expected
         children = [helper.process.pid for helper in helpers._live]
     assert len(children) == 2 and not any(map(psutil.pid_exists, children))
@@ -92,7 +92,7 @@ def test_samples_rejects_and_counts_are_those_of_one_process(work):
 
 def test_rows_of_a_helper_that_dies_are_done_by_the_other_and_then_here(work, capsys):
     expected = whole(work, ThisProcess(work))
-    with Helpers(work, 40_000, 2) as helpers:
+    with Helpers(work, 10_000, 2) as helpers:
         rows = helpers.scanned(config_records(work.config))
         first = [next(rows) for _ in range(2)]
         os.kill(helpers._live[0].process.pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_rows_of_a_helper_that_dies_are_done_by_the_other_and_then_here(work, ca
 
 
 def test_a_task_at_which_two_processes_die_is_named(work):
-    with Helpers(work, 40_000, 3) as helpers:
+    with Helpers(work, 10_000, 3) as helpers:
         task = next(helpers._chunks(config_records(work.config), is_scan=True))
         asked = helpers._ask(*task)
         with pytest.raises(RunFailedError, match=r"two of 3 processes .* at rows 1 to 16 \(SIGKILL\).* or 1 to plan"):
@@ -120,7 +120,7 @@ def test_a_task_at_which_two_processes_die_is_named(work):
 def test_helpers_that_cannot_begin_say_why_and_are_done_without(work, monkeypatch, capsys):
     """Their last words, which they print before anybody listens to them."""
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
-    with Helpers(work, 40_000, 2) as helpers:
+    with Helpers(work, 10_000, 2) as helpers:
         scanned = list(helpers.scanned(config_records(work.config)))
     assert scanned == list(ThisProcess(work).scanned(config_records(work.config)))
     said = capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_helpers_that_cannot_begin_say_why_and_are_done_without(work, monkeypatc
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused_as_always(work, predictions_file, rows):
-    with Helpers(work, 40_000, 2) as helpers:
+    with Helpers(work, 10_000, 2) as helpers:
         scan = scan_predictions(work.config, work.reader, None, helpers.scanned)
         rows[50]["full_model_response"] = ""
         predictions_file.write_text(json.dumps(rows))
@@ -174,7 +174,7 @@ def test_long_records_go_alone_and_many_are_never_out_at_once(work, predictions_
     monkeypatch.setattr(module, "_CHUNK_BYTES", 3_000)
     monkeypatch.setattr(module, "_WINDOW_BYTES", 9_000)
     most = 0
-    with Helpers(work, 40_000, 2) as helpers:
+    with Helpers(work, 10_000, 2) as helpers:
         ask = helpers._ask
 
         def counted(*task):
@@ -187,7 +187,7 @@ def test_long_records_go_alone_and_many_are_never_out_at_once(work, predictions_
 
         monkeypatch.setattr(helpers, "_ask", counted)
         assert len(list(helpers.scanned(config_records(work.config)))) == len(rows)
-    assert 3_000 < most < 9_000 + 250_000  # the row of 200,000 characters
+    assert 3_000 < most < 9_000 + 80_000  # the row of 50,000 characters
 
 
 def test_generated_answers_go_to_the_helper_of_their_row(config_file, predictions_file):
