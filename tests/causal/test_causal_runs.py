@@ -220,6 +220,7 @@ def test_what_the_run_does_not_have_is_refused(config, capsys, causal, words):
     assert all(word in message for word in words), message
 
 
+@pytest.mark.soak
 def test_replicas_over_ray_write_the_same_tables(config, run):
     path = with_causal(config, "ray", **CAUSAL)
     assert main([str(path), "cluster.mode=local", "cluster.replicas=1", "--stage", "collect"]) == 0

@@ -169,14 +169,14 @@ def test_helpers_of_a_killed_driver_end_with_it(lab, tmp_path):
 
 def test_a_helper_that_is_killed_costs_nothing(lab, tmp_path):
     """Fault 1, while planning: as by the kernel for want of memory; the other does its rows, and the run says so."""
-    driver, helpers = planning(lab, tmp_path, "helped-less", times=30)
+    driver, helpers = planning(lab, tmp_path, "helped-less", times=10)
     helpers[0].kill()
     wait_for(lambda: (lab.run("helped-less") / "plan.json").exists(), driver)
     os.kill(driver.pid, signal.SIGTERM)
     code, errors = finished(driver)
     assert code == 75 and re.search(r"died at \S+.* \(SIGKILL.*; 1 other\(s\) go on with it", errors)
     plan = json.loads((lab.run("helped-less") / "plan.json").read_text())
-    assert plan["num_samples"] == 30 * len(lab.rows)
+    assert plan["num_samples"] == 10 * len(lab.rows)
 
 
 def test_a_second_driver_is_refused_while_the_first_works(lab, capsys):

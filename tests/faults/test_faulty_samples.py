@@ -68,7 +68,8 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does it")
-@pytest.mark.parametrize("fits_alone", [pytest.param(True, marks=pytest.mark.soak), False])
+@pytest.mark.soak
+@pytest.mark.parametrize("fits_alone", [True, False])
 def test_out_of_memory_halves_the_token_budget(lab, fits_alone):
     """Fault 8: the system refuses memory to a batch of eight; what fits alone is measured, what does not is rejected.
 

@@ -62,6 +62,7 @@ def test_a_replica_killed_twice_is_replaced_and_only_its_shards_are_redone(lab):
     assert "measured 40/40 samples" in errors and "ray" not in errors.lower()
 
 
+@pytest.mark.soak
 def test_a_sample_that_kills_its_process_costs_itself(lab):
     """Fault 7 over Ray: bounded deaths, one reject, its neighbour kept, everyone else bit for bit."""
     unit, neighbour = victim_shard(lab)
@@ -85,7 +86,6 @@ def test_a_sample_that_kills_its_process_costs_itself(lab):
     assert deviation < 1e-5
 
 
-@pytest.mark.soak
 def test_a_sample_that_kills_its_process_inline_costs_itself_after_some_starts(lab):
     """Fault 7 without Ray: the driver dies with it; the next one does the unit in a process of its own and sees why."""
     _, neighbour = victim_shard(lab)
