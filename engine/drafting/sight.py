@@ -60,6 +60,7 @@ class Sight:
     def joined(self, join: JoinSection) -> None:
         """Put the fields of another file beside the rows."""
         with Join(join, "join") as other:
+            other.count_answers(self.records)
             self.records = [other.joined(record) for record in self.records]
         self.joins.append(join)
 
