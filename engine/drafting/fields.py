@@ -154,6 +154,30 @@ def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Gues
     return found
 
 
+def truth_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> dict[str, list[str]]:
+    """Return which fields of a file of labels may hold the true label, and which say whether the answer was right.
+
+    By their names; where none is called so, any field of short values that is not called something else.
+
+    Parameters
+    ----------
+    columns, num_rows
+        As for ``guess_fields``, without the field of ids.
+    """
+    found: dict[str, list[str]] = {}
+    for key, is_one in (("actual", _are_labels), ("correct", _are_verdicts)):
+        taken = found.get("actual", [])
+        paths = [path for path in _named(key, list(columns)) if path not in taken and is_one(columns[path])]
+        if paths:
+            found[key] = paths
+    if found:
+        return found
+    others = {path for key in ("id", "year", "cluster", "prompt", "system") for path in _named(key, list(columns))}
+    plain = [path for path, values in columns.items() if path not in others and _are_labels(values)]
+    classes = [path for path in plain if len({str(value) for value in columns[path]}) <= max(num_rows / 2, 2)]
+    return {"actual": classes or plain} if plain else {}
+
+
 def _named(key: str, paths: Sequence[str]) -> list[str]:
     """Return the paths whose last step is a name of the field, the likeliest first."""
     order: list[tuple[int, int, str]] = []
