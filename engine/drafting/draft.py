@@ -14,7 +14,7 @@ from engine.drafting.answers import Answers
 from engine.drafting.companions import Companion, companions_of
 from engine.drafting.fields import Guesses, guess_fields
 from engine.drafting.label_files import LABEL, VERDICT, label_name
-from engine.drafting.labels import shown, task_labels
+from engine.drafting.labels import middle_of_scale, shown, task_labels
 from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
 from engine.inputs.outcomes.correctness import verdict_of
@@ -230,11 +230,11 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, c
     values = [record.values.get(path) for record in sight.records] if not sight.is_log else answers.correct
     numbers = [number for value in values if (number := as_number(value)) is not None]
     if any(verdict_of(value, None).is_unread and not verdict_of(value, 0.5).is_unread for value in values):
-        draft.tree["decision"]["threshold"] = 0.5
         is_graded = not any(number not in (0, 1) for number in numbers)
-        of = f"{min(numbers):g} to {max(numbers):g}" if numbers else ""
-        what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number from {of}"
-        draft.say("threshold", f"0.5: {what}", "threshold")
+        least, of = (0.5, "") if is_graded else middle_of_scale(numbers)
+        draft.tree["decision"]["threshold"] = least
+        what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number {of}"
+        draft.say("threshold", f"{least:g}: {what}", "threshold")
     draft.say("right or wrong", f"as {path} says{f'; others are {chr(44).join(others)}' if others else ''}", "correct")
 
 

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.inputs.answers.recorded import one_or_more_texts
 from engine.inputs.conversations.messages import is_message_list
 from engine.inputs.outcomes.correctness import verdict_of
+from engine.inputs.outcomes.spans import concluded_answer
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "transcript": ("full_model_response", "transcript", "full_transcript", "chat_log"),
@@ -128,8 +130,8 @@ def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Gues
     found = Guesses()
     taken: set[str] = set()
 
-    def take(key: str, is_one: Callable[[Sequence[object]], bool]) -> bool:
-        named = _named(key, [path for path in usual if path not in taken])
+    def take(key: str, is_one: Callable[[Sequence[object]], bool], word: str = "") -> bool:
+        named = [path for path in _named(key, [path for path in usual if path not in taken]) if word in _own_name(path)]
         fitting = [path for path in named if is_one(usual[path])]
         if fitting:
             found.fields[key], found.others[key] = fitting[0], fitting[1:]
@@ -145,8 +147,9 @@ def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Gues
         take("prompt", _are_texts)
         take("response", _are_answers)
     take("predicted", _are_labels)
-    take("actual", _are_labels)
-    take("correct", _are_verdicts)
+    take("actual", _are_answers_to_give)
+    if not take("correct", _are_verdicts):
+        take("correct", _are_numbers, word="score")
     take("choices", _are_choices)
     take("id", lambda values: _are_unique(values, num_rows))
     take("year", _are_years)
@@ -248,9 +251,30 @@ def _is_short(value: object) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_LABEL and "\n" not in value
 
 
+def _are_answers_to_give(values: Sequence[object]) -> bool:
+    """Whether they are short texts, lists of them, or explanations that end with one (``... #### 18``)."""
+
+    def is_one(value: object) -> bool:
+        texts = one_or_more_texts(value) if isinstance(value, str | list) else []
+        return bool(texts) and all(_is_short(concluded_answer(text)) for text in texts)
+
+    return _are_labels(values) or _most(values, is_one)
+
+
+def _say_any(values: Sequence[object]) -> bool:
+    return any(verdict_of(value, 0.5).is_correct is not None for value in values)
+
+
 def _are_verdicts(values: Sequence[object]) -> bool:
-    says_any = any(verdict_of(value, 0.5).is_correct is not None for value in values)
-    return says_any and _most(values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float))
+    return _say_any(values) and _most(
+        values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float)
+    )
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    return _say_any(values) and _most(
+        values, lambda value: isinstance(value, int | float) and not isinstance(value, bool)
+    )
 
 
 def _are_choices(values: Sequence[object]) -> bool:

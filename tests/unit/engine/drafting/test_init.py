@@ -207,6 +207,52 @@ def test_rows_of_ones_own(tmp_path, capsys):
     assert "0.5: judge_score is a number from 0 to 1" in capsys.readouterr().out
 
 
+SCALES = {
+    "1 to 5": (range(1, 6), 3.0, "a guess, on a scale from 1 to 5"),
+    "0 to 10": (range(0, 11, 2), 5.0, "a guess, on a scale from 0 to 10"),
+    "0 to 100": ((12.5, 80, 96), 50.0, "a guess, on a scale from 0 to 100"),
+    "0 to 1": ((0.1, 0.9), 0.5, "from 0.1 to 0.9"),
+    "below 0": ((-3, 5), 1.0, "a guess, on a scale from -3 to 5"),
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_scores_are_parted_in_the_middle_of_their_scale(tmp_path, capsys, scale):
+    values, threshold, said = SCALES[scale]
+    rows = [row | {"judge_score": value} for row, value in zip(ROWS, [*values] * 8, strict=False)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines(rows))
+    config = drafted(tmp_path, path)
+    assert (config.predictions.fields.correct, config.decision.threshold) == ("judge_score", threshold)
+    assert said in capsys.readouterr().out
+    found = read_predictions(config).samples
+    assert [sample.is_correct for sample in found] == [row["judge_score"] >= threshold for row in rows]
+
+
+def test_places_of_choices_are_no_scores(tmp_path):
+    rows = [{key: value for key, value in row.items() if key != "judge_score"} for row in ROWS]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines([row | {"correct": place % 4} for place, row in enumerate(rows)]))
+    assert drafted(tmp_path, path).predictions.fields.correct is None
+
+
+@pytest.mark.parametrize("is_listed", [False, True], ids=["explained", "several"])
+def test_true_answers_with_an_explanation_or_several_are_found(tmp_path, is_listed):
+    rows = [
+        {
+            "id": f"r{n}",
+            "question": "?",
+            "output": f"So\n#### {n}",
+            "answer": [str(n), f"n{n}"] if is_listed else f"It\n#### {n}",
+        }
+        for n in range(8)
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines(rows))
+    found = read_predictions(drafted(tmp_path, path)).samples
+    assert [sample.is_correct for sample in found] == [True] * 8
+
+
 @pytest.mark.parametrize(
     "names",
     [("input", "actualOutput", "expectedOutput"), ("inputs", "outputs", "targets"), ("Query", "Model Output", "Gold")],
