@@ -63,14 +63,14 @@ def companions_of(sight: Sight, named: Sequence[str], choose: Choose) -> list[Co
     """
     keys = Keys(sight)
     found: list[Companion] = []
-    for path in named or _beside(sight):
+    for path in named or _beside(sight)[:_MOST_FILES]:
         try:
             other = look(path)
         except UserError:
             if named:
                 raise
             continue
-        companion = _companion(sight, other, keys, choose)
+        companion = _companion(sight, other, keys, choose, is_named=bool(named))
         if companion is not None:
             found.append(companion)
         elif named:
@@ -90,6 +90,11 @@ def companions_of(sight: Sight, named: Sequence[str], choose: Choose) -> list[Co
     return found
 
 
+def num_unseen(sight: Sight) -> int:
+    """Return how many files beside a log are too many to be looked through."""
+    return max(len(_beside(sight)) - _MOST_FILES, 0)
+
+
 def _beside(sight: Sight) -> list[str]:
     """Return files that may hold what a log lacks: those of its folder, and of the folder of Langfuse's scores."""
     place = Path(sight.path)
@@ -101,16 +106,15 @@ def _beside(sight: Sight) -> list[str]:
         return [str(scores)]
     if place.is_dir():
         return []
-    others = [file for file in sorted(folder.iterdir()) if file != place and file.is_file() and is_readable(file)]
-    return list(map(str, others[:_MOST_FILES]))
+    return [str(file) for file in sorted(folder.iterdir()) if file != place and file.is_file() and is_readable(file)]
 
 
-def _companion(sight: Sight, other: Sight, keys: Keys, choose: Choose) -> Companion | None:
+def _companion(sight: Sight, other: Sight, keys: Keys, choose: Choose, *, is_named: bool) -> Companion | None:
     if sight.format == "langfuse" and (scores := _of_langfuse(sight, other)):
         return scores
     if sight.format == "batch" and (requests := _of_batch(sight, other, keys)):
         return requests
-    labels = label_join(keys, other, choose)
+    labels = label_join(keys, other, choose, is_named=is_named)
     return None if labels is None else Companion(_LABELS, *labels)
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from engine.config import Config, DecisionSection, config_of_tree
 from engine.drafting.answers import Answers
-from engine.drafting.companions import Companion, companions_of
+from engine.drafting.companions import Companion, companions_of, num_unseen
 from engine.drafting.fields import Guesses, guess_fields
 from engine.drafting.label_files import LABEL, VERDICT, label_name
 from engine.drafting.labels import middle_of_scale, shown, task_labels
@@ -89,6 +89,8 @@ def drafted(
     draft = Draft({"run": {"name": name}, "predictions": {"path": path}, "model": {}, "prompt": {}, "decision": {}})
     draft.say("format", f"{sight.format}{', the log of an evaluation' if sight.is_log else ''}", "path")
     _add_joins(draft, sight, companions_of(sight, joined, choose))
+    if not joined and (unseen := num_unseen(sight)):
+        draft.say("not looked at", f"{unseen:,} further file(s) of its folder: name what is joined with --join")
     if sight.format == "batch" and not any({"messages", "prompt"} & set(record.values) for record in sight.records):
         draft.say(
             "requests",

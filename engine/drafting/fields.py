@@ -177,8 +177,15 @@ def truth_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> dict
         return found
     others = {path for key in ("id", "year", "cluster", "prompt", "system") for path in _named(key, list(columns))}
     plain = [path for path, values in columns.items() if path not in others and _are_labels(values)]
+    plain = [path for path in plain if not all(isinstance(value, float) for value in columns[path])]
     classes = [path for path in plain if len({str(value) for value in columns[path]}) <= max(num_rows / 2, 2)]
     return {"actual": classes or plain} if plain else {}
+
+
+def is_called_id(path: str) -> bool:
+    """Whether a field is called as ids are."""
+    words = set(_own_name(path).split("_"))
+    return bool(_named("id", [path])) or bool(words & {"id", "key", "request", "question", "nr", "no", "number"})
 
 
 def _named(key: str, paths: Sequence[str]) -> list[str]:

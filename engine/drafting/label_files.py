@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.config import JoinSection
-from engine.drafting.fields import truth_fields
-from engine.drafting.sight import Sight
+from engine.drafting.fields import is_called_id, truth_fields
+from engine.drafting.sight import Sight, fields_in
 from engine.errors import ConfigError
 from engine.inputs.answers.recorded import key_text
 from engine.inputs.records import read_records
@@ -86,6 +86,11 @@ class Overlap:
         return self.num_shared >= _SHARE * min(most, max(self.num_rows, 1)) and self.num_shared > 0
 
 
+def are_plain_numbers(ids: Iterable[str]) -> bool:
+    """Whether all ids are whole numbers, as many columns of any table are."""
+    return all(one.isdecimal() for one in ids)
+
+
 def column_keys(path: str, name: str, file_format: str) -> list[str]:
     """Return the ids that all rows of a file have in one field, in its order; rows without one are left out."""
     found = (_key(value_at(record.values, name)) for record in read_records(path, file_format))
@@ -111,20 +116,15 @@ def matching_ids(keys: Keys, other: Sight) -> Overlap | None:
     ConfigError
         When several fields of the other file hold the ids, in different rows.
     """
-    columns = {
-        name: found for name, values in other.columns().items() if any(found := [_key(value) for value in values])
-    }
-    hits = {
-        (key, name): len(keys.of(key).intersection(filter(None, found)))
-        for key in keys.names()
-        for name, found in columns.items()
-    }
+    hits = _hits(keys, other)
     most = max(hits.values(), default=0)
     best = [pair for pair, count in hits.items() if count == most]
     if not most:
         return None
     key, name = next((pair for pair in best if pair[0] == pair[1]), best[0])
-    rivals = [other_name for other_key, other_name in best if other_key == key and columns[other_name] != columns[name]]
+    columns = {path: list(map(_key, values)) for path, values in other.columns().items()}
+    alike = [path for known, path in best if known == key]
+    rivals = [path for path in alike if path != name and columns.get(path) != columns.get(name)]
     overlap = overlap_of(keys, key, other, name)
     if rivals and key != name and overlap.fits:
         raise ConfigError(
@@ -135,8 +135,33 @@ def matching_ids(keys: Keys, other: Sight) -> Overlap | None:
     return overlap
 
 
-def label_join(keys: Keys, other: Sight, choose: Choose) -> tuple[JoinSection, str] | None:
+def _hits(keys: Keys, other: Sight) -> dict[tuple[str, str], int]:
+    """Return how many different ids of the first file each field of the other one holds, in all of its rows."""
+    met: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    names = keys.names()
+    rows = other.records if other.is_whole else read_records(other.path, other.format)
+    for record in rows:
+        for path, value in fields_in(record.values):
+            text = _key(value)
+            for name in names if text is not None else ():
+                if text in keys.of(name):
+                    met[name, path].add(text)
+    return {pair: len(ids) for pair, ids in met.items()}
+
+
+def label_join(keys: Keys, other: Sight, choose: Choose, *, is_named: bool) -> tuple[JoinSection, str] | None:
     """Return the join with a file of labels and what it does, in words; None where the file is none.
+
+    Parameters
+    ----------
+    keys
+        The ids of the rows that may lack labels.
+    other
+        The file that may hold them.
+    choose
+        Asked which of several fields is meant.
+    is_named
+        Whether a person says that it does: numbers of rows that are alike say little.
 
     Raises
     ------
@@ -147,6 +172,8 @@ def label_join(keys: Keys, other: Sight, choose: Choose) -> tuple[JoinSection, s
         return None
     overlap = matching_ids(keys, other)
     if overlap is None or not overlap.fits:
+        return None
+    if not is_named and are_plain_numbers(keys.of(overlap.key)) and not is_called_id(overlap.other_key):
         return None
     columns = {path: values for path, values in other.columns().items() if path != overlap.other_key}
     found = truth_fields(columns, len(other.records))

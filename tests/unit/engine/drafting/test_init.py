@@ -138,6 +138,33 @@ def test_files_that_hold_no_labels_of_a_batch(tmp_path, capsys):
     assert "holds nothing that belongs to" in capsys.readouterr().err
 
 
+def test_labels_behind_many_others_are_found_and_more_files_than_are_looked_at_are_said(tmp_path, capsys):
+    path = batch(tmp_path)
+    others = [Case(100 + number, "increase", "decrease", False) for number in range(2_100)]
+    (tmp_path / "labels.csv").write_text(csv(labels_of([*others, *CASES])))
+    for number in range(50):
+        (tmp_path / f"x{number:02d}.csv").write_text("a,b\n1,2\n")
+    config = drafted(tmp_path, path)
+    said = capsys.readouterr().out
+    assert "for 6 of 6 ids; 2,100 of its ids have no answer in" in said
+    assert "not looked at            2 further file(s) of its folder" in said
+    assert [sample.is_correct for sample in read_predictions(config).samples] == [case.is_right for case in CASES]
+
+
+def test_numbers_of_rows_that_are_alike_are_no_ids_unless_a_person_says_so(tmp_path, capsys):
+    path = batch(tmp_path)
+    for name in (path.name, "requests.jsonl"):
+        (tmp_path / name).write_text((tmp_path / name).read_text().replace("request-", ""))
+    table = tmp_path / "metrics.csv"
+    table.write_text(csv([{"epoch": c.number, "phase": c.target} for c in CASES]))
+    drafted(tmp_path, path)
+    assert "metrics.csv" not in capsys.readouterr().out
+    config = drafted(tmp_path, path, "--join", str(table), "--join", str(tmp_path / "requests.jsonl"))
+    assert [sample.is_correct for sample in read_predictions(config).samples] == [case.is_right for case in CASES]
+    table.rename(tmp_path / "m.csv").write_text(csv([{"question_id": c.number, "phase": c.target} for c in CASES]))
+    assert "by custom_id = question_id: phase" in (drafted(tmp_path, path) and capsys.readouterr().out)
+
+
 def test_labels_that_are_named_come_before_those_of_a_log(tmp_path):
     path, _ = write_log("inspect-json", tmp_path)
     ids = [sample.sample_id for sample in read_predictions(drafted(tmp_path, path)).samples]
