@@ -1,4 +1,4 @@
-"""A config for a file: ``python -m engine.init FILE [--model NAME] [--output config.yaml]``.
+"""A config for a file: ``python -m engine.init FILE [--model NAME] [--join FILE] [--output config.yaml]``.
 
 Looks at a file of predictions, a log of an evaluation, or a folder of them, writes a short commented config that runs,
 and prints what was taken for what.
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m engine.i
     stop_answering()
     options = _parser(prog).parse_args(arguments)
     try:
-        check_names([options.file, options.output])
+        check_names([options.file, options.output, *options.join])
         return _write(options, prog.replace("init", "run"))
     except UserError as error:
         print(printable(str(error)), file=sys.stderr)
@@ -52,6 +52,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Write a config for a file.")
     parser.add_argument("file", metavar="FILE", help="predictions or a log: a file, a pattern or a folder")
     parser.add_argument("--model", metavar="NAME", help="the model that answered: a folder, or a name on the hub")
+    parser.add_argument(
+        "--join",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a file with prompts, labels or scores of the rows, in place of those beside it; may stand several times",
+    )
     parser.add_argument("--output", metavar="PATH", default="config.yaml", help="where the config is written")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     return parser
@@ -66,7 +73,7 @@ def _write(options: argparse.Namespace, run_command: str) -> int:
     if output.exists() and not options.overwrite:
         raise ConfigError(f"{output}: exists already. Give --overwrite, or another place with --output.")
     name = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in Path(options.file).stem).strip("-")
-    draft = drafted(options.file, _choose, model=options.model, name=name or "run")
+    draft = drafted(options.file, _choose, model=options.model, name=name or "run", joined=options.join)
     for key, what in draft.notes:
         print(printable(f"  {key:<{_WIDTH}} {what}"))
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -35,8 +35,9 @@ def layered_graph(
     Parameters
     ----------
     edges
-        ``edge`` (its name)``, input, x, y, x2, y2, size, verified, ci_low, ci_high, linearised, pvalue_adjusted,
-        is_certain``; places across are 0..1, heights count rows.
+        A row for every point of an edge's way: ``edge`` (its name)``, step`` (which point)``, input, x, y, size,
+        verified, ci_low, ci_high, linearised, pvalue_adjusted, is_certain``; places across are 0..1, heights count
+        rows.
     nodes
         ``node`` (its label)``, x, y, confirmed``.
     style
@@ -75,12 +76,12 @@ def _edges(edges: pl.DataFrame, x: alt.X, y: alt.Y, style: VisualizationSettings
     reach = float(edges.select(pl.col("size").abs().max()).item())
     return (
         alt.Chart(edges)
-        .mark_rule(opacity=0.85)
+        .mark_line(opacity=0.85, strokeJoin="round")
         .encode(
             x=x,
             y=y,
-            x2="x2:Q",
-            y2="y2:Q",
+            detail="edge:N",
+            order="step:Q",
             color=alt.Color(
                 "size:Q",
                 title=_NATS,

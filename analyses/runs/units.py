@@ -268,7 +268,9 @@ def _kind(kind: pa.DataType) -> str:
 
 
 def _ids(path: Path) -> list[str | None]:
-    return scan_table([path]).select(pl.col("sample_id").cast(pl.String)).collect().to_series().to_list()
+    with pq.ParquetFile(path) as file:
+        ids = file.read(columns=["sample_id"], use_threads=False)["sample_id"]
+    return ids.cast(pa.string()).to_pylist()
 
 
 def _count_samples(folder: Path) -> int:

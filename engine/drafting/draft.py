@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import yaml
 
 from engine.config import Config, DecisionSection, config_of_tree
-from engine.drafting.companions import companions_of
+from engine.drafting.answers import Answers
+from engine.drafting.companions import Companion, companions_of, num_unseen
 from engine.drafting.fields import Guesses, guess_fields
-from engine.drafting.labels import shown, task_labels
+from engine.drafting.label_files import LABEL, VERDICT, label_name
+from engine.drafting.labels import middle_of_scale, shown, task_labels
 from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
 from engine.inputs.outcomes.correctness import verdict_of
 from engine.inputs.readers.evaluations.log_records import written_list
-from engine.inputs.rows.configured import config_records
-from engine.inputs.sample_reader import SampleReader
 from engine.inputs.selection import as_number
-from engine.samples import RowRejected
 
 Choose = Callable[[str, Sequence[str]], str]
 """Asked which of several readings is meant; returns one of them."""
@@ -30,7 +28,6 @@ _PREFIXES = ("hf/", "vllm/", "hf-local/", "huggingface/", "openai/", "huggingfac
 """What tools put in front of the name of a model of the hub."""
 _FINANCE = ("balance sheet", "income statement", "net income", "total asset", "earnings per share")
 _FINANCIAL = "financial"
-_MOST_ANSWERS = 500
 
 
 @dataclass(slots=True)
@@ -63,7 +60,9 @@ class Draft:
         return config_of_tree(self.tree, "the drafted config")
 
 
-def drafted(path: str, choose: Choose, *, model: str | None = None, name: str = "run") -> Draft:
+def drafted(
+    path: str, choose: Choose, *, model: str | None = None, name: str = "run", joined: Sequence[str] = ()
+) -> Draft:
     """Return a config for a file, a pattern or a folder.
 
     Parameters
@@ -76,22 +75,22 @@ def drafted(path: str, choose: Choose, *, model: str | None = None, name: str = 
         The model's name, where it is known.
     name
         The run's name.
+    joined
+        Files that hold prompts, labels or scores of its rows; where none is named, those of a log's folder do.
 
     Raises
     ------
+    ConfigError
+        When of several files nobody knows which one is joined, or ids stand in one several times.
     InputError
         When the file cannot be read.
     """
     sight = look(path)
     draft = Draft({"run": {"name": name}, "predictions": {"path": path}, "model": {}, "prompt": {}, "decision": {}})
     draft.say("format", f"{sight.format}{', the log of an evaluation' if sight.is_log else ''}", "path")
-    for join in companions_of(sight):
-        sight.joined(join)
-        kept = {key: value for key, value in join.model_dump().items() if key != "format"}
-        draft.tree["predictions"]["join"] = [kept]
-        draft.say("joined with", f"{join.path}, by {join.on}: {', '.join(join.fields or ())}", "join")
-        if "judged" in (join.fields or ()):
-            draft.tree["predictions"]["fields"] = {"correct": "judged"}
+    _add_joins(draft, sight, companions_of(sight, joined, choose))
+    if not joined and (unseen := num_unseen(sight)):
+        draft.say("not looked at", f"{unseen:,} further file(s) of its folder: name what is joined with --join")
     if sight.format == "batch" and not any({"messages", "prompt"} & set(record.values) for record in sight.records):
         draft.say(
             "requests",
@@ -101,7 +100,7 @@ def drafted(path: str, choose: Choose, *, model: str | None = None, name: str = 
         )
     guesses = _of_log(draft, sight, choose) if sight.is_log else _of_rows(draft, sight, choose)
     _add_model(draft, sight, model)
-    answers = _Answers(draft)
+    answers = Answers(draft.tree)
     _add_score(draft, sight, guesses, answers, choose)
     _add_decision(draft, answers)
     _add_vocabulary(draft, answers)
@@ -109,6 +108,30 @@ def drafted(path: str, choose: Choose, *, model: str | None = None, name: str = 
         del draft.tree["prompt"]
     draft.tree["statistics"] = {"query_groups": ["all", "decision", "response"], **draft.tree.get("statistics", {})}
     return draft
+
+
+def _add_joins(draft: Draft, sight: Sight, companions: Sequence[Companion]) -> None:
+    """Put the fields of other files beside the rows."""
+    fields: dict[str, str] = {}
+    for one in companions:
+        sight.joined(one.join)
+        kept = {key: value for key, value in one.join.model_dump().items() if key != "format" and value != {}}
+        draft.tree["predictions"].setdefault("join", []).append(kept)
+        draft.say("joined with", one.said)
+        names = one.join.names() or {}
+        if VERDICT in names:
+            if any(record.values.get(VERDICT) is not None for record in sight.records):
+                fields["correct"] = VERDICT
+            else:
+                draft.say("right or wrong", "not told: each score names a trace alone, in which several answers stand")
+        own = label_name(sight)
+        if own in names and own != LABEL:  # it comes before what the format tells
+            told = {key for record in sight.records for key in record.fields} & {"actual", "target"}
+            fields |= dict.fromkeys(told, own)
+    if companions:
+        draft.remarks["join"] = "; ".join(one.said for one in companions)
+    if fields:
+        draft.tree["predictions"]["fields"] = fields
 
 
 def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
@@ -193,40 +216,7 @@ def _add_model(draft: Draft, sight: Sight, model: str | None) -> None:
     draft.tree["model"] = {"path": model or UNKNOWN_MODEL}
 
 
-class _Answers:
-    """What the first rows say, read by the config as far as it is drafted."""
-
-    def __init__(self, draft: Draft):
-        tree = {**draft.tree, "decision": {"span": "last_line", "field": None}}
-        config = config_of_tree(tree, "the drafted config")
-        reader = SampleReader(config)
-        self.prompts: list[str] = []
-        self.responses: list[str] = []
-        self.actual: list[object] = []
-        self.predicted: list[object] = []
-        self.correct: list[object] = []
-        self.has_choices = False
-        self.problems: Counter[str] = Counter()
-        for record in islice(config_records(config), _MOST_ANSWERS):
-            if record.problem:
-                self.problems[record.reason] += 1
-                continue
-            fields = reader.fields_of(record)
-            values = record.values
-            self.has_choices |= fields.choices is not None and values.get(fields.choices) is not None
-            self.actual.append(values.get(fields.target or fields.actual))
-            self.predicted.append(values.get(fields.predicted))
-            self.correct.append(values.get(fields.correct) if fields.correct else None)
-            try:
-                read = reader.conversation(record)
-            except RowRejected as rejected:
-                self.problems[rejected.reason] += 1
-                continue
-            self.responses.append(read.response)
-            self.prompts += [message.content for message in read.messages]
-
-
-def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: _Answers, choose: Choose) -> None:
+def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, choose: Choose) -> None:
     """Name the field that says what is right: of rows of one's own, and where a log has several."""
     fields = draft.tree["predictions"].get("fields", {})
     path = fields.get("correct") or guesses.fields.get("correct")
@@ -242,11 +232,11 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: _Answers, 
     values = [record.values.get(path) for record in sight.records] if not sight.is_log else answers.correct
     numbers = [number for value in values if (number := as_number(value)) is not None]
     if any(verdict_of(value, None).is_unread and not verdict_of(value, 0.5).is_unread for value in values):
-        draft.tree["decision"]["threshold"] = 0.5
         is_graded = not any(number not in (0, 1) for number in numbers)
-        of = f"{min(numbers):g} to {max(numbers):g}" if numbers else ""
-        what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number from {of}"
-        draft.say("threshold", f"0.5: {what}", "threshold")
+        least, of = (0.5, "") if is_graded else middle_of_scale(numbers)
+        draft.tree["decision"]["threshold"] = least
+        what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number {of}"
+        draft.say("threshold", f"{least:g}: {what}", "threshold")
     draft.say("right or wrong", f"as {path} says{f'; others are {chr(44).join(others)}' if others else ''}", "correct")
 
 
@@ -272,7 +262,7 @@ def _is_text(values: Sequence[object]) -> bool:
     return all(verdict_of(value, 0.5).is_unread for value in values)
 
 
-def _add_decision(draft: Draft, answers: _Answers) -> None:
+def _add_decision(draft: Draft, answers: Answers) -> None:
     found = task_labels(answers.actual, answers.predicted, answers.responses, has_choices=answers.has_choices)
     decision = draft.tree["decision"]
     decision["field"] = found.answer_field
@@ -299,7 +289,7 @@ def _add_decision(draft: Draft, answers: _Answers) -> None:
     draft.say("where an answer stands", where, "field")
 
 
-def _add_vocabulary(draft: Draft, answers: _Answers) -> None:
+def _add_vocabulary(draft: Draft, answers: Answers) -> None:
     text = " ".join(answers.prompts[:50]).casefold()
     if sum(word in text for word in _FINANCE) >= 2:
         draft.tree["vocabulary"] = _FINANCIAL

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.inputs.answers.recorded import one_or_more_texts
 from engine.inputs.conversations.messages import is_message_list
 from engine.inputs.outcomes.correctness import verdict_of
+from engine.inputs.outcomes.spans import concluded_answer
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "transcript": ("full_model_response", "transcript", "full_transcript", "chat_log"),
@@ -128,8 +130,8 @@ def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Gues
     found = Guesses()
     taken: set[str] = set()
 
-    def take(key: str, is_one: Callable[[Sequence[object]], bool]) -> bool:
-        named = _named(key, [path for path in usual if path not in taken])
+    def take(key: str, is_one: Callable[[Sequence[object]], bool], word: str = "") -> bool:
+        named = [path for path in _named(key, [path for path in usual if path not in taken]) if word in _own_name(path)]
         fitting = [path for path in named if is_one(usual[path])]
         if fitting:
             found.fields[key], found.others[key] = fitting[0], fitting[1:]
@@ -145,13 +147,45 @@ def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Gues
         take("prompt", _are_texts)
         take("response", _are_answers)
     take("predicted", _are_labels)
-    take("actual", _are_labels)
-    take("correct", _are_verdicts)
+    take("actual", _are_answers_to_give)
+    if not take("correct", _are_verdicts):
+        take("correct", _are_numbers, word="score")
     take("choices", _are_choices)
     take("id", lambda values: _are_unique(values, num_rows))
     take("year", _are_years)
     take("cluster", _are_repeated)
     return found
+
+
+def truth_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> dict[str, list[str]]:
+    """Return which fields of a file of labels may hold the true label, and which say whether the answer was right.
+
+    By their names; where none is called so, any field of short values that is not called something else.
+
+    Parameters
+    ----------
+    columns, num_rows
+        As for ``guess_fields``, without the field of ids.
+    """
+    found: dict[str, list[str]] = {}
+    for key, is_one in (("actual", _are_labels), ("correct", _are_verdicts)):
+        taken = found.get("actual", [])
+        paths = [path for path in _named(key, list(columns)) if path not in taken and is_one(columns[path])]
+        if paths:
+            found[key] = paths
+    if found:
+        return found
+    others = {path for key in ("id", "year", "cluster", "prompt", "system") for path in _named(key, list(columns))}
+    plain = [path for path, values in columns.items() if path not in others and _are_labels(values)]
+    plain = [path for path in plain if not all(isinstance(value, float) for value in columns[path])]
+    classes = [path for path in plain if len({str(value) for value in columns[path]}) <= max(num_rows / 2, 2)]
+    return {"actual": classes or plain} if plain else {}
+
+
+def is_called_id(path: str) -> bool:
+    """Whether a field is called as ids are."""
+    words = set(_own_name(path).split("_"))
+    return bool(_named("id", [path])) or bool(words & {"id", "key", "request", "question", "nr", "no", "number"})
 
 
 def _named(key: str, paths: Sequence[str]) -> list[str]:
@@ -224,9 +258,30 @@ def _is_short(value: object) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_LABEL and "\n" not in value
 
 
+def _are_answers_to_give(values: Sequence[object]) -> bool:
+    """Whether they are short texts, lists of them, or explanations that end with one (``... #### 18``)."""
+
+    def is_one(value: object) -> bool:
+        texts = one_or_more_texts(value) if isinstance(value, str | list) else []
+        return bool(texts) and all(_is_short(concluded_answer(text)) for text in texts)
+
+    return _are_labels(values) or _most(values, is_one)
+
+
+def _say_any(values: Sequence[object]) -> bool:
+    return any(verdict_of(value, 0.5).is_correct is not None for value in values)
+
+
 def _are_verdicts(values: Sequence[object]) -> bool:
-    says_any = any(verdict_of(value, 0.5).is_correct is not None for value in values)
-    return says_any and _most(values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float))
+    return _say_any(values) and _most(
+        values, lambda value: not verdict_of(value, None).is_unread or isinstance(value, float)
+    )
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    return _say_any(values) and _most(
+        values, lambda value: isinstance(value, int | float) and not isinstance(value, bool)
+    )
 
 
 def _are_choices(values: Sequence[object]) -> bool:

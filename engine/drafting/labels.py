@@ -137,6 +137,25 @@ def span_of(responses: Sequence[str], actual: Sequence[object]) -> str:
     return "last_number" if numbers and are_said and len(numbers) >= _ENOUGH * max(len(actual), 1) else "last_line"
 
 
+def middle_of_scale(numbers: Sequence[float]) -> tuple[float, str]:
+    """Return the middle of the scale that scores seem to be on, and the scale in words.
+
+    Scales that people use are 0 to 1, 1 to 5, 0 or 1 to 10 and 0 to 100; of others the middle of what there is.
+    """
+    least, most = min(numbers), max(numbers)
+    first = 0.0 if least < 1 else 1.0
+    top = next((top for top in (1.0, 5.0, 10.0, 100.0) if most <= top), most)
+    if least < 0 or most > 100:
+        first = least
+    elif top == 100:
+        first = 0.0
+    seen = f"from {least:g} to {most:g}"
+    is_usual = (first, top) == (0.0, 1.0)
+    return (first + top) / 2, seen if is_usual else f"{seen}; the least that is right is a guess, on a scale from " + (
+        f"{first:g} to {top:g}"
+    )
+
+
 def shown(labels: Counter[str]) -> str:
     """Return labels with their counts."""
     return ", ".join(f"{json.dumps(label, ensure_ascii=False)} {count:,}" for label, count in labels.items())

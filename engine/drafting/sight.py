@@ -52,7 +52,7 @@ class Sight:
         """Return the values of every field, also inside others, by its path."""
         found: dict[str, list[object]] = {}
         for record in self.records:
-            for path, value in _leaves(record.values, "", _DEEPEST):
+            for path, value in fields_in(record.values):
                 if path in found or len(found) < _MOST_FIELDS:
                     found.setdefault(path, []).append(value)
         return found
@@ -60,6 +60,7 @@ class Sight:
     def joined(self, join: JoinSection) -> None:
         """Put the fields of another file beside the rows."""
         with Join(join, "join") as other:
+            other.count_answers(self.records)
             self.records = [other.joined(record) for record in self.records]
         self.joins.append(join)
 
@@ -81,6 +82,11 @@ def look(path: str, file_format: str = AUTO) -> Sight:
         said = rows[0].problem if rows else "it is empty"
         raise InputError(f"{path}: none of its first {len(rows):,} row(s) can be read: {said}")
     return Sight(path, name, usable, len(rows) <= MOST_ROWS)
+
+
+def fields_in(values: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Return the fields of a row, also those inside others, by their paths."""
+    return _leaves(values, "", _DEEPEST)
 
 
 def _leaves(values: Mapping[str, object], before: str, depth: int) -> list[tuple[str, object]]:

@@ -14,7 +14,7 @@ from functools import partial
 from engine.config import Config, FieldsSection
 from engine.errors import ConfigError, InputError
 from engine.inputs.advice import advice_on
-from engine.inputs.label_values import FieldValues, counted, mapping_line
+from engine.inputs.label_values import FieldValues, counted, mapping_line, refuse_places_from_one
 from engine.inputs.outcomes.row_labels import label_fields
 from engine.inputs.readers.record import Record
 from engine.inputs.rows.configured import config_records
@@ -170,6 +170,7 @@ class _Scanning:
         _refuse_unknown_fields(config, self.fields)
         for place, number in self.filtered:
             rejects[place] = replace(rejects[place], sample_id=self.ids.unlike(rejects[place].sample_id, number))
+        refuse_places_from_one(config.predictions.fields, self.label_values)
         _refuse_unusable(config, self.num_rows, self.ids, len(self.usable), rejects, self.label_values)
         chosen = self.selection.chosen()
         detail = f"Not among the {config.predictions.max_samples} samples drawn with seed {config.run.seed}."

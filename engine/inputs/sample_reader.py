@@ -107,15 +107,19 @@ class SampleReader:
                 f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
             )
         response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
-        actual, predicted = labels.actual(values, fields), labels.value(values, fields.predicted)
+        is_free = self.span is not None and ranked is None
+        actual = None if is_free else labels.actual(values, fields)
+        predicted = labels.value(values, fields.predicted)
         decider = ranked or (labels.decider if self.span is None else FreeAnswers(self.span, values))
         decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
         if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
             cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
         flags = (*flags, *more, *cut, *decided.flags)
-        if self.span is not None and ranked is None:
-            actual = free_actual(values.get(fields.target or fields.actual), decided.label)
+        if actual is None:
+            name = fields.target or fields.actual
+            actual, more = free_actual(values.get(name), name, decided.label)
+            flags = (*flags, *more)
         if actual.text and actual.label is None:
             flags = (*flags, "unknown_actual_label")
         if record.repeated_keys:
@@ -156,7 +160,7 @@ class SampleReader:
             dates=conversation.dates,
             is_correct=is_correct,
             labels=ranked.labels() if ranked else None if self.span else labels.own,
-            is_free=self.span is not None and ranked is None,
+            is_free=is_free,
             is_ranked=ranked is not None,
             target_response=ranked.continuations.get(actual.label or "") if ranked else None,
             evidence=self._evidence(record, conversation),

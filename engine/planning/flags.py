@@ -107,6 +107,13 @@ CAVEATS_OF_FLAGS = {
     "path in predictions.fields.correct; engine.init lists them",
     "first_of_joined_scores": "the rows were joined with scores of several names, of which those of the first name say "
     "what is right. Choose one in predictions.join[].filter, such as {name: judge}",
+    "several_accepted": "the true answer's field holds several answers: they are taken to be right alike, and "
+    "actual_label is the said one or else the first. If an answer needs all of them, say in a field of its own whether "
+    "it is right (predictions.fields.correct)",
+    "trace_score_unassigned": "a score names a trace alone, in which several generations answer: it counts for none of "
+    "them. If one kind of them is scored, keep it with predictions.filter, such as {name: answer}; where the scores "
+    "stand in the observations' own file, set predictions.fields.correct to the score's path as well, such as "
+    "trace_scores.judge.value",
     "asked_label": "the answer says yes to a question of its own: the label is the one that it asked for, and stands "
     "in the question, so that the decision is measured there and not at the yes",
     "documents_left_out": "the record holds documents, and the chat template has no place for them: the model may have "

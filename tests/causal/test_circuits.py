@@ -384,10 +384,10 @@ def test_names_of_many_key_groups_stand_in_tiers_on_a_telephone(names):
     number = 8 if names == "narrow" else 2
     nodes = [{"node": f"key group {place}", "x": place / 10, "y": 0, "confirmed": False} for place in range(number)]
     nodes.append({"node": "logits", "x": 0.5, "y": 1, "confirmed": False})
-    edge = {"edge": "e", "input": "v", "x": 0.0, "y": 0, "x2": 0.5, "y2": 1, "size": 1.0, "verified": 1.0}
+    edge = {"edge": "e", "input": "v", "step": 0, "x": 0.0, "y": 0, "size": 1.0, "verified": 1.0}
     edge |= {"ci_low": 0.5, "ci_high": 1.5, "linearised": 1.0, "pvalue_adjusted": 0.01, "is_certain": True}
     chart = layered_graph(
-        pl.DataFrame([edge]),
+        pl.DataFrame([edge, edge | {"step": 1, "x": 0.5, "y": 1}]),
         pl.DataFrame(nodes),
         VisualizationSettings(),
         rows=["read", "logits"],

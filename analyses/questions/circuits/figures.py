@@ -9,6 +9,7 @@ import polars as pl
 from analyses.charts import graphs
 from analyses.charts.parts import specification
 from analyses.questions.answers import Answers
+from analyses.questions.circuits.routes import edge_ways
 from analyses.questions.circuits.sentences import (
     certain_edges,
     chosen_text,
@@ -44,10 +45,16 @@ def _graph(answers: Answers) -> Figure | Absent:
     places = _places(answers, drawn)
     rows = [_edge(row, places, certain) for row in drawn.iter_rows(named=True)]
     nodes = pl.DataFrame(list(places.values()), orient="row")
+    ways = edge_ways([row.pop("ends") for row in rows], nodes.select("x", "y").rows())
+    points = [
+        {**row, "step": step, "x": x, "y": y}
+        for row, way in zip(rows, ways, strict=True)
+        for step, (x, y) in enumerate(way)
+    ]
     number = drawn.select(pl.max("num_samples", "num_clusters").fill_null(0)).row(0)
     line = f"n = {count_text(number[0], 'sample')} in {count_text(number[1], 'cluster')}"
     chart = graphs.layered_graph(
-        rounded(pl.DataFrame(rows)),
+        rounded(pl.DataFrame(points)),
         nodes,
         answers.style,
         rows=_rows(drawn),
@@ -63,7 +70,8 @@ def _graph(answers: Answers) -> Figure | Absent:
         "or what it reads of a key group by its values. Blue edges raise the lead when they are cut, orange ones "
         "lower it, so that orange edges support the model's answers; the wider, the more. Hover for what path "
         "patching measured on real runs and what gradients foretold. A green head is confirmed by its own ablation. "
-        "What MLPs and other heads carry between two heads is not drawn."
+        "An edge bends around heads that it has nothing to do with. What MLPs and other heads carry between two heads "
+        "is not drawn."
     )
     return Figure("circuit_graph", "From what is read to the answer", guide, specification(chart), ("circuit_edges",))
 
@@ -86,7 +94,7 @@ def _places(answers: Answers, drawn: pl.DataFrame) -> dict[object, dict[str, Any
     for height, name in enumerate(rows):
         for place, node in enumerate(by_row[name]):
             across = (place + 1) / (len(by_row[name]) + 1)
-            # Heads of neighbouring rows stand apart, so that no edge runs through a third.
+            # Heads of neighbouring rows stand apart, so that few edges have to bend around a third.
             shift = 0.5 / (len(by_row[name]) + 1) * (0.5 if height % 2 else -0.5) if isinstance(node, tuple) else 0.0
             label = f"{node[0]}.{node[1]}" if isinstance(node, tuple) else str(node)
             key = ("group", node) if name == "read" else node
@@ -105,10 +113,7 @@ def _edge(row: dict[str, Any], places: dict[object, dict[str, Any]], certain: se
     return {
         "edge": name,
         "input": row["input"],
-        "x": start["x"],
-        "y": start["y"],
-        "x2": end["x"] + beside,
-        "y2": end["y"],
+        "ends": ((start["x"], start["y"]), (end["x"] + beside, end["y"])),
         "size": row["shown_size"],
         "verified": row["mean"],
         "ci_low": row["ci_low"],

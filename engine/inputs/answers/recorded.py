@@ -31,10 +31,14 @@ _LONGEST_LIST = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RecordedValue:
-    """A label field of one record: its text, and the label that it stands for, when it is one."""
+    """A label field of one record: its text, and the label that it stands for, when it is one.
+
+    ``is_one_beyond`` where it is a number, and that of the place behind the last choice.
+    """
 
     text: str | None
     label: str | None
+    is_one_beyond: bool = False
 
 
 class RecordedLabels:

@@ -74,8 +74,13 @@ class Choices:
                     f"prediction with one choice. Keep one value.",
                 )
             value = value[0] if value else None
-        index = self.index_of(value)
-        return RecordedValue(plain_text(value), None if index is None else self.names[index])
+        return self.named(value)
+
+    def named(self, value: object) -> RecordedValue:
+        """Return what one value says, as the label that it stands for."""
+        index, text = self.index_of(value), plain_text(value)
+        is_one_beyond = index is None and text is not None and folded(text) == str(len(self.names))
+        return RecordedValue(text, None if index is None else self.names[index], is_one_beyond)
 
 
 def choices_of(value: object, name: str, known: Sequence[str] = ()) -> Choices | None:

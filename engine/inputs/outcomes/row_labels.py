@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.config import DecisionSection, FieldsSection
 from engine.inputs.answers.decided import LabelDecider
-from engine.inputs.answers.recorded import RecordedLabels, RecordedValue, plain_text
+from engine.inputs.answers.recorded import RecordedLabels, RecordedValue
 from engine.inputs.outcomes.choices import Choices, choices_of
 from engine.samples import RowRejected
 
@@ -59,9 +59,7 @@ class RowLabels:
         if fields.target is None or found.text is None or found.label is not None:
             return found
         names = tuple(self.decider.settings.labels)
-        value = values.get(fields.target)
-        index = Choices(names, names).index_of(value)
-        return RecordedValue(plain_text(value), None if index is None else names[index])
+        return Choices(names, names).named(values.get(fields.target))
 
 
 def label_fields(fields: FieldsSection) -> tuple[str, str]:

@@ -47,6 +47,15 @@ def answer_span(response: str, start: int, end: int, span: SpanSection, offsets:
     return found[-1]
 
 
+def concluded_answer(text: str) -> str:
+    """Return the answer that an explanation ends with: behind the last ``####``, or in the last box; else the text."""
+    _, mark, behind = text.rpartition("####")
+    if mark and behind.strip():
+        return behind.strip()
+    boxed = list(_boxed(text, 0, None))
+    return text[slice(*boxed[-1])] if boxed else text
+
+
 def same_answer(first: str, second: str) -> bool:
     """Whether two free answers are one: as numbers where both are, else as texts without case and blanks around."""
     numbers = as_number(_plain(first)), as_number(_plain(second))

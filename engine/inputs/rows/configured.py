@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from engine.config import Config, FieldsSection, PredictionsSection
 from engine.inputs.answers.recorded import plain_text
+from engine.inputs.readers.evaluations.langfuse_scores import TRACE_SCORES, UNASSIGNED
 from engine.inputs.readers.evaluations.log_records import FIRST_OF_SCORES
 from engine.inputs.readers.reader import OnBytes
 from engine.inputs.readers.record import OneOf, Record
@@ -36,6 +37,9 @@ def config_records(config: Config, on_bytes: OnBytes | None = None) -> Iterator[
             open_joins.enter_context(Join(join, f"predictions.join[{number}]"))
             for number, join in enumerate(settings.join)
         ]
+        for join in joins:
+            if join.names_traces:
+                join.count_answers(_kept(settings))
         told = _Told(settings)
         number = 0
         for record in read_records(settings.path, settings.format, on_bytes):
@@ -44,6 +48,22 @@ def config_records(config: Config, on_bytes: OnBytes | None = None) -> Iterator[
             for one in answers_apart(told.of(with_paths(record, settings)), settings):
                 number += 1
                 yield replace(one, number=number)
+
+
+def _kept(settings: PredictionsSection) -> Iterator[Record]:
+    """Yield the rows that ``predictions.filter`` keeps, as far as it names fields of their own."""
+    for record in read_records(settings.path, settings.format):
+        values = with_paths(record, settings).values
+        if _is_kept(values, {name: wanted for name, wanted in settings.filter.items() if name in values}):
+            yield record
+
+
+def _is_kept(values: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
+    try:
+        refuse_filtered(values, wanted)
+    except RowRejected:
+        return False
+    return True
 
 
 def with_paths(record: Record, settings: PredictionsSection) -> Record:
@@ -112,23 +132,18 @@ class _Told:
         if not self.settings.fields.id and told.task and record.has_companions:
             values = {**values, "sample_id": f"{told.task}-{values.get('sample_id', told.sample_id)}"}
         flags = told.flags
-        if getattr(self.settings.fields, "correct", None) is not None:
-            flags = tuple(flag for flag in flags if flag != FIRST_OF_SCORES)
+        correct = self.settings.fields.correct
+        if correct is not None:
+            answered = (FIRST_OF_SCORES, UNASSIGNED) if correct.startswith(TRACE_SCORES) else (FIRST_OF_SCORES,)
+            flags = tuple(flag for flag in flags if flag not in answered)
         record = replace(record, values=values, told=replace(told, flags=flags))
-        if record.problem or not self._is_kept(values):
+        if record.problem or not _is_kept(values, self.settings.filter):
             return record
         for one in told.one_of:
             other = self._other_value(one, record)
             if other is not None:
                 return replace(record, problem=_left_out(one, other), reason="filtered")
         return record
-
-    def _is_kept(self, values: Mapping[str, object]) -> bool:
-        try:
-            refuse_filtered(values, self.settings.filter)
-        except RowRejected:
-            return False
-        return True
 
     def _other_value(self, one: OneOf, record: Record) -> str | None:
         """Return the value of which rows are used, where it is not this row's."""

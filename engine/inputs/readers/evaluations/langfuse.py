@@ -1,33 +1,54 @@
-"""Langfuse: observations, as its export to a blob storage and its batch export of a table write them.
+"""Langfuse: observations, as its export to a blob storage, its batch export of a table and its API write them.
 
-Source: Langfuse's field reference of the blob storage export (``observations_v2/``, ``observations/``) and of its API.
+Source: Langfuse's field reference of the blob storage export (``observations_v2/``, ``observations/``) and of its API
+(``Trace`` with its observations and scores).
 Scores lie in files of their own, which ``predictions.join`` puts beside them; some exports write them into the
-observation.
+observation, beside the observations, or beside the observations of a trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from engine.errors import InputError
+from engine.inputs.readers.evaluations.langfuse_scores import (
+    OBSERVATIONS,
+    TRACE_SCORES,
+    TRACES,
+    UNASSIGNED,
+    FileScores,
+    first_of,
+    is_score,
+)
 from engine.inputs.readers.evaluations.log_records import (
     FIRST_OF_SCORES,
     LogRow,
     chat_messages,
     inner,
+    items_of,
     number_of,
     raw_records,
     written_list,
 )
+from engine.inputs.readers.json_files.json_lines import JsonLinesReader
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
+from engine.inputs.readers.text_source import TextSource
 from engine.inputs.rows.paths import quoted_step
 
-_TRACES = ("trace_id", "traceId")
 _MODELS = ("provided_model_name", "model", "providedModelName", "internalModelId")
 
 _ANSWERS = ("completion", "text", "output", "answer", "response", "generated_text")
 """Names that an output which is an object gives the answer."""
+
+
+_GENERATION = re.compile(rb'"type"\s*:\s*"GENERATION"', re.IGNORECASE)
+_VALUE = re.compile(rb'"value"\s*:')
+"""What a file with scores in it holds."""
 
 
 class LangfuseReader(Reader):
@@ -36,20 +57,94 @@ class LangfuseReader(Reader):
     suffixes = (".jsonl", ".json")
 
     def recognises(self, head: FileHead) -> bool:
-        """Whether its rows are observations of a trace, with input and output."""
+        """Whether its rows are observations of a trace, with input and output, or traces with theirs."""
         found = head.first_object()
-        return {"id", "type", "input", "output"} <= set(found) and any(name in found for name in _TRACES)
+        inside = found.get("observations")
+        if isinstance(inside, list):
+            first = next(iter(inside), None)
+            return isinstance(first, Mapping) and {"id", "type", "output"} <= set(first)
+        if is_score(found) and "output" not in found:  # scores may stand before the observations
+            return _GENERATION.search(head.beginning(_GENERATION)) is not None
+        is_trace = {"id", "observations", "scores"} <= set(found) and inside is None
+        return is_trace or ({"id", "type", "input", "output"} <= set(found) and any(name in found for name in TRACES))
 
     def read(self, file: Path, limits: Limits, on_bytes: OnBytes | None) -> Iterator[Record]:
-        """Yield a record per observation; those that are no generation have a problem."""
-        for record in raw_records(file, limits, on_bytes):
-            yield record if record.problem else _record(record)
+        """Yield a record per observation; those that are no generation have a problem, as have scores of none."""
+        if not _holds_scores(file, limits):
+            for record in _rows(file, limits, on_bytes):
+                yield record if record.problem else _record(record, None)
+            return
+        with FileScores() as scores:
+            for record in _rows(file, limits, None):
+                scores.add(record.values)
+            for record in _rows(file, limits, on_bytes):
+                if record.problem or not is_score(record.values):
+                    yield record if record.problem else _record(record, scores)
+                elif not scores.has_partner(record.values):
+                    yield replace(record, problem=_without_partner(record.values), reason="no_partner")
 
 
-def _record(record: Record) -> Record:
+def _holds_scores(file: Path, limits: Limits) -> bool:
+    """Whether a file may hold scores, so that it is worth to be read twice."""
+    before = b""
+    with TextSource(file, limits.chunk_bytes) as source:
+        while chunk := source.read():
+            if _VALUE.search(before + chunk):
+                return True
+            before = chunk[-20:]
+    return False
+
+
+def _rows(file: Path, limits: Limits, on_bytes: OnBytes | None) -> Iterator[Record]:
+    """Yield the observations and scores of a file, those inside traces too."""
+    head = FileHead(file, limits)
+    is_one = head.first_byte() == b"{" and not JsonLinesReader().recognises(head)
+    for record in _whole(file, limits, on_bytes) if is_one else raw_records(file, limits, on_bytes):
+        if record.problem or not isinstance(record.values.get("observations"), list):
+            yield record
+        else:
+            yield from _of_trace(record)
+
+
+def _whole(file: Path, limits: Limits, on_bytes: OnBytes | None) -> Iterator[Record]:
+    """Yield the one object that a file is."""
+    content = bytearray()
+    with TextSource(file, limits.chunk_bytes, on_bytes) as source:
+        while chunk := source.read():
+            content += chunk
+    try:
+        tree = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: is not valid JSON: {error}. Copy the log again, or write it anew.") from None
+    yield Record(tree)
+
+
+def _of_trace(record: Record) -> Iterator[Record]:
+    """Yield the observations and scores of a trace, each with the trace's id."""
+    trace = record.values.get("id")
+    given = [*items_of(record.values["observations"]), *items_of(record.values.get("scores"))]
+    if not given:
+        problem = f"The trace {trace!r} holds no observation: only generations hold an answer."
+        yield replace(record, problem=problem, reason="no_generation")
+    for item in given:
+        if not isinstance(item, Mapping):
+            problem = f"The trace {trace!r} holds {item!r:.100} among its observations and scores, not an object."
+            yield replace(record, values={}, problem=problem)
+            continue
+        is_named = first_of(item, TRACES) is not None
+        yield replace(record, values=dict(item) if is_named else {**item, "traceId": trace})
+
+
+def _without_partner(score: Mapping[str, object]) -> str:
+    observation = first_of(score, OBSERVATIONS)
+    of_what = f"the observation {observation!r}" if observation else f"the trace {first_of(score, TRACES)!r}"
+    return f"The score {score['name']!r} is of {of_what}, of which the file holds no generation with an answer."
+
+
+def _record(record: Record, scores: FileScores | None) -> Record:
     raw = record.values
     row = LogRow(raw, str(raw.get("id")), "messages")
-    row.fields["cluster"] = next((name for name in _TRACES if name in raw), _TRACES[0])
+    row.fields["cluster"] = next((name for name in TRACES if name in raw), TRACES[0])
     kind = raw.get("type")
     if str(kind).upper() != "GENERATION":
         return row.record(
@@ -75,28 +170,47 @@ def _record(record: Record) -> Record:
         inside = inner(given, "prompt") or inner(given, "input") or inner(given, "text")
         row.source, row.given["prompt"] = "fields", inside if isinstance(inside, str) else given
     row.given["response"] = _answer(raw.get("output"))
-    _add_score(row)
+    _add_scores(row, scores)
     return row.record(record)
 
 
-def _add_score(row: LogRow) -> None:
-    """Let the first score that stands in the observation itself say whether it is right."""
-    scores = written_list(row.raw.get("scores"))
-    if isinstance(scores, list):
-        named = [one for one in scores if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
-        scores = {str(one["name"]): one for one in reversed(named)}
-        scores = {str(one["name"]): scores[str(one["name"])] for one in named}
-    if not isinstance(scores, Mapping):
+def _add_scores(row: LogRow, scores: FileScores | None) -> None:
+    """Let the first score say whether it is right: of those in the observation, then of the file's."""
+    found = written_list(row.raw.get("scores"))
+    listed = list(found) if isinstance(found, list) else []
+    if scores is not None:
+        listed += scores.of_observation(row.raw)
+        of_trace, is_only = scores.of_trace(row.raw)
+        listed += of_trace if is_only else []
+        if of_trace and not is_only:
+            row.given[TRACE_SCORES] = _by_name(of_trace)
+            row.flags.append(UNASSIGNED)
+    named = {**_by_name(listed), **found} if isinstance(found, Mapping) else _by_name(listed)
+    if not named:
         return
-    row.given["scores"] = scores
+    row.given["scores"] = named
     paths = [
-        f"scores{quoted_step(str(name))}{'.value' if isinstance(score, Mapping) else ''}"
-        for name, score in scores.items()
-        if number_of(score.get("value") if isinstance(score, Mapping) else score) is not None
+        f"scores{quoted_step(name)}{'.value' if isinstance(score, Mapping) else ''}"
+        for name, score in named.items()
+        if _is_number(score)
     ]
     if paths:
         row.fields["correct"] = paths[0]
-        row.flags += [FIRST_OF_SCORES] if len(paths) > 1 else []
+        is_repeated = sum(map(_is_number, listed)) > sum(_is_number(score) for score in _by_name(listed).values())
+        row.flags += [FIRST_OF_SCORES] if len(paths) > 1 or is_repeated else []
+
+
+def _by_name(scores: Iterable[object]) -> dict[str, object]:
+    """Return scores by their names, of several with one name the first."""
+    found: dict[str, object] = {}
+    for one in scores:
+        if isinstance(one, Mapping) and isinstance(one.get("name"), str):
+            found.setdefault(one["name"], one)
+    return found
+
+
+def _is_number(score: object) -> bool:
+    return number_of(score.get("value") if isinstance(score, Mapping) else score) is not None
 
 
 def _answer(output: object) -> object:

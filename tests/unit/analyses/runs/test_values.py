@@ -1,10 +1,13 @@
 """Opening runs, refusing what is none, and the tidy frames."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -147,6 +150,41 @@ def test_blocks_hold_every_value_whatever_the_order_of_rows_and_the_size_of_piec
 
 
 NAMES = ("mass_profit", "entropy_nats", "first_token")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())],
+    ids=["string", "large string", "string view", "dictionary"],
+)
+def test_files_of_any_kind_of_text_and_of_many_row_groups_are_seen_to_be_regular(run_dir, tmp_path, monkeypatch, kind):
+    (known, *_) = run.open_tables(run_dir).layouts
+    table = pq.read_table(known.path)
+    for name in ("sample_id", "query_group"):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, table[name].cast(pa.string()).cast(kind))
+    path = tmp_path / "head_stats.parquet"
+    for rows in (7, known.rows_per_sample, len(table)):
+        pq.write_table(table, path, row_group_size=rows)
+        for at_once in (2 * known.rows_per_sample, layouts.ROWS_AT_ONCE):
+            monkeypatch.setattr(layouts, "ROWS_AT_ONCE", at_once)
+            assert layouts.read_layout(path) == replace(known, path=path)
+        monkeypatch.undo()
+    pq.write_table(pa.concat_tables([table.slice(1, 1), table.slice(0, 1), table.slice(2)]), path)
+    assert not layouts.read_layout(path).is_regular
+
+
+def test_the_keys_of_a_file_are_decoded_once(run_dir, monkeypatch):
+    read, whole = [], pq.ParquetFile.read
+
+    def counted(file, columns=None, **more):
+        read.append(columns)
+        return whole(file, columns=columns, **more)
+
+    monkeypatch.setattr(pq.ParquetFile, "read", counted)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *given, **more: pytest.fail("read in parts as well"))
+    (unit, *_) = sorted((run_dir / "shards").glob("*/head_stats.parquet"))
+    assert layouts.read_layout(unit).is_regular and read == [list(layouts.KEYS)]
 
 
 def test_null_statistics_become_nan_and_not_zero(copied):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.errors import InputError
+from engine.errors import ConfigError, InputError
 from engine.inputs.outcomes.choices import choices_of
 from engine.inputs.predictions import read_predictions
 from engine.samples import RowRejected
@@ -91,3 +91,30 @@ def test_a_target_may_be_the_place_of_a_configured_label(tmp_path):
         )
     )
     assert [sample.is_correct for sample in found.samples] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("places", "is_refused"),
+    [
+        ((1, 2, 4), True),
+        (("2", "4"), True),
+        (("3", "4"), True),
+        ((0, 1, 4), False),
+        ((1, 2, 3), False),
+        ((1, 9), False),
+    ],
+)
+def test_places_that_count_from_1_are_refused_and_the_advice_works(tmp_path, places, is_refused):
+    def read(gold):
+        given = [{**row, "gold": place} for row, place in zip(rows(*["Answer: C"] * len(gold)), gold, strict=True)]
+        fields = {"choices": "options", "target": "gold"}
+        settings = {"prompt": {"source": "fields"}, "decision": {"field": None}, "predictions": {"fields": fields}}
+        return read_predictions(config(write(tmp_path, given), **settings)).samples
+
+    if not is_refused:
+        assert [sample.actual_label for sample in read(places)] == [dict(enumerate("ABCD")).get(one) for one in places]
+        return
+    with pytest.raises(ConfigError, match=r"predictions\.fields\.target: 'gold' holds .* Write them from 0, or the"):
+        read(places)
+    for gold in ([int(place) - 1 for place in places], ["ABCD"[int(place) - 1] for place in places]):
+        assert [sample.actual_label for sample in read(gold)] == ["ABCD"[int(place) - 1] for place in places]

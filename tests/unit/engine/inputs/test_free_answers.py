@@ -76,6 +76,38 @@ def test_thoughts_do_not_answer_and_labels_are_not_asked_for(tmp_path):
     assert all(s.is_free and s.label_source == "span" and s.flags == () for s in found)
 
 
+GIVEN = {"prompt": {"source": "fields"}, "predictions": {"fields": {"target": "gold"}}}
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "actual", "flags"),
+    [
+        (["Paris", "City of Paris"], "city of paris", "city of paris", ("several_accepted",)),
+        (["Paris", "City of Paris"], "Rome", "Paris", ("several_accepted",)),
+        ("['Paris', 'City of Paris']", "City of Paris", "City of Paris", ("several_accepted",)),
+        ({"text": ["Paris", "Paris"], "answer_start": [1, 9]}, "Paris", "Paris", ()),
+        ({"value": "Paris", "aliases": ["Lutetia"], "type": "place"}, "Lutetia", "Lutetia", ("several_accepted",)),
+        ("He sells 9 * 2 = 18.\n#### 18", "$18", "18", ()),
+        ("He sells 9 * 2 = 18.\n#### 18", "9", "18", ()),
+        (r"We get $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}", r"\frac{1}{2}", ()),
+        ("(1, 2)", "1", "(1, 2)", ()),
+        ([], "1", None, ()),
+    ],
+)
+def test_what_is_true_may_be_one_of_several_or_stand_behind_its_explanation(tmp_path, gold, answer, actual, flags):
+    rows = [{"id": 1, "prompt": "?", "response": answer, "gold": gold}]
+    (sample,) = read_predictions(config(write(tmp_path, rows), decision={"span": "last_line"}, **GIVEN)).samples
+    is_right = None if actual is None else answer.strip("$").casefold() == actual.casefold()
+    assert (sample.actual_label, sample.is_correct, sample.flags) == (actual, is_right, flags)
+
+
+@pytest.mark.parametrize("gold", [[1, 2], {"start": 3}], ids=["parts", "an object"])
+def test_a_true_answer_that_may_have_parts_is_not_guessed(tmp_path, gold):
+    rows = [{"id": 1, "prompt": "?", "response": "1", "gold": gold}]
+    with pytest.raises(InputError, match="a list of texts that are right alike"):
+        read_predictions(config(write(tmp_path, rows), decision={"span": "last_line"}, **GIVEN))
+
+
 def test_a_record_may_say_where_its_answer_stands(tmp_path):
     rows = [{"id": 1, "prompt": "3 + 4?", "response": "It is 7, not 8.", "at": [6, 7]}]
     settings = {"prompt": {"source": "fields"}, "decision": {"span": {"offsets": "at"}}}
