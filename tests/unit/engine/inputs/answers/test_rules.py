@@ -34,6 +34,8 @@ RULES = {
     "cue": (LETTERS, "Answer: C. A firm with rising sales is likely to earn more.", "C", {}),
     "value": (DIRECTIONS, "Answer: flat\n\nCosts increase.", "no_label", {}),
     "beside value": (DIRECTIONS, "Answer: Higher, with a decrease in costs.", "ambiguous_label", {}),
+    "truth": (YES_NO, '{"answer": true, "reason": "no loss"}', "yes", {}),
+    "scale": (("1", "2", "3", "4", "5"), "**Score**: 3/5", "3", {}),
     "box": (LETTERS, "A looks good at first. $\\boxed{\\text{(B)}}$", "B", {}),
     "hashes": (LETTERS, "A is what I expect at first.\n#### B", "B", {}),
     "pattern": (LETTERS, "I pick A. Verdikt~~B~~", "B", {"pattern": r"Verdikt~~(\w)"}),
