@@ -102,6 +102,9 @@ class Language:
     scores, out_of, rating_units
         Cues where the labels are a scale ("*Score*: 3"), what stands before its highest number ("4 *out of* 5"), and
         what a rating counts ("4 *stars*").
+    conditions, conceded_conditions, own_conditions
+        What begins a condition ("*if* costs fall"), what grants one ("*even if*"), and what begins one that asks
+        nothing of the world but of the writer ("if *I had* to choose", "if *we look* at the data").
     is_partial
         Whether cues and plain denials are all that is known of the language; every other kind may be missing.
     """
@@ -174,6 +177,9 @@ class Language:
     scores: tuple[str, ...]
     out_of: tuple[str, ...]
     rating_units: tuple[str, ...]
+    conditions: tuple[str, ...]
+    conceded_conditions: tuple[str, ...]
+    own_conditions: tuple[str, ...]
 
 
 @cache

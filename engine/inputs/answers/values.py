@@ -31,6 +31,7 @@ class ValueReader:
         if whole:
             return whole
         mentions = Mentions.of(text, self.labels, self.denials, self.codes, is_prose=False, asked=self.asked)
+        mentions = mentions.without_conditions()
         several = several_answers(mentions, self.labels, 0, len(text))
         if several:
             return several

@@ -23,7 +23,9 @@ _NO_KEYS = re.compile(
     re.IGNORECASE,
 )
 _OWN_KEY = re.compile(
-    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b|\bto\s+answer\b", re.IGNORECASE
+    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b|\bto\s+answer\b|"
+    r"\bif\s+(?:I|we|forced|pressed|asked|pushed|made|required)\b",
+    re.IGNORECASE,
 )
 _EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
 _MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)

@@ -74,6 +74,8 @@ class CueReader:
         return (values or failed or [Reading(None, "no_label")])[-1]
 
     def _read(self, mentions: Mentions, denials: Denials, cue: Cue) -> Reading:
+        if not cue.is_said:
+            mentions = mentions.without_conditions()
         configured = self.exact_word(mentions.text, cue.value_start, cue.value_end) if cue.is_configured else None
         if configured:
             return Reading(configured)
