@@ -175,7 +175,8 @@ def _telling_words(code: str) -> frozenset[str]:
         language.yields,
         language.chances,
     )
-    said = (language.conditions, language.according, language.expects, language.reports, language.subjects)
+    said = (language.conditions, language.according, language.expects, language.reports, language.thinks)
+    said += (language.subjects,)
     alone = [word for kind in said for word in kind if " " not in word and "*" not in word]
     return frozenset(
         word.rstrip("*").casefold() for kind in kinds for text in kind for word in text.split() if word[0] != "*"

@@ -99,6 +99,8 @@ class Language:
     people, expects, reports, according, own_sources
         Who else speaks, verbs by which they do, verbs that only somebody else says a label by, and "according to";
         behind that, what an answer itself goes by (the data, my analysis). English has patterns instead.
+    thinks
+        Verbs of saying or thinking in the third person, of which only somebody can be the subject.
     scores, out_of, rating_units
         Cues where the labels are a scale ("*Score*: 3"), what stands before its highest number ("4 *out of* 5"), and
         what a rating counts ("4 *stars*").
@@ -174,6 +176,7 @@ class Language:
     reports: tuple[str, ...]
     according: tuple[str, ...]
     own_sources: tuple[str, ...]
+    thinks: tuple[str, ...]
     scores: tuple[str, ...]
     out_of: tuple[str, ...]
     rating_units: tuple[str, ...]

@@ -51,8 +51,8 @@ _COMING = re.compile(
 class Mention:
     """A label word: whether it is denied, only one of a choice ("increase or decrease"), or only given a probability.
 
-    One that is only given a probability, or stands under a condition, is offered, too; ``is_conditional`` says that
-    nothing but a condition makes it so.
+    One that is only given a probability, that somebody else says (``is_of_others``) or that stands under a condition is
+    offered, too; ``is_conditional`` says that nothing but a condition makes it so.
     """
 
     word: LabelWord
@@ -60,6 +60,7 @@ class Mention:
     is_offered: bool
     is_share: bool = False
     is_conditional: bool = False
+    is_of_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Mentions:
         under = conditional(text, words, codes)
         under = [is_one and not is_other for is_one, is_other in zip(under, offered, strict=True)]
         offered = [any(some) for some in zip(offered, under, strict=True)]
-        items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, under, strict=True))
+        items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, under, of_others, strict=True))
         starts = [word.start for word in words]
         return cls(text, codes, items, Topic(codes, asked), labels.signs, is_told, starts)
 

@@ -50,6 +50,7 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     naming = [_Sentence.of(mentions, *match.span()) for match in _sentences(mentions)]
     naming = [sentence for sentence in naming if sentence.labels]
     telling = [s for s in naming if not s.is_question and not s.is_explanation]
+    telling = [s for s in telling if not s.is_nobodys] or telling
     telling = [s for s in telling if s.is_concluding or s.reading.word or not s.is_list] or telling
     concluding = [s for s in telling if s.is_concluding]
     certain = [s for s in concluding if not s.is_conditional]
@@ -173,6 +174,7 @@ def _sentences(mentions: Mentions) -> list[re.Match[str]]:
 class _Sentence:
     """A sentence that names labels, where it stands, and what kind of sentence it is.
 
+    One is nobody's where others say all its labels, or they hold under a condition.
     One that is decided concludes by more than words that are said of any subject (expected, likely).
     """
 
@@ -186,6 +188,7 @@ class _Sentence:
     is_question: bool
     is_explanation: bool
     is_list: bool
+    is_nobodys: bool
     says_only: bool
 
     @classmethod
@@ -214,6 +217,7 @@ class _Sentence:
             is_question=bool(_QUESTION.search(sentence)),
             is_explanation=reading.is_aside or bool(_explaining().match(sentence)),
             is_list=bool(named) and all(mention.is_offered for mention in named),
+            is_nobodys=bool(named) and all(mention.is_of_others or mention.is_conditional for mention in named),
             says_only=says_only,
         )
 
