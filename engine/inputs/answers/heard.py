@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, Language, languages
+from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, Language, languages, words_of
 
 _SCRIPTS = {
     "hangul": HANGUL,
@@ -175,9 +175,15 @@ def _telling_words(code: str) -> frozenset[str]:
         language.yields,
         language.chances,
     )
-    said = (language.conditions, language.according, language.expects, language.reports, language.thinks)
-    said += (language.subjects,)
-    alone = [word for kind in said for word in kind if " " not in word and "*" not in word]
     return frozenset(
         word.rstrip("*").casefold() for kind in kinds for text in kind for word in text.split() if word[0] != "*"
-    ) | frozenset(word.casefold() for word in (*language.function_words, *alone))
+    ) | frozenset((*language.function_words, *_said_alone(code)))
+
+
+def _said_alone(code: str) -> set[str]:
+    """Return words of saying, conditions and subjects of a language that are no function words of another one."""
+    kinds = ("conditions", "according", "expects", "reports", "thinks", "subjects")
+    said = (word for kind in kinds for word in words_of((code,), kind))
+    words = {word.rstrip("*").casefold() for word in said if not re.search(r"\s|\*.", word)}
+    others = (language for language in languages().values() if language.code != code)
+    return words.difference(*(map(str.casefold, language.function_words) for language in others))

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from engine.inputs.answers.asserted.frames import is_english, is_stated
-from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.languages import NOT_AFTER_TITLE, languages, pattern_of, phrases, words_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_of_subject, main_label, weighed
 from engine.inputs.answers.unstated.keys import is_of_other_key
 from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
 from engine.inputs.answers.words import LabelWord
 
-_SENTENCE = re.compile(r"[^\n.!?。！？؟।]+(?:[.!?](?=\d)[^\n.!?。！？؟।]*)*[.!?。！？؟।]*")
+_SENTENCE = re.compile(
+    rf"[^\n.!?。！？؟।]+(?:(?:[.!?](?=\d)|(?!{NOT_AFTER_TITLE}\.)\.(?=\s+[^\W\d_]))[^\n.!?。！？؟।]*)*[.!?。！？؟।]*"
+)
 _MARKUP_WORDS = frozenset(("boxed", "text", "b", "strong", "textbf", "mathrm"))
 _PRONOUN = re.compile(
     r"[\W_]*(?:(?:and|but|so|then|now|next|und|aber)\s+)?"

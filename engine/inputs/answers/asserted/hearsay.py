@@ -1,4 +1,4 @@
-"""Labels that somebody else says, in the languages other than English: "Der Vorstand hofft auf einen Anstieg."
+"""Labels that somebody else says, in the languages other than English ("Der Vorstand hofft auf einen Anstieg").
 
 Who speaks is told by the grammar of reporting, not by names: what "according to" governs, the subject of a verb of
 saying or thinking in the third person, a speaker behind the statement. What an answer itself goes by (data, a model, an
@@ -12,16 +12,13 @@ from collections.abc import Sequence
 from functools import cache
 
 from engine.inputs.answers.asserted.verb_last import said_at_end
-from engine.inputs.answers.languages import JOINED, languages, phrases, words_of
+from engine.inputs.answers.languages import JOINED, NOT_AFTER_TITLE, languages, phrases, words_of
 from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 from engine.inputs.answers.words import LabelWord
 
 _REACH_BEFORE, _REACH_BEHIND = 240, 80
 """Characters on either side of a label in which is looked for who says it."""
-_SENTENCE_END = re.compile(
-    r"[\n!?;。！？；।]|(?<!\bM)(?<!\bMM)(?<!\b[MDS]r)(?<!\bS[rt]a)(?<!\b[HF]r)(?<!\bDra)(?<!\bProf)(?<!\bSig)(?<!\bDott)(?<!\b[A-Z])\.(?!\d)"
-)
-"""A title before a name ends no sentence."""
+_SENTENCE_END = re.compile(rf"[\n!?;。！？；।]|{NOT_AFTER_TITLE}(?<!\b[A-Z])\.(?!\d)")
 _TURNS = re.compile(
     r"(?<![^\W_])(?:aber|doch|jedoch|sondern|dennoch|trotzdem|allerdings|während|mais|cependant|pourtant|toutefois|néanmoins|tandis\s+que|pero|"
     r"sin\s+embargo|aunque|mientras|ma|però|tuttavia|mentre|mas|porém|contudo|entretanto|no\s+entanto|enquanto|но|однако|тогда\s+как|fakat|ama|ancak|"
@@ -55,6 +52,19 @@ _IN_VIEW = re.compile(
 )
 """In whose view something is: a title, or a first and a last name ("Pour Jean Martin, …")."""
 _SO_SAYS = re.compile(r"[\"”“»]?\s*,?\s*[\"”“»]?\s*so\s+(?=(?-i:[A-ZÄÖÜ])|(?:die|der|das)\s)")
+_AS_SAID = re.compile(
+    r"\A[\s*_\"']*Wie\s+(?=(?:d(?:er|ie|as)|Herr|Frau|ein|eine|unser|ihr)\s|(?-i:[A-ZÄÖÜ]))[^,]{3,60},\s*",
+    re.IGNORECASE,
+)
+"""German: "Wie Frau Krämer mitteilte, …", whatever the verb."""
+_TOLD_BEHIND = re.compile(
+    r"[\"”“»’]?\s*,\s*[\"”“»’]?\s*(?:(?:a|ont|avait)\s+[^\W\d_]+(?:é|i|u|it|is)\s+(?:le|la|les|l['’]|un|une|M\.|Mme|(?-i:[A-ZÉ]))|"
+    r"(?:(?:ha|han|había)\s+[^\W\d_]+(?:ado|ido|icho)|[^\W\d_]+(?:ó|aron|ieron|ijo))\s+(?:el|la|los|las|un|una|(?-i:[A-ZÁ]))|"
+    r"(?:ha|hanno)\s+[^\W\d_]+(?:to|so)\s+(?:il|lo|la|i|gli|le|un|una|l['’]|(?-i:[A-Z]))|"
+    r"[^\W\d_]+(?:ou|eu|iu|aram|isse)\s+(?:o|a|os|as|um|uma|(?-i:[A-Z])))",
+    re.IGNORECASE,
+)
+"""A comma, a verb of the past and who said it, in French, Spanish, Italian and Portuguese ("…, a confié le gérant")."""
 _REPORTED_MOOD = re.compile(r"(?<!\bich )(?<![^\W_])werde(?![^\W_])")
 """German: the mood of what somebody else says ("der Gewinn werde steigen")."""
 _THAT_ENDS = re.compile(r"\s+(?:que|qu'|che)\Z")
@@ -85,16 +95,16 @@ def hearsay(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> li
 
 def _is_of_others(text: str, word: LabelWord, codes: tuple[str, ...]) -> bool:
     low = max(0, word.start - _REACH_BEFORE)
-    start = low
     for mark in _SENTENCE_END.finditer(text, low, word.start):
-        start = mark.end()
+        low = mark.end()
+    start = low
     for mark in _turning(codes).finditer(text, start, word.start):
         start = mark.end()
     end = min(len(text), word.end + _REACH_BEHIND)
     stops = (_SENTENCE_END.search(text, word.end, end), _turning(codes).search(text, word.end, end))
     end = min((stop.start() for stop in stops if stop), default=end)
     before, behind = text[start : word.start], text[word.end : end]
-    place = _said_before(before, codes)
+    place = _said_before(before, text[low:start], codes)
     if place is not None:
         return not FIRST_PERSON.search(before, place) and not (_is_verb_last(codes) and FIRST_PERSON.search(behind))
     if said_at_end(before, behind, codes):
@@ -113,14 +123,19 @@ def _is_said_behind(before: str, behind: str, codes: tuple[str, ...]) -> bool:
         return True
     if "de" in codes and _SO_SAYS.search(behind):
         return True
+    if {"fr", "es", "it", "pt"} & set(codes) and _TOLD_BEHIND.match(behind):
+        return True
     source = next((found for found in _patterns(codes)[2].finditer(behind)), None)
     if source is not None and re.search(r"[,،]\s*\Z", behind[: source.start()]) and not _is_own(behind, source, codes):
         return not FIRST_PERSON.search(behind, source.start())
     return bool(_OPENS.search(before) and _NAMES.search(before) and not FIRST_PERSON.search(before))
 
 
-def _said_before(before: str, codes: tuple[str, ...]) -> int | None:
-    """Return where the words end by which somebody else says what follows; None where there are none."""
+def _said_before(before: str, ahead: str, codes: tuple[str, ...]) -> int | None:
+    """Return where the words end by which somebody else says what follows; None where there are none.
+
+    ``ahead`` is what the sentence says up to there.
+    """
     by_name, alone, according, own = _patterns(codes)
     last = None
     for found in according.finditer(before):
@@ -132,10 +147,12 @@ def _said_before(before: str, codes: tuple[str, ...]) -> int | None:
         if not own.search(before[: found.start()]):
             last = max(last or 0, found.end())
     for found in _thinking(codes).finditer(before):
-        if _has_speaker(before, found, codes):
+        if _has_speaker(before, found, ahead, codes):
             last = max(last or 0, found.end())
     if last is None and (view := _IN_VIEW.match(before)) and {"fr", "es", "it", "pt"} & set(codes):
         return view.end()
+    if last is None and "de" in codes and (told := _AS_SAID.match(before)) and not _own(codes).search(told.group()):
+        return told.end()
     if last is None and "de" in codes and (has := _have_said().search(before) or _REPORTED_MOOD.search(before)):
         return has.end()
     return last
@@ -154,8 +171,11 @@ def _is_own(text: str, according: re.Match[str], codes: tuple[str, ...]) -> bool
     return bool(_patterns(codes)[3].match(text, according.end()) or ("ar" in codes and _own(codes).search(governed)))
 
 
-def _has_speaker(before: str, verb: re.Match[str], codes: tuple[str, ...]) -> bool:
-    """Whether a verb of saying or thinking in the third person has somebody for its subject."""
+def _has_speaker(before: str, verb: re.Match[str], sentence: str, codes: tuple[str, ...]) -> bool:
+    """Whether a verb of saying or thinking in the third person has somebody for its subject.
+
+    Right behind a comma or a "but" the subject stands before these ("El gerente, en cambio, espera …").
+    """
     ahead = _CLAUSE.split(before[: verb.start()])[-1]
     if "ar" in codes and re.match(r"[\u0620-\u064a]", verb.group()):
         behind = re.match(r"\s+(?!(?:أن|إن|بأن|ان|إلى)(?![^\W_]))[^\W_]{2,}", before[verb.end() :])
@@ -163,6 +183,8 @@ def _has_speaker(before: str, verb: re.Match[str], codes: tuple[str, ...]) -> bo
         return bool(behind or re.search(r"[^\W_]", ahead)) and not (
             _own(codes).search(subject) or FIRST_PERSON.search(ahead)
         )
+    if not ahead.strip():
+        ahead = sentence + before[: verb.start()]
     if not re.search(r"[^\W_]", ahead) or _IMPERSONAL.search(ahead) or before[verb.end() : verb.end() + 3] == "-se":
         return False
     return not (_own(codes).search(ahead) or FIRST_PERSON.search(ahead))

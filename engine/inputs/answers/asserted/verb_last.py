@@ -1,4 +1,4 @@
-"""Who says a label in languages that mark the speaker apart from the verb: Turkish, Hindi, Japanese, Korean, Chinese."""
+"""Who says a label in languages that mark speakers apart from the verb: Turkish, Hindi, Japanese, Korean, Chinese."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CLAUSE = re.compile(r"[,，、;；]")
 _TITLED = {
     "ja": re.compile(
         r"[^\s、。は]{1,12}(?:さん|氏|様|くん|君|社長|会長|部長|課長|係長|店長|専務|常務|教授|博士|先生|大臣|長官|CEO|CFO|COO|担当者|責任者|幹部|役員|記者|"
-        r"関係者|者|家|員|人|陣|側|筋)(?:は|が|も|、)"
+        r"関係者|者|家|員|人|士|師|官|陣|側|筋)(?:は|が|も|、)"
     ),
     "ko": re.compile(
         r"[^\s,.]{1,8}\s?(?:씨|님|양|군|부장|차장|과장|팀장|대리|사장|회장|대표|이사|전무|상무|위원|위원장|교수|박사|장관|기자|연구원|관계자|담당자|책임자|국장|실장|본부장|"
@@ -111,7 +111,7 @@ def _in_chinese(before: str) -> bool:
 
 def _with_title(before: str, behind: str, code: str) -> bool:
     """Whether somebody with a title is the topic, and says or thinks something."""
-    named = [found for found in _TITLED[code].finditer(before)]
+    named = list(_TITLED[code].finditer(before))
     if not named or FIRST_PERSON.search(before) or _own(code).search(named[-1].group()):
         return False
     return bool(_thinks(code).search(before[named[-1].end() :] + behind))
@@ -121,7 +121,10 @@ def _with_title(before: str, behind: str, code: str) -> bool:
 def _reporting() -> re.Pattern[str]:
     """Return a pattern of a Hindi subject, its verb of saying or thinking, and the word that begins what is said."""
     verbs = phrases(words_of(("hi",), "thinks"))
-    return re.compile(rf"[^\s,।]+\s+(?:ने|को|का|की|के)\s+(?:[^\s,।]+\s+){{0,3}}?{verbs}[^।]{{0,25}}?\sकि(?=\s)")
+    return re.compile(
+        rf"[^\s,।]+\s+(?:ने|को|का|की|के)\s+(?:[^\s,।]+\s+){{0,3}}?{verbs}[^।]{{0,25}}?\sकि(?=\s)|"
+        r"[^\s,।]+\s+(?:सोचत|मानत|कहत|बतात|चाहत|समझत)\S*\s+(?:है|हैं|था|थे|थी)?\s*कि(?=\s)"
+    )
 
 
 @cache

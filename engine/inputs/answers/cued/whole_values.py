@@ -31,6 +31,8 @@ _HEDGE = (
     r"(?:\s*(?:(?:or|oder|ou|o)\s+)?(?:maybe|perhaps|possibly|probably|even|rather|almost|vielleicht|eher|peut-être|plutôt|quizás?|"
     r"tal\s+vez|forse|talvez|возможно|belki|mungkin|可能|或许|多分))?"
 )
+_BOUND = re.compile(r"[:=]\s*[<>≥≤≈~]=?\s*\Z")
+"""Before a number that only bounds a rating ("Score: >3")."""
 _STARS = re.compile(rf"{_OPENS}(?P<full>(?:[★⭐🌟]\uFE0F?\s?)+)(?P<empty>(?:☆\s?)*){_ENDS}")
 
 
@@ -97,6 +99,9 @@ class WholeValues:
     def _rating(self, text: str, start: int, end: int, is_all: bool) -> Reading | None:
         if not self._steps:
             return None
+        bound = _BOUND.search(text, max(0, start - 4), start)
+        if bound:
+            return Reading(None, "no_label", value=text[bound.start() + 1 : end].strip())
         plain = text[start:end].translate(FULL_WIDTH)
         stars = _STARS.match(plain)
         found = stars or next((match for one in _ratings() if (match := one.match(plain))), None)
@@ -157,15 +162,15 @@ def _ratings() -> tuple[re.Pattern[str], ...]:
     codes = tuple(languages())
     of = rf"(?:/|／|{phrases(words_of(codes, 'out_of'))})"
     units = rf"(?:\s?(?:{phrases(words_of(codes, 'rating_units'))}|[★⭐]\uFE0F?))?"
-    number, highest = r"(?P<number>\d+(?:[.,]\d+)?)", r"(?P<highest>\d{1,3})(?![\d/.,]*\d)"
+    number, highest = r"(?P<number>\d+(?:[.,]\d+)?)", r"(?P<highest>\d{1,3})(?:[.,]0+)?(?![\d/.,]*\d)"
     joined = rf"\s*(?:[-–—~,;]|{phrases(words_of(codes, 'choices'))}\.?|to|bis|à|a|до|至|到){_HEDGE}\s*"
-    several = rf"{number}{units}{joined}(?P<second>\d+(?:[.,]\d+)?){units}\s*(?:\(?{of}\s*\d+\)?)?"
+    several = rf"{number}{units}(?:\s*{of}\s*\d+(?:[.,]0+)?)?{joined}(?P<second>\d+(?:[.,]\d+)?){units}\s*(?:\(?{of}\s*\d+\)?)?"
     texts = (
         several,
-        rf"{number}{units}\s*\(?\s*{of}\s*{highest}\)?{units}",
+        rf"{number}{units}\s*\(?\s*{of}\s*{highest}\)?{units}(?=\s*\(|{_ENDS})",
         rf"(?:{of}\s*)?{highest}\s*(?:点満点中|点中|分中的?|분의|점\s?만점에|점\s?만점\s?중|점\s?중|üzerinden|में\s+से|[:：]){units}\s*{number}{units}",
         rf"(?:on\s+)?an?\s+scale\s+(?:of|from)\s+\d+\s*(?:to|[-–])\s*{highest}\s*[:,]\s*{number}{units}",
         r"(?P<number>\d+[.,]\d+)",
         rf"(?P<number>\d+){units}",
     )
-    return tuple(re.compile(rf"{_OPENS}{text}{_ENDS}", re.IGNORECASE) for text in texts)
+    return tuple(re.compile(rf"{_OPENS}{text}{'' if text.endswith(')') else _ENDS}", re.IGNORECASE) for text in texts)
