@@ -181,9 +181,8 @@ def _telling_words(code: str) -> frozenset[str]:
 
 
 def _said_alone(code: str) -> set[str]:
-    """Return words of saying, conditions and subjects of a language that are no function words of another one."""
+    """Return words of saying, conditions and subjects of a language that are no function words of English ("will")."""
     kinds = ("conditions", "according", "expects", "reports", "thinks", "subjects")
     said = (word for kind in kinds for word in words_of((code,), kind))
     words = {word.rstrip("*").casefold() for word in said if not re.search(r"\s|\*.", word)}
-    others = (language for language in languages().values() if language.code != code)
-    return words.difference(*(map(str.casefold, language.function_words) for language in others))
+    return words if code == "en" else words.difference(languages()["en"].function_words)

@@ -40,7 +40,7 @@ _NAMES = re.compile(
 _QUOTED_BEHIND = re.compile(r"[^\n.!?。「」]{0,20}[\"'”’»“」』]\s*,?\s*")
 _CLAUSE = re.compile(r"[,،;:：(（—–]|\s-\s")
 _IMPERSONAL = re.compile(
-    r"(?<![^\W_])(?:on|man|l['’]on|se|si|ci\s+si|es|it|ce|c['’]est|cela|ceci|ça|autrement|proprement|das|dies|eso|esto|ello|ciò|questo|quello|"
+    r"(?<![^\W_])(?:on|man|l['’]on|se|si|ci\s+si|es|it|ce|c['’]est|cela|ceci|ça|autrement|proprement|eine?s|das|dies|eso|esto|ello|ciò|questo|quello|"
     r"isso|isto|это|что|lo\s+que|o\s+que|ce\s+qui)\s*\Z|(?<![^\W_])(?:wird|werden|wurde|wurden|worden|sein|être|été|ser|sido|essere|stato|быть)(?![^\W_])",
     re.IGNORECASE,
 )
@@ -151,7 +151,8 @@ def _said_before(before: str, ahead: str, codes: tuple[str, ...]) -> int | None:
             last = max(last or 0, found.end())
     if last is None and (view := _IN_VIEW.match(before)) and {"fr", "es", "it", "pt"} & set(codes):
         return view.end()
-    if last is None and "de" in codes and (told := _AS_SAID.match(before)) and not _own(codes).search(told.group()):
+    told = (_AS_SAID.match(before) if "de" in codes else None) or _as_said(codes).match(before)
+    if last is None and told and not _own(codes).search(told.group()):
         return told.end()
     if last is None and "de" in codes and (has := _have_said().search(before) or _REPORTED_MOOD.search(before)):
         return has.end()
@@ -248,6 +249,17 @@ def _behind(codes: tuple[str, ...]) -> re.Pattern[str]:
     words = r"\s*(?:[^\s,.;:]+\s+){0,8}[^\s,.;:]*"
     return re.compile(
         rf"\A{words}[\"”“»’*_]*\s*[,،]\s*[\"”“»]?\s*{phrases(verbs)}(?!-se\b|\s+(?:wird|werden|que|che|dass)\b)\s+[^\W\d_]",
+        re.IGNORECASE,
+    )
+
+
+@cache
+def _as_said(codes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of what a sentence begins with that somebody said before ("Como señaló la auditora, …")."""
+    known = [code for code in codes if code in ("fr", "es", "it", "pt")]
+    verbs = [_THAT_ENDS.sub("", word) for kind in ("thinks", "reports") for word in words_of(known, kind)]
+    return re.compile(
+        rf"[\s*_\"']*(?:comme|como|come|conforme)\s+(?:l['’]\s?|lo\s+)?(?:(?:a|ha|han|hanno)\s+)?{phrases(verbs)}[^,]{{2,60}},",
         re.IGNORECASE,
     )
 

@@ -27,7 +27,9 @@ _OWN_KEY = re.compile(
     r"\bif\s+(?:I|we|you|forced|pressed|asked|pushed|made|required)\b",
     re.IGNORECASE,
 )
-_EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
+_EXCEPTED = re.compile(
+    r"\A[\W_]*(?:unless(?!\s+(?:I|we)\b)|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE
+)
 _MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
 _NOT_SO = re.compile(
     r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE

@@ -160,7 +160,7 @@ def _steps(labels: LabelWords) -> Mapping[str, str]:
 def _ratings() -> tuple[re.Pattern[str], ...]:
     """Return patterns of ratings: out of a highest one, behind it, on a scale, and several numbers or a fraction."""
     codes = tuple(languages())
-    of = rf"(?:/|／|{phrases(words_of(codes, 'out_of'))})"
+    of = rf"(?:/|／|{phrases(words_of(codes, 'out_of'))}(?:\s+a)?(?:\s+(?:possible|maximum(?:\s+of)?))?)"
     units = rf"(?:\s?(?:{phrases(words_of(codes, 'rating_units'))}|[★⭐]\uFE0F?))?"
     number, highest = r"(?P<number>\d+(?:[.,]\d+)?)", r"(?P<highest>\d{1,3})(?:[.,]0+)?(?![\d/.,]*\d)"
     joined = rf"\s*(?:[-–—~,;]|{phrases(words_of(codes, 'choices'))}\.?|to|bis|à|a|до|至|到){_HEDGE}\s*"
