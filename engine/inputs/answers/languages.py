@@ -21,8 +21,10 @@ NOT_AFTER_LETTER = rf"(?-i:(?<![^\W_{UNSPACED}{HANGUL}])(?<![{MARKS}]))"
 NOT_BEFORE_LETTER = rf"(?-i:(?![^\W_{UNSPACED}{HANGUL}]|[{MARKS}]))"
 """Edges of a word; beside a script that joins words ("答えはB") there is one anyhow."""
 NOT_AFTER_HANGUL = rf"(?-i:(?<![{HANGUL}])){NOT_AFTER_LETTER}"
-NOT_AFTER_TITLE = r"(?<!\bM)(?<!\bMM)(?<!\bMrs)(?<!\b[MDSHF]r)(?<!\bMs)(?<!\bS[rt]a)"
-    r"(?<!\bSt)(?<!\bDra)(?<!\bProf)(?<!\bSig)(?<!\bDott)"
+NOT_AFTER_TITLE = (
+    r"(?<!\bM)(?<!\bMM)(?<!\bMrs)(?<!\b[MDSHF]r)(?<!\bMs)(?<!\bS[rt]a)(?<!\bSt)(?<!\bDra)(?<!\bProf)(?<!\bSig)"
+    r"(?<!\bDott)"
+)
 """Before a dot that ends a sentence, not a title ("Mr. Brown", "M. Dupont")."""
 JOINED = re.compile(f"[{UNSPACED}{HANGUL}]")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}

@@ -164,7 +164,8 @@ def _ratings() -> tuple[re.Pattern[str], ...]:
     units = rf"(?:\s?(?:{phrases(words_of(codes, 'rating_units'))}|[★⭐]\uFE0F?))?"
     number, highest = r"(?P<number>\d+(?:[.,]\d+)?)", r"(?P<highest>\d{1,3})(?:[.,]0+)?(?![\d/.,]*\d)"
     joined = rf"\s*(?:[-–—~,;]|{phrases(words_of(codes, 'choices'))}\.?|to|bis|à|a|до|至|到){_HEDGE}\s*"
-    several = rf"{number}{units}(?:\s*{of}\s*\d+(?:[.,]0+)?)?{joined}(?P<second>\d+(?:[.,]\d+)?){units}\s*(?:\(?{of}\s*\d+\)?)?"
+    several = rf"{number}{units}(?:\s*{of}\s*\d+(?:[.,]0+)?)?{joined}"
+    several += rf"(?P<second>\d+(?:[.,]\d+)?){units}\s*(?:\(?{of}\s*\d+\)?)?"
     texts = (
         several,
         rf"{number}{units}\s*\(?\s*{of}\s*{highest}\)?{units}(?=\s*\(|{_ENDS})",
