@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from engine.config import DecisionSection
@@ -290,10 +292,15 @@ OWN = {
 }
 
 
+@cache
+def reader(language):
+    decision = {"labels": LABELS[language], **MATCH.get(language, {})}
+    return AnswerReader(DecisionSection.model_validate(decision))
+
+
 def read(language, answer):
-    stated = AnswerReader(
-        DecisionSection.model_validate({"labels": LABELS[language], **MATCH.get(language, {})})
-    ).stated(answer)
+    """Return the label that an answer states, None where it states none."""
+    stated = reader(language).stated(answer)
     found = stated.field or stated.text
     return found.word.label if found.word else None
 
