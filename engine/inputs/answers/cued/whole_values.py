@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
+from engine.inputs.answers.cued.truths import truths
 from engine.inputs.answers.cued.unlabelled import NEXT_KEY
+from engine.inputs.answers.inflections import inflected
 from engine.inputs.answers.languages import FULL_WIDTH, languages, phrases, words_of
 from engine.inputs.answers.mentions import Reading, fillers
 from engine.inputs.answers.words import LabelWord, LabelWords
 
-_TRUE, _FALSE = ("true", "t", "yes", "y"), ("false", "f", "no", "n")
-_OF_NUMBERS = ("true",), ("false",)
-"""What stands for 1 and 0: only what programs write for them."""
 _LEAST_STEPS = 3
 """Labels that are a scale at least; two numbers are codes ("Score: 1" may be a score of anything)."""
 _MOST = 120
@@ -33,7 +32,8 @@ _HEDGE = (
 )
 _BOUND = re.compile(r"[:=]\s*[<>≥≤≈~]=?\s*\Z")
 """Before a number that only bounds a rating ("Score: >3")."""
-_STARS = re.compile(rf"{_OPENS}(?P<full>(?:[★⭐🌟]\uFE0F?\s?)+)(?P<empty>(?:☆\s?)*){_ENDS}")
+_STARS = re.compile(rf"{_OPENS}(?:[★⭐🌟]\uFE0F?\s?)+(?:☆\s?)*{_ENDS}")
+"""A rating that is drawn: there is no word in it that another label could stand for."""
 
 
 class WholeValues:
@@ -52,7 +52,7 @@ class WholeValues:
 
     def __init__(self, labels: LabelWords):
         self._labels = labels
-        self._truths = _truths(labels)
+        self._truths = truths(inflected(labels.labels))
         self._steps = _steps(labels)
         self.is_scale = bool(self._steps)
 
@@ -77,9 +77,10 @@ class WholeValues:
     def _truth(self, text: str, start: int, end: int, is_all: bool) -> Reading | None:
         led = fillers().match(text, start, end) if self._truths else None
         found = _TRUTH.match(text, led.end(), end) if led else None
-        label = self._truths.get(found["truth"].casefold()) if found else None
-        if found is None or label is None:
+        known = self._truths.get(found["truth"].casefold()) if found else None
+        if found is None or known is None:
             return None
+        label, spelling = known
         behind = text[found.end("truth") : end]
         key = NEXT_KEY.search(behind)
         behind = behind[: key.start()] if key else behind
@@ -87,14 +88,14 @@ class WholeValues:
             return None
         others = {word.label for word in self._labels.find(behind, is_prose=True)}
         others |= {
-            self._truths[word.casefold()]
+            self._truths[word.casefold()][0]
             for word in re.findall(r"[^\W\d_]{4,}", behind)
             if word.casefold() in self._truths
         }
         if others - {label}:
             labels = tuple(dict.fromkeys((label, *sorted(others))))
             return Reading(None, "ambiguous_label", labels, value=text[start:end].strip())
-        return Reading(LabelWord(label, 0, *found.span("truth")))
+        return Reading(LabelWord(label, spelling, *found.span("truth")))
 
     def _rating(self, text: str, start: int, end: int, is_all: bool) -> Reading | None:
         if not self._steps:
@@ -104,45 +105,27 @@ class WholeValues:
             return Reading(None, "no_label", value=text[bound.start() + 1 : end].strip())
         plain = text[start:end].translate(FULL_WIDTH)
         stars = _STARS.match(plain)
-        found = stars or next((match for one in _ratings() if (match := one.match(plain))), None)
+        if stars:
+            return Reading(None, "no_label", value=stars.group().strip())
+        found = next((match for one in _ratings() if (match := one.match(plain))), None)
         if found is None:
             return None
         given = found.groupdict()
-        if is_all and not stars and not given.get("highest") and re.search(r"[^\W_]", plain[found.end() :]):
+        if is_all and not given.get("highest") and re.search(r"[^\W_]", plain[found.end() :]):
             return None
-        highest = int(given["highest"]) if given.get("highest") else None
-        if stars:
-            number = str(sum(sign in "★⭐🌟" for sign in stars["full"]))
-            highest = int(number) + stars["empty"].count("☆") if stars["empty"] else None
-            span = stars.span("full")
-        else:
-            number, span = given["number"], found.span("number")
-            if given.get("second"):
-                labels = [self._steps.get(one) for one in (number, given["second"])]
-                named = tuple(label for label in dict.fromkeys(labels) if label)
-                return Reading(None, "ambiguous_label", named, value=found.group().strip())
+        number = re.sub(r"[.,]0+\Z", "", given["number"])
+        if given.get("second"):
+            labels = [self._steps.get(one) for one in (number, given["second"])]
+            named = tuple(label for label in dict.fromkeys(labels) if label)
+            return Reading(None, "ambiguous_label", named, value=found.group().strip())
         behind = _ANOTHER_KEY.match(text, start + found.end())
-        highest = int(behind["highest"]) if behind and highest is None else highest
-        label = self._steps.get(re.sub(r"[.,]0+\Z", "", number))
-        top = max(map(int, self._steps))
-        if label is None or (highest is not None and highest != top):
+        highest = given.get("highest") or (behind["highest"] if behind else None)
+        label = self._steps.get(number)
+        if label is None or (highest and int(highest) != max(map(int, self._steps))):
             return Reading(None, "no_label", value=found.group().strip(" \t\n*_`\"'(),.;"))
-        place = LabelWord(label, 0, start + span[0], start + span[1])
-        return Reading(place)
-
-
-def _truths(labels: LabelWords) -> dict[str, str]:
-    """Return which label each word of truth that is no spelling stands for; nothing where it may stand for several."""
-    spelled = {form: label for form, (label, _) in labels.spelled.items()}
-    for pair in (("yes", "no"), ("true", "false"), ("1", "0")):
-        named = [spelled.get(word) for word in pair]
-        if None in named or named[0] == named[1] or (pair[0] == "1" and len(labels.labels) != 2):
-            continue
-        kinds = _OF_NUMBERS if pair[0] == "1" else (_TRUE, _FALSE)
-        found = {word: label for words, label in zip(kinds, named, strict=True) if label for word in words}
-        is_clear = all(spelled.get(word, label) == label for word, label in found.items())
-        return {word: label for word, label in found.items() if word not in spelled} if is_clear else {}
-    return {}
+        place = start + found.start("number")
+        spelling = self._labels.spelled.get(number, (label, 0))[1]
+        return Reading(LabelWord(label, spelling, place, place + len(number)))
 
 
 def _steps(labels: LabelWords) -> Mapping[str, str]:

@@ -7,8 +7,10 @@ import re
 import pytest
 
 from engine.config import DecisionSection
+from engine.inputs.answers.cued.truths import with_truths
 from engine.inputs.answers.decided import LabelDecider
 from engine.inputs.answers.recorded import RecordedValue
+from engine.inputs.answers.stated import AnswerReader
 from engine.samples import RowRejected
 from tests.unit.engine.inputs.answers.test_stated import ONE_ZERO, REASONS, YES_NO, read
 
@@ -30,7 +32,7 @@ UNTRUE = [
 ]  # fmt: skip
 RATINGS = {
     "4": [
-        "4/5", '"4 out of 5"', "(4/5)", "4 of 5", "4 out of 5 stars", "★★★★☆", "Score: 4", "score=4", "Grade: 4",
+        "4/5", '"4 out of 5"', "(4/5)", "4 of 5", "4 out of 5 stars", "Score: 4", "score=4", "Grade: 4",
         "**Score**: 4/5", "Score → 4", "<score>4</score>", '{"score": 4}', '{"clarity": 2, "score": 4}', "Score: 4.0",
         "Score: 4 points", "Rating: 4 ⭐", "Score (1-5): 4", "Score [1-5]: 4", "On a scale of 1 to 5: 4", "Out of 5: 4",
         "The score is 4 out of 5.", "I give it 4/5.", "4/5, because growth is strong", "4 (out of 5)",
@@ -43,6 +45,7 @@ RATINGS = {
 }  # fmt: skip
 UNRATED = [
     "3-4 out of 5", "3 to 4 out of 5", "3 or 4", "Score: 3, maybe 4", "Score: 4-5", "Scores: 4, 2", "between 3 and 4",
+    "★★★★☆",
     "7 out of 10", "Score: 7/10", "4/10", "Score: 3.5/5", "Score: 0/5", "Score: 6", "80%", "4/5 analysts agree.",
     "4 of 5 quarters were positive.", "4/5/2023", "Clarity: 4/5\nDepth: 2/5", "Score: 4\n\nScore: 2", "EPS: 3",
     '{"score": 4, "scale": 10}', "Customer rating: 4", "Their rating is 4 out of 5.", "Previous score: 3", "3. Growth",
@@ -58,6 +61,19 @@ def test_a_truth_is_yes_or_no(label, answer):
 @pytest.mark.parametrize("answer", UNTRUE)
 def test_what_is_no_value_of_truth_states_nothing(answer):
     assert read(YES_NO, answer) in REASONS
+
+
+@pytest.mark.parametrize(
+    ("answer", "opposite"),
+    [('{"answer": true}', "false"), ("Answer: True", "false"), ("Answer: y", "n"), ("yes", "no"), ("nope", "yes")],
+)
+def test_the_opposite_of_a_truth_stands_at_its_place(answer, opposite):
+    labels = {"yes": ["yes"], "no": ["no", "nope"], "open": ["maybe"]}
+    word = AnswerReader(DecisionSection.model_validate({"labels": labels})).stated(answer).text.word
+    assert word is not None
+    other = next(label for label in ("no", "yes") if label != word.label)
+    assert with_truths(labels)[other][word.spelling] == opposite
+    assert with_truths(labels)["open"][word.spelling] == "maybe"
 
 
 @pytest.mark.parametrize(
