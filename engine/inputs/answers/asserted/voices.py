@@ -101,7 +101,8 @@ _PEOPLE = re.compile(
 """People other than the writer, with a verb of theirs."""
 _CONVINCED = re.compile(
     r"\b(?!(?:I|we|it|this|that|which|evidence|data|model)\b)[^\W\d_][\w'’-]*\s+(?:is|are|was|were|remains?|seems?|sounds?)\s+(?:\w+ly\s+|very\s+|quite\s+)?"
-    r"(?:confident|convinced|optimistic|hopeful|certain|sure|adamant|of\s+the\s+(?:opinion|view))\s+(?:that|about)\b",
+    r"(?:confident|convinced|optimistic|hopeful|certain|sure|adamant|of\s+the\s+(?:opinion|view))\s+(?:that|about)\b|"
+    r"\b(?!(?:model|let)['’])[^\W\d_]+['’]s?\s+(?:own\s+)?(?:view|opinion|belief|expectation|position|take|estimate|hope|guess)\s+(?:is|was|remains)\b",
     re.IGNORECASE,
 )
 """Somebody other than the writer who is sure of something ("the board is confident that …")."""

@@ -56,6 +56,7 @@ _FORMS = {
     r"[A-ZÄÖÜ][a-zäöüß]+(?:t|en)\s+(?:sich|es|man|d(?:ie|er|as|em|en)|dies\w+|ihre?|seine?|deren)\s"
     r"[^,.;:]{1,80},\s*(?:so\s+|dann\s+)?"
     r"(?=(?-i:wird|werden|dürfte|dürften|könnte|steigt|sinkt|fällt|ist|kann)\b)",
+    "es": r"\A[\s*_\"'(>-]*De\s+(?:no\s+)?[^\W\d_]+(?:ar|er|ir)(?:se|lo|la)?\s+(?=[^,]{2,80},)",
     "en": r"\A[\s*_\"'(>-]*(?:(?:So|Thus|Therefore|And|But),?\s+)?(?-i:[Ss]hould|[Ww]ere|[Hh]ad)\s+(?!(?:I|we|you)\b)"
     r"[^,.;:?]{3,80},(?=[^?]*\Z)",
 }  # fmt: skip
