@@ -8,6 +8,7 @@ from typing import NamedTuple
 from engine.config import CONTRASTS, DecisionSection
 from engine.encoded_samples import ContrastRule
 from engine.encoding.tokenized_text import Tokenizer, Tokens, tokenize
+from engine.inputs.answers.cued.truths import with_truths
 from engine.inputs.answers.inflections import inflected
 from engine.samples import RowRejected, Sample
 
@@ -63,7 +64,7 @@ def decision_tokens(tokenizer: Tokenizer, decision: DecisionSection, sample: Sam
         position = next((p for p, end in enumerate(answer.char_ends) if end > sample.label_start), len(answer.ids) - 1)
         rule = ContrastRule("said_vs_runner_up", sample.answer_label)
         return DecisionTokens(position, (answer.ids[position], answer.ids[position]), rule, (), ())
-    variants = _variants(tokenizer, sample.labels or inflected(decision.labels), sample, answer)
+    variants = _variants(tokenizer, with_truths(sample.labels or inflected(decision.labels)), sample, answer)
     said, parting = sample.answer_label, _parting_tokens(variants, answer.ids)
     rule = contrast_rule(decision, sample)
     if rule.name == "pair":

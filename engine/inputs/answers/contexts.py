@@ -18,13 +18,18 @@ _NUMBER_AFTER = re.compile(
     re.IGNORECASE,
 )
 _OUT_OF = re.compile(r"\s?(?:/|out of\b|of)\s?(\d+)\b", re.IGNORECASE)
-_IS_RATING = re.compile(rf"{_OUT_OF.pattern}\s*(?:stars?|points?)?[*_\s]*(?:[.!,;:)]|\Z|\n)", re.IGNORECASE)
+_IS_RATING = re.compile(
+    rf"{_OUT_OF.pattern}\s*(?:stars?|points?)?[*_`\"'”’»\s]*"
+    r"(?:[.!,;:)\]}|$](?!\d)|</|\Z|\n|[-–—](?!\d)|\((?!\d)|(?:because|since|as|due|for|given|overall|here|and)\b)",
+    re.IGNORECASE,
+)
+_RANGE_BEFORE = re.compile(r"\d\s*(?:[-–—~]|to|or|bis|oder|ou|o|a|à|и|или|до)\s*\Z", re.IGNORECASE)
 _SAID_NUMBER = re.compile(
     r"(?:^|[\n:=(\[{\"'“«*_`>|.!?;,—–]\s*|\[[ xX✓✗]\]\s*|(?:^|\n)[ \t]*[-+•·▪●➡→⇒✅☑✔👉]\uFE0F?[ \t]+|"
     r"\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
     r"label\w*|class\w*|but|sondern|"
     r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|"
-    r"assign\w*|give|(?:giv\w+|rat\w+|scor\w+|award\w*)\s+(?:it|this|that|the)(?:\s+\w+)?\s+(?:an?|as|with)|output|ist|lautet|est|"
+    r"assign\w*|give|(?:giv\w+|rat\w+|scor\w+|award\w*)\s+(?:it|this|that|the)(?:\s+\w+)??(?:\s+(?:an?|as|with))?|output|ist|lautet|est|"
     r"es|è|é|ответ|это|adalah)\s+[\"'“*_`(\[$\\]*)\Z",
     re.IGNORECASE,
 )
@@ -89,6 +94,12 @@ _NOUNS_WITH_LETTERS = frozenset(
         "item",
         "chapter",
         "page",
+        "step",
+        "slide",
+        "week",
+        "day",
+        "question",
+        "lesson",
         "line",
         "column",
         "row",
@@ -246,18 +257,25 @@ def _is_in_number(text: str, start: int, end: int, spelling: str, is_prose: bool
     if spelling[:1].isdigit() and (_NUMBER_BEFORE.search(before) or _IDENTIFIER.search(before)):
         return True
     if spelling[-1:].isdigit() and _NUMBER_AFTER.match(text, end):
-        return not _is_rating(text, start, end)
+        is_counted = is_prose and _is_counted(text[max(0, start - 40) : start])
+        return is_counted or not _is_rating(text, start, end) or (is_prose and not _IS_RATING.match(text, end))
     if not is_prose:
         return False
     line = text[max(0, start - 40) : start]
     if _IS_RATING.match(text, end) and _is_rating(text, start, end):
-        return False
+        return bool(_RANGE_BEFORE.search(before) or _is_counted(line))
     if _NUMBERED.search(line) and re.match(r"\s*[:：]\s*\S", text[end : end + 8]):
         return True
     is_said = _SAID_NUMBER.search(line) or not line.strip()
     if re.fullmatch(r"(?:.*\n)?[ \t]*", line, re.DOTALL) and re.match(r"[.)][ \t]+\S", text[end : end + 20]):
         return True  # the number of an item in a list
     return not is_said or not _ENDS_NUMBER.match(text, end)
+
+
+def _is_counted(line: str) -> bool:
+    """Whether a number is one of things that are counted through ("Page 4/5")."""
+    noun = re.search(r"([^\W\d_]+)[ \t]+\Z", line)
+    return bool(noun) and noun.group(1).casefold() in _NOUNS_WITH_LETTERS
 
 
 def _is_rating(text: str, start: int, end: int) -> bool:

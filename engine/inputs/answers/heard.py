@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, Language, languages
+from engine.inputs.answers.languages import ARABIC, ELSEWHERE, HANGUL, Language, languages, words_of
 
 _SCRIPTS = {
     "hangul": HANGUL,
@@ -178,4 +178,12 @@ def _telling_words(code: str) -> frozenset[str]:
     )
     return frozenset(
         word.rstrip("*").casefold() for kind in kinds for text in kind for word in text.split() if word[0] != "*"
-    ) | frozenset(word.casefold() for word in language.function_words)
+    ) | frozenset((*language.function_words, *_said_alone(code)))
+
+
+def _said_alone(code: str) -> set[str]:
+    """Return words of saying, conditions and subjects of a language that are no function words of English ("will")."""
+    kinds = ("conditions", "according", "expects", "reports", "thinks", "subjects")
+    said = (word for kind in kinds for word in words_of((code,), kind))
+    words = {word.rstrip("*").casefold() for word in said if not re.search(r"\s|\*.", word)}
+    return words if code == "en" else words.difference(languages()["en"].function_words)

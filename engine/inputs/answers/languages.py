@@ -21,6 +21,11 @@ NOT_AFTER_LETTER = rf"(?-i:(?<![^\W_{UNSPACED}{HANGUL}])(?<![{MARKS}]))"
 NOT_BEFORE_LETTER = rf"(?-i:(?![^\W_{UNSPACED}{HANGUL}]|[{MARKS}]))"
 """Edges of a word; beside a script that joins words ("答えはB") there is one anyhow."""
 NOT_AFTER_HANGUL = rf"(?-i:(?<![{HANGUL}])){NOT_AFTER_LETTER}"
+NOT_AFTER_TITLE = (
+    r"(?<!\bM)(?<!\bMM)(?<!\bMrs)(?<!\b[MDSHF]r)(?<!\bMs)(?<!\bS[rt]a)(?<!\bSt)(?<!\bDra)(?<!\bProf)(?<!\bSig)"
+    r"(?<!\bDott)"
+)
+"""Before a dot that ends a sentence, not a title ("Mr. Brown", "M. Dupont")."""
 JOINED = re.compile(f"[{UNSPACED}{HANGUL}]")
 FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """Full-width forms of Latin letters, digits and signs, to be read as their ordinary ones."""
@@ -99,6 +104,14 @@ class Language:
     people, expects, reports, according, own_sources
         Who else speaks, verbs by which they do, verbs that only somebody else says a label by, and "according to";
         behind that, what an answer itself goes by (the data, my analysis). English has patterns instead.
+    thinks
+        Verbs of saying or thinking in the third person, of which only somebody can be the subject.
+    scores, out_of, rating_units
+        Cues where the labels are a scale ("*Score*: 3"), what stands before its highest number ("4 *out of* 5"), and
+        what a rating counts ("4 *stars*").
+    conditions, conceded_conditions, own_conditions
+        What begins a condition ("*if* costs fall"), what grants one ("*even if*"), and what begins one that asks
+        nothing of the world but of the writer ("if *I had* to choose", "if *we look* at the data").
     is_partial
         Whether cues and plain denials are all that is known of the language; every other kind may be missing.
     """
@@ -168,6 +181,13 @@ class Language:
     reports: tuple[str, ...]
     according: tuple[str, ...]
     own_sources: tuple[str, ...]
+    thinks: tuple[str, ...]
+    scores: tuple[str, ...]
+    out_of: tuple[str, ...]
+    rating_units: tuple[str, ...]
+    conditions: tuple[str, ...]
+    conceded_conditions: tuple[str, ...]
+    own_conditions: tuple[str, ...]
 
 
 @cache

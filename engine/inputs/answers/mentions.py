@@ -26,7 +26,7 @@ from engine.inputs.answers.unstated.movements import (
 )
 from engine.inputs.answers.unstated.phrases import outside_phrases
 from engine.inputs.answers.unstated.shares import shares
-from engine.inputs.answers.unstated.supposed import supposed
+from engine.inputs.answers.unstated.supposed import conditional, supposed
 from engine.inputs.answers.unstated.undecided import is_undecided, only_compared
 from engine.inputs.answers.words import LabelWord, LabelWords
 
@@ -51,13 +51,16 @@ _COMING = re.compile(
 class Mention:
     """A label word: whether it is denied, only one of a choice ("increase or decrease"), or only given a probability.
 
-    One that is only given a probability is offered, too.
+    One that is only given a probability, that somebody else says (``is_of_others``) or that stands under a condition is
+    offered, too; ``is_conditional`` says that nothing but a condition makes it so.
     """
 
     word: LabelWord
     is_denied: bool
     is_offered: bool
     is_share: bool = False
+    is_conditional: bool = False
+    is_of_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,23 @@ class Mentions:
         of_others = hearsay(text, words, codes)
         kinds = (offered, given, supposed(text, words, codes), unsaid, compared, of_others)
         offered = [any(some) for some in zip(*kinds, strict=True)]
-        items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, strict=True))
+        under = conditional(text, words, codes)
+        under = [is_one and not is_other for is_one, is_other in zip(under, offered, strict=True)]
+        offered = [any(some) for some in zip(offered, under, strict=True)]
+        items = tuple(Mention(*parts) for parts in zip(words, denied, offered, given, under, of_others, strict=True))
         starts = [word.start for word in words]
         return cls(text, codes, items, Topic(codes, asked), labels.signs, is_told, starts)
 
     def within(self, start: int, end: int) -> Sequence[Mention]:
         """Return those that begin in a stretch."""
         return self.items[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
+
+    def without_conditions(self) -> Mentions:
+        """Return the same where what stands under a condition is not offered: a marked answer states it anyhow."""
+        if not any(item.is_conditional for item in self.items):
+            return self
+        items = tuple(replace(item, is_offered=False) if item.is_conditional else item for item in self.items)
+        return replace(self, items=items)
 
     def behind(self, start: int) -> Mentions:
         """Return the same with those alone that begin at a position or behind it."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from engine.inputs.answers.asserted.frames import is_english, is_stated
-from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
+from engine.inputs.answers.languages import NOT_AFTER_TITLE, languages, pattern_of, phrases, words_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_of_subject, main_label, weighed
 from engine.inputs.answers.unstated.keys import is_of_other_key
 from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
 from engine.inputs.answers.words import LabelWord
 
-_SENTENCE = re.compile(r"[^\n.!?。！？؟।]+(?:[.!?](?=\d)[^\n.!?。！？؟।]*)*[.!?。！？؟।]*")
+_SENTENCE = re.compile(
+    rf"[^\n.!?。！？؟।]+(?:(?:[.!?](?=\d)|(?!{NOT_AFTER_TITLE}\.)\.(?=\s+[^\W\d_]))[^\n.!?。！？؟।]*)*[.!?。！？؟।]*"
+)
 _MARKUP_WORDS = frozenset(("boxed", "text", "b", "strong", "textbf", "mathrm"))
 _PRONOUN = re.compile(
     r"[\W_]*(?:(?:and|but|so|then|now|next|und|aber)\s+)?"
@@ -50,6 +52,7 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     naming = [_Sentence.of(mentions, *match.span()) for match in _sentences(mentions)]
     naming = [sentence for sentence in naming if sentence.labels]
     telling = [s for s in naming if not s.is_question and not s.is_explanation]
+    telling = [s for s in telling if not s.is_nobodys] or telling
     telling = [s for s in telling if s.is_concluding or s.reading.word or not s.is_list] or telling
     concluding = [s for s in telling if s.is_concluding]
     certain = [s for s in concluding if not s.is_conditional]
@@ -173,6 +176,7 @@ def _sentences(mentions: Mentions) -> list[re.Match[str]]:
 class _Sentence:
     """A sentence that names labels, where it stands, and what kind of sentence it is.
 
+    One is nobody's where others say all its labels, or they hold under a condition.
     One that is decided concludes by more than words that are said of any subject (expected, likely).
     """
 
@@ -186,6 +190,7 @@ class _Sentence:
     is_question: bool
     is_explanation: bool
     is_list: bool
+    is_nobodys: bool
     says_only: bool
 
     @classmethod
@@ -214,6 +219,7 @@ class _Sentence:
             is_question=bool(_QUESTION.search(sentence)),
             is_explanation=reading.is_aside or bool(_explaining().match(sentence)),
             is_list=bool(named) and all(mention.is_offered for mention in named),
+            is_nobodys=bool(named) and all(mention.is_of_others or mention.is_conditional for mention in named),
             says_only=says_only,
         )
 

@@ -22,6 +22,7 @@ from engine.inputs.answers.asserted.bare_labels import bare_label
 from engine.inputs.answers.asserted.questions import answered_question
 from engine.inputs.answers.cued.cues import CueReader, field_words
 from engine.inputs.answers.cued.taken_back import taken_back
+from engine.inputs.answers.cued.whole_values import WholeValues
 from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
 from engine.inputs.answers.heard import Heard, language_of
@@ -84,7 +85,8 @@ class AnswerReader:
         self._negations = None if decision.negations is None else tuple(decision.negations)
         self._spelled = frozenset(self.labels.spelled)
         pattern = UserPattern("decision.pattern", decision.pattern) if decision.pattern else None
-        self._cues = CueReader(self.labels, pattern, field_words(decision.field))
+        self._whole = WholeValues(self.labels)
+        self._cues = CueReader(self.labels, self._whole, pattern, field_words(decision.field))
 
     def values(self, text: str) -> ValueReader:
         """Return the reader of values in a text, by the text's language."""
@@ -92,7 +94,7 @@ class AnswerReader:
 
     def _value_reader(self, heard: Heard) -> ValueReader:
         denials = language_denials(heard.codes, self._negations, self._spelled, heard.is_told)
-        return ValueReader(self.labels, denials, heard.codes, self._asked)
+        return ValueReader(self.labels, self._whole, denials, heard.codes, self._asked)
 
     def stated(self, answer: str, start: int = 0, end: int | None = None) -> StatedAnswer:
         """Return what an answer states.
@@ -152,13 +154,13 @@ class AnswerReader:
         cued = self._cues.stated(mentions, values.denials)
         if cued.word or cued.is_conflict:
             return self._unless_taken_back(mentions, cued), True, concluded
-        bare = self._several(mentions) or bare_label(mentions)
-        if bare.word is None and bare.reason == "no_label":
+        bare = self._whole_line(mentions) or self._several(mentions) or bare_label(mentions)
+        if bare.word is None and bare.reason == "no_label" and not bare.value:
             bare = self._all_it_says(mentions)
         if bare.word or bare.is_conflict:
             return self._unless_taken_back(mentions, bare), True, concluded
-        if cued.value:
-            return cued, True, concluded
+        if cued.value or bare.value:
+            return cued if cued.value else bare, True, concluded
         reading = concluded.reading
         asked = answered_question(mentions, self._spelled) if reading.word is None else None
         if asked is not None:
@@ -175,6 +177,24 @@ class AnswerReader:
         """Return the labels that the first line lists, or all of a short answer; None where there are no two."""
         first = _FIRST_LINE.search(mentions.text)
         return several_answers(mentions, self.labels, *first.span()) if first else None
+
+    def _whole_line(self, mentions: Mentions) -> Reading | None:
+        """Return what the first line means as a whole, or the last one; a conflict where another one is a label."""
+        text = mentions.text
+        body = text.strip()
+        first = text.find(body[:1]) if body else 0
+        lines = [(first, first + len(body.split("\n", 1)[0]))]
+        last = first + body.rfind("\n") + 1
+        lines += [(last, first + len(body))] if last > first else []
+        readings = [reading for line in lines if (reading := self._whole.read(text, *line, is_all=True))]
+        if not readings:
+            return None
+        bare = bare_label(mentions)
+        words = [reading.word for reading in (*readings, bare) if reading.word]
+        labels = tuple(dict.fromkeys(word.label for word in words))
+        if len(labels) > 1 or bare.is_conflict:
+            return Reading(None, "ambiguous_label", labels or bare.labels, is_conflict=True)
+        return readings[0]
 
     def _all_it_says(self, mentions: Mentions) -> Reading:
         """Return the label that an answer's first line is, in any case ("b", "b)")."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.inputs.answers.cued.whole_values import WholeValues
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
 from engine.inputs.answers.unstated.several import several_answers
@@ -15,6 +16,7 @@ class ValueReader:
     """Reads the one label that a value names, by the denials of some languages."""
 
     labels: LabelWords
+    whole: WholeValues
     denials: Denials
     codes: tuple[str, ...]
     asked: tuple[str, ...] = ()
@@ -25,7 +27,11 @@ class ValueReader:
         Where several stand in it, the one that it begins with counts when its clause ends behind it ("Increase, as
         costs decrease").
         """
+        whole = self.whole.read(text, 0, len(text))
+        if whole:
+            return whole
         mentions = Mentions.of(text, self.labels, self.denials, self.codes, is_prose=False, asked=self.asked)
+        mentions = mentions.without_conditions()
         several = several_answers(mentions, self.labels, 0, len(text))
         if several:
             return several

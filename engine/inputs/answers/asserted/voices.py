@@ -23,9 +23,13 @@ _NO_KEYS = re.compile(
     re.IGNORECASE,
 )
 _OWN_KEY = re.compile(
-    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b|\bto\s+answer\b", re.IGNORECASE
+    r"\bmy\s+(?:final\s+)?(?:answer|prediction|verdict|conclusion|response|forecast)\b|\bto\s+answer\b|"
+    r"\bif\s+(?:I|we|you|forced|pressed|asked|pushed|made|required)\b",
+    re.IGNORECASE,
 )
-_EXCEPTED = re.compile(r"\A[\W_]*(?:unless|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE)
+_EXCEPTED = re.compile(
+    r"\A[\W_]*(?:unless(?!\s+(?:I|we)\b)|provided|supposing|were\b|had\b|as\s+long\s+as)\b", re.IGNORECASE
+)
 _MAYBE_NOT = re.compile(r"\b(?:might|may|could)\b", re.IGNORECASE)
 _NOT_SO = re.compile(
     r"\b(?:might|may|could)\s+(?:\w+\s+)?not\b|\bor\s+(?:it\s+)?(?:might|may|could)?\s*not\b", re.IGNORECASE
@@ -62,7 +66,7 @@ _SAID_BY = re.compile(
 """Behind a quotation, who said it."""
 _SAID_BEHIND = re.compile(
     r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b|(?:as|since|because|although|though|while|which|who|and|but|given|after|with|where|when|if|"
-    rf"so|that|this|it)\b)(?:[\w'’]+\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
+    rf"so|that|this|it)\b)(?:[\w'’]+\.?\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
     r"(?!\s+(?:to|by|that|an?|the|its)\b)|"
     r"\baccording\s+to\s+(?!(?:the\s+|my\s+|our\s+|these\s+|this\s+|its\s+)?(?:data|figures?|numbers?|trend|statements?|text|passage|"
     r"analysis|premise|table|information|ratios?)\b)",
@@ -95,6 +99,13 @@ _PEOPLE = re.compile(
     re.IGNORECASE,
 )
 """People other than the writer, with a verb of theirs."""
+_CONVINCED = re.compile(
+    r"\b(?!(?:I|we|it|this|that|which|evidence|data|model)\b)[^\W\d_][\w'’-]*\s+(?:is|are|was|were|remains?|seems?|sounds?)\s+(?:\w+ly\s+|very\s+|quite\s+)?"
+    r"(?:confident|convinced|optimistic|hopeful|certain|sure|adamant|of\s+the\s+(?:opinion|view))\s+(?:that|about)\b|"
+    r"\b(?!(?:model|let)['’])[^\W\d_]+['’]s?\s+(?:own\s+)?(?:view|opinion|belief|expectation|position|take|estimate|hope|guess)\s+(?:is|was|remains)\b",
+    re.IGNORECASE,
+)
+"""Somebody other than the writer who is sure of something ("the board is confident that …")."""
 _CLAUSES = re.compile(r"[,;:—–]|\b(?:but|yet|so|and|while|whereas|because)\b", re.IGNORECASE)
 
 
@@ -125,7 +136,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     following
         What follows the sentence.
     """
-    if _is_reported(before) or _ACCORDING.search(before):
+    if _is_reported(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
         return True
     key = KEY.search(before)
     if (key and _NO_KEYS.search(key["key"]) and not _OWN_KEY.search(key["key"])) or is_quoted(behind):

@@ -16,7 +16,12 @@ def corrections(mentions: Mentions, after: int) -> Iterator[Cue]:
     for match in _corrected().finditer(mentions.text, after + 1):
         end = sentence_end(mentions.text, match.end(), match.end() + VALUE)
         following = mentions.within(match.end(), end)
-        if _says_more_than_no(mentions, match) or not following or mentions.text[end : end + 1] in ("?", "？", "؟"):
+        if (
+            _says_more_than_no(mentions, match)
+            or not following
+            or following[0].is_of_others
+            or mentions.text[end : end + 1] in ("?", "？", "؟")
+        ):
             continue
         word = following[0].word
         is_all = not re.search(r"[^\W_]", mentions.text[word.end : end])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from engine.inputs.answers.languages import languages, phrases, words_of
+from engine.inputs.answers.unstated.keys import GRADED
 
 VALUE = 400
 """Characters of a value at most."""
@@ -58,8 +59,11 @@ class Patterns:
 
 
 @cache
-def patterns(names: tuple[str, ...]) -> Patterns:
-    """Return the patterns of the cues of all languages: their nouns, what may stand before and what must behind."""
+def patterns(names: tuple[str, ...], is_scale: bool = False) -> Patterns:
+    """Return the patterns of the cues of all languages: their nouns, what may stand before and what must behind.
+
+    ``is_scale`` says that the labels are the numbers of a scale, so that scores are answers, too.
+    """
     codes = tuple(languages())
 
     def words(*kinds: str) -> list[str]:
@@ -67,9 +71,10 @@ def patterns(names: tuple[str, ...]) -> Patterns:
 
     modifiers = phrases([*words("modifiers"), *names])
     leads = phrases([*words("modifiers", "connectors", "final"), *names, "here is", "and", "in conclusion", "overall"])
-    nouns = phrases(words("nouns"))
+    scores = words("scores") if is_scale else []
+    nouns = phrases([*words("nouns"), *scores])
     flags = re.IGNORECASE
-    tail = rf"(?:[ \t_-]*(?:{modifiers}|{nouns}|\d{{2,4}}|\([^()\n]{{0,20}}\))){{0,6}}"
+    tail = rf"(?:[ \t_-]*(?:{modifiers}|{nouns}|\d{{2,4}}|\([^()\n]{{0,20}}\)|\[[^\[\]\n]{{0,20}}\])){{0,6}}"
     sign = r"[ \t]*[*_`\"'”’)\]}】」\\]*[ \t]*(?:[:：=→|>]|--?>|[ \t][-–—][ \t])"
     heading = r"[ \t]*[*_#]*[ \t]*(?=\n)"
     start = r"[\n.!?。！？:：;{,，(>|<」\]]"
@@ -79,7 +84,17 @@ def patterns(names: tuple[str, ...]) -> Patterns:
         noun=re.compile(nouns, flags),
         lead=re.compile(rf"{start}(?P<dress>[\s*_#>\"'“`{{(\[<|\\•\d.)-]{{0,16}})(?:{leads}[\s_,-]*){{0,7}}\Z", flags),
         marked=re.compile(rf"{tail}(?:{sign}|(?P<heading>{heading}))", flags),
-        said_noun=re.compile(phrases(words("said_nouns")), flags),
+        said_noun=re.compile(phrases([*words("said_nouns"), *(_said_scores() if is_scale else ())]), flags),
         said=re.compile(rf"{tail}\s*{copulas}{joined}[\s*_`\"'“(\[$]*", flags),
         modified=re.compile(rf"(?:{modifiers}[\s_-]*){{1,6}}\Z", flags),
     )
+
+
+def _said_scores() -> list[str]:
+    """Return nouns of scores with a word before them that makes them the writer's ("my score", not "their score")."""
+    return [
+        f"{modifier} {score}"
+        for language in languages().values()
+        for score in (*language.scores, *GRADED.intersection(language.nouns))
+        for modifier in language.modifiers
+    ]

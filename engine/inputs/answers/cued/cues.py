@@ -10,6 +10,7 @@ from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.cued.corrections import corrections, waits
 from engine.inputs.answers.cued.cue_patterns import VALUE, Cue, patterns, sentence_end
 from engine.inputs.answers.cued.unlabelled import heads_account, unlabelled
+from engine.inputs.answers.cued.whole_values import WholeValues
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of
 from engine.inputs.answers.mentions import Mentions, Reading, head_label, main_label
@@ -34,6 +35,8 @@ class CueReader:
     ----------
     labels
         The label words.
+    whole
+        What values mean as a whole.
     pattern
         ``decision.pattern``: its first group is the value, or what follows it on the line.
     names
@@ -41,6 +44,7 @@ class CueReader:
     """
 
     labels: LabelWords
+    whole: WholeValues
     pattern: UserPattern | None = None
     names: tuple[str, ...] = ()
 
@@ -70,11 +74,16 @@ class CueReader:
         return (values or failed or [Reading(None, "no_label")])[-1]
 
     def _read(self, mentions: Mentions, denials: Denials, cue: Cue) -> Reading:
+        if not cue.is_said:
+            mentions = mentions.without_conditions()
         configured = self.exact_word(mentions.text, cue.value_start, cue.value_end) if cue.is_configured else None
         if configured:
             return Reading(configured)
         if denials.reaches(mentions.text, cue.start):
             return Reading(None, "denied_label")
+        whole = self.whole.read(mentions.text, cue.value_start, cue.value_end)
+        if whole:
+            return whole
         several = several_answers(mentions, self.labels, cue.value_start, cue.value_end)
         if several:
             return several
@@ -127,7 +136,7 @@ class CueReader:
             end = _line_end(text, match.end())
             if self.exact_word(text, match.end(), sentence_end(text, match.end(), end)):
                 yield Cue(match.start(), match.end(), sentence_end(text, match.end(), end), False, True)
-        words = patterns(self.names)
+        words = patterns(self.names, self.whole.is_scale)
         for match in words.noun.finditer(text):
             behind = words.marked.match(text, match.end())
             lead = _lead(words.lead, text, match.start()) if behind else None

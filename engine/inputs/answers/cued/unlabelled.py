@@ -56,7 +56,7 @@ _NO_VALUE = re.compile(r"[\[<{|/\\:：=_]|\.\.\.|…")
 _NONE = re.compile(
     r"(?:none|neither|no(?:ne)? of|keine[rs]?|aucune?|ning[uú]n[oa]?|nessun[oa]?|nenhuma?)\b", re.IGNORECASE
 )
-_NEXT_KEY = re.compile(r",\s*[\"'“][^\"'\n]{1,40}[\"'”]\s*:")
+NEXT_KEY = re.compile(r",\s*[\"'“][^\"'\n]{1,40}[\"'”]\s*:")
 _DRESS = " \t\n*_`\"'“”‘’()«»「」『』$,;-–—}"
 
 
@@ -103,13 +103,15 @@ def unlabelled(mentions: Mentions, start: int, value_start: int, value_end: int,
     if not _nouns().search(mentions.text, start, value_start):
         return None
     value = mentions.text[value_start:value_end]
-    key = _NEXT_KEY.search(value)
+    key = NEXT_KEY.search(value)
     if key:
         value = value[: key.start()]
     elif reading.is_aside:
         side = pattern_of(mentions.codes, "sides").search(value)
         value = value[: side.start()] if side else ""
     elif reading.word or reading.reason == "template_echo":
+        return None
+    if reading.word and not reading.is_aside and reading.word.end <= value_start + len(value):
         return None
     value = value.strip(_DRESS)
     if not _is_short(value) or _NO_VALUE.search(value):

@@ -7,6 +7,7 @@ from functools import cache
 
 from engine.inputs.answers.languages import pattern_of, phrases, words_of
 from engine.inputs.answers.unstated.reporting import FIRST_PERSON
+from engine.inputs.answers.unstated.supposed import is_met
 from engine.inputs.answers.words import LabelWord
 
 _GAP = 40
@@ -89,6 +90,7 @@ def is_said_aside(text: str, codes: tuple[str, ...], start: int, word: LabelWord
     clauses = re.split(r"[,;，；、]", before)
     side = _side(codes, clauses[-1])
     is_passed = side is not None and _is_passed(codes, clauses[-1], side)
+    is_passed = is_passed or (side is not None and is_met(clauses[-1], codes))
     if side and not is_passed and not _speaks(codes, clauses[-1], side.start()):
         return True
     if len(clauses) == 1 and not is_passed and _granting(codes).match(before):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from functools import cache
 
-from engine.inputs.answers.languages import phrases, words_of
+from engine.inputs.answers.languages import NOT_AFTER_TITLE, phrases, words_of
 from engine.inputs.answers.unstated.governors import is_ungoverned
 from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, any_form, finite
 from engine.inputs.answers.words import LabelWord
@@ -21,7 +21,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 _REACH = 160
-_SENTENCE_END = re.compile(r"[\n!?;。！？；]|\.(?!\d)")
+_SENTENCE_END = re.compile(rf"[\n!?;。！？；]|{NOT_AFTER_TITLE}\.(?!\d)")
 _CLAUSE_END = re.compile(
     r"[,:()–—]|\s-\s|\b(?:but|(?<!has )(?<!have )(?<!had )yet|however|although|though|because|since|so|therefore|thus|"
     r"hence)\b",
@@ -155,7 +155,7 @@ _SUPPOSE = re.compile(
     r"if\s+we\s+(?:assume|suppose|imagine))\b",
     re.IGNORECASE,
 )
-_INVERTED = re.compile(r"[\s*_\"'(>-]*(?:Had|Were|Should)\s+[^\W\d_]", re.ASCII)
+_INVERTED = re.compile(r"[\s*_\"'(>-]*(?:Had|Were|Should)\s+(?!(?:I|we|you)\b)[^\W\d_]", re.ASCII)
 _IRREALIS = re.compile(r"\b(?:would|could|might)\b|['’]d\b", re.IGNORECASE)
 _ONLY_IF = re.compile(r"\bonly\s+(?:if|when|in\s+case|where|under|provided)\b", re.IGNORECASE)
 _THOUGHT = re.compile(
@@ -231,7 +231,9 @@ def _is_unasserted(text: str, word: LabelWord, is_moving: bool) -> bool:
         return True
     if _IN_THEORY.match(sentence) or _WISHED.search(before):
         return True
-    return _is_supposed(sentence, text[start : word.start], before, behind) or _is_nobodys(before, behind)
+    return _is_supposed(sentence, text[start : word.start], before, behind) or _is_nobodys(
+        before, behind, text[start:clause]
+    )
 
 
 def _is_aim(before: str, behind: str) -> bool:
@@ -263,9 +265,9 @@ def _is_supposed(sentence: str, ahead: str, before: str, behind: str) -> bool:
     return bool(_ONLY_IF.search(behind) or _ONLY_IF.search(before))
 
 
-def _is_nobodys(before: str, behind: str) -> bool:
-    """Whether a conclusion is named that the writer does not draw."""
-    if _AT_FIRST.search(before) or _NOT_SAID.search(before) or _OFTEN_SAID.search(before) or _is_hearsay(before):
+def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
+    """Whether a conclusion is named that the writer does not draw; the sentence says ``ahead`` before its clause."""
+    if _AT_FIRST.search(before) or _NOT_SAID.search(before) or _OFTEN_SAID.search(before) or _is_hearsay(before, ahead):
         return True
     drawn = _TO_SAY.search(before)
     if drawn and not drawn["twice"] and drawn["governor"].casefold() not in _SAID_FREELY:
@@ -283,14 +285,16 @@ def _is_nobodys(before: str, behind: str) -> bool:
     return bool(predicate) and (not _AFFIRMED.search(predicate["said"]) or bool(_DENIED.search(predicate["said"])))
 
 
-def _is_hearsay(before: str) -> bool:
-    """Whether somebody else concludes ("the press predicted an increase")."""
+def _is_hearsay(before: str, ahead: str) -> bool:
+    """Whether somebody else concludes ("the press predicted an increase", "Ms. Alvarez, the treasurer, thinks …")."""
     said = None
     for said in _OTHERS_SAID.finditer(before):  # noqa: B007
         pass
     if said is None:
         return False
     who = before[: said.start()]
+    if not who.strip() and ahead.rstrip().endswith(",") and said.group().endswith("s"):
+        return not (_SOURCES.search(ahead) or _subject().search(ahead))
     return not (_NOT_FINITE.search(who) or _SOURCES.search(who) or _subject().search(who))
 
 

@@ -101,9 +101,23 @@ def _is_measure(match: re.Match[str] | None) -> bool:
     key = match["key"].strip(" *_\"'`") if match else ""
     if not key or key.lower() in _TAGS:
         return False
+    if _is_graded_by_others(key):
+        return True
     last = _answer_words()[1]
     is_named = any(nouns.search(key) for nouns in _nouns()) or last.search(key) or _JUDGED.search(key)
     return not is_named or bool(_COUNTED.search(key) or _LISTS.search(key) or _wrong().search(key))
+
+
+def _is_graded_by_others(key: str) -> bool:
+    """Whether a key is a noun that holds grades, and other words before it say whose ("Customer rating: 4")."""
+    graded = _nouns()[0].search(key)
+    lead = key[: graded.start()] if graded else ""
+    return bool(re.search(r"[^\W_]", _modifiers().sub(" ", lead)))
+
+
+@cache
+def _modifiers() -> re.Pattern[str]:
+    return re.compile(phrases(words_of(languages(), "modifiers")), re.IGNORECASE)
 
 
 def noun_rank(cue: str) -> int:

@@ -61,8 +61,9 @@ _PAST = {
 FIRST_PERSON = re.compile(
     r"(?<![^\W_])(?:ich|wir|mein\w*|unser\w*|je|nous|mon|ma|notre|yo|nosotros|mi|nuestr\w+|espero|preveo|creo|pienso|concluyo|anticipo|"
     r"predigo|considero|estimo|opino|io|noi|prevedo|credo|penso|ritengo|concludo|stimo|mio|mia|eu|nós|prevejo|acredito|acho|concluo|"
-    r"minha|meu|я|мы|ожидаю|прогнозирую|считаю|думаю|полагаю|предполагаю|мой|моя|моё|bekliyorum|düşünüyorum|ben|saya|kami|أتوقع|أعتقد|"
-    r"نتوقع|أنا|मैं|मेरा|मेरी|मेरे)(?![^\W_])|(?<![^\W_])j['’]|我|笔者|私|筆者|と思います|と考えます|予想します|予測します|저는|나는",
+    r"minha|meu|я|мы|ожидаю|прогнозирую|считаю|думаю|полагаю|предполагаю|мой|моя|моё|bekliyorum|düşünüyorum|öngörüyorum|inanıyorum|sanıyorum|bekliyoruz|düşünüyoruz|"
+    r"öngörüyoruz|tahminim|tahminimce|kanaatimce|kanımca|görüşümce|bence|bana|benim|ben|biz|sonucuna\s+varıyorum|saya|kami|أتوقع|أعتقد|"
+    r"نتوقع|أستنتج|أرى|نرى|أظن|أرجح|أقدر|رأيي|توقعي|استنتاجي|تقديري|برأيي|أنا|मैं|मैंने|मुझे|मेरा|मेरी|मेरे|हम|हमें|हमारा|हमारी|हमारे)(?![^\W_])|(?<![^\W_])j['’]|我|笔者|私|筆者|と思います|と考えます|予想します|予測します|저는|나는|제가|제\s생각|저희|필자",
     re.IGNORECASE,
 )
 """The writer, in languages other than English."""

@@ -1,17 +1,23 @@
-"""Labels of what is only supposed: "A would be right if C were not", "EPS would have increased"."""
+"""Labels of what is only supposed: "A would be right if C were not", "if costs fall, EPS will increase".
+
+What holds under a condition is not said of the world, whatever the verb; "even if" grants the condition, and "if I had
+to choose" is met. "When" and "once" tell a time more often than a condition: what they lead to is said.
+"""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 
-from engine.inputs.answers.languages import phrases, words_of
+from engine.inputs.answers.languages import JOINED, languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
 _PART = re.compile(
     r"[\n!?。！？;；()（）]|\.(?!\d)|[,，]\s*(?=(?:but|yet|so|therefore|thus|hence|aber|also|daher|mais|donc|pero|así|ma|quindi|mas|"
-    r"portanto|но|поэтому)\b)|\b(?:but|aber|mais|pero|ma|mas|но)\b(?!\s+for\b)",
+    r"portanto|но|поэтому)\b)|\b(?:but|aber|mais|pero|ma|mas|но|fakat|ama|namun|tetapi)\b(?!\s+for\b)|但是?|然而|不过|不過|しかし|"
+    r"だが|하지만|그러나|لكن|लेकिन",
     re.IGNORECASE,
 )
 """What ends the part of a sentence that a condition governs."""
@@ -38,6 +44,38 @@ _WRITER = re.compile(
     re.IGNORECASE,
 )
 """The writer chooses under a condition that is met ("if I had to choose, it would be A")."""
+
+_FORMS = {
+    "ja": r"(?<!か)もし(?!れ|く)|(?<!によ)(?<!比べ)[れえけせてめべげね]ば|"
+    r"(?<!も)(?<!あ)(?<!か)たら(?!す|さ|し)|(?<=[るいただくぐすつぬぶむう])なら(?![なずびんうぬ])|場合",
+    "ko": r"(?:(?<![반측화장전표])면|경우)(?=[\s,，에은])",
+    "tr": r"(?<![^\W_])\w+(?:[aeıiuü]r|m[ae]z|yor|[aeıiuü]rm[ıiuü]ş|ecek|acak)s[ae](?:[mnk]|lar|ler)?(?![^\W_])"
+    r"(?!\s+(?:bile|dahi|da|de)(?!\w))"
+    r"|(?<![^\W_])(?:halinde|takdirde|durumunda|şartıyla|koşuluyla|sürece)(?![^\W_])",
+    "de": r"\A[\s*_\"'(>-]*(?!(?:Seit|Mit|Laut|Statt|Anstatt|Wegen|Neben|Gegen|Zwischen|Nicht|Jetzt|Zuletzt)\b)"
+    r"[A-ZÄÖÜ][a-zäöüß]+(?:t|en)\s+(?:sich|es|man|d(?:ie|er|as|em|en)|dies\w+|ihre?|seine?|deren)\s"
+    r"[^,.;:]{1,80},\s*(?:so\s+|dann\s+)?"
+    r"(?=(?-i:wird|werden|dürfte|dürften|könnte|steigt|sinkt|fällt|ist|kann)\b)",
+    "es": r"\A[\s*_\"'(>-]*De\s+(?:no\s+)?[^\W\d_]+(?:ar|er|ir)(?:se|lo|la)?\s+(?=[^,]{2,80},)",
+    "en": r"\A[\s*_\"'(>-]*(?:(?:So|Thus|Therefore|And|But),?\s+)?(?-i:[Ss]hould|[Ww]ere|[Hh]ad)\s+(?!(?:I|we|you)\b)"
+    r"[^,.;:?]{3,80},(?=[^?]*\Z)",
+}  # fmt: skip
+"""Conditions that a verb makes by its form or its place ("Should margins recover, …", 需要が回復すれば)."""
+_REACH, _EDGE = 80, 12
+"""Characters of a condition that are looked at, and before it."""
+_CLAUSE_BEGINS = re.compile(
+    r"(?:\A|[,，、;:：—–(（]|\s-\s|(?<![^\W_])(?:and|so|then|that|dass|und|dann|que|qu['’]|et|donc|y|e|che|allora|что|и|то|bahwa|"
+    r"dan|maka|أن|ف|कि|तो|ve)\s)[\s*_\"'“(>]*\Z",
+    re.IGNORECASE,
+)
+_GAP = re.compile(
+    r"(?:(?!(?<![^\W_])(?:and|or|but|while|because|since|as|which|that|where|whereas|so|therefore|although|though|even|und|weil|da|"
+    r"während|aber|et|car|parce|puisque|mais|y|porque|ya|pero|perché|poiché|ma|pois|mas|потому|так|но|и|karena|tetapi|dan|"
+    r"لأن|لكن|क्योंकि|लेकिन|और|çünkü|ama|ve)(?![^\W_])|因为|因為|但|而|所以)[^.;:：；。()（）—–\n])*",
+    re.IGNORECASE,
+)
+"""Between a label and a condition behind it that governs it, not another clause."""
+_STOP = re.compile(r"[,，、:：。.;；]|\bthen\b")
 
 
 def supposed(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> list[bool]:
@@ -98,3 +136,85 @@ def _verbs(codes: tuple[str, ...]) -> re.Pattern[str]:
 def _condition(codes: tuple[str, ...]) -> re.Pattern[str]:
     words = "|".join(_CONDITIONS[code] for code in dict.fromkeys((*codes, "en")) if code in _CONDITIONS)
     return re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])|\A[\s*_\"'(]*(?:Had|Were)\s", re.IGNORECASE)
+
+
+def conditional(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> list[bool]:
+    """Return which of a text's label words stand in a sentence that holds under a condition alone."""
+    marked = [False] * len(words)
+    opening = _opening(codes)
+    if not words or not opening.search(text):
+        return marked
+    start, ends = 0, [*(match.start() for match in _PART.finditer(text)), len(text)]
+    index = 0
+    for end in ends:
+        first = index
+        while index < len(words) and words[index].start < end:
+            index += 1
+        if index > first:
+            part = text[start:end]
+            spans = {(word.start - start, word.end - start) for word in words[first:index]}
+            conditions = [one for one in _conditions(part, codes) if one[:2] not in spans]
+            begun = next((place for place, _, is_first in conditions if is_first), len(part))
+            for place in range(first, index) if conditions else ():
+                word = words[place].moved(-start)
+                marked[place] = begun < word.start or _is_governed(part, word, conditions)
+        start = _behind_mark(text, end)
+    return marked
+
+
+def is_met(clause: str, codes: tuple[str, ...]) -> bool:
+    """Whether a clause that ends in a colon is a condition that the writer meets ("if I had to choose:")."""
+    if not re.search(r"[:：]\s*[*_\"'“`(]*\Z", clause):
+        return False
+    return bool(_opening(codes).search(clause)) and not _conditions(clause, codes)
+
+
+def _behind_mark(text: str, end: int) -> int:
+    """Return where the part behind a mark begins."""
+    mark = _PART.match(text, end)
+    return mark.end() if mark and not mark.group()[-1:].isalpha() else end
+
+
+def _is_governed(part: str, word: LabelWord, conditions: Sequence[tuple[int, int, bool]]) -> bool:
+    """Whether the next condition behind a label governs it, with no other clause between."""
+    at = bisect_left(conditions, (word.end, 0, False))
+    return at < len(conditions) and bool(_GAP.fullmatch(part, word.end, conditions[at][0]))
+
+
+def _conditions(part: str, codes: tuple[str, ...]) -> list[tuple[int, int, bool]]:
+    """Return where the conditions of a part of a sentence begin and end, and whether each begins its clause."""
+    granted = [match.span() for match in _pattern(codes, "conceded_conditions").finditer(part)]
+    starts, ends = {first for first, _ in granted}, {last for _, last in granted}
+    found = []
+    for match in _opening(codes).finditer(part):
+        start, end = match.span()
+        if start in starts or end in ends:
+            continue
+        stop = _STOP.search(part, end)
+        clause = part[end : min(stop.start() if stop else len(part), end + _REACH)]
+        own = _pattern(codes, "own_conditions")
+        is_form = match.lastgroup == "form"
+        whole = part[max(0, start - _REACH) : end + len(clause)]
+        if own.match(clause.lstrip()) or (_is_joined(codes) and own.search(whole)):
+            continue
+        ahead = part[max(0, start - _EDGE) : start]
+        begins = _CLAUSE_BEGINS.search(ahead if start <= _EDGE else f"x{ahead}")
+        found.append((start, end, bool(is_form or JOINED.match(match.group()) or begins)))
+    return found
+
+
+def _is_joined(codes: tuple[str, ...]) -> bool:
+    return bool({"ja", "ko", "tr", "zh"} & set(codes))
+
+
+@cache
+def _pattern(codes: tuple[str, ...], kind: str) -> re.Pattern[str]:
+    return re.compile(phrases(words_of(codes, kind)), re.IGNORECASE)
+
+
+@cache
+def _opening(codes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of what begins a condition, by a word or by the form or place of a verb."""
+    known = [code for code in dict.fromkeys((*codes, "en")) if not languages()[code].is_partial]
+    forms = "|".join(_FORMS[code] for code in known if code in _FORMS)
+    return re.compile(rf"{phrases(words_of(known, 'conditions'))}|(?P<form>{forms})", re.IGNORECASE)

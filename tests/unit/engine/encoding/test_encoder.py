@@ -79,6 +79,15 @@ def test_labels_that_share_their_first_tokens_part_later(tmp_path, tokenizer_dir
     assert len(set(sample.contrast_token_ids)) == 2 and sample.decision_token_id == sample.contrast_token_ids[1]
 
 
+def test_a_truth_is_contrasted_with_its_opposite(tmp_path, tokenizer_dir):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
+    decision = {"labels": {"yes": [], "no": []}, "contrast": ["yes", "no"], "field": None}
+    rows = [answered('{"answer": true}', "yes"), answered('{"answer": false}', "no", 1)]
+    for row, sample in zip(rows, encode(write(tmp_path, rows), tokenizer_dir, decision=decision), strict=True):
+        yes, no = (tokenizer.decode([token]).strip() for token in sample.contrast_token_ids)
+        assert yes and "true".startswith(yes) and no and "false".startswith(no), row
+
+
 def test_upper_case_labels_are_contrasted_in_upper_case(tmp_path, tokenizer_dir):
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     (sample,) = encode(write(tmp_path, [answered('{"direction_of_eps_change": "INCREASE"}')]), tokenizer_dir)

@@ -34,6 +34,8 @@ RULES = {
     "cue": (LETTERS, "Answer: C. A firm with rising sales is likely to earn more.", "C", {}),
     "value": (DIRECTIONS, "Answer: flat\n\nCosts increase.", "no_label", {}),
     "beside value": (DIRECTIONS, "Answer: Higher, with a decrease in costs.", "ambiguous_label", {}),
+    "truth": (YES_NO, '{"answer": true, "reason": "no loss"}', "yes", {}),
+    "scale": (("1", "2", "3", "4", "5"), "**Score**: 3/5", "3", {}),
     "box": (LETTERS, "A looks good at first. $\\boxed{\\text{(B)}}$", "B", {}),
     "hashes": (LETTERS, "A is what I expect at first.\n#### B", "B", {}),
     "pattern": (LETTERS, "I pick A. Verdikt~~B~~", "B", {"pattern": r"Verdikt~~(\w)"}),
@@ -99,6 +101,7 @@ RULES = {
     "wrong answer": (LETTERS, "La respuesta incorrecta es A", "denied_label", {}),
     "answers of others": (LETTERS, "The student's answer is A. The correct answer is B.", "B", {}),
     "supposed": (LETTERS, "A would be right if C were not.", "ambiguous_label", {}),
+    "condition": (DIRECTIONS, "If costs fall, EPS will increase.", "ambiguous_label", {}),
     "clause": (DIRECTIONS, "I don't think that the company's EPS will increase.", "denied_label", {}),
     "opinion": (LETTERS, "Students often pick B. D is correct.", "D", {}),
     "hearsay": (
@@ -201,7 +204,7 @@ HOSTILE = [
     "\\boxed{", '"direction_of_eps_change": "', "1.", "the answer is ", "because increase ", "increase than decrease ",
     "*", "B, ", "不会增加", "ال", "A) x\n", "上昇する可能性", "#### a\n",
     "......", "A, ", "yes, but ", "no\n", "P(", "probability of ", "is very ", "increase is ", "\n> ", "key: A ", "if ",
-    "- ", "wrong answer ", "increase\n", "[ ] ", "no, ", "20% ",
+    "- ", "wrong answer ", "increase\n", "[ ] ", "no, ", "20% ", "increase if ", "if a, ",
 ]  # fmt: skip
 
 

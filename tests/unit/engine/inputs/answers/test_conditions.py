@@ -1,0 +1,114 @@
+"""What is said under a condition, in every language that is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.engine.inputs.answers.test_stated import DIRECTIONS, LETTERS, REASONS, YES_NO, read
+
+CONDITIONS = [
+    "If costs fall, EPS will increase.",
+    "EPS will increase if costs fall.",
+    "Unless costs rise, EPS will increase.",
+    "EPS will increase unless costs rise.",
+    "Should margins recover, EPS will increase.",
+    "Therefore, if costs fall, EPS will increase.",
+    "Were costs to fall, EPS would increase.",
+    "EPS will increase as long as sales grow.",
+    "If so, EPS will increase.",
+    "Provided that costs fall, EPS will increase.",
+    "In case costs fall, EPS will increase.",
+    "Barring a recession, EPS will increase.",
+    "I predict that EPS will increase if demand recovers.",
+    "If costs fall, EPS will increase. If they rise, it will decrease.",
+    "EPS is expected to increase only if costs stay under control.",
+    "The answer is increase if costs fall.",
+]
+MET = [
+    "If I had to choose: increase",
+    "If forced to choose, I would say increase.",
+    "If you ask me, EPS will increase.",
+    "Even if costs rise, EPS will increase.",
+    "EPS will increase even if costs rise.",
+    "EPS will increase, if only slightly.",
+    "If anything, EPS will increase.",
+    "If we look at the data, EPS will increase.",
+    "Whether or not costs rise, EPS will increase.",
+    "Once the merger closes, EPS will increase.",
+    "Given that costs fall, EPS will increase.",
+    "If costs rise, EPS will decrease, but I expect EPS to increase.",
+    "EPS will increase. If costs rise, EPS may decrease.",
+    "EPS will increase because, if costs fall, margins improve.",
+    "If costs rise, EPS will decrease. I predict an increase.",
+    "Prediction: if costs fall, EPS will increase.",
+    '{"direction_of_eps_change": "increase if costs fall"}',
+]
+ELSEWHERE = [
+    (
+        "steigen",
+        "Wenn die Kosten sinken, wird der Gewinn steigen.",
+        "Selbst wenn die Kosten zunehmen, wird der Gewinn steigen.",
+    ),
+    (
+        "steigen",
+        "Erholt sich die Nachfrage, wird der Gewinn steigen.",
+        "Seit die Nachfrage anzieht, wird der Gewinn steigen.",
+    ),
+    ("Anstieg", "Falls die Nachfrage anhält, erwarte ich einen Anstieg.", "Wenn ich mich entscheiden müsste: Anstieg"),
+    (
+        "augmentera",
+        "Si les coûts baissent, le bénéfice augmentera.",
+        "Même si les coûts montent, le bénéfice augmentera.",
+    ),
+    ("hausse", "En cas de reprise, je prévois une hausse.", "Si je devais choisir : hausse"),
+    (
+        "aumentará",
+        "El beneficio aumentará si la demanda se mantiene.",
+        "Incluso si suben los costos, el beneficio aumentará.",
+    ),
+    ("aumenterà", "Se i costi scendono, l'utile aumenterà.", "Anche se i costi salgono, l'utile aumenterà."),
+    ("aumentará", "Caso a demanda se recupere, o lucro aumentará.", "Mesmo que os custos subam, o lucro aumentará."),
+    ("вырастет", "Если затраты уменьшатся, прибыль вырастет.", "Даже если затраты возрастут, прибыль вырастет."),
+    ("增加", "如果成本降低，每股收益将增加。", "如果必须选择：增加"),
+    ("増加", "需要が回復すれば、EPSは増加する。", "利益は増加するかもしれない。"),
+    ("증가", "수요가 회복되면 EPS는 증가할 것이다.", "비용이 늘더라도 EPS는 증가할 것이다."),
+    ("artacak", "Maliyetler azalırsa kâr artacak.", "Maliyetler yükselse bile kâr artacak."),
+    ("artacak", "Talep canlanması halinde kâr artacak.", "Seçmem gerekirse: artacak"),
+    ("naik", "Jika biaya berkurang, laba akan naik.", "Meskipun biaya bertambah, laba akan naik."),
+    ("سترتفع", "سترتفع الأرباح إذا تعافى الطلب.", "حتى لو زادت التكاليف، سترتفع الأرباح."),
+    ("बढ़ेगी", "अगर लागत कम होती है, तो आय बढ़ेगी।", "भले ही लागत बढ़े, आय बढ़ेगी।"),
+]
+
+
+@pytest.mark.parametrize("answer", CONDITIONS)
+def test_a_condition_alone_states_nothing(answer):
+    assert read(DIRECTIONS, answer) in REASONS
+
+
+@pytest.mark.parametrize("answer", MET)
+def test_a_condition_that_is_granted_or_met_lets_the_label_count(answer):
+    assert read(DIRECTIONS, answer) == "increase"
+
+
+@pytest.mark.parametrize(("word", "supposed", "said"), ELSEWHERE)
+def test_conditions_of_other_languages(word, supposed, said):
+    labels = (word, "Rückgang")
+    assert read(labels, supposed) in REASONS
+    assert read(labels, said) == word
+
+
+@pytest.mark.parametrize(
+    ("labels", "answer", "stated"),
+    [
+        (LETTERS, "If the law applies, A is correct.", None),
+        (LETTERS, "B, if the law applies.", None),
+        (LETTERS, "If pressed, B.", "B"),
+        (YES_NO, "Yes, if audited.", None),
+        (YES_NO, "Yes, even if costs rise.", "yes"),
+        (YES_NO, "If I must decide: yes.", "yes"),
+        (("si", "no"), "Creo que si.", "si"),
+    ],
+)
+def test_conditions_of_letters_and_truths(labels, answer, stated):
+    found = read(labels, answer)
+    assert found == stated if stated else found in REASONS
