@@ -62,7 +62,11 @@ def layered_graph(
         color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
         tooltip=alt.Tooltip("node:N", title=" "),
     )
-    return alt.layer(lines, circles, *_names(read, crowded), *_names_beside(nodes, rows)).properties(
+    return alt.layer(
+        lines,
+        circles,
+        *_names(read, crowded),
+        *_names_beside(nodes, rows),
         title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
         description=description,
         width=style.figure_sizes.width,
@@ -164,7 +168,10 @@ def recovered_curve(
         ],
     )
     ends = alt.Chart(pl.DataFrame({"recovered": [0.0, 1.0]})).mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=y)
-    return alt.layer(ends, *([band] if has_intervals(frame) else []), line).properties(
+    return alt.layer(
+        ends,
+        *([band] if has_intervals(frame) else []),
+        line,
         title=alt.Title("How few edges are enough?", subtitle=subtitle),
         width=style.figure_sizes.width * 0.62,
         height=style.figure_sizes.height * 0.6,

@@ -25,6 +25,7 @@ from analyses.charts.parts import (
     interval_tooltip,
     marked_head,
     menu,
+    named,
     names_in_vega,
     scheme,
 )
@@ -64,7 +65,7 @@ def head_map(frame: pl.DataFrame, style: VisualizationSettings, *, menus: Menus,
     )
     tooltip = [*_WHICH_HEAD, alt.Tooltip("value:Q", title="mean", format=".4g")]
     cells = base.mark_rect(cursor="pointer").encode(color=colour, tooltip=tooltip)
-    return alt.layer(cells, *frames_of_marked(base)).add_params(*menus.parameters(), *marked_head())
+    return alt.layer(cells, *frames_of_marked(base), params=named(*menus.parameters(), *marked_head()))
 
 
 def difference_map(
@@ -110,8 +111,9 @@ def difference_map(
     colour = _difference_colour(style, comparisons, limits)
     cells = base.mark_rect(cursor="pointer").encode(color=colour, tooltip=tooltip)
     marks = _significance_marks(base, max(20.0, 0.12 * min(cell_size(frame, style)) ** 2), tooltip)
-    layers = alt.layer(cells, marks, *frames_of_marked(base)).resolve_scale(shape="independent")
-    return layers.add_params(comparison_menu(comparisons), *menus.parameters(), *marked_head())
+    params = named(comparison_menu(comparisons), *menus.parameters(), *marked_head())
+    apart = alt.Resolve(scale=alt.ScaleResolveMap(shape="independent"))
+    return alt.layer(cells, marks, *frames_of_marked(base), params=params, resolve=apart)
 
 
 def _difference_colour(
@@ -176,7 +178,7 @@ def head_type_map(
     size = min(12.0, 0.5 * min(cell_size(frame, style)))
     letters = base.mark_text(fontSize=size, color="black").encode(text="initial:N", tooltip=tooltip)
     shown_letters = [letters] if size >= 8 else []
-    return alt.layer(cells, *shown_letters, *frames_of_marked(base)).add_params(*marked_head())
+    return alt.layer(cells, *shown_letters, *frames_of_marked(base), params=named(*marked_head()))
 
 
 def head_types_by_layer(

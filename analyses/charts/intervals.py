@@ -24,7 +24,7 @@ def decodability(
     y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=220, grid=True))
     x = {"title": "held-out AUROC (0.5 is chance, 1 is certainty)", "scale": alt.Scale(zero=False)}
     base = chart_of(frame, alt.Title("Do the heads know?", subtitle=subtitle))
-    chance = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(0.5))
+    chance = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(0.5))
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
@@ -42,9 +42,7 @@ def decodability(
             alt.Tooltip("num_samples:Q", title="n"),
         ],
     )
-    return alt.layer(chance, rules, points).properties(
-        width=style.figure_sizes.width, height=22 * frame["shown"].n_unique()
-    )
+    return alt.layer(chance, rules, points, width=style.figure_sizes.width, height=22 * frame["shown"].n_unique())
 
 
 def correlations(
@@ -62,7 +60,7 @@ def correlations(
     x = {"title": "Spearman's rho", "scale": alt.Scale(domain=[-1, 1])}
     base = chart_of(frame, alt.Title("What goes with certainty and the other numbers of a sample", subtitle=subtitle))
     base = base.transform_filter("datum.target == chosen_target")
-    zero = alt.Chart().mark_rule(color=GREY).encode(x=alt.datum(0))
+    zero = alt.Chart().mark_rule(color=GREY).encode(x=alt.XDatum(0))
     rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
     points = base.mark_point(filled=True, size=55, opacity=1, cursor="pointer").encode(
         y=y,
@@ -77,7 +75,7 @@ def correlations(
         ],
     )
     height = 18 * max(frame["target"].value_counts()["count"].to_list())
-    layers = alt.layer(zero, rules, points).properties(width=style.figure_sizes.width * 0.75, height=height)
+    layers = alt.layer(zero, rules, points, width=style.figure_sizes.width * 0.75, height=height)
     return layers.add_params(chosen)
 
 
@@ -101,7 +99,7 @@ def causal_ranking(
     offset = alt.YOffset("group:N", sort=list(groups))
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(style, groups))
     base = chart_of(frame, alt.Title(title, subtitle=subtitle))
-    zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
+    zero = base.mark_rule(color=GREY).encode(x=alt.XDatum(0))
     number = SHARE if is_share else "+.4g"
 
     def across(field: str) -> alt.X:
@@ -128,8 +126,8 @@ def causal_ranking(
         ],
     )
     height = 12 * max(len(order), 1) * len(groups)
-    return alt.layer(zero, *([rules] if has_intervals(frame) else []), points).properties(
-        width=style.figure_sizes.width, height=height
+    return alt.layer(
+        zero, *([rules] if has_intervals(frame) else []), points, width=style.figure_sizes.width, height=height
     )
 
 
@@ -156,7 +154,7 @@ def head_distribution(style: VisualizationSettings, *, groups: Sequence[str], ti
         y=y, x=alt.X("q25:Q", **x), x2="q75:Q", color=colour, tooltip=tooltip
     )
     ticks = base.mark_tick(thickness=3, size=20).encode(y=y, x=alt.X("median:Q", **x), color=colour, tooltip=tooltip)
-    return alt.layer(rules, bars, ticks).properties(width=style.figure_sizes.width // 2, height=30 * len(groups))
+    return alt.layer(rules, bars, ticks, width=style.figure_sizes.width // 2, height=30 * len(groups))
 
 
 def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bool, title: str) -> alt.TopLevelMixin:
@@ -171,7 +169,7 @@ def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bo
         "kind:N", title=None, sort=kinds, scale=category_scale(style, kinds), legend=alt.Legend(orient="bottom")
     )
     x = {"title": "times uniform attention", "scale": alt.Scale(zero=True)}
-    rule = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(1))
+    rule = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(1))
     rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y,
@@ -184,8 +182,8 @@ def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bo
             alt.Tooltip("num_samples:Q", title="n"),
         ],
     )
-    return alt.layer(rule, *([rules] if has_intervals else []), points).properties(
-        width=style.figure_sizes.width // 2, height=17 * num_rows
+    return alt.layer(
+        rule, *([rules] if has_intervals else []), points, width=style.figure_sizes.width // 2, height=17 * num_rows
     )
 
 
@@ -226,11 +224,10 @@ def key_group_comparison(
         ),
     ]
     if is_lift:
-        layers.insert(0, base.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(1)))
+        layers.insert(0, base.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(1)))
     panels = frame["rows"].unique(maintain_order=True).to_list()
     return (
-        alt.layer(*layers)
-        .properties(width=max(160, style.figure_sizes.width // max(len(panels), 1) - 20), height=alt.Step(15))
+        alt.layer(*layers, width=max(160, style.figure_sizes.width // max(len(panels), 1) - 20), height=alt.Step(15))
         .facet(
             facet=alt.Facet("rows:N", title=None, sort=panels),
             columns=max(len(panels), 1),
@@ -271,7 +268,7 @@ def decision_top_keys(
     )
     height = 13 * max(len(order), 1) * len(groups)
     layers = [rules, points] if has_intervals(frame) else [points]
-    return alt.layer(*layers).properties(width=style.figure_sizes.width, height=height)
+    return alt.layer(*layers, width=style.figure_sizes.width, height=height)
 
 
 def hypotheses(
@@ -288,7 +285,7 @@ def hypotheses(
         own = frame.filter(pl.col("unit") == unit)
         base = alt.Chart(own)
         y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=420, grid=True))
-        zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
+        zero = base.mark_rule(color=GREY).encode(x=alt.XDatum(0))
         x = {"title": unit, "scale": alt.Scale(zero=True, nice=True)}
         rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
@@ -306,7 +303,6 @@ def hypotheses(
                 alt.Tooltip("num_samples:Q", title="n"),
             ],
         )
-        panels.append(alt.layer(zero, rules, points).properties(width=style.figure_sizes.width, height=26 * len(own)))
-    return alt.vconcat(*panels, title=alt.Title("Effects of hypotheses", subtitle=subtitle)).resolve_scale(
-        color="shared"
-    )
+        panels.append(alt.layer(zero, rules, points, width=style.figure_sizes.width, height=26 * len(own)))
+    shared = alt.Resolve(scale=alt.ScaleResolveMap(color="shared"))
+    return alt.vconcat(*panels, title=alt.Title("Effects of hypotheses", subtitle=subtitle), resolve=shared)

@@ -19,6 +19,7 @@ from analyses.charts.parts import (
     has_intervals,
     mean_tooltip,
     menu,
+    named,
     names_in_vega,
     scheme,
 )
@@ -61,11 +62,11 @@ def sample_flow(style: VisualizationSettings, *, num_layers: int, title: str, su
     marks = alt.Chart(alt.NamedData("segments"))
     rules = marks.mark_rule(color=GREY, strokeDash=[3, 2], strokeWidth=1.5).encode(x="start:Q")
     names = marks.mark_text(align="left", angle=0, dx=3, dy=-8, fontSize=11, color=GREY, baseline="bottom").encode(
-        x="start:Q", y=alt.value(0), text="segment:N"
+        x="start:Q", y=alt.YValue(0), text="segment:N"
     )
     height = max(12, min(22, 420 // num_layers)) * num_layers
-    return alt.layer(cells, rules, names).properties(
-        width=style.figure_sizes.width, height=height, padding={"top": 18, "left": 5, "right": 5}
+    return alt.layer(
+        cells, rules, names, width=style.figure_sizes.width, height=height, padding={"top": 18, "left": 5, "right": 5}
     )
 
 
@@ -141,10 +142,14 @@ def layer_profile(
         for name, (title, unit) in panels.items()
     ]
     text = alt.ExprRef(f"{names_in_vega(query_groups)}[chosen_rows] + ': from layer to layer'")
-    return (
-        alt.concat(*drawn, columns=3, title=alt.Title(text=text, subtitle=subtitle), bounds="flush", spacing=68)
-        .add_params(rows)
-        .resolve_scale(color="shared")
+    return alt.concat(
+        *drawn,
+        columns=3,
+        title=alt.Title(text=text, subtitle=subtitle),
+        bounds="flush",
+        spacing=68,
+        params=named(rows),
+        resolve=alt.Resolve(scale=alt.ScaleResolveMap(color="shared")),
     )
 
 
@@ -169,7 +174,7 @@ def _profile_panel(
     )
     heading = alt.Title(title, fontSize=12, offset=6)
     size = {"width": style.figure_sizes.width // 3 - 10, "height": style.figure_sizes.height * 0.42}
-    return alt.layer(*([band] if has_intervals(frame) else []), line).properties(title=heading, **size)
+    return alt.layer(*([band] if has_intervals(frame) else []), line, title=heading, **size)
 
 
 def knockout_curves(
@@ -205,8 +210,8 @@ def knockout_curves(
             .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=26))
             .encode(x=x, y=alt.Y(f"{names[0]}:Q", title=title, axis=axis), color=colour, tooltip=tooltip)
         )
-        zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=alt.datum(0))
-        return alt.layer(zero, band, line).properties(**size)
+        zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=alt.YDatum(0))
+        return alt.layer(zero, band, line, **size)
 
     lead = panel(("mean", "ci_low", "ci_high"), NATS, "~g")
     flips = panel(("flips", "flips_low", "flips_high"), "answers turned", ".0%")
@@ -252,9 +257,9 @@ def agreement_by_layer(
         ],
     )
     overall = alt.Chart(whole).mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(y="rho:Q", color=colour)
-    zero = alt.Chart().mark_rule(color=GREY).encode(y=alt.datum(0))
-    return alt.layer(zero, overall, rules, points).properties(
-        width=style.figure_sizes.width, height=style.figure_sizes.height * 0.8
+    zero = alt.Chart().mark_rule(color=GREY).encode(y=alt.YDatum(0))
+    return alt.layer(
+        zero, overall, rules, points, width=style.figure_sizes.width, height=style.figure_sizes.height * 0.8
     )
 
 
@@ -280,5 +285,5 @@ def profiles_by_depth(
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30)).encode(
         x=x, y=alt.Y("mean:Q", **y), color=colour, tooltip=mean_tooltip("statistic", ".4g", "layer:Q")
     )
-    sized = alt.layer(band, line).properties(width=style.figure_sizes.width, height=style.figure_sizes.height)
+    sized = alt.layer(band, line, width=style.figure_sizes.width, height=style.figure_sizes.height)
     return sized.add_params(*menus.parameters())

@@ -53,7 +53,7 @@ def screening(
         tooltip=["shown:N", alt.Tooltip("predicted:Q", format="+.4g"), alt.Tooltip("measured:Q", format="+.4g")],
     )
     side = style.figure_sizes.height
-    return alt.layer(line, rules, points).properties(width=side, height=side)
+    return alt.layer(line, rules, points, width=side, height=side)
 
 
 def heads_side_by_side(
@@ -84,7 +84,7 @@ def heads_side_by_side(
     )
     line = base.mark_line(color=GREY, strokeDash=[5, 3]).encode(x="one:Q", y=alt.Y("one:Q", title=pair[1]))
     side = style.figure_sizes.height
-    return alt.layer(line, points).properties(width=side * 1.2, height=side).add_params(*menus.parameters())
+    return alt.layer(line, points, width=side * 1.2, height=side).add_params(*menus.parameters())
 
 
 def volcano(
@@ -155,7 +155,7 @@ def _threshold(thresholds: pl.DataFrame, here: str) -> list[alt.Chart]:
     line = shown.encode(y="at:Q", opacity=alt.condition(here, alt.value(1), alt.value(0)))
     rule = line.mark_rule(color=GREY, strokeDash=[5, 3])
     name = line.mark_text(text="passes the adjustment above this line", align="right", dx=-4, dy=-7, color=GREY)
-    return [rule, name.encode(x=alt.value("width"))]
+    return [rule, name.encode(x=alt.XValue("width"))]
 
 
 def replication(
@@ -188,5 +188,5 @@ def replication(
     ends = pl.DataFrame({"discovery": [-reach, reach], "confirmation": [-reach, reach]})
     line = alt.Chart(ends).mark_line(color=GREY, strokeDash=[5, 3]).encode(x="discovery:Q", y="confirmation:Q")
     side = style.figure_sizes.height * 1.1
-    layers = alt.layer(line, points).properties(width=side, height=side)
+    layers = alt.layer(line, points, width=side, height=side)
     return layers.add_params(comparison_menu(comparisons))
