@@ -83,8 +83,8 @@ def _edges(edges: pl.DataFrame, x: alt.X, y: alt.Y, style: VisualizationSettings
         .encode(
             x=x,
             y=y,
-            x2="x2:Q",
-            y2="y2:Q",
+            x2=alt.X2("x2:Q"),
+            y2=alt.Y2("y2:Q"),
             color=alt.Color(
                 "size:Q",
                 title=_NATS,
@@ -153,7 +153,7 @@ def recovered_curve(
     colour = alt.Color("edges:N", title="kept", sort=list(groups), scale=category_scale(style, groups), legend=legend)
     base = alt.Chart(frame)
     band = base.mark_area(opacity=0.2).encode(
-        x=x, y=alt.Y("ci_low:Q", title="share recovered", axis=axis), y2="ci_high:Q", color=colour
+        x=x, y=alt.Y("ci_low:Q", title="share recovered", axis=axis), y2=alt.Y2("ci_high:Q"), color=colour
     )
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30)).encode(
         x=x,

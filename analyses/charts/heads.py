@@ -176,7 +176,7 @@ def head_type_map(
         tooltip=tooltip,
     )
     size = min(12.0, 0.5 * min(cell_size(frame, style)))
-    letters = base.mark_text(fontSize=size, color="black").encode(text="initial:N", tooltip=tooltip)
+    letters = base.mark_text(fontSize=size, color="black").encode(text=alt.Text("initial:N"), tooltip=tooltip)
     shown_letters = [letters] if size >= 8 else []
     return alt.layer(cells, *shown_letters, *frames_of_marked(base), params=named(*marked_head()))
 
@@ -195,7 +195,11 @@ def head_types_by_layer(
             y=alt.Y("num_heads:Q", title="number of heads", axis=alt.Axis(tickMinStep=1)),
             color=alt.Color("head_type:N", title="type", scale=category_scale(style, types), legend=legend),
             order=alt.Order("order:Q"),
-            tooltip=["layer:O", alt.Tooltip("head_type:N", title="type"), alt.Tooltip("num_heads:Q", title="heads")],
+            tooltip=[
+                alt.Tooltip("layer:O"),
+                alt.Tooltip("head_type:N", title="type"),
+                alt.Tooltip("num_heads:Q", title="heads"),
+            ],
         )
         .properties(width=style.figure_sizes.width, height=style.figure_sizes.height * 0.7)
     )
@@ -286,7 +290,12 @@ def type_shares(
             x=alt.X("share:Q", title="share of heads", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("head_type:N", title="type", sort=list(types), scale=category_scale(style, types)),
             order=alt.Order("order:Q"),
-            tooltip=["run:N", "head_type:N", alt.Tooltip("share:Q", format=".1%"), "num_heads:Q"],
+            tooltip=[
+                alt.Tooltip("run:N"),
+                alt.Tooltip("head_type:N"),
+                alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("num_heads:Q"),
+            ],
         )
         .properties(width=style.figure_sizes.width, height=28 * len(runs))
     )

@@ -28,14 +28,14 @@ def decodability(
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+        .encode(y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour)
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=y,
         x=alt.X("auroc:Q", **x),
         color=colour,
         tooltip=[
-            "target:N",
+            alt.Tooltip("target:N"),
             alt.Tooltip("shown:N", title="from"),
             alt.Tooltip("auroc:Q", format=".3f"),
             *interval_tooltip(".3f"),
@@ -61,7 +61,7 @@ def correlations(
     base = chart_of(frame, alt.Title("What goes with certainty and the other numbers of a sample", subtitle=subtitle))
     base = base.transform_filter("datum.target == chosen_target")
     zero = alt.Chart().mark_rule(color=GREY).encode(x=alt.XDatum(0))
-    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour)
     points = base.mark_point(filled=True, size=55, opacity=1, cursor="pointer").encode(
         y=y,
         x=alt.X("rho:Q", **x),
@@ -109,7 +109,7 @@ def causal_ranking(
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, yOffset=offset, color=colour, x=across("ci_low:Q"), x2="ci_high:Q")
+        .encode(y=y, yOffset=offset, color=colour, x=across("ci_low:Q"), x2=alt.X2("ci_high:Q"))
     )
     points = base.mark_point(filled=True, size=50, opacity=1).encode(
         y=y,
@@ -117,12 +117,12 @@ def causal_ranking(
         color=colour,
         x=across("mean:Q"),
         tooltip=[
-            "shown:N",
-            "group:N",
+            alt.Tooltip("shown:N"),
+            alt.Tooltip("group:N"),
             alt.Tooltip("mean:Q", format=number),
             alt.Tooltip("ci_low:Q", format=number),
             alt.Tooltip("ci_high:Q", format=number),
-            "num_samples:Q",
+            alt.Tooltip("num_samples:Q"),
         ],
     )
     height = 12 * max(len(order), 1) * len(groups)
@@ -149,9 +149,9 @@ def head_distribution(style: VisualizationSettings, *, groups: Sequence[str], ti
         alt.Tooltip("q95:Q", title="95 %", format=".4g"),
         alt.Tooltip("num_samples:Q", title="n"),
     ]
-    rules = base.mark_rule(strokeWidth=1.5).encode(y=y, x=alt.X("q05:Q", **x), x2="q95:Q", color=colour)
+    rules = base.mark_rule(strokeWidth=1.5).encode(y=y, x=alt.X("q05:Q", **x), x2=alt.X2("q95:Q"), color=colour)
     bars = base.mark_bar(opacity=0.55, height=14).encode(
-        y=y, x=alt.X("q25:Q", **x), x2="q75:Q", color=colour, tooltip=tooltip
+        y=y, x=alt.X("q25:Q", **x), x2=alt.X2("q75:Q"), color=colour, tooltip=tooltip
     )
     ticks = base.mark_tick(thickness=3, size=20).encode(y=y, x=alt.X("median:Q", **x), color=colour, tooltip=tooltip)
     return alt.layer(rules, bars, ticks, width=style.figure_sizes.width // 2, height=30 * len(groups))
@@ -170,7 +170,7 @@ def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bo
     )
     x = {"title": "times uniform attention", "scale": alt.Scale(zero=True)}
     rule = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(1))
-    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour)
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y,
         x=alt.X("mean:Q", **x),
@@ -215,7 +215,7 @@ def key_group_comparison(
     base = alt.Chart(frame)
     x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=number_format, tickCount=4), scale=alt.Scale(zero=True))
     rules = base.mark_rule(strokeWidth=2).encode(
-        y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
+        y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2=alt.X2("ci_high:Q"), color=colour
     )
     layers: list[alt.Chart] = [
         *([rules] if has_intervals(frame) else []),
@@ -258,7 +258,9 @@ def decision_top_keys(
     base = alt.Chart(frame, title=alt.Title("Tokens that the decision token looks at", subtitle=subtitle))
     # A share has no values below 0, though the interval of a token that few samples hold may reach there.
     low = alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE), scale=alt.Scale(domainMin=0))
-    rules = base.mark_rule(strokeWidth=2, clip=True).encode(y=y, yOffset=offset, color=colour, x=low, x2="ci_high:Q")
+    rules = base.mark_rule(strokeWidth=2, clip=True).encode(
+        y=y, yOffset=offset, color=colour, x=low, x2=alt.X2("ci_high:Q")
+    )
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y,
         yOffset=offset,
@@ -287,15 +289,17 @@ def hypotheses(
         y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=420, grid=True))
         zero = base.mark_rule(color=GREY).encode(x=alt.XDatum(0))
         x = {"title": unit, "scale": alt.Scale(zero=True, nice=True)}
-        rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+        rules = base.mark_rule(strokeWidth=2).encode(
+            y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour
+        )
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
             y=y,
             x=alt.X("effect:Q", **x),
             color=colour,
             tooltip=[
                 alt.Tooltip("shown:N", title=" "),
-                "verdict:N",
-                "expected:N",
+                alt.Tooltip("verdict:N"),
+                alt.Tooltip("expected:N"),
                 alt.Tooltip("effect:Q", format="+.3g"),
                 *interval_tooltip("+.3g"),
                 alt.Tooltip("share:Q", title="in points of attention", format="+.2g"),
