@@ -124,7 +124,8 @@ def test_the_report_states_both_levels_and_its_json_lists_the_claims(tmp_path):
         tmp_path / "run", num_samples=90, num_layers=2, num_heads=2, planted={("decision", "mass_profit", 1, 1): 0.2}
     )
     add_metadata(
-        run_dir, {"analysis": {"permutations": 199, "decodability": False}, "visualization": {"formats": ["json"]}}
+        run_dir,
+        {"analysis": {"permutations": 199, "decodability": False, **QUIET}, "visualization": {"formats": ["json"]}},
     )
     made = analyze(run_dir)
     results = json.loads((made.directory / "comparison_analysis_results.json").read_text())
@@ -137,7 +138,7 @@ def test_the_report_states_both_levels_and_its_json_lists_the_claims(tmp_path):
     assert made.headlines[0].startswith("The model is right in")
     assert level_lines(
         answer_questions(
-            open_tables(run_dir), AnalysisSettings(permutations=9, decodability=False), VisualizationSettings()
+            open_tables(run_dir), AnalysisSettings(permutations=9, decodability=False, **QUIET), VisualizationSettings()
         ),
         {},
     )[0].count("nothing was found")
