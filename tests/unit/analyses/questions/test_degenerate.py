@@ -132,6 +132,8 @@ def test_nothing_but_words_reaches_stderr(tmp_path, capsys, kind):
         "decodability": {"folds": 3, "repeats": 1, "permutations": 1},
         "groups": ["is_correct", "predicted_label", "certainty", "label_probability"],
     }
+    if kind in WORDS:
+        analysis |= {"groups": ["is_correct"]}
     if kind == "wild bootstrap":
         analysis |= {"permutations": 99, "errors": "wild_bootstrap"}
     if kind == "no random signs":
