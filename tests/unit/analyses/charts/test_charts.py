@@ -1,6 +1,7 @@
 """Charts at the size of a real model, in both themes."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import vl_convert
@@ -26,7 +27,7 @@ def large(tmp_path_factory):
     add_texts(path, num_tokens=2600)
     made = []
     with pytest.MonkeyPatch.context() as kept:
-        kept.setattr(content, "make_figures", lambda answers: made.append(make_figures(answers)) or made[0])
+        kept.setattr(content, "make_figures", lambda answers: made.append(make_figures(answers)) or deepcopy(made[0]))
         return analyze(path).report, *made[0]
 
 
