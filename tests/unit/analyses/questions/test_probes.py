@@ -30,6 +30,14 @@ NULL_SEEDS = (20, 21, 22)
 QUICK = {"permutations": 0, "hypotheses": [], "correlations": [], "strata": []}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fewer_resamples():
+    """A fifth of the bootstraps, whose logistic regressions would take most of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("analyses.questions.decodability.probes.RESAMPLES", 200)
+        yield
+
+
 def run_of(folder, planted=None, seed=1, num_samples=150, presets=("entropy", "masses"), **changes):
     recipe = {"num_samples": num_samples, "num_layers": 2, "num_heads": 2, "query_groups": GROUPS, "seed": seed}
     run_dir = write_run(folder, planted=planted or {}, **recipe)
