@@ -63,7 +63,11 @@ def layered_graph(
         color=alt.condition("datum.confirmed", alt.value(GREEN), alt.value(GREY)),
         tooltip=alt.Tooltip("node:N", title=" "),
     )
-    return alt.layer(lines, circles, *_names(read, crowded), *_names_beside(nodes, rows)).properties(
+    return alt.layer(
+        lines,
+        circles,
+        *_names(read, crowded),
+        *_names_beside(nodes, rows),
         title=alt.Title("From what is read to the answer", subtitle=list(subtitle)),
         description=description,
         width=style.figure_sizes.width,
@@ -80,8 +84,8 @@ def _edges(edges: pl.DataFrame, x: alt.X, y: alt.Y, style: VisualizationSettings
         .encode(
             x=x,
             y=y,
-            detail="edge:N",
-            order="step:Q",
+            detail=alt.Detail("edge:N"),
+            order=alt.Order("step:Q"),
             color=alt.Color(
                 "size:Q",
                 title=_NATS,
@@ -150,7 +154,7 @@ def recovered_curve(
     colour = alt.Color("edges:N", title="kept", sort=list(groups), scale=category_scale(style, groups), legend=legend)
     base = alt.Chart(frame)
     band = base.mark_area(opacity=0.2).encode(
-        x=x, y=alt.Y("ci_low:Q", title="share recovered", axis=axis), y2="ci_high:Q", color=colour
+        x=x, y=alt.Y("ci_low:Q", title="share recovered", axis=axis), y2=alt.Y2("ci_high:Q"), color=colour
     )
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30)).encode(
         x=x,
@@ -165,7 +169,10 @@ def recovered_curve(
         ],
     )
     ends = alt.Chart(pl.DataFrame({"recovered": [0.0, 1.0]})).mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=y)
-    return alt.layer(ends, *([band] if has_intervals(frame) else []), line).properties(
+    return alt.layer(
+        ends,
+        *([band] if has_intervals(frame) else []),
+        line,
         title=alt.Title("How few edges are enough?", subtitle=subtitle),
         width=style.figure_sizes.width * 0.62,
         height=style.figure_sizes.height * 0.6,

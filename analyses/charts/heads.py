@@ -25,6 +25,7 @@ from analyses.charts.parts import (
     interval_tooltip,
     marked_head,
     menu,
+    named,
     names_in_vega,
     scheme,
 )
@@ -64,7 +65,7 @@ def head_map(frame: pl.DataFrame, style: VisualizationSettings, *, menus: Menus,
     )
     tooltip = [*_WHICH_HEAD, alt.Tooltip("value:Q", title="mean", format=".4g")]
     cells = base.mark_rect(cursor="pointer").encode(color=colour, tooltip=tooltip)
-    return alt.layer(cells, *frames_of_marked(base)).add_params(*menus.parameters(), *marked_head())
+    return alt.layer(cells, *frames_of_marked(base), params=named(*menus.parameters(), *marked_head()))
 
 
 def difference_map(
@@ -110,8 +111,9 @@ def difference_map(
     colour = _difference_colour(style, comparisons, limits)
     cells = base.mark_rect(cursor="pointer").encode(color=colour, tooltip=tooltip)
     marks = _significance_marks(base, max(20.0, 0.12 * min(cell_size(frame, style)) ** 2), tooltip)
-    layers = alt.layer(cells, marks, *frames_of_marked(base)).resolve_scale(shape="independent")
-    return layers.add_params(comparison_menu(comparisons), *menus.parameters(), *marked_head())
+    params = named(comparison_menu(comparisons), *menus.parameters(), *marked_head())
+    apart = alt.Resolve(scale=alt.ScaleResolveMap(shape="independent"))
+    return alt.layer(cells, marks, *frames_of_marked(base), params=params, resolve=apart)
 
 
 def _difference_colour(
@@ -174,9 +176,9 @@ def head_type_map(
         tooltip=tooltip,
     )
     size = min(12.0, 0.5 * min(cell_size(frame, style)))
-    letters = base.mark_text(fontSize=size, color="black").encode(text="initial:N", tooltip=tooltip)
+    letters = base.mark_text(fontSize=size, color="black").encode(text=alt.Text("initial:N"), tooltip=tooltip)
     shown_letters = [letters] if size >= 8 else []
-    return alt.layer(cells, *shown_letters, *frames_of_marked(base)).add_params(*marked_head())
+    return alt.layer(cells, *shown_letters, *frames_of_marked(base), params=named(*marked_head()))
 
 
 def head_types_by_layer(
@@ -193,7 +195,11 @@ def head_types_by_layer(
             y=alt.Y("num_heads:Q", title="number of heads", axis=alt.Axis(tickMinStep=1)),
             color=alt.Color("head_type:N", title="type", scale=category_scale(style, types), legend=legend),
             order=alt.Order("order:Q"),
-            tooltip=["layer:O", alt.Tooltip("head_type:N", title="type"), alt.Tooltip("num_heads:Q", title="heads")],
+            tooltip=[
+                alt.Tooltip("layer:O"),
+                alt.Tooltip("head_type:N", title="type"),
+                alt.Tooltip("num_heads:Q", title="heads"),
+            ],
         )
         .properties(width=style.figure_sizes.width, height=style.figure_sizes.height * 0.7)
     )
@@ -284,7 +290,12 @@ def type_shares(
             x=alt.X("share:Q", title="share of heads", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("head_type:N", title="type", sort=list(types), scale=category_scale(style, types)),
             order=alt.Order("order:Q"),
-            tooltip=["run:N", "head_type:N", alt.Tooltip("share:Q", format=".1%"), "num_heads:Q"],
+            tooltip=[
+                alt.Tooltip("run:N"),
+                alt.Tooltip("head_type:N"),
+                alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("num_heads:Q"),
+            ],
         )
         .properties(width=style.figure_sizes.width, height=28 * len(runs))
     )

@@ -24,27 +24,25 @@ def decodability(
     y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=220, grid=True))
     x = {"title": "held-out AUROC (0.5 is chance, 1 is certainty)", "scale": alt.Scale(zero=False)}
     base = chart_of(frame, alt.Title("Do the heads know?", subtitle=subtitle))
-    chance = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(0.5))
+    chance = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(0.5))
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+        .encode(y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour)
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=y,
         x=alt.X("auroc:Q", **x),
         color=colour,
         tooltip=[
-            "target:N",
+            alt.Tooltip("target:N"),
             alt.Tooltip("shown:N", title="from"),
             alt.Tooltip("auroc:Q", format=".3f"),
             *interval_tooltip(".3f"),
             alt.Tooltip("num_samples:Q", title="n"),
         ],
     )
-    return alt.layer(chance, rules, points).properties(
-        width=style.figure_sizes.width, height=22 * frame["shown"].n_unique()
-    )
+    return alt.layer(chance, rules, points, width=style.figure_sizes.width, height=22 * frame["shown"].n_unique())
 
 
 def correlations(
@@ -62,8 +60,8 @@ def correlations(
     x = {"title": "Spearman's rho", "scale": alt.Scale(domain=[-1, 1])}
     base = chart_of(frame, alt.Title("What goes with certainty and the other numbers of a sample", subtitle=subtitle))
     base = base.transform_filter("datum.target == chosen_target")
-    zero = alt.Chart().mark_rule(color=GREY).encode(x=alt.datum(0))
-    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+    zero = alt.Chart().mark_rule(color=GREY).encode(x=alt.XDatum(0))
+    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour)
     points = base.mark_point(filled=True, size=55, opacity=1, cursor="pointer").encode(
         y=y,
         x=alt.X("rho:Q", **x),
@@ -77,7 +75,7 @@ def correlations(
         ],
     )
     height = 18 * max(frame["target"].value_counts()["count"].to_list())
-    layers = alt.layer(zero, rules, points).properties(width=style.figure_sizes.width * 0.75, height=height)
+    layers = alt.layer(zero, rules, points, width=style.figure_sizes.width * 0.75, height=height)
     return layers.add_params(chosen)
 
 
@@ -101,7 +99,7 @@ def causal_ranking(
     offset = alt.YOffset("group:N", sort=list(groups))
     colour = alt.Color("group:N", title="samples", sort=list(groups), scale=category_scale(style, groups))
     base = chart_of(frame, alt.Title(title, subtitle=subtitle))
-    zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
+    zero = base.mark_rule(color=GREY).encode(x=alt.XDatum(0))
     number = SHARE if is_share else "+.4g"
 
     def across(field: str) -> alt.X:
@@ -111,7 +109,7 @@ def causal_ranking(
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(strokeWidth=2)
-        .encode(y=y, yOffset=offset, color=colour, x=across("ci_low:Q"), x2="ci_high:Q")
+        .encode(y=y, yOffset=offset, color=colour, x=across("ci_low:Q"), x2=alt.X2("ci_high:Q"))
     )
     points = base.mark_point(filled=True, size=50, opacity=1).encode(
         y=y,
@@ -119,17 +117,17 @@ def causal_ranking(
         color=colour,
         x=across("mean:Q"),
         tooltip=[
-            "shown:N",
-            "group:N",
+            alt.Tooltip("shown:N"),
+            alt.Tooltip("group:N"),
             alt.Tooltip("mean:Q", format=number),
             alt.Tooltip("ci_low:Q", format=number),
             alt.Tooltip("ci_high:Q", format=number),
-            "num_samples:Q",
+            alt.Tooltip("num_samples:Q"),
         ],
     )
     height = 12 * max(len(order), 1) * len(groups)
-    return alt.layer(zero, *([rules] if has_intervals(frame) else []), points).properties(
-        width=style.figure_sizes.width, height=height
+    return alt.layer(
+        zero, *([rules] if has_intervals(frame) else []), points, width=style.figure_sizes.width, height=height
     )
 
 
@@ -151,12 +149,12 @@ def head_distribution(style: VisualizationSettings, *, groups: Sequence[str], ti
         alt.Tooltip("q95:Q", title="95 %", format=".4g"),
         alt.Tooltip("num_samples:Q", title="n"),
     ]
-    rules = base.mark_rule(strokeWidth=1.5).encode(y=y, x=alt.X("q05:Q", **x), x2="q95:Q", color=colour)
+    rules = base.mark_rule(strokeWidth=1.5).encode(y=y, x=alt.X("q05:Q", **x), x2=alt.X2("q95:Q"), color=colour)
     bars = base.mark_bar(opacity=0.55, height=14).encode(
-        y=y, x=alt.X("q25:Q", **x), x2="q75:Q", color=colour, tooltip=tooltip
+        y=y, x=alt.X("q25:Q", **x), x2=alt.X2("q75:Q"), color=colour, tooltip=tooltip
     )
     ticks = base.mark_tick(thickness=3, size=20).encode(y=y, x=alt.X("median:Q", **x), color=colour, tooltip=tooltip)
-    return alt.layer(rules, bars, ticks).properties(width=style.figure_sizes.width // 2, height=30 * len(groups))
+    return alt.layer(rules, bars, ticks, width=style.figure_sizes.width // 2, height=30 * len(groups))
 
 
 def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bool, title: str) -> alt.TopLevelMixin:
@@ -171,8 +169,8 @@ def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bo
         "kind:N", title=None, sort=kinds, scale=category_scale(style, kinds), legend=alt.Legend(orient="bottom")
     )
     x = {"title": "times uniform attention", "scale": alt.Scale(zero=True)}
-    rule = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(1))
-    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+    rule = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(1))
+    rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour)
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y,
         x=alt.X("mean:Q", **x),
@@ -184,8 +182,8 @@ def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bo
             alt.Tooltip("num_samples:Q", title="n"),
         ],
     )
-    return alt.layer(rule, *([rules] if has_intervals else []), points).properties(
-        width=style.figure_sizes.width // 2, height=17 * num_rows
+    return alt.layer(
+        rule, *([rules] if has_intervals else []), points, width=style.figure_sizes.width // 2, height=17 * num_rows
     )
 
 
@@ -217,7 +215,7 @@ def key_group_comparison(
     base = alt.Chart(frame)
     x = alt.X("mean:Q", title=axis_title, axis=alt.Axis(format=number_format, tickCount=4), scale=alt.Scale(zero=True))
     rules = base.mark_rule(strokeWidth=2).encode(
-        y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2="ci_high:Q", color=colour
+        y=y, yOffset=offset, x=alt.X("ci_low:Q", title=axis_title), x2=alt.X2("ci_high:Q"), color=colour
     )
     layers: list[alt.Chart] = [
         *([rules] if has_intervals(frame) else []),
@@ -226,11 +224,10 @@ def key_group_comparison(
         ),
     ]
     if is_lift:
-        layers.insert(0, base.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.datum(1)))
+        layers.insert(0, base.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.XDatum(1)))
     panels = frame["rows"].unique(maintain_order=True).to_list()
     return (
-        alt.layer(*layers)
-        .properties(width=max(160, style.figure_sizes.width // max(len(panels), 1) - 20), height=alt.Step(15))
+        alt.layer(*layers, width=max(160, style.figure_sizes.width // max(len(panels), 1) - 20), height=alt.Step(15))
         .facet(
             facet=alt.Facet("rows:N", title=None, sort=panels),
             columns=max(len(panels), 1),
@@ -261,7 +258,9 @@ def decision_top_keys(
     base = alt.Chart(frame, title=alt.Title("Tokens that the decision token looks at", subtitle=subtitle))
     # A share has no values below 0, though the interval of a token that few samples hold may reach there.
     low = alt.X("ci_low:Q", title=title, axis=alt.Axis(format=SHARE), scale=alt.Scale(domainMin=0))
-    rules = base.mark_rule(strokeWidth=2, clip=True).encode(y=y, yOffset=offset, color=colour, x=low, x2="ci_high:Q")
+    rules = base.mark_rule(strokeWidth=2, clip=True).encode(
+        y=y, yOffset=offset, color=colour, x=low, x2=alt.X2("ci_high:Q")
+    )
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         y=y,
         yOffset=offset,
@@ -271,7 +270,7 @@ def decision_top_keys(
     )
     height = 13 * max(len(order), 1) * len(groups)
     layers = [rules, points] if has_intervals(frame) else [points]
-    return alt.layer(*layers).properties(width=style.figure_sizes.width, height=height)
+    return alt.layer(*layers, width=style.figure_sizes.width, height=height)
 
 
 def hypotheses(
@@ -288,17 +287,19 @@ def hypotheses(
         own = frame.filter(pl.col("unit") == unit)
         base = alt.Chart(own)
         y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(labelLimit=420, grid=True))
-        zero = base.mark_rule(color=GREY).encode(x=alt.datum(0))
+        zero = base.mark_rule(color=GREY).encode(x=alt.XDatum(0))
         x = {"title": unit, "scale": alt.Scale(zero=True, nice=True)}
-        rules = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("ci_low:Q", **x), x2="ci_high:Q", color=colour)
+        rules = base.mark_rule(strokeWidth=2).encode(
+            y=y, x=alt.X("ci_low:Q", **x), x2=alt.X2("ci_high:Q"), color=colour
+        )
         points = base.mark_point(filled=True, size=70, opacity=1).encode(
             y=y,
             x=alt.X("effect:Q", **x),
             color=colour,
             tooltip=[
                 alt.Tooltip("shown:N", title=" "),
-                "verdict:N",
-                "expected:N",
+                alt.Tooltip("verdict:N"),
+                alt.Tooltip("expected:N"),
                 alt.Tooltip("effect:Q", format="+.3g"),
                 *interval_tooltip("+.3g"),
                 alt.Tooltip("share:Q", title="in points of attention", format="+.2g"),
@@ -306,7 +307,6 @@ def hypotheses(
                 alt.Tooltip("num_samples:Q", title="n"),
             ],
         )
-        panels.append(alt.layer(zero, rules, points).properties(width=style.figure_sizes.width, height=26 * len(own)))
-    return alt.vconcat(*panels, title=alt.Title("Effects of hypotheses", subtitle=subtitle)).resolve_scale(
-        color="shared"
-    )
+        panels.append(alt.layer(zero, rules, points, width=style.figure_sizes.width, height=26 * len(own)))
+    shared = alt.Resolve(scale=alt.ScaleResolveMap(color="shared"))
+    return alt.vconcat(*panels, title=alt.Title("Effects of hypotheses", subtitle=subtitle), resolve=shared)

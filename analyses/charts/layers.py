@@ -19,6 +19,7 @@ from analyses.charts.parts import (
     has_intervals,
     mean_tooltip,
     menu,
+    named,
     names_in_vega,
     scheme,
 )
@@ -46,11 +47,11 @@ def sample_flow(style: VisualizationSettings, *, num_layers: int, title: str, su
         .mark_rect(cursor="pointer")
         .encode(
             x=x,
-            x2="end:Q",
+            x2=alt.X2("end:Q"),
             y=y,
             color=colour,
             tooltip=[
-                "layer:O",
+                alt.Tooltip("layer:O"),
                 alt.Tooltip("first:Q", title="from token"),
                 alt.Tooltip("last:Q", title="to token"),
                 alt.Tooltip("share:Q", format=".2%"),
@@ -59,13 +60,13 @@ def sample_flow(style: VisualizationSettings, *, num_layers: int, title: str, su
         )
     )
     marks = alt.Chart(alt.NamedData("segments"))
-    rules = marks.mark_rule(color=GREY, strokeDash=[3, 2], strokeWidth=1.5).encode(x="start:Q")
+    rules = marks.mark_rule(color=GREY, strokeDash=[3, 2], strokeWidth=1.5).encode(x=alt.X("start:Q"))
     names = marks.mark_text(align="left", angle=0, dx=3, dy=-8, fontSize=11, color=GREY, baseline="bottom").encode(
-        x="start:Q", y=alt.value(0), text="segment:N"
+        x=alt.X("start:Q"), y=alt.YValue(0), text=alt.Text("segment:N")
     )
     height = max(12, min(22, 420 // num_layers)) * num_layers
-    return alt.layer(cells, rules, names).properties(
-        width=style.figure_sizes.width, height=height, padding={"top": 18, "left": 5, "right": 5}
+    return alt.layer(
+        cells, rules, names, width=style.figure_sizes.width, height=height, padding={"top": 18, "left": 5, "right": 5}
     )
 
 
@@ -97,7 +98,7 @@ def segment_flow(
             color=alt.Color("segment:N", title="goes to", sort=names, scale=category_scale(style, names)),
             order=alt.Order("order:Q"),
             tooltip=[
-                "layer:O",
+                alt.Tooltip("layer:O"),
                 alt.Tooltip("segment:N", title="goes to"),
                 alt.Tooltip("share:Q", format=".2%"),
                 alt.Tooltip("ci_low:Q", title="interval from", format=".2%"),
@@ -141,10 +142,14 @@ def layer_profile(
         for name, (title, unit) in panels.items()
     ]
     text = alt.ExprRef(f"{names_in_vega(query_groups)}[chosen_rows] + ': from layer to layer'")
-    return (
-        alt.concat(*drawn, columns=3, title=alt.Title(text=text, subtitle=subtitle), bounds="flush", spacing=68)
-        .add_params(rows)
-        .resolve_scale(color="shared")
+    return alt.concat(
+        *drawn,
+        columns=3,
+        title=alt.Title(text=text, subtitle=subtitle),
+        bounds="flush",
+        spacing=68,
+        params=named(rows),
+        resolve=alt.Resolve(scale=alt.ScaleResolveMap(color="shared")),
     )
 
 
@@ -163,13 +168,13 @@ def _profile_panel(
         "group:N", title="samples", sort=list(groups), scale=category_scale(style, groups), legend=legend
     )
     base = alt.Chart(frame).transform_filter("datum.query_group == chosen_rows")
-    band = base.mark_area(opacity=0.22).encode(x=x, y=low, y2="ci_high:Q", color=colour)
+    band = base.mark_area(opacity=0.22).encode(x=x, y=low, y2=alt.Y2("ci_high:Q"), color=colour)
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).encode(
-        x=x, y=y, color=colour, tooltip=mean_tooltip("statistic", ".4g", "layer:Q")
+        x=x, y=y, color=colour, tooltip=mean_tooltip("statistic", ".4g", alt.Tooltip("layer:Q"))
     )
     heading = alt.Title(title, fontSize=12, offset=6)
     size = {"width": style.figure_sizes.width // 3 - 10, "height": style.figure_sizes.height * 0.42}
-    return alt.layer(*([band] if has_intervals(frame) else []), line).properties(title=heading, **size)
+    return alt.layer(*([band] if has_intervals(frame) else []), line, title=heading, **size)
 
 
 def knockout_curves(
@@ -198,15 +203,15 @@ def knockout_curves(
         band = (
             chart_of(frame, alt.Title(""))
             .mark_area(opacity=0.18)
-            .encode(x=x, y=alt.Y(f"{names[1]}:Q", title=title, axis=axis), y2=f"{names[2]}:Q", color=colour)
+            .encode(x=x, y=alt.Y(f"{names[1]}:Q", title=title, axis=axis), y2=alt.Y2(f"{names[2]}:Q"), color=colour)
         )
         line = (
             chart_of(frame, alt.Title(""))
             .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=26))
             .encode(x=x, y=alt.Y(f"{names[0]}:Q", title=title, axis=axis), color=colour, tooltip=tooltip)
         )
-        zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=alt.datum(0))
-        return alt.layer(zero, band, line).properties(**size)
+        zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 3]).encode(y=alt.YDatum(0))
+        return alt.layer(zero, band, line, **size)
 
     lead = panel(("mean", "ci_low", "ci_high"), NATS, "~g")
     flips = panel(("flips", "flips_low", "flips_high"), "answers turned", ".0%")
@@ -235,7 +240,7 @@ def agreement_by_layer(
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule()
-        .encode(x=x, xOffset=offset, y=alt.Y("ci_low:Q"), y2="ci_high:Q", color=colour)
+        .encode(x=x, xOffset=offset, y=alt.Y("ci_low:Q"), y2=alt.Y2("ci_high:Q"), color=colour)
     )
     points = base.mark_point(filled=True, size=45, opacity=1).encode(
         x=x,
@@ -243,18 +248,18 @@ def agreement_by_layer(
         y=y,
         color=colour,
         tooltip=[
-            "pair:N",
-            "layer:O",
+            alt.Tooltip("pair:N"),
+            alt.Tooltip("layer:O"),
             alt.Tooltip("rho:Q", format="+.2f"),
             alt.Tooltip("ci_low:Q", format="+.2f"),
             alt.Tooltip("ci_high:Q", format="+.2f"),
-            "num_heads:Q",
+            alt.Tooltip("num_heads:Q"),
         ],
     )
-    overall = alt.Chart(whole).mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(y="rho:Q", color=colour)
-    zero = alt.Chart().mark_rule(color=GREY).encode(y=alt.datum(0))
-    return alt.layer(zero, overall, rules, points).properties(
-        width=style.figure_sizes.width, height=style.figure_sizes.height * 0.8
+    overall = alt.Chart(whole).mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(y=alt.Y("rho:Q"), color=colour)
+    zero = alt.Chart().mark_rule(color=GREY).encode(y=alt.YDatum(0))
+    return alt.layer(
+        zero, overall, rules, points, width=style.figure_sizes.width, height=style.figure_sizes.height * 0.8
     )
 
 
@@ -276,9 +281,9 @@ def profiles_by_depth(
     y = {"title": "mean over heads and samples", "scale": alt.Scale(zero=False)}
     legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
     colour = alt.Color("group:N", title="run", sort=list(runs), scale=category_scale(style, runs), legend=legend)
-    band = base.mark_area(opacity=0.2).encode(x=x, y=alt.Y("ci_low:Q", **y), y2="ci_high:Q", color=colour)
+    band = base.mark_area(opacity=0.2).encode(x=x, y=alt.Y("ci_low:Q", **y), y2=alt.Y2("ci_high:Q"), color=colour)
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30)).encode(
-        x=x, y=alt.Y("mean:Q", **y), color=colour, tooltip=mean_tooltip("statistic", ".4g", "layer:Q")
+        x=x, y=alt.Y("mean:Q", **y), color=colour, tooltip=mean_tooltip("statistic", ".4g", alt.Tooltip("layer:Q"))
     )
-    sized = alt.layer(band, line).properties(width=style.figure_sizes.width, height=style.figure_sizes.height)
+    sized = alt.layer(band, line, width=style.figure_sizes.width, height=style.figure_sizes.height)
     return sized.add_params(*menus.parameters())

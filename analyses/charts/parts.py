@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import altair as alt
 import polars as pl
+from altair.utils.schemapi import debug_mode
 
 from analyses.design import OKABE_ITO, colours_of
 from analyses.settings.visualization import VisualizationSettings
@@ -17,6 +19,9 @@ alt.data_transformers.disable_max_rows()
 Chart = alt.TopLevelMixin
 """Any chart, for those who hand charts on and do not know Altair."""
 
+
+unchecked_parts = partial(debug_mode, False)
+"""Context in which a chart is held against Vega-Lite's schema when it is whole, and its parts are not one by one."""
 
 SHARE = ".3~%"
 """Axis format of shares of attention: 0.5%, 10%."""
@@ -81,6 +86,11 @@ def head_grid(frame: pl.DataFrame, style: VisualizationSettings, title: alt.Titl
 def marked_head() -> tuple[alt.Parameter, alt.Parameter]:
     """Return the parameters that say which head the page has chosen; none in files."""
     return alt.param(name="marked_layer", value=-1), alt.param(name="marked_head", value=-1)
+
+
+def named(*parameters: alt.Parameter) -> list[Any]:
+    """Return parameters as a chart takes them when it is made: its methods copy all of its layers, twice."""
+    return [parameter.param for parameter in parameters]
 
 
 def frames_of_marked(base: alt.Chart) -> list[alt.Chart]:

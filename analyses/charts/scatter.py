@@ -44,16 +44,25 @@ def screening(
     rules = (
         base.transform_filter("isValid(datum.ci_low)")
         .mark_rule(opacity=0.5)
-        .encode(x=x, y=alt.Y("ci_low:Q", scale=axis, title="measured by ablation (nats)"), y2="ci_high:Q", color=colour)
+        .encode(
+            x=x,
+            y=alt.Y("ci_low:Q", scale=axis, title="measured by ablation (nats)"),
+            y2=alt.Y2("ci_high:Q"),
+            color=colour,
+        )
     )
     points = base.mark_point(filled=True, size=45, opacity=0.9).encode(
         x=x,
         y=y,
         color=colour,
-        tooltip=["shown:N", alt.Tooltip("predicted:Q", format="+.4g"), alt.Tooltip("measured:Q", format="+.4g")],
+        tooltip=[
+            alt.Tooltip("shown:N"),
+            alt.Tooltip("predicted:Q", format="+.4g"),
+            alt.Tooltip("measured:Q", format="+.4g"),
+        ],
     )
     side = style.figure_sizes.height
-    return alt.layer(line, rules, points).properties(width=side, height=side)
+    return alt.layer(line, rules, points, width=side, height=side)
 
 
 def heads_side_by_side(
@@ -76,15 +85,15 @@ def heads_side_by_side(
             "layer:Q", title="layer", scale=alt.Scale(**scheme(style, "sequential")), legend=gradient_legend("d")
         ),
         tooltip=[
-            "layer:Q",
-            "head:Q",
+            alt.Tooltip("layer:Q"),
+            alt.Tooltip("head:Q"),
             alt.Tooltip("one:Q", title=pair[0], format=".4g"),
             alt.Tooltip("other:Q", title=pair[1], format=".4g"),
         ],
     )
-    line = base.mark_line(color=GREY, strokeDash=[5, 3]).encode(x="one:Q", y=alt.Y("one:Q", title=pair[1]))
+    line = base.mark_line(color=GREY, strokeDash=[5, 3]).encode(x=alt.X("one:Q"), y=alt.Y("one:Q", title=pair[1]))
     side = style.figure_sizes.height
-    return alt.layer(line, points).properties(width=side * 1.2, height=side).add_params(*menus.parameters())
+    return alt.layer(line, points, width=side * 1.2, height=side).add_params(*menus.parameters())
 
 
 def volcano(
@@ -152,10 +161,10 @@ def _threshold(thresholds: pl.DataFrame, here: str) -> list[alt.Chart]:
     """Return the line above which tests pass the adjustment, and its name; ``here``: the comparison is shown."""
     # Hidden at 0 rather than left out where another comparison is shown: Vega warns of an axis without values.
     shown = alt.Chart(thresholds).transform_calculate(at=f"{here} ? datum.evidence : 0")
-    line = shown.encode(y="at:Q", opacity=alt.condition(here, alt.value(1), alt.value(0)))
+    line = shown.encode(y=alt.Y("at:Q"), opacity=alt.condition(here, alt.value(1), alt.value(0)))
     rule = line.mark_rule(color=GREY, strokeDash=[5, 3])
     name = line.mark_text(text="passes the adjustment above this line", align="right", dx=-4, dy=-7, color=GREY)
-    return [rule, name.encode(x=alt.value("width"))]
+    return [rule, name.encode(x=alt.XValue("width"))]
 
 
 def replication(
@@ -182,11 +191,15 @@ def replication(
             alt.Tooltip("rows:N", title="attention of"),
             alt.Tooltip("discovery:Q", format="+.2f"),
             alt.Tooltip("confirmation:Q", format="+.2f"),
-            "verdict:N",
+            alt.Tooltip("verdict:N"),
         ],
     )
     ends = pl.DataFrame({"discovery": [-reach, reach], "confirmation": [-reach, reach]})
-    line = alt.Chart(ends).mark_line(color=GREY, strokeDash=[5, 3]).encode(x="discovery:Q", y="confirmation:Q")
+    line = (
+        alt.Chart(ends)
+        .mark_line(color=GREY, strokeDash=[5, 3])
+        .encode(x=alt.X("discovery:Q"), y=alt.Y("confirmation:Q"))
+    )
     side = style.figure_sizes.height * 1.1
-    layers = alt.layer(line, points).properties(width=side, height=side)
+    layers = alt.layer(line, points, width=side, height=side)
     return layers.add_params(comparison_menu(comparisons))

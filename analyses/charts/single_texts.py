@@ -108,7 +108,7 @@ def row_flow(
             y=alt.Y("layer:O", title="layer (0 reads the input)"),
             color=_weight("weight:Q", "mean weight", style),
             tooltip=[
-                "layer:O",
+                alt.Tooltip("layer:O"),
                 alt.Tooltip("key_label:N", title="key"),
                 alt.Tooltip("weight:Q", title="mean weight", format=".4f"),
             ],

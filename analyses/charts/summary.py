@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from analyses.charts.parts import category_scale, cell_size, frames_of_marked, head_grid, marked_head, names_in_vega
+from analyses.charts.parts import (
+    category_scale,
+    cell_size,
+    frames_of_marked,
+    head_grid,
+    marked_head,
+    named,
+    names_in_vega,
+)
 from analyses.settings.visualization import VisualizationSettings
 
 
@@ -50,5 +58,5 @@ def summary_map(
         )
         .transform_calculate(kind="datum.finding > 1 ? 'confirmed' : 'differs'")
     )
-    layers = alt.layer(cells, *rings, marks, *frames_of_marked(base)).resolve_scale(shape="independent")
-    return layers.add_params(*marked_head())
+    apart = alt.Resolve(scale=alt.ScaleResolveMap(shape="independent"))
+    return alt.layer(cells, *rings, marks, *frames_of_marked(base), params=named(*marked_head()), resolve=apart)

@@ -207,11 +207,11 @@ def _check_gaps(pieces: Sequence[_Piece]) -> None:
 
 def _spelled(pieces: Sequence[_Piece]) -> str:
     """Return the text that is parsed and run: its tokens apart, but for dots, commas and parentheses as they were."""
-    text = ""
+    spelled: list[str] = []
     for before, piece in pairwise([_Piece("", "", False), *pieces]):
         is_joined = piece.follows and not _JOINED.isdisjoint((before.text, piece.text))
-        text += piece.text if is_joined or not text else f" {piece.text}"
-    return text
+        spelled += [piece.text] if is_joined or not spelled else [" ", piece.text]
+    return "".join(spelled)
 
 
 def _check_calls(pieces: Sequence[_Piece]) -> None:

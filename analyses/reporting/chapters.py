@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from analyses.charts.parts import unchecked_parts
 from analyses.questions import registry
 from analyses.questions.answers import Answers
 from analyses.questions.chapters import CHAPTERS, SAMPLES, Chapter, Part
@@ -30,7 +31,8 @@ def parts() -> dict[str, Part]:
 
 def make_figures(answers: Answers) -> tuple[list[Figure], dict[str, str]]:
     """Return the charts in the order of the report, and for each that is absent its name and the reason."""
-    made = [figure for question in registry.QUESTIONS for figure in question.figures(answers)]
+    with unchecked_parts():
+        made = [figure for question in registry.QUESTIONS for figure in question.figures(answers)]
     order = {name: slot for slot, name in enumerate(parts())}
     made.sort(key=lambda figure: order[figure.name])
     figures = [figure for figure in made if isinstance(figure, Figure)]

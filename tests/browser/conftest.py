@@ -75,6 +75,14 @@ def visit(browser):
         one.context.close()
 
 
+@pytest.fixture(scope="module")
+def seen(browser, report):
+    """The report, opened once: for tests that look at it, or set first what they look at, and leave the theme alone."""
+    opened = Visit(browser, report, 1280)
+    yield opened
+    opened.context.close()
+
+
 @pytest.fixture(scope="session")
 def report(tmp_path_factory) -> Path:
     """Return the page of a run with causes, hostile texts and two comparisons."""

@@ -73,6 +73,9 @@ analysis:
   groups: [{{name: prediction, column: predicted_label, a: increase, b: decrease}}]
   permutations: 20
   decodability: false
+  hypotheses: []
+  correlations: []
+  strata: []
 visualization: {{formats: [html]}}
 cluster: {{mode: inline}}
 """

@@ -47,13 +47,39 @@ def kernel():
     manager.shutdown_kernel(now=True)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, kernel):
-    book = nbformat.read(path, as_version=4)
+def run_in(kernel, book):
     client = NotebookClient(book, km=kernel, timeout=300, resources={"metadata": {"path": str(ROOT)}})
     client.execute(cleanup_kc=False)  # the kernel is not this notebook's alone, but its channels are
     client.kc.stop_channels()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path, kernel):
+    book = nbformat.read(path, as_version=4)
+    run_in(kernel, book)
     shown = [output for cell in book.cells for output in cell.get("outputs", ())]
     pictures = [output for output in shown if "vega" in "".join(output.get("data", {}).get("text/html", ""))]
     assert pictures, "no chart was shown"
     assert not any(output.output_type == "error" for output in shown)
+
+
+def test_every_plot_of_a_cell_shows(kernel):
+    """A chart that a line makes and drops is shown; one that is named is not, and the last one once."""
+    setup = (
+        "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "from engine.notebook import quick_attention_analysis\n"
+        "model = AutoModelForCausalLM.from_pretrained('data/demo-model', dtype=torch.float32)\n"
+        "tokenizer = AutoTokenizer.from_pretrained('data/demo-model')\n"
+        "analyzer = quick_attention_analysis(model, tokenizer, 'Net income fell', layer_idx=0)"
+    )
+    cells = [
+        setup,
+        "analyzer.plot_attention_heatmap(layer_idx=0, head_idx=0)\nanalyzer.plot_financial_attention_flow(layer_idx=0)",
+        "chart = analyzer.plot_attention_heatmap(0, 0)",
+        "for head in range(3):\n    analyzer.plot_attention_heatmap(0, head)\nprint('done')",
+        "analyzer.plot_attention_heatmap(0, 0).properties(width=100)\nNone",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    run_in(kernel, book)
+    charts = [sum("data" in output for output in cell.outputs) for cell in book.cells]
+    assert charts[1:] == [2, 0, 3, 0]

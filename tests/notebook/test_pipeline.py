@@ -11,7 +11,7 @@ from scipy import stats
 
 from engine import notebook
 from engine.errors import UserError
-from tests.fixtures.places import ROOT, SHARED
+from tests.fixtures.places import SHARED
 
 GUIDE = SHARED / "seeds" / "001_19a6f0122045ade5.txt"
 ESSENCE = """
@@ -180,26 +180,3 @@ def test_every_public_object_says_what_it_is(pair, cli_run):
     for thing in shown:
         assert repr(thing).startswith(f"{type(thing).__name__}(") and " at 0x" not in repr(thing)
         assert len(repr(thing)) < 300 and "\n" not in repr(thing)
-
-
-def test_every_plot_of_a_cell_shows():
-    """A chart that a line makes and drops is shown; one that is named is not, and the last one once."""
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    setup = (
-        "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n"
-        "from engine.notebook import quick_attention_analysis\n"
-        "model = AutoModelForCausalLM.from_pretrained('data/demo-model', dtype=torch.float32)\n"
-        "tokenizer = AutoTokenizer.from_pretrained('data/demo-model')\n"
-        "analyzer = quick_attention_analysis(model, tokenizer, 'Net income fell', layer_idx=0)"
-    )
-    cells = [
-        setup,
-        "analyzer.plot_attention_heatmap(layer_idx=0, head_idx=0)\nanalyzer.plot_financial_attention_flow(layer_idx=0)",
-        "chart = analyzer.plot_attention_heatmap(0, 0)",
-        "for head in range(3):\n    analyzer.plot_attention_heatmap(0, head)\nprint('done')",
-        "analyzer.plot_attention_heatmap(0, 0).properties(width=100)\nNone",
-    ]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
-    nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
-    charts = [sum("data" in output for output in cell.outputs) for cell in book.cells]
-    assert charts[1:] == [2, 0, 3, 0]

@@ -31,13 +31,12 @@ import polars as pl
 from scipy import stats
 
 from analyses.cores import in_order
-from analyses.inference.adjusted.coefficients import design_of, fit_last
-from analyses.inference.adjusted.design import Design
+from analyses.inference.adjusted.coefficients import LastCoefficient
 from analyses.inference.adjusted.exchange import pooled_pvalues
 from analyses.inference.columns import constant_columns, missing_patterns
 from analyses.inference.multiplicity import adjust_within, family_sizes
-from analyses.inference.ranks import rank_columns
 from analyses.questions.comparisons import held_columns
+from analyses.questions.correlations.models import Models, models_of, unit_ranks
 from analyses.questions.correlations.tables import CORRELATIONS
 from analyses.questions.correlations.targets import Target, target_values, why_not
 from analyses.questions.families import declared_families
@@ -79,6 +78,7 @@ def correlations(run: Run, settings: AnalysisSettings, targets: Sequence[str] = 
     usable = [target for target in read if not why_not(target)]
     held = [_held(run, settings, target.name) for target in usable]
     rare = [rare_for_target(run, target.values) for target in usable]
+    models: dict[tuple[int, bytes], Models] = {}
     parts: dict[str, list[dict[str, Any]]] = {target.name: [] for target in read}
 
     def correlated(query_group: str, statistic: str, values: np.ndarray) -> list[dict[str, Any]]:
@@ -87,9 +87,8 @@ def correlations(run: Run, settings: AnalysisSettings, targets: Sequence[str] = 
             return []
         keys = {"query_group": query_group, "statistic": statistic}
         keys |= {"layer": places // run.num_heads, "head": places % run.num_heads}
-        results = correlate(
-            values[:, places], [target.values for target in usable], cluster, covariates, 1 - settings.alpha, held
-        )
+        measured, known = values[:, places], [target.values for target in usable]
+        results = correlate(measured, known, cluster, covariates, 1 - settings.alpha, held, models)
         for result, untested in zip(results, rare, strict=True):
             if statistic in untested:
                 for name in ("ci_low", "ci_high", "pvalue", "pvalue_partial", "pvalue_fixed", "pvalue_pooled"):
@@ -113,6 +112,7 @@ def correlate(
     covariates: Sequence[np.ndarray] = (),
     confidence: float = 0.95,
     held: Sequence[Sequence[np.ndarray]] = (),
+    models: dict[tuple[int, bytes], Models] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """Correlate every column of ``values`` with every target by ranks, clusters allowed for.
 
@@ -130,6 +130,9 @@ def correlate(
         Coverage of the interval.
     held
         For each target what is held fixed in ``rho_fixed`` beside the covariates, each ``[samples]`` without NaN.
+    models
+        Filled, and read by further calls with the same targets, clusters, covariates and ``held``: what regressions on
+        all samples of a target share, by the target's place and those samples.
 
     Returns
     -------
@@ -137,6 +140,7 @@ def correlate(
         Of each target: column name to ``[tests]``, those of ``CORRELATIONS`` from ``rho`` on that hold for one test.
     """
     results = [_no_result(values.shape[1]) for _ in targets]
+    models = {} if models is None else models
     # Targets that are known of the same samples share the ranks, which take most of the time.
     known = [~np.isnan(target) for target in targets]
     for mask in {rows.tobytes(): rows for rows in known}.values():
@@ -151,14 +155,25 @@ def correlate(
             part = values if is_whole else values[np.ix_(rows, columns)]
             constant = constant_columns(part)
             varying, ranks = columns[~constant], unit_ranks(part[:, ~constant] if constant.any() else part)
-            ranked = [unit_ranks(column[rows, None])[:, 0] for column in covariates if np.ptp(column[rows]) > 0]
             for slot in same:
                 result = results[slot]
                 result["num_samples"][columns] = len(rows)
                 result["num_clusters"][columns] = len(np.unique(cluster[rows]))
                 result["note"][columns[constant]] = "the statistic is constant"
-                more = [column[rows] for column in held[slot]] if held else []
-                _fill(result, varying, ranks, targets[slot][rows], cluster[rows], ranked, confidence, more)
+                target = targets[slot][rows]
+                if len(rows) < 3 or np.ptp(target) == 0:
+                    result["note"][varying] = "fewer than three samples" if len(rows) < 3 else "the target is constant"
+                    continue
+                key = slot, rows.tobytes()
+                model = models.get(key) or models_of(
+                    target,
+                    cluster[rows],
+                    [column[rows] for column in covariates],
+                    [column[rows] for column in held[slot]] if held else [],
+                )
+                if len(rows) == mask.sum():  # other patterns of holes are many, and each is met by few statistics
+                    models[key] = model
+                _fill(result, varying, ranks, model, confidence)
     return results
 
 
@@ -171,23 +186,10 @@ def _no_result(num_tests: int) -> dict[str, np.ndarray]:
 
 
 def _fill(
-    result: dict[str, np.ndarray],
-    columns: np.ndarray,
-    ranks: np.ndarray,
-    target: np.ndarray,
-    cluster: np.ndarray,
-    covariates: Sequence[np.ndarray],
-    confidence: float,
-    held: Sequence[np.ndarray] = (),
+    result: dict[str, np.ndarray], columns: np.ndarray, ranks: np.ndarray, models: Models, confidence: float
 ) -> None:
-    """Fill in the tests that share all their samples; ``ranks`` and ``covariates`` are unit ranks."""
-    if len(target) < 3 or np.ptp(target) == 0:
-        result["note"][columns] = "fewer than three samples" if len(target) < 3 else "the target is constant"
-        return
-    ones, ranked = np.ones(len(target)), unit_ranks(target[:, None])[:, 0]
-    design = design_of([ones], ranked)
-    assert design is not None, "a target that varies is not collinear with the intercept"
-    fit = fit_last(ranks, design, cluster)
+    """Fill in the tests that share all their samples; ``ranks`` are unit ranks."""
+    fit = models.plain.fit(ranks)
     # Rounding may carry a perfect correlation past 1.
     rho = np.clip(fit.effect, -1, 1)
     result["rho"][columns], result["pvalue"][columns] = rho, fit.pvalue
@@ -195,26 +197,20 @@ def _fill(
     result["note"][columns[np.isnan(fit.pvalue)]] = fit.note or "the ranks agree exactly: no error can be estimated"
     low, high = _interval(rho, fit.standard_error, fit.degrees_of_freedom, confidence)
     result["ci_low"][columns], result["ci_high"][columns] = low, high
-    partial = design_of([ones, *covariates], ranked) if covariates else None
-    if partial is not None:
-        result["rho_partial"][columns], result["pvalue_partial"][columns] = _partial(ranks, partial, cluster)
-    varying = [column for column in held if np.ptp(column) > 0]
-    fixed = design_of([ones, *covariates, *varying], ranked) if varying else None
-    if fixed is not None:
-        result["rho_fixed"][columns], result["pvalue_fixed"][columns] = _partial(ranks, fixed, cluster)
-    elif varying:
+    for name, model, scale in zip(("partial", "fixed"), (models.partial, models.fixed), models.scales, strict=True):
+        if model is not None:
+            result[f"rho_{name}"][columns], result[f"pvalue_{name}"][columns] = _partial(ranks, model, scale)
+    if models.is_explained:
         result["pvalue_fixed"][columns] = np.where(np.isnan(result["pvalue"][columns]), np.nan, 1.0)
-    fullest = fixed or partial or design
-    codes = np.unique(cluster, return_inverse=True)[1]
-    pooled = pooled_pvalues(ranks, fullest, codes)
+    pooled = pooled_pvalues(ranks, models.fullest, models.codes)
     result["pvalue_pooled"][columns] = np.where(np.isnan(result["pvalue"][columns]), np.nan, pooled)
 
 
-def _partial(ranks: np.ndarray, design: Design, cluster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _partial(ranks: np.ndarray, model: LastCoefficient, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the partial correlation with the design's last column, and its p."""
-    fit = fit_last(ranks, design, cluster)
+    fit = model.fit(ranks)
     remaining = np.where(fit.residual_length > 1e-9, fit.residual_length, np.nan)
-    return np.clip(fit.effect * design.scale / remaining, -1, 1), fit.pvalue
+    return np.clip(fit.effect * scale / remaining, -1, 1), fit.pvalue
 
 
 def _held(run: Run, settings: AnalysisSettings, target: str) -> list[np.ndarray]:
@@ -227,13 +223,6 @@ def _interval(rho: np.ndarray, error: np.ndarray, freedom: float, confidence: fl
     inside = np.where(np.abs(rho) < 1, rho, np.nan)
     reach = stats.t.ppf(0.5 + confidence / 2, freedom) * error * np.sqrt((1 + inside**2 / 2) / (1 - inside**2))
     return np.tanh(np.arctanh(inside) - reach), np.tanh(np.arctanh(inside) + reach)
-
-
-def unit_ranks(values: np.ndarray) -> np.ndarray:
-    """Return each column's ranks (ties share theirs), centred, of unit length; ``[samples, tests]`` without NaN."""
-    ranks = rank_columns(values).doubled - (len(values) - 1.0)
-    ranks /= np.sqrt(np.einsum("ij,ij->i", ranks, ranks))[:, None]
-    return np.ascontiguousarray(ranks.T)
 
 
 def _covariate(run: Run, name: str) -> np.ndarray:
@@ -254,13 +243,14 @@ def _as_table(
         note = why_not(target) or "the run has no statistic to correlate"
         row = {"target": target.name, "num_samples": num_samples, "method": METHOD, "note": note}
         return pl.DataFrame([row], schema=CORRELATIONS.schema)
-    frames: list[pl.DataFrame] = []
-    for part in parts:
-        family = families[part["query_group"], part["statistic"]]
-        frame = pl.DataFrame({"target": target.name, "family": family, "method": METHOD, **part}, strict=False)
-        known = {name: kind for name, kind in CORRELATIONS.schema.items() if name in frame}
-        frames.append(frame.select(pl.col(name).cast(kind) for name, kind in known.items()))
-    table = pl.concat(frames)
+    keys = [(part["query_group"], part["statistic"]) for part in parts]
+    sizes = [len(part["layer"]) for part in parts]
+    words = {"query_group": [key[0] for key in keys], "statistic": [key[1] for key in keys]}
+    words["family"] = [families[key] for key in keys]
+    columns: dict[str, Any] = {name: np.repeat(np.array(values, object), sizes) for name, values in words.items()}
+    columns |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in columns}
+    table = pl.DataFrame({"target": target.name, "method": METHOD, **columns}, strict=False)
+    table = table.select(pl.col(name).cast(kind) for name, kind in CORRELATIONS.schema.items() if name in table)
     raw, family = table["pvalue"].to_numpy(), table["family"].to_numpy()
     partial = adjust_within(table["pvalue_partial"].to_numpy(), family, correction)
     for name in ("fixed", "pooled"):

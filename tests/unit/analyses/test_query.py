@@ -7,11 +7,13 @@ from analyses.query import QueryError, main, run_query
 from analyses.reporting.write import analyze
 from tests.fixtures.synthetic_run import add_metadata, write_run
 
+QUICK = {"permutations": 9, "decodability": False, "hypotheses": [], "correlations": [], "strata": []}
+
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     path = write_run(tmp_path_factory.mktemp("runs") / "queried", num_samples=30, num_layers=2, num_heads=2)
-    add_metadata(path, {"analysis": {"permutations": 9, "decodability": False}, "visualization": {"formats": []}})
+    add_metadata(path, {"analysis": QUICK, "visualization": {"formats": []}})
     analyze(path)
     return path
 

@@ -1,6 +1,7 @@
 """Charts at the size of a real model, in both themes."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import vl_convert
@@ -8,12 +9,9 @@ import vl_convert
 from analyses.charts.files import vegalite_version, write_chart
 from analyses.charts.themes import THEMES
 from analyses.questions.differences.figures import MAX_POINTS
-from analyses.reporting.analysis import answer_questions
+from analyses.reporting import content
 from analyses.reporting.chapters import make_figures
 from analyses.reporting.write import analyze
-from analyses.runs.run import open_tables
-from analyses.settings.analysis import AnalysisSettings
-from analyses.settings.visualization import VisualizationSettings
 from analyses.wording import count_text, difference_text, p_text, statistic_label, value_text, visible_token
 from tests.fixtures.synthetic_run import add_causes, add_metadata, add_texts, write_run
 
@@ -23,28 +21,31 @@ def large(tmp_path_factory):
     """28 x 28 heads as in Qwen2-7B."""
     path = tmp_path_factory.mktemp("runs") / "large"
     write_run(path, num_samples=12, num_layers=28, num_heads=28, num_clusters=12, num_shards=1, top_keys=1)
-    add_metadata(path, {"analysis": {"permutations": 0, "decodability": False}, "visualization": {"formats": []}})
+    choices = {"permutations": 0, "decodability": False, "confirmation_fraction": 0.0}
+    add_metadata(path, {"analysis": choices, "visualization": {"formats": []}})
     add_causes(path, 28, 28)
     add_texts(path, num_tokens=2600)
-    return path
+    made = []
+    with pytest.MonkeyPatch.context() as kept:
+        kept.setattr(content, "make_figures", lambda answers: made.append(make_figures(answers)) or deepcopy(made[0]))
+        return analyze(path).report, *made[0]
 
 
 @pytest.fixture(scope="module")
 def figures(large):
-    settings = AnalysisSettings(permutations=0, decodability=None, confirmation_fraction=0.0)
-    tables = answer_questions(open_tables(large), settings, VisualizationSettings())
-    made, absent = make_figures(tables)
+    _, made, absent = large
     assert set(absent) == {"attributions", "decodability", "replication"}, "turned off above, or not in this run"
     return {figure.name: figure for figure in made}
 
 
 def test_a_page_of_784_heads_and_long_texts_stays_small(large):
-    assert analyze(large).report.stat().st_size < 10_000_000
+    assert large[0].stat().st_size < 10_000_000
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_chart_renders_in_every_theme(figures, theme, tmp_path):
-    for figure in figures.values():
+@pytest.mark.parametrize(("theme", "every"), [("light", 1), ("dark", 4)], ids=["light", "dark"])
+def test_charts_render_in_every_theme(figures, theme, every, tmp_path):
+    """Each in one, and in the other, which changes colours alone, one of each kind of chart's neighbours."""
+    for figure in list(figures.values())[::every]:
         (path,) = write_chart(figure.specification | {"config": THEMES[theme]}, figure.title, tmp_path / theme, ["svg"])
         content = path.read_text()
         assert "NaN" not in content and THEMES[theme]["background"] in content, figure.name

@@ -19,6 +19,7 @@ from analyses.charts.files import write_chart
 from tests.fixtures.places import ROOT
 from tests.fixtures.synthetic_run import add_metadata, seal, write_run
 
+QUICK = {"permutations": 9, "decodability": False, "hypotheses": [], "correlations": [], "strata": []}
 CHART = alt.Chart(pl.DataFrame({"x": [1, 2], "y": [3, 4]})).mark_point().encode(x="x:Q", y="y:Q").to_dict()
 
 
@@ -97,7 +98,7 @@ def test_a_page_whose_script_cannot_be_made_is_missing_alone(tmp_path, monkeypat
 def run_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whole"
     write_run(path, num_samples=30, num_layers=2, num_heads=2, num_clusters=10, num_shards=1)
-    add_metadata(path, {"analysis": {"permutations": 9, "decodability": False}, "visualization": {"formats": ["svg"]}})
+    add_metadata(path, {"analysis": QUICK, "visualization": {"formats": ["svg"]}})
     return seal(path)
 
 

@@ -23,8 +23,8 @@ from analyses.reporting.write import analyze
 from tests.fixtures.synthetic_run import add_metadata, edit_table, write_run
 
 QUICK = {
-    "analysis": {"permutations": 9, "decodability": False, "hypotheses": [], "correlations": []},
-    "visualization": {"formats": ["svg"]},
+    "analysis": {"permutations": 9, "decodability": False, "hypotheses": [], "correlations": [], "strata": []},
+    "visualization": {"formats": ["json"]},
 }
 SHAPE = {"num_samples": 40, "num_layers": 2, "num_heads": 3, "num_clusters": 15, "num_shards": 2}
 
@@ -60,6 +60,8 @@ def compared(tmp_path_factory):
 
     edit_table(paths[1], "head_stats", noisy)
     assert main([str(path) for path in paths]) == 0
+    add_metadata(paths[0], QUICK | {"visualization": {"formats": ["svg"]}})  # pictures of the comparison alone
+    write_comparison(paths)
     return paths, compare_runs(open_runs(paths))
 
 

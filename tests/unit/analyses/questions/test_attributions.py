@@ -21,7 +21,7 @@ from engine.schema import table_schema
 from tests.fixtures.synthetic_run import KEY_GROUPS, add_metadata, edit_table, write_run
 
 LAYERS, HEADS = 2, 3
-QUICK = {"permutations": 99, "decodability": False, "hypotheses": [], "correlations": []}
+QUICK = {"permutations": 99, "decodability": False, "hypotheses": [], "correlations": [], "strata": []}
 
 
 def attributed_run(folder, planted=0.0, num_samples=200, seed=0, known=1.0):

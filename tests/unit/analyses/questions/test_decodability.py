@@ -180,7 +180,7 @@ def test_the_p_value_is_nominal_where_heads_know_nothing():
     """Company-correlated labels and features without any relation; p of the permuted-label control."""
     rng = np.random.default_rng(8)
     pvalues = []
-    for trial in range(40):
+    for trial in range(20):
         cluster = np.repeat(np.arange(24), 3)
         latent = 1.2 * rng.normal(size=24)[cluster] + rng.normal(size=72)
         is_a = latent > 0
@@ -192,8 +192,8 @@ def test_the_p_value_is_nominal_where_heads_know_nothing():
 
         controls = [value(permute_labels(is_a, cluster, rng), [trial, number]) for number in range(9)]
         pvalues.append((1 + sum(control >= value(is_a, [trial, 99]) for control in controls)) / 10)
-    # 40 p-values of a uniform distribution on 0.1 … 1: 4 at 0.1, 20 up to 0.5, give or take three standard errors.
-    assert (np.array(pvalues) <= 0.1).sum() <= 9 and (np.array(pvalues) <= 0.5).sum() in range(10, 30)
+    # 20 p-values of a uniform distribution on 0.1 … 1: 2 at 0.1, 10 up to 0.5, give or take three standard errors.
+    assert (np.array(pvalues) <= 0.1).sum() <= 6 and (np.array(pvalues) <= 0.5).sum() in range(4, 17)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,9 @@ from analyses.settings.columns import Group
 from analyses.settings.visualization import VisualizationSettings
 from tests.fixtures.synthetic_run import KEY_GROUPS, edit_table, write_run
 
-QUICK = AnalysisSettings(permutations=199, decodability=None)
+ALONE = {"permutations": 199, "decodability": None, "correlations": (), "hypotheses": (), "strata": ()}
+"""Settings in which the differences of heads are all that is asked."""
+QUICK = AnalysisSettings(**ALONE)
 PLANTED = ("decision", "mass_profit", 1, 2)
 
 
@@ -132,10 +134,10 @@ def test_sentences_say_when_correctness_cannot_be_told_from_the_label(copied):
     assert "cannot be told from the predicted label" in told and "adjusted difference" not in told
     alone = {"name": "planted", "statistics": [PLANTED[1]], "query_groups": [PLANTED[0]]}
     for errors in ("cr1", "wild_bootstrap"):
-        others = AnalysisSettings(permutations=199, decodability=None, errors=errors, families=(alone,))
+        others = AnalysisSettings(**ALONE | {"errors": errors, "families": (alone,)})
         told = next(sentence for sentence in sentences_of(copied, others) if sentence.startswith("Head 1.2"))
         assert "cannot be told from the predicted label" in told and "adjusted difference" not in told, errors
-    by_label = AnalysisSettings(permutations=199, decodability=None, groups=("predicted_label",))
+    by_label = AnalysisSettings(**ALONE | {"groups": ("predicted_label",)})
     told = next(sentence for sentence in sentences_of(copied, by_label) if sentence.startswith("Head 1.2"))
     assert "cannot be told" not in told and "not adjusted for the label" in told
 

@@ -19,7 +19,7 @@ from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
 from tests.fixtures.synthetic_run import add_metadata, edit_table, write_run
 
-SETTINGS = AnalysisSettings(permutations=0, decodability=None)
+SETTINGS = AnalysisSettings(permutations=0, decodability=None, hypotheses=(), correlations=(), strata=())
 
 
 @pytest.fixture(scope="module")

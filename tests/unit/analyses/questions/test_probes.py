@@ -26,7 +26,16 @@ from tests.fixtures import planted
 from tests.fixtures.synthetic_run import add_metadata, edit_table, write_run
 
 GROUPS = ("all", "decision", "prompt", "thinking")
+NULL_SEEDS = (20, 21, 22)
 QUICK = {"permutations": 0, "hypotheses": [], "correlations": [], "strata": []}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_resamples():
+    """A fifth of the bootstraps, whose logistic regressions would take most of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("analyses.questions.decodability.probes.RESAMPLES", 200)
+        yield
 
 
 def run_of(folder, planted=None, seed=1, num_samples=150, presets=("entropy", "masses"), **changes):
@@ -96,11 +105,10 @@ def test_what_shows_at_the_decision_alone_is_not_told_before(tmp_path):
 
 
 def test_nothing_is_claimed_where_nothing_is_planted(tmp_path):
-    false = 0
-    for seed in range(6):
-        answers = answers_of(run_of(tmp_path / str(seed), seed=seed + 20, num_samples=100, presets=["entropy"]))
-        false += any(claim.is_finding for line in probe_sentences(answers) for claim in claims_of(line))
-    assert false <= 1
+    """In none of three, which a probe that claims in one world of three passes in three of ten."""
+    for seed in NULL_SEEDS:
+        answers = answers_of(run_of(tmp_path / str(seed), seed=seed, num_samples=100, presets=["entropy"]))
+        assert not any(claim.is_finding for line in probe_sentences(answers) for claim in claims_of(line)), seed
 
 
 def test_presets_are_what_they_say(tmp_path):

@@ -20,7 +20,7 @@ from engine.schema import table_schema
 from tests.fixtures.synthetic_run import KEY_GROUPS, add_metadata, write_run
 
 LAYERS, HEADS = 2, 3
-QUICK = {"permutations": 99, "decodability": False, "hypotheses": [], "correlations": []}
+QUICK = {"permutations": 99, "decodability": False, "hypotheses": [], "correlations": [], "strata": []}
 
 
 def read_run(folder, planted=0.0, num_samples=200, seed=0, reads=True, receives=True):

@@ -18,7 +18,7 @@ from engine.schema import table_schema
 from tests.fixtures.synthetic_run import KEY_GROUPS, add_metadata, edit_table, write_run
 
 LAYERS, HEADS, ROWS = 2, 3, 40
-QUICK = {"permutations": 99, "decodability": False, "hypotheses": [], "correlations": []}
+QUICK = {"permutations": 99, "decodability": False, "hypotheses": [], "correlations": [], "strata": []}
 
 
 def run_of(folder, planted=0.0, num_samples=160, seed=0, evidence=1.0):
@@ -90,12 +90,11 @@ def test_the_sentences_name_it(planted):
 
 
 def test_nothing_is_found_where_nothing_is_planted(tmp_path):
-    false = 0
-    for seed in range(8):
+    """In none of four, which one that claims in one world of three passes in two of ten."""
+    for seed in range(4):
         answers = answers_of(run_of(tmp_path / str(seed), seed=seed, num_samples=100))
         claims = [claim for line in retrieval_sentences(answers) for claim in claims_of(line)]
-        false += any(claim.is_finding for claim in claims)
-    assert false <= 1
+        assert not any(claim.is_finding for claim in claims), seed
 
 
 def test_samples_without_evidence_are_left_out_of_it(tmp_path):

@@ -17,6 +17,7 @@ from analyses.settings.columns import Stratum
 from analyses.settings.visualization import VisualizationSettings
 from tests.fixtures.synthetic_run import edit_table, write_run
 
+ALONE = {"decodability": None, "correlations": (), "hypotheses": ()}
 PLANTED = ("decision", "mass_profit", 1, 1)
 
 
@@ -71,9 +72,7 @@ def run_dir(tmp_path_factory):
 
 
 def test_a_finding_is_looked_for_in_every_year_and_length(run_dir):
-    tables = answer_questions(
-        open_tables(run_dir), AnalysisSettings(permutations=99, decodability=None), VisualizationSettings()
-    )
+    tables = answer_questions(open_tables(run_dir), AnalysisSettings(permutations=99, **ALONE), VisualizationSettings())
     table = tables["replication_by_stratum"]
     assert table.schema == REPLICATION_BY_STRATUM.schema
     assert set(table["stratum_column"]) == {"year", "num_prompt_tokens"}
@@ -95,7 +94,7 @@ def test_a_stratum_that_lacks_a_group_has_a_note_and_no_p(run_dir, tmp_path):
     copied = shutil.copytree(run_dir, tmp_path / "copied")
     year = pl.when("is_correct").then(pl.lit(2013)).otherwise(pl.lit(2014)).cast(pl.Int32)
     edit_table(copied, "samples", lambda frame: frame.with_columns(year=year))
-    settings = AnalysisSettings(permutations=19, decodability=None, strata=("year",))
+    settings = AnalysisSettings(permutations=19, strata=("year",), **ALONE)
     table = answer_questions(open_tables(copied), settings, VisualizationSettings())["replication_by_stratum"]
     assert table["pvalue"].is_null().all() and table["keeps_sign"].is_null().all()
     assert (table["note"] == "only one group has values").all()
@@ -108,7 +107,7 @@ def test_what_could_not_be_tested_in_a_part_is_not_told_as_a_changed_sign(run_di
     few = pl.col("sample_id") < "s00012"
     year = pl.when(few).then(pl.lit(2012)).otherwise(pl.lit(2014)).cast(pl.Int32)
     edit_table(copied, "samples", lambda frame: frame.with_columns(year=year))
-    settings = AnalysisSettings(permutations=19, decodability=None, strata=("year",))
+    settings = AnalysisSettings(permutations=19, strata=("year",), **ALONE)
     tables = answer_questions(open_tables(copied), settings, VisualizationSettings())
     assert tables["replication_by_stratum"]["is_finding"].any()
     (told,) = (sentence for sentence in stratum_sentences(tables) if "by year" in sentence)
@@ -117,8 +116,8 @@ def test_what_could_not_be_tested_in_a_part_is_not_told_as_a_changed_sign(run_di
 
 def test_no_strata_and_no_groups_make_an_empty_table(run_dir):
     for settings in (
-        AnalysisSettings(permutations=0, decodability=None, strata=()),
-        AnalysisSettings(permutations=0, decodability=None, groups=()),
+        AnalysisSettings(permutations=0, strata=(), **ALONE),
+        AnalysisSettings(permutations=0, groups=(), **ALONE),
     ):
         table = answer_questions(open_tables(run_dir), settings, VisualizationSettings())["replication_by_stratum"]
         assert table.is_empty() and table.schema == REPLICATION_BY_STRATUM.schema

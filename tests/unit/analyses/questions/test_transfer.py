@@ -29,6 +29,14 @@ QUICK = {
 GROUPS = ("all", "decision", "prompt")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fewer_resamples():
+    """A fifth of the bootstraps, whose logistic regressions would take most of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("analyses.questions.decodability.transfer.RESAMPLES", 200)
+        yield
+
+
 def made(rng, num_samples, beta, num_features=30):
     values = rng.normal(size=(num_samples, num_features))
     return values, rng.random(num_samples) < 1 / (1 + np.exp(-beta * values[:, 3]))
@@ -72,7 +80,7 @@ def run_of(folder, seed, size, **changes):
     planted = {("decision", "entropy_normalized", 1, 1): size, ("prompt", "entropy_normalized", 1, 1): size}
     recipe = {"num_samples": 160, "num_layers": 2, "num_heads": 2, "query_groups": GROUPS, "seed": seed}
     run_dir = write_run(folder, planted=planted, **recipe | changes)
-    add_metadata(run_dir, {"analysis": QUICK, "visualization": {"formats": ["json"]}})
+    add_metadata(run_dir, {"analysis": QUICK, "visualization": {"formats": []}})
     return run_dir
 
 

@@ -1,8 +1,6 @@
 """Predictions, hypotheses, correlations and power in every output of an analysis."""
 
 import json
-import subprocess
-import sys
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -58,7 +56,8 @@ def test_every_answer_is_in_the_text_the_page_and_the_json(result):
 
 
 def test_what_is_turned_off_is_said_to_be(tmp_path):
-    run_dir = configured(tmp_path / "off", decodability=False, correlations=[], hypotheses=[], groups=[])
+    off = {"decodability": False, "correlations": [], "hypotheses": [], "groups": [], "strata": []}
+    run_dir = configured(tmp_path / "off", **off)
     text = " ".join(analyze(run_dir).summary.read_text().split())
     for words in ("decodability is turned off", "correlations is empty", "No hypothesis is configured"):
         assert words in text
@@ -87,9 +86,3 @@ def test_names_that_the_run_lacks_are_refused_before_anything_is_computed(tmp_pa
     monkeypatch.setattr("analyses.reporting.analysis.head_means", None)
     with pytest.raises(SettingsError, match=words):
         answer_questions(run, AnalysisSettings(decodability=choices), VisualizationSettings())
-
-
-def test_importing_the_report_loads_no_scikit_learn():
-    code = "import sys, analyses.reporting.write; print('sklearn' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "False"

@@ -22,7 +22,7 @@ from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
 from tests.fixtures.synthetic_run import add_metadata, add_texts, edit_table, write_run
 
-SETTINGS = AnalysisSettings(permutations=0, decodability=None)
+SETTINGS = AnalysisSettings(permutations=0, decodability=None, hypotheses=(), correlations=(), strata=())
 
 
 def written(path, **options):

@@ -17,7 +17,8 @@ from analyses.runs.units import RunError
 from analyses.settings.analysis import AnalysisSettings
 from tests.fixtures.synthetic_run import add_metadata, edit_table, seal, write_run
 
-CONFIG = {"analysis": {"permutations": 9, "decodability": False}, "visualization": {"formats": []}}
+QUICK = {"permutations": 9, "decodability": False, "hypotheses": [], "correlations": [], "strata": []}
+CONFIG = {"analysis": QUICK, "visualization": {"formats": []}}
 
 
 @pytest.fixture(scope="module")
