@@ -122,6 +122,8 @@ class AttributionWatch:
         if self._first is None or len(self._leaving) != 1:
             raise UnsupportedModelError("its final norm does not take the residual stream once")
         (leaving,) = self._leaving
+        if leaving.shape != self._first.shape:
+            raise UnsupportedModelError("its layers hand on several residual streams, which its final norm takes mixed")
         pairs = []
         for place, sums in zip(self._of_rows, self._sums, strict=True):
             row = logits[place][sums.target.row]

@@ -265,6 +265,9 @@ def test_what_is_not_known_is_left_out_and_said():
     facts, tables = attributed(tiny_model("opt"), planned)
     assert "head_attributions" not in tables and tables["samples"].height == 3
     assert "not known" in facts["why_unattributed"] and facts["num_attributed"] == 0
+    facts, tables = attributed(tiny_model("hy_v4"), planned)
+    assert "head_attributions" not in tables and tables["samples"].height == 3
+    assert "several residual streams" in facts["why_unattributed"] and facts["num_attributed"] == 0
     facts, tables = attributed(tiny_model("qwen2"), planned, attribution=False)
     assert "head_attributions" not in tables and not facts["why_unattributed"]
     shared = [replace(sample, contrast_token_ids=(5, 5)) for sample in planned]
