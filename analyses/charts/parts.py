@@ -191,7 +191,7 @@ def interval_tooltip(number_format: str) -> list[alt.Tooltip]:
     ]
 
 
-def mean_tooltip(name: str, number_format: str, *more: str) -> list[alt.Tooltip | str]:
+def mean_tooltip(name: str, number_format: str, *more: alt.Tooltip) -> list[alt.Tooltip]:
     """Return the tooltip of a mean with its interval and counts."""
     return [
         alt.Tooltip(f"{name}:N", title=" "),
