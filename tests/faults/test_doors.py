@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -41,8 +42,9 @@ print("nodes", len(client.get_all_node_info(timeout=20)))
 def folder_of(driver):
     """Return the temporary folder of a driver's Ray, or None before it is there."""
     for process in psutil.Process(driver.pid).children():
-        if folder := process.environ().get("HEADLEDGER_RAY_FOLDER"):
-            return Path(folder)
+        with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
+            if folder := process.environ().get("HEADLEDGER_RAY_FOLDER"):
+                return Path(folder)
     return None
 
 
