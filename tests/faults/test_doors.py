@@ -39,12 +39,18 @@ print("nodes", len(client.get_all_node_info(timeout=20)))
 """
 
 
+def environment_of(process):
+    """Return a process's environment; nothing of one that has ended meanwhile."""
+    with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is none, too
+        return process.environ()
+    return {}
+
+
 def folder_of(driver):
     """Return the temporary folder of a driver's Ray, or None before it is there."""
     for process in psutil.Process(driver.pid).children():
-        with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
-            if folder := process.environ().get("HEADLEDGER_RAY_FOLDER"):
-                return Path(folder)
+        if folder := environment_of(process).get("HEADLEDGER_RAY_FOLDER"):
+            return Path(folder)
     return None
 
 
@@ -67,14 +73,15 @@ def test_another_user_finds_every_door_closed_and_the_next_start_sweeps(lab):
     told = subprocess.run([*NOBODY, "ls -d /tmp && echo listed"], capture_output=True, text=True, check=True)
     assert "listed" in told.stdout, "the other user can do what everybody may"
     for process in family:
-        with_token = [text for text in [*process.cmdline(), *process.environ().values()] if token in text]
-        assert not with_token, process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            with_token = [text for text in [*process.cmdline(), *process.environ().values()] if token in text]
+            assert not with_token, process
     searched = [path for path in folder.glob("ray/**/*") if path.is_file() and path != folder / "token"]
     assert searched and not [path for path in searched if token.encode() in path.read_bytes()]
     assert not [path for path in lab.run("doors").rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
 
     # Both that could remove the folder die without a chance to; the kernel says so to the next start.
-    child = next(process for process in family if "HEADLEDGER_RAY_FOLDER" in process.environ())
+    child = next(process for process in family if "HEADLEDGER_RAY_FOLDER" in environment_of(process))
     child.send_signal(signal.SIGSTOP)
     driver.kill()
     child.kill()
