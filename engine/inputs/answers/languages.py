@@ -110,8 +110,9 @@ class Language:
         Cues where the labels are a scale ("*Score*: 3"), what stands before its highest number ("4 *out of* 5"), and
         what a rating counts ("4 *stars*").
     conditions, conceded_conditions, own_conditions
-        What begins a condition ("*if* costs fall"), what grants one ("*even if*"), and what begins one that asks
-        nothing of the world but of the writer ("if *I had* to choose", "if *we look* at the data").
+        What begins a condition ("*if* costs fall"), what grants one ("*even if*"), and what begins one that leaves
+        nothing open: it asks of the writer alone ("if *I had* to choose", "if *we look* at the data"), or that things
+        go on as they do ("if *current trends continue*", "barring *unforeseen* events").
     is_partial
         Whether cues and plain denials are all that is known of the language; every other kind may be missing.
     """

@@ -23,6 +23,10 @@ CONDITIONS = [
     "If costs fall, EPS will increase. If they rise, it will decrease.",
     "EPS is expected to increase only if costs stay under control.",
     "The answer is increase if costs fall.",
+    "If the trend reverses, EPS will increase.",
+    "If unexpected orders come, EPS will increase.",
+    "If all else fails, EPS will increase.",
+    "Barring a surprise loss, EPS will increase.",
 ]
 MET = [
     "If I had to choose: increase",
@@ -41,6 +45,12 @@ MET = [
     "EPS will increase because, if costs fall, margins improve.",
     "If costs rise, EPS will decrease. I predict an increase.",
     "Prediction: if costs fall, EPS will increase.",
+    "EPS is likely to increase if current trends continue.",
+    "If this trend holds, EPS will increase.",
+    "Barring unforeseen events, EPS will increase.",
+    "Barring any major surprises, EPS will increase.",
+    "All else being equal, EPS will increase.",
+    "EPS will increase as long as nothing unexpected happens.",
     '{"direction_of_eps_change": "increase if costs fall"}',
 ]
 ELSEWHERE = [
@@ -76,6 +86,22 @@ ELSEWHERE = [
     ("artacak", "Talep canlanması halinde kâr artacak.", "Seçmem gerekirse: artacak"),
     ("naik", "Jika biaya berkurang, laba akan naik.", "Meskipun biaya bertambah, laba akan naik."),
     ("سترتفع", "سترتفع الأرباح إذا تعافى الطلب.", "حتى لو زادت التكاليف، سترتفع الأرباح."),
+    ("steigen", "Wenn der Trend kippt, wird der Gewinn steigen.", "Wenn der Trend anhält, wird der Gewinn steigen."),
+    (
+        "augmentera",
+        "Si la tendance s'inverse, le bénéfice augmentera.",
+        "Si la tendance actuelle se poursuit, le bénéfice augmentera.",
+    ),
+    (
+        "aumentará",
+        "Si la tendencia cambia, el beneficio aumentará.",
+        "Si la tendencia actual continúa, el beneficio aumentará.",
+    ),
+    ("aumenterà", "Se la tendenza cambia, l'utile aumenterà.", "Se la tendenza attuale continua, l'utile aumenterà."),
+    ("aumentará", "Se a tendência mudar, o lucro aumentará.", "Se a tendência atual continuar, o lucro aumentará."),
+    ("增加", "如果趋势逆转，每股收益将增加。", "如果趋势持续，每股收益将增加。"),
+    ("増加", "傾向が変われば、EPSは増加する。", "この傾向が続けば、EPSは増加する。"),
+    ("증가", "추세가 바뀌면 EPS는 증가할 것이다.", "추세가 지속되면 EPS는 증가할 것이다."),
     ("बढ़ेगी", "अगर लागत कम होती है, तो आय बढ़ेगी।", "भले ही लागत बढ़े, आय बढ़ेगी।"),
 ]
 
