@@ -31,7 +31,9 @@ def graphs(draw):
     nodes = [
         ((place + 1 + shift * (-1) ** row) / (size + 1), row) for row, size in enumerate(sizes) for place in range(size)
     ]
-    pairs = st.tuples(st.sampled_from(nodes), st.sampled_from(nodes)).filter(lambda pair: pair[0][1] < pair[1][1])
+    heights = [(low, high) for high in range(len(sizes)) for low in range(high)]
+    of_row = [st.sampled_from([node for node in nodes if node[1] == row]) for row in range(len(sizes))]
+    pairs = st.sampled_from(heights).flatmap(lambda pair: st.tuples(*(of_row[row] for row in pair)))
     return nodes, draw(st.lists(pairs, min_size=1, max_size=30))
 
 
