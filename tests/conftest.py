@@ -18,11 +18,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when it is imported; withou
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from tests.fixtures.ids import COLLECTED, as_id
 from tests.fixtures.models import write_tiny_model, write_tokenizer
 from tests.fixtures.places import ROOT
 from tests.fixtures.predictions import records
+
+# How fast examples are made says how busy the machine is.
+settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 LONGEST = (
     "tests/unit/repository/test_readme.py",

@@ -20,7 +20,9 @@ JSON = st.recursive(
     max_leaves=6,
 )
 OBJECTS = st.lists(st.dictionaries(TEXT, JSON, max_size=4), max_size=6)
-FIXTURES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FIXTURES = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @given(
