@@ -91,11 +91,9 @@ def _accepted(value: object, name: str) -> list[str]:
         return one_or_more_texts(given) if _LIST_OF_TEXTS.match(given) else one_or_more_texts([given], True)
     if isinstance(given, list | tuple) and len(given) > 1 and not all(isinstance(item, str) for item in given):
         raise _unread(given, name)  # may well be one answer of several parts
-    return (
-        [text for item in given for text in _accepted(item, name)]
-        if isinstance(given, list | tuple)
-        else (one_or_more_texts(given))
-    )
+    if isinstance(given, list | tuple):
+        return [text for item in given for text in _accepted(item, name)]
+    return one_or_more_texts(given)
 
 
 def _unread(value: object, name: str) -> RowRejected:

@@ -11,7 +11,13 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from engine.inputs.answers.asserted.verb_last import said_at_end
+from engine.inputs.answers.asserted.verb_last import (
+    NO_OWNER,
+    NOT_PASSIVE,
+    own_sources,
+    reporting_verbs,
+    said_at_end,
+)
 from engine.inputs.answers.languages import JOINED, NOT_AFTER_TITLE, languages, phrases, words_of
 from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 from engine.inputs.answers.words import LabelWord
@@ -28,7 +34,6 @@ _TURNS = re.compile(
     re.IGNORECASE,
 )
 """Behind these another one may speak."""
-_NO_OWNER, _NOT_PASSIVE = "(?![的の의])", "(?!され|まれ|된|됩|돼|되)"
 """Behind people: whose earnings they are ("同社のEPS"); behind a verb: what is expected, by nobody in particular."""
 _OPENS = re.compile(r"[\"'“‘«„「『](?:[^\W_]+\s+){0,8}[*_]*\Z")
 _NAMES = re.compile(
@@ -115,7 +120,7 @@ def _is_of_others(text: str, word: LabelWord, codes: tuple[str, ...]) -> bool:
 def _is_said_behind(before: str, behind: str, codes: tuple[str, ...]) -> bool:
     """Whether who says so stands behind a label, or calls something by it in quotes."""
     quoted = _QUOTED_BEHIND.match(behind)
-    said = _verbs(codes).search(behind, quoted.end()) if quoted else None
+    said = reporting_verbs(codes).search(behind, quoted.end()) if quoted else None
     if said is not None and not FIRST_PERSON.search(behind):
         return True
     set_off = _behind(codes).search(behind)
@@ -152,7 +157,7 @@ def _said_before(before: str, ahead: str, codes: tuple[str, ...]) -> int | None:
     if last is None and (view := _IN_VIEW.match(before)) and {"fr", "es", "it", "pt"} & set(codes):
         return view.end()
     told = (_AS_SAID.match(before) if "de" in codes else None) or _as_said(codes).match(before)
-    if last is None and told and not _own(codes).search(told.group()):
+    if last is None and told and not own_sources(codes).search(told.group()):
         return told.end()
     if last is None and "de" in codes and (has := _have_said().search(before) or _REPORTED_MOOD.search(before)):
         return has.end()
@@ -164,12 +169,14 @@ def _is_own(text: str, according: re.Match[str], codes: tuple[str, ...]) -> bool
     if _POSTPOSITIONS.search(according.group()):
         clauses = _CLAUSE.split(text[: according.start()])
         said = clauses[-1]
-        is_own = _own(codes).search(said) or FIRST_PERSON.search(said) or _COMPARED.search(said)
+        is_own = own_sources(codes).search(said) or FIRST_PERSON.search(said) or _COMPARED.search(said)
         return not said.strip() or bool(is_own)
     governed = text[according.start() :]
     clause = _CLAUSE.search(governed)
     governed = " ".join(governed[: clause.start() if clause else len(governed)].split()[:7])
-    return bool(_patterns(codes)[3].match(text, according.end()) or ("ar" in codes and _own(codes).search(governed)))
+    return bool(
+        _patterns(codes)[3].match(text, according.end()) or ("ar" in codes and own_sources(codes).search(governed))
+    )
 
 
 def _has_speaker(before: str, verb: re.Match[str], sentence: str, codes: tuple[str, ...]) -> bool:
@@ -182,13 +189,13 @@ def _has_speaker(before: str, verb: re.Match[str], sentence: str, codes: tuple[s
         behind = re.match(r"\s+(?!(?:أن|إن|بأن|ان|إلى)(?![^\W_]))[^\W_]{2,}", before[verb.end() :])
         subject = f"{ahead} {' '.join(before[verb.end() :].split()[:3])}"
         return bool(behind or re.search(r"[^\W_]", ahead)) and not (
-            _own(codes).search(subject) or FIRST_PERSON.search(ahead)
+            own_sources(codes).search(subject) or FIRST_PERSON.search(ahead)
         )
     if not ahead.strip():
         ahead = sentence + before[: verb.start()]
     if not re.search(r"[^\W_]", ahead) or _IMPERSONAL.search(ahead) or before[verb.end() : verb.end() + 3] == "-se":
         return False
-    return not (_own(codes).search(ahead) or FIRST_PERSON.search(ahead))
+    return not (own_sources(codes).search(ahead) or FIRST_PERSON.search(ahead))
 
 
 def _is_verb_last(codes: tuple[str, ...]) -> bool:
@@ -209,7 +216,7 @@ def _patterns(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str],
     said = phrases(verbs)
     by_name = (
         rf"{phrases(spaced)}(?:\s+[^\s,.;:]+){{0,5}}?\s+{said}"
-        rf"|{phrases(joined)}{_NO_OWNER}[^。！？，,]{{0,12}}?{said}{_NOT_PASSIVE}"
+        rf"|{phrases(joined)}{NO_OWNER}[^。！？，,]{{0,12}}?{said}{NOT_PASSIVE}"
     )
     alone = [
         word
@@ -224,11 +231,6 @@ def _patterns(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str],
         re.compile(phrases(words_of(codes, "according")), re.IGNORECASE),
         re.compile(own, re.IGNORECASE),
     )
-
-
-@cache
-def _own(codes: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(phrases(words_of(codes, "own_sources")), re.IGNORECASE)
 
 
 @cache
@@ -269,9 +271,3 @@ def _have_said() -> re.Pattern[str]:
     """Return a pattern of German people and the verb before whose participle a label stands ("hat … eingeräumt")."""
     people = phrases(words_of(("de",), "people"))
     return re.compile(rf"{people}\s+(?:hat|haben|hatte|hatten)\s+(?:[^\s,.;:]+\s+){{0,3}}\Z", re.IGNORECASE)
-
-
-@cache
-def _verbs(codes: tuple[str, ...]) -> re.Pattern[str]:
-    verbs = phrases([*words_of(codes, "expects"), *words_of(codes, "reports"), *words_of(codes, "thinks")])
-    return re.compile(verbs + _NOT_PASSIVE, re.IGNORECASE)

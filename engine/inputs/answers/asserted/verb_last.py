@@ -8,8 +8,8 @@ from functools import cache
 from engine.inputs.answers.languages import phrases, words_of
 from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 
-_NOT_PASSIVE = "(?!され|まれ|られ|된|됩|돼|되)"
-_NO_OWNER = "(?![的の의])"
+NOT_PASSIVE = "(?!され|まれ|られ|된|됩|돼|되)"
+NO_OWNER = "(?![的の의])"
 _CLAUSE = re.compile(r"[,，、;；]")
 _TITLED = {
     "ja": re.compile(
@@ -71,7 +71,7 @@ def _by_people(before: str, behind: str, codes: tuple[str, ...]) -> bool:
     known = tuple(code for code in ("ja", "ko", "tr", "hi") if code in codes)
     if not known:
         return False
-    people, verbs = _people(known), _verbs(known)
+    people, verbs = _people(known), reporting_verbs(known)
     named = [found.end() for found in people.finditer(before)]
     return bool(named) and bool(verbs.search(before[named[-1] :] + behind)) and not FIRST_PERSON.search(behind)
 
@@ -82,14 +82,14 @@ def _in_turkish(before: str, behind: str) -> bool:
     said = _thinks("tr").search(governing)
     if said is None or FIRST_PERSON.search(governing, 0, said.start()):
         return False
-    is_own = any(not _IN_IT.search(found.group()) for found in _own("tr").finditer(before))
+    is_own = any(not _IN_IT.search(found.group()) for found in own_sources(("tr",)).finditer(before))
     return not (is_own or FIRST_PERSON.search(before))
 
 
 def _in_hindi(before: str, behind: str) -> bool:
     """Whether a marked subject, or the verb's own active form, makes a verb of saying or thinking somebody's."""
     clause = _CLAUSE.split(before)[-1] if "कि" not in before else before
-    if FIRST_PERSON.search(before) or _own("hi").search(before) or FIRST_PERSON.search(behind):
+    if FIRST_PERSON.search(before) or own_sources(("hi",)).search(before) or FIRST_PERSON.search(behind):
         return False
     if _reporting().search(before):
         return True
@@ -104,7 +104,9 @@ def _in_chinese(before: str) -> bool:
     for found in (*_BY_WORD_OF.finditer(before), *_SAYS_SO.finditer(before)):
         groups = found.groupdict()
         who = groups.get("who") or groups.get("view") or ""
-        if not (_own("zh").search(who) or _NOBODY.search(who)) and not FIRST_PERSON.search(before, found.start()):
+        if not (own_sources(("zh",)).search(who) or _NOBODY.search(who)) and not FIRST_PERSON.search(
+            before, found.start()
+        ):
             return True
     return False
 
@@ -112,7 +114,7 @@ def _in_chinese(before: str) -> bool:
 def _with_title(before: str, behind: str, code: str) -> bool:
     """Whether somebody with a title is the topic, and says or thinks something."""
     named = list(_TITLED[code].finditer(before))
-    if not named or FIRST_PERSON.search(before) or _own(code).search(named[-1].group()):
+    if not named or FIRST_PERSON.search(before) or own_sources((code,)).search(named[-1].group()):
         return False
     return bool(_thinks(code).search(before[named[-1].end() :] + behind))
 
@@ -129,13 +131,14 @@ def _reporting() -> re.Pattern[str]:
 
 @cache
 def _people(codes: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(phrases(words_of(codes, "people")) + _NO_OWNER, re.IGNORECASE)
+    return re.compile(phrases(words_of(codes, "people")) + NO_OWNER, re.IGNORECASE)
 
 
 @cache
-def _verbs(codes: tuple[str, ...]) -> re.Pattern[str]:
+def reporting_verbs(codes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of verbs of saying, thinking or expecting that are not passive."""
     verbs = phrases([*words_of(codes, "expects"), *words_of(codes, "reports"), *words_of(codes, "thinks")])
-    return re.compile(verbs + _NOT_PASSIVE, re.IGNORECASE)
+    return re.compile(verbs + NOT_PASSIVE, re.IGNORECASE)
 
 
 @cache
@@ -143,9 +146,10 @@ def _thinks(code: str) -> re.Pattern[str]:
     words = (
         words_of((code,), "thinks") if code != "tr" else [*words_of((code,), "thinks"), *words_of((code,), "reports")]
     )
-    return re.compile(phrases(words) + _NOT_PASSIVE, re.IGNORECASE)
+    return re.compile(phrases(words) + NOT_PASSIVE, re.IGNORECASE)
 
 
 @cache
-def _own(code: str) -> re.Pattern[str]:
-    return re.compile(phrases(words_of((code,), "own_sources")), re.IGNORECASE)
+def own_sources(codes: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of what an answer itself goes by: data, a model, an analysis."""
+    return re.compile(phrases(words_of(codes, "own_sources")), re.IGNORECASE)

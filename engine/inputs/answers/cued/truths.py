@@ -41,7 +41,7 @@ def with_truths(labels: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     if not found:
         return {label: list(words) for label, words in labels.items()}
     most = max(place for _, place in found.values()) + 1
-    filled = {label: [*words, *([[*words, label][0]] * (most - len(words)))] for label, words in labels.items()}
+    filled = {label: [*words, *([next(iter(words), label)] * (most - len(words)))] for label, words in labels.items()}
     for word, (label, place) in found.items():
         filled[label][place] = word
     return filled

@@ -63,6 +63,8 @@ _FORMS = {
 """Conditions that a verb makes by its form or its place ("Should margins recover, …", 需要が回復すれば)."""
 _REACH, _EDGE = 80, 12
 """Characters of a condition that are looked at, and before it."""
+_FAR = 400
+"""Characters between a label and a condition behind it that may govern it."""
 _CLAUSE_BEGINS = re.compile(
     r"(?:\A|[,，、;:：—–(（]|\s-\s|(?<![^\W_])(?:and|so|then|that|dass|und|dann|que|qu['’]|et|donc|y|e|che|allora|что|и|то|bahwa|"
     r"dan|maka|أن|ف|कि|तो|ve)\s)[\s*_\"'“(>]*\Z",
@@ -178,7 +180,9 @@ def _behind_mark(text: str, end: int) -> int:
 def _is_governed(part: str, word: LabelWord, conditions: Sequence[tuple[int, int, bool]]) -> bool:
     """Whether the next condition behind a label governs it, with no other clause between."""
     at = bisect_left(conditions, (word.end, 0, False))
-    return at < len(conditions) and bool(_GAP.fullmatch(part, word.end, conditions[at][0]))
+    if at == len(conditions) or conditions[at][0] - word.end > _FAR:
+        return False
+    return bool(_GAP.fullmatch(part, word.end, conditions[at][0]))
 
 
 def _conditions(part: str, codes: tuple[str, ...]) -> list[tuple[int, int, bool]]:
@@ -190,8 +194,8 @@ def _conditions(part: str, codes: tuple[str, ...]) -> list[tuple[int, int, bool]
         start, end = match.span()
         if start in starts or end in ends:
             continue
-        stop = _STOP.search(part, end)
-        clause = part[end : min(stop.start() if stop else len(part), end + _REACH)]
+        stop = _STOP.search(part, end, end + _REACH)
+        clause = part[end : stop.start() if stop else end + _REACH]
         own = _pattern(codes, "own_conditions")
         is_form = match.lastgroup == "form"
         whole = part[max(0, start - _REACH) : end + len(clause)]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from engine.inputs.answers.unstated.supposed import conditional
+from engine.inputs.answers.words import LabelWord
 from tests.unit.engine.inputs.answers.test_stated import DIRECTIONS, LETTERS, REASONS, YES_NO, read
 
 CONDITIONS = [
@@ -138,3 +142,17 @@ def test_conditions_of_other_languages(word, supposed, said):
 def test_conditions_of_letters_and_truths(labels, answer, stated):
     found = read(labels, answer)
     assert found == stated if stated else found in REASONS
+
+
+@pytest.mark.parametrize(("repeated", "end"), [("increase ", "if x"), ("if      ", "increase")], ids=["labels", "ifs"])
+def test_conditions_of_a_long_part_are_found_in_linear_time(repeated, end):
+    def seconds(number: int) -> float:
+        text = repeated * number + end
+        starts = [9 * place for place in range(number)] if repeated.startswith("increase") else [8 * number]
+        words = [LabelWord("increase", 0, start, start + 8) for start in starts]
+        before = time.process_time()
+        conditional(text, words, ("en",))
+        return time.process_time() - before
+
+    seconds(10)  # compiles
+    assert any(seconds(12_000) < 10 * seconds(3_000) + 0.02 for _ in range(4))

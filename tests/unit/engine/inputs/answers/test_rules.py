@@ -208,12 +208,17 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=[f"{i}" for i in range(len(HOSTILE))])
-def test_the_time_grows_with_the_length_only(text):
+ENDED = [("if ", "increase"), ("increase ", "if x"), ("increase if ", "x"), ("according to ", "increase")]
+"""What is repeated, and what follows it once."""
+GROWING = [*((text, "") for text in HOSTILE), *ENDED]
+
+
+@pytest.mark.parametrize(("text", "end"), GROWING, ids=[f"{i}" for i in range(len(GROWING))])
+def test_the_time_grows_with_the_length_only(text, end):
     reader = AnswerReader(DecisionSection())
 
     def seconds(length: int) -> float:
-        answer = (text * (length // len(text) + 1))[:length]
+        answer = (text * (length // len(text) + 1))[:length] + end
         before = time.process_time()
         reader.stated(answer)
         return time.process_time() - before
