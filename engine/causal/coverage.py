@@ -10,25 +10,26 @@ from engine.errors import ConfigError, UnsupportedModelError
 from engine.model.decoder import Decoder
 from engine.model.facts import read_config, skeleton
 from engine.model.lent import lent_model
+from engine.model.streams import Unsummed, unsummed
 
-_MIXED = "mixes several residual streams, or adds to them between its layers"
-_MORE_PARTS = "adds more to its residual stream than what one attention and one MLP give, or scales it on the way"
-_UNCOVERED: dict[str, tuple[str, tuple[str, ...] | None]] = {
-    **dict.fromkeys(("gemma3n_text", "hy_v4", "hy_v4_vl_text", "nanochat", "muse_spark_text", "zaya"), (_MIXED, None)),
-    **dict.fromkeys(("beam", "gemma4_text", "granitemoehybrid", "minimax"), (_MORE_PARTS, ("attribution", "circuit"))),
-    "paligemma": ("makes its logits in another way than its text decoder by itself", None),
-}
-"""Models that methods do not cover although their parts are found, and which methods (None: all).
-
-The check on 24 tokens, before anything is measured, sees others.
-"""
+_OWN_LOGITS = "paligemma"
+"""A model that makes its logits in another way than its text decoder by itself."""
+_SUMMING = ("attribution", "circuit")
+"""Methods that add up what parts give; the others run layers again."""
 
 
-def _refuse_type(kind: str, parts: Iterable[str]) -> None:
-    what, methods = _UNCOVERED.get(kind, ("", ()))
-    refused = [f"causal.{name}" for name in parts if methods is None or name in methods]
+def _refuse_type(type_name: str, known: Unsummed | None, parts: Iterable[str]) -> None:
+    """Refuse what a model's type tells; the check on 24 tokens, before anything is measured, sees others."""
+    if known is not None:
+        kind, what = known.kind, known.words
+        refused = [name for name in parts if known.is_mixed or name in _SUMMING]
+    elif type_name == _OWN_LOGITS:
+        kind, what, refused = _OWN_LOGITS, "makes its logits in another way than its text decoder by itself", [*parts]
+    else:
+        return
     if refused:
-        raise UnsupportedModelError(f"model type {kind!r} {what}, which {', '.join(refused)} does not cover")
+        names = ", ".join(f"causal.{name}" for name in refused)
+        raise UnsupportedModelError(f"model type {kind!r} {what}, which {names} does not cover")
 
 
 def refuse_uncovered(config: Config) -> None:
@@ -42,8 +43,7 @@ def refuse_uncovered(config: Config) -> None:
     lent, settings = lent_model(), config.model
     try:
         stated = lent.model.config if lent else read_config(settings)
-        for part in (stated, stated.get_text_config()):
-            _refuse_type(str(part.model_type), config.causal.parts)
+        _refuse_type(str(stated.model_type), unsummed(stated), config.causal.parts)
     except UnsupportedModelError as error:
         raise ConfigError(f"causal: {settings.path!r}: {error}. Leave the causal section out to measure it.") from None
     except Exception:  # a config that cannot be read, which planning says elsewhere

@@ -91,7 +91,7 @@ class _Seen:
     head_outputs: torch.Tensor | None = None
     projected: torch.Tensor | None = None
     mlp: torch.Tensor | None = None
-    mlp_row: torch.Tensor | None = None
+    mlp_rows: dict[int, torch.Tensor] = field(default_factory=dict)
     key: torch.Tensor | None = None
     value: torch.Tensor | None = None
     masking: Masking | None = None
@@ -152,9 +152,9 @@ def _watching(
             hooks.enter_context(layer.register_forward_pre_hook(_keep_call(part), with_kwargs=True))
             if not decoder.has_heads(index):
                 continue
-            projection, mlp = decoder.projections[index], decoder.mlps[index]
-            hooks.enter_context(projection.register_forward_hook(_keep_projection(part)))
-            hooks.enter_context(mlp.register_forward_hook(_keep_mlp(part, decision)))
+            hooks.enter_context(decoder.projections[index].register_forward_hook(_keep_projection(part)))
+            for place, mlp in enumerate(decoder.mlps[index]):
+                hooks.enter_context(mlp.register_forward_hook(_keep_mlp(part, place, decision)))
             for child in layer.children():
                 if is_norm(child):
                     hooks.enter_context(child.register_forward_hook(_keep_norm(part)))
@@ -208,11 +208,11 @@ def _keep_projection(part: _Seen) -> Callable[..., None]:
     return hook
 
 
-def _keep_mlp(part: _Seen, decision: int) -> Callable[..., None]:
+def _keep_mlp(part: _Seen, place: int, decision: int) -> Callable[..., None]:
     def hook(_module: nn.Module, _args: tuple[object, ...], output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
         part.mlp = output[0] if isinstance(output, tuple) else output
         # A copy: Falcon adds what attention gives to it in place.
-        part.mlp_row = part.mlp.reshape(-1, part.mlp.shape[-1])[decision].clone()
+        part.mlp_rows[place] = part.mlp.reshape(-1, part.mlp.shape[-1])[decision].clone()
 
     return hook
 
@@ -233,7 +233,7 @@ def _layer_trace(decoder: Decoder, index: int, part: _Seen, kept: slice, num_tok
         or part.head_outputs is None
         or part.projected is None
         or part.mlp is None
-        or part.mlp_row is None
+        or len(part.mlp_rows) < len(decoder.mlps[index])
         or part.key is None
         or part.value is None
         or part.masking is None
@@ -249,7 +249,7 @@ def _layer_trace(decoder: Decoder, index: int, part: _Seen, kept: slice, num_tok
         part.masking,
         (_rows_of(args, num_tokens, kept), _rows_of(kwargs, num_tokens, kept)),
         part.projected[0, row],
-        part.mlp_row,
+        torch.stack(list(part.mlp_rows.values())).sum(dim=0) if len(part.mlp_rows) > 1 else part.mlp_rows[0],
         _norm_of(part, part.projected),
         _norm_of(part, part.mlp),
     )

@@ -36,7 +36,7 @@ class _Layer:
     answered: torch.Tensor | None = None
     given: torch.Tensor | None = None
     projected: torch.Tensor | None = None
-    mlp: torch.Tensor | None = None
+    mlps: dict[int, torch.Tensor] = field(default_factory=dict)
     outputs: dict[str, torch.Tensor] = field(default_factory=dict)
     norms: list[tuple[nn.Module, torch.Tensor]] = field(default_factory=list)
 
@@ -99,9 +99,10 @@ class AttributionWatch:
                 hooks.enter_context(module.register_forward_hook(self._guarded(self._leaves(index))))
                 if not self.decoder.has_heads(index):
                     continue
-                projection, mlp = self.decoder.projections[index], self.decoder.mlps[index]
-                hooks.enter_context(projection.register_forward_hook(self._guarded(self._projects(index))))
-                hooks.enter_context(mlp.register_forward_hook(self._guarded(self._feeds(index))))
+                projects = self._guarded(self._projects(index))
+                hooks.enter_context(self.decoder.projections[index].register_forward_hook(projects))
+                for place, mlp in enumerate(self.decoder.mlps[index]):
+                    hooks.enter_context(mlp.register_forward_hook(self._guarded(self._feeds(index, place))))
                 for child in module.children() if index not in self.attributor.norms_behind else ():
                     if is_norm(child):
                         hooks.enter_context(child.register_forward_hook(self._guarded(self._norms(index))))
@@ -154,7 +155,10 @@ class AttributionWatch:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             layer = self._layers.setdefault(index, _Layer())
             if self._first is None or not self.decoder.has_heads(index):
-                layer.entering = self._rows((args[0] if args else kwargs["hidden_states"])[0])
+                entering = args[0] if args else kwargs["hidden_states"]
+                if entering.dim() != 3:
+                    raise UnsupportedModelError("its layers take several residual streams")
+                layer.entering = self._rows(entering[0])
                 self._first = layer.entering if self._first is None else self._first
 
         return hook
@@ -168,12 +172,12 @@ class AttributionWatch:
 
         return hook
 
-    def _feeds(self, index: int) -> Callable[..., None]:
+    def _feeds(self, index: int, place: int) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: Any, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
             if layer := self._running(index):
                 whole = output[0] if isinstance(output, tuple) else output
                 # A copy: Falcon adds what attention gives to it in place.
-                layer.mlp = self._rows(whole.flatten(0, -2))
+                layer.mlps[place] = self._rows(whole.flatten(0, -2))
                 if index not in self.attributor.norms_behind:
                     layer.outputs["mlp"] = whole
 
@@ -209,10 +213,12 @@ class AttributionWatch:
     def _keep(self, index: int, layer: _Layer) -> None:
         """Reduce the rows of a layer that has run, or keep what it takes where the logits must be known first."""
         call = layer.call
-        parts = (layer.answered, layer.given, layer.projected, layer.mlp)
-        if call is None or any(part is None for part in parts):
+        parts = (layer.answered, layer.given, layer.projected, layer.mlps.get(0))
+        if call is None or any(part is None for part in parts) or len(layer.mlps) < len(self.decoder.mlps[index]):
             raise UnsupportedModelError(f"layer {index} does not call its attention or MLP as is known")
         answered, given, projected, mlp = (part for part in parts if part is not None)
+        for place in range(1, len(layer.mlps)):
+            mlp = mlp + layer.mlps[place]
         if given[0].numel() != answered[0].numel():
             raise UnsupportedModelError(f"layer {index} changes the size of its heads' outputs before their projection")
         if index not in self.attributor.norms_behind:

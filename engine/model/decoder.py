@@ -7,6 +7,7 @@ its own where there is one. Whether that is so is checked on every sample that i
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -21,6 +22,9 @@ _FINAL_NORMS = ("norm", "final_norm", "final_layernorm", "final_layer_norm", "ln
 """What families call the norm in front of the output head, where others stand beside the layers too (Gemma 3n, 4)."""
 
 _MLP_NAMES = ("mlp", "feed_forward", "block_sparse_moe", "ffn")
+_SECOND_MLP = "shared_mlp"
+"""An MLP for every token, whose output is added to that of the experts, or the only one (Granite 4)."""
+
 _MLP_PROJECTIONS = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out")
 
 Contrast = tuple[int, int | None]
@@ -44,8 +48,8 @@ class Decoder:
         Whether layers run again need every row from the first on: state passes from row to row, or positions are
         counted from the first row that is there (Llama 4). The check before measuring finds the latter.
     applies_logit_scale
-        Whether the model applies the scale of logits that its config states; the check before measuring finds that
-        some do not (Aya Vision, around a text decoder that does).
+        Whether the model applies the scale of logits that its config states; whoever compares with its logits finds
+        that some do not (Aya Vision, around a text decoder that does).
 
     Raises
     ------
@@ -72,7 +76,7 @@ class Decoder:
             nothing if attention is nothing else _found(output_projection(attention), attention)
             for attention in self.attentions
         ]
-        self.mlps = [self._mlp(layer) if self.has_heads(index) else nothing for index, layer in enumerate(self.layers)]
+        self.mlps = [self._mlps(layer) if self.has_heads(index) else () for index, layer in enumerate(self.layers)]
         self.final_norm = self._final_norm()
         head = model.get_output_embeddings()
         if not isinstance(head, nn.Linear):
@@ -145,11 +149,13 @@ class Decoder:
             raise UnsupportedModelError(f"{type(layer).__name__} has {len(found)} attentions, which is not covered")
         return found[0]
 
-    def _mlp(self, layer: nn.Module) -> nn.Module:
-        mlp = _found(next((getattr(layer, name) for name in _MLP_NAMES if hasattr(layer, name)), None), layer)
-        if not adds_residual(mlp):
-            return mlp
-        return _found(next((getattr(mlp, name) for name in _MLP_PROJECTIONS if hasattr(mlp, name)), None), mlp)
+    def _mlps(self, layer: nn.Module) -> tuple[nn.Module, ...]:
+        """Return the modules whose outputs, added up, are what the layer's MLP gives."""
+        mlp, second = _first_of(layer, _MLP_NAMES), getattr(layer, _SECOND_MLP, None)
+        if second is not None:
+            return (second,) if mlp is None else (mlp, second)
+        mlp = _found(mlp, layer)
+        return (_found(_first_of(mlp, _MLP_PROJECTIONS), mlp) if adds_residual(mlp) else mlp,)
 
     def layer_norms(self) -> list[nn.Module]:
         """Return the norms of all layers."""
@@ -157,13 +163,13 @@ class Decoder:
 
     def mlp_bias(self, layer: int) -> torch.Tensor | None:
         """Return the bias of the MLP's last projection ``[hidden]``, or None."""
-        mlp = self.mlps[layer]
-        for name, module in mlp.named_modules():
-            with present(module):
-                bias = getattr(module, "bias", None)
-            is_last = name.rpartition(".")[2] in _MLP_PROJECTIONS or (module is mlp and isinstance(mlp, nn.Linear))
-            if is_last and isinstance(bias, torch.Tensor):
-                return bias
+        for mlp in self.mlps[layer]:
+            for name, module in mlp.named_modules():
+                with present(module):
+                    bias = getattr(module, "bias", None)
+                is_last = name.rpartition(".")[2] in _MLP_PROJECTIONS or (module is mlp and isinstance(mlp, nn.Linear))
+                if is_last and isinstance(bias, torch.Tensor):
+                    return bias
         return None
 
     def head_columns(self, layer: int) -> torch.Tensor:
@@ -204,6 +210,10 @@ def _found(part: nn.Module | None, owner: nn.Module) -> nn.Module:
     if part is None:
         raise UnsupportedModelError(f"{type(owner).__name__} has a part that is not known (output projection or MLP)")
     return part
+
+
+def _first_of(owner: nn.Module, names: Iterable[str]) -> nn.Module | None:
+    return next((getattr(owner, name) for name in names if hasattr(owner, name)), None)
 
 
 def adds_residual(part: nn.Module) -> bool:

@@ -5,7 +5,7 @@ One unit is held at a time, so that a file of any size is planned in the memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +43,11 @@ class PreparedPlan:
 
 
 def prepare_plan(
-    config: Config, facts: ModelFacts, folder: Path, answers: Mapping[str, Answer] | None = None
+    config: Config,
+    facts: ModelFacts,
+    folder: Path,
+    answers: Mapping[str, Answer] | None = None,
+    caveats: Sequence[str] = (),
 ) -> PreparedPlan:
     """Read, encode and cut the predictions.
 
@@ -57,6 +61,8 @@ def prepare_plan(
         Where the encoded units are written; the caller moves it into the run directory.
     answers
         Generated answers by sample id.
+    caveats
+        What is known of the model beforehand, which the plan's warnings begin with.
 
     Raises
     ------
@@ -104,6 +110,7 @@ def prepare_plan(
     )
     num_rendered = plan.samples_by_sequence_source.get("template", 0)
     warnings = [
+        *caveats,
         *plan_warnings(config, plan, scan),
         *template_warnings(config, work.encoder.chat_template, num_rendered),
     ]

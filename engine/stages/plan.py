@@ -57,6 +57,8 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
         from engine.causal.coverage import refuse_uncovered
 
         refuse_uncovered(config)
+    from engine.measuring.checking.coverage import left_out
+
     answers: dict[str, Answer] = {}
     generates = config.generation.enabled and options.stage != "plan"  # a dry run loads no weights
     if generates:
@@ -65,7 +67,7 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
         _set_earlier_run_aside(run_dir, options)
         answers = generate_answers(config, run_dir, current)
     with run_dir.plan.folder_beside() as folder:
-        prepared = prepare_plan(config, facts, folder, answers)
+        prepared = prepare_plan(config, facts, folder, answers, left_out(config))
         current.refuse_changes(current.stamps, consequence="Nothing was planned.")
         if not generates:
             _set_earlier_run_aside(run_dir, options)

@@ -179,7 +179,7 @@ def test_multipliers_other_norms_and_sinks_leave_parts_that_sum(kind):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ["jamba", "olmo_hybrid", "qwen3_next"])
+@pytest.mark.parametrize("kind", ["granitemoehybrid", "jamba", "olmo_hybrid", "qwen3_next"])
 def test_layers_without_heads_are_one_part_each_and_gradients_pass_them(kind):
     model = tiny_model(kind)
     decoder = Decoder(model, allows_headless=True)

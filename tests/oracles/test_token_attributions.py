@@ -37,6 +37,8 @@ KINDS = (
     "cohere",
     "olmo2",
     "granite",
+    "granitemoehybrid",
+    "aya_vision",
     "nemotron",
     "phi",
     "llama4_text",
@@ -96,7 +98,8 @@ def test_keys_sum_to_the_heads_own_attribution(kind):
     assert facts["num_attributed"] == len(planned) and not facts["why_unattributed"]
     for sample in planned:
         rows = tables["head_attributions"].filter(sample_id=sample.sample_id)
-        decoder = Decoder(model)
+        decoder = Decoder(model, allows_headless=True)
+        decoder.applies_logit_scale = kind != "aya_vision"
         ids = torch.from_numpy(sample.input_ids.astype(np.int64))
         direct = direct_attribution(decoder, trace(decoder, ids, sample.decision_position, sample.contrast_token_ids))
         allowed = tolerance("attribution sum")
@@ -265,9 +268,10 @@ def test_what_is_not_known_is_left_out_and_said():
     facts, tables = attributed(tiny_model("opt"), planned)
     assert "head_attributions" not in tables and tables["samples"].height == 3
     assert "not known" in facts["why_unattributed"] and facts["num_attributed"] == 0
-    facts, tables = attributed(tiny_model("hy_v4"), planned)
-    assert "head_attributions" not in tables and tables["samples"].height == 3
-    assert "several residual streams" in facts["why_unattributed"] and facts["num_attributed"] == 0
+    for kind in ("hy_v4", "gemma3n_text"):
+        facts, tables = attributed(tiny_model(kind), planned)
+        assert "head_attributions" not in tables and tables["samples"].height == 3
+        assert "several residual streams" in facts["why_unattributed"] and facts["num_attributed"] == 0
     facts, tables = attributed(tiny_model("qwen2"), planned, attribution=False)
     assert "head_attributions" not in tables and not facts["why_unattributed"]
     shared = [replace(sample, contrast_token_ids=(5, 5)) for sample in planned]
@@ -282,3 +286,4 @@ def test_parts_that_do_not_sum_give_no_attribution():
     model.model.layers[0].register_forward_hook(lambda _m, _a, output: output + 0.5)
     facts, tables = attributed(model, samples(VOCABULARY))
     assert facts["num_attributed"] == 0 and tables["samples"].height == 3
+    assert "do not add up to the margin" in facts["why_unattributed"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -127,6 +127,14 @@ def _span_rows(
         "head": np.tile(head, len(spans)),
         "attribution": np.round(np.moveaxis(values, -1, 0).reshape(-1) / SPAN_STEP) * SPAN_STEP,
     }
+
+
+def unsummed(samples: Iterable[Measured], dtype: str) -> str:
+    """Return why samples have no attributions though parts were found: those do not add up; empty where they do."""
+    attributed = (sample.found.attributions for sample in samples if sample.found.attributions)
+    if all(any(found.is_sound(dtype) for found in each) for each in attributed):
+        return ""
+    return "in the others the parts that are known do not add up to the margin"
 
 
 def num_attributed(tables: Mapping[str, pa.Table]) -> int:

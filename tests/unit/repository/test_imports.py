@@ -109,7 +109,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     ),
     "engine.drafting": ("engine.inputs engine.config", "yaml"),
     "engine.stages": (
-        "engine.planning engine.executors engine.causal engine.encoding engine.inputs "
+        "engine.planning engine.executors engine.causal engine.measuring engine.encoding engine.inputs "
         "engine.model engine.storage engine.machine engine.config engine.schema analyses.settings analyses.runs "
         "analyses.reporting",
         "pyarrow",

@@ -26,6 +26,7 @@ def config_of(folder, kind, **sections):
         ),
         ("gemma4_text", "model type 'gemma4_text' adds more .* which causal.attribution does not cover"),
         ("hy_v4", "model type 'hy_v4' mixes"),
+        ("muse_glimmer", "model type 'muse_glimmer_text' mixes"),
         ("paligemma", "model type 'paligemma' makes its logits in another way"),
         ("bart", "has 2 attentions"),
         ("opt", "has a part that is not known"),
@@ -40,6 +41,8 @@ def test_a_plan_refuses_what_a_models_parts_tell(tmp_path, kind, words):
 @pytest.mark.filterwarnings("ignore")
 def test_a_plan_lets_hybrids_pass_and_what_covers_models_with_more_parts(tmp_path):
     refuse_uncovered(config_of(tmp_path, "lfm2", causal={"attribution": {}, "ablation": {}, "knockout": {}}))
+    (tmp_path / "two").mkdir()
+    refuse_uncovered(config_of(tmp_path / "two", "granitemoehybrid", causal={"attribution": {}}))
     (tmp_path / "more").mkdir()
     refuse_uncovered(config_of(tmp_path / "more", "gemma4_text", causal={"ablation": {}, "knockout": {}}))
 
