@@ -21,11 +21,6 @@ def asked_key_groups(run: Run) -> tuple[str, ...]:
     return tuple(name for name in run.key_groups if name not in random)
 
 
-def vocabulary_union(run: Run) -> str | None:
-    """Return the key group that is the whole vocabulary, or None."""
-    return run.vocabulary
-
-
 def declared_statistics(run: Run) -> tuple[str, ...]:
     """Return the statistics that are tested: the declared family, fixed before any value is looked at.
 

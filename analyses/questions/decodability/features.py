@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyses.runs.key_groups import declared_statistics, vocabulary_union
+from analyses.runs.key_groups import declared_statistics
 from analyses.runs.run import Run
 from analyses.runs.values import statistic_blocks
 from analyses.settings.decodability import DecodabilitySettings
@@ -35,7 +35,7 @@ def head_features(run: Run, choices: DecodabilitySettings) -> HeadFeatures:
         return HeadFeatures(np.zeros((len(run.samples), 0)), [], problem)
     statistics = choices.statistics
     if statistics is None:
-        groups = [name for name in (vocabulary_union(run), *USUAL_KEY_GROUPS) if name]
+        groups = [name for name in (run.vocabulary, *USUAL_KEY_GROUPS) if name]
         usual = [*USUAL_STATISTICS, *(f"{MASS_PREFIX}{name}" for name in groups)]
         statistics = tuple(name for name in usual if name in declared_statistics(run))
     unknown = [name for name in statistics if name not in run.statistics]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyses.runs.key_groups import of_kind, vocabulary_union
+from analyses.runs.key_groups import of_kind
 from analyses.runs.lifts import mean_without_gaps
 from analyses.runs.run import Run
 from analyses.runs.values import baseline_values, statistic_blocks
@@ -160,7 +160,7 @@ def _logit(share: np.ndarray) -> np.ndarray:
 
 def _key_group(run: Run, key_group: str | None) -> str:
     """Return the run's name of a key group: ``vocabulary`` is the union of its categories."""
-    name = vocabulary_union(run) if key_group == "vocabulary" else str(key_group)
+    name = run.vocabulary if key_group == "vocabulary" else str(key_group)
     if name is None:
         raise CannotTestError("this run has no key group that is its whole vocabulary")
     if name not in run.key_groups:

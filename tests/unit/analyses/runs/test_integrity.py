@@ -191,7 +191,11 @@ def test_checksums_are_computed_once_until_a_file_changes(tmp_path, monkeypatch)
     assert kept["table.parquet"][-1] == digest
     kept["table.parquet"][-1] = "known"
     first.path.write_text(json.dumps(kept))
-    assert Checksums(tmp_path).of([path])[path] == "known", "it was not read again"
+    again = Checksums(tmp_path)
+    assert again.of([path])[path] == "known", "it was not read again"
+    written = first.path.stat().st_ino
+    again.keep()
+    assert first.path.stat().st_ino == written, "nothing is new"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"x")
     os.utime(path, (long_ago, long_ago))

@@ -13,7 +13,7 @@ from analyses.questions.overview.facts import run_facts
 from analyses.report import main
 from analyses.reporting.write import analyze
 from analyses.runs.run import open_tables
-from analyses.runs.units import RunError
+from analyses.runs.units import LeftOut, RunError
 from analyses.settings.analysis import AnalysisSettings
 from tests.fixtures.synthetic_run import add_metadata, edit_table, seal, write_run
 
@@ -97,6 +97,11 @@ def test_an_incomplete_shard_is_refused_by_name_or_left_out_and_counted(copied, 
     assert tables.left_out.num_samples == num_samples and list(tables.left_out.problems) == ["measure-00001"]
     assert str(tables.left_out).startswith("1 incomplete shard with ")
     assert tables.head_stats.select(pl.col("sample_id").n_unique()).collect().item() == 20
+
+
+@pytest.mark.parametrize(("number", "end"), [(5, "u4: gone)"), (7, "u4: gone; and 2 more)")])
+def test_five_of_the_incomplete_shards_are_named(number, end):
+    assert str(LeftOut({f"u{place}": "gone" for place in range(number)}, 9)).endswith(end)
 
 
 def test_report_page_and_stderr_say_what_was_left_out(copied, capsys):
@@ -209,7 +214,8 @@ def test_ids_that_are_numbers_and_odd_folder_names_are_read(copied):
         edit_table(copied, name, lambda f: f.with_columns(pl.col("sample_id").str.slice(1).cast(pl.Int64)))
     odd = copied.rename(copied.with_name("run [1] model=x"))
     assert analyze(odd).num_tests > 0
-    assert open_tables(odd).samples["sample_id"].dtype == pl.String
+    samples = open_tables(odd).samples
+    assert samples["sample_id"].dtype == pl.String and "run [1] model" not in samples.columns
     assert run_query(odd, "SELECT COUNT(*) AS n FROM head_types")["n"].to_list() == [4]
     assert len(compare_runs(open_runs([odd])).runs) == 1
 

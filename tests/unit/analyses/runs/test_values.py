@@ -138,6 +138,10 @@ def test_blocks_hold_every_value_whatever_the_order_of_rows_and_the_size_of_piec
     edit_table(copied, "head_stats", lambda frame: frame)
     small = run.open_tables(copied)
     assert all(layout.is_regular for layout in small.layouts)
+    file, length = small.layouts[0].path, 3 * small.layouts[0].rows_per_sample // 2
+    sizes = [len(table) for table in layouts._aligned(file, ["layer"], length)]
+    assert len(sizes) > 2 and sum(sizes) == pq.read_metadata(file).num_rows
+    assert all(size % length == 0 and size <= max(40, length) for size in sizes[:-1]) and sizes[-1] <= length
     for block in runs_values.value_blocks(small, NAMES, max_bytes=1):
         slot, place = groups.index(block.query_groups[0]), NAMES.index(block.statistics[0])
         np.testing.assert_array_equal(block.values[:, 0, 0], expected[:, slot, place])
@@ -185,6 +189,32 @@ def test_the_keys_of_a_file_are_decoded_once(run_dir, monkeypatch):
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *given, **more: pytest.fail("read in parts as well"))
     (unit, *_) = sorted((run_dir / "shards").glob("*/head_stats.parquet"))
     assert layouts.read_layout(unit).is_regular and read == [list(layouts.KEYS)]
+
+
+def test_kept_keys_are_those_of_their_sample(run_dir):
+    tables = run.open_tables(run_dir)
+    keys = runs_values.TopKeys(tables)
+    pieces = list(keys.pieces())
+    found = pl.DataFrame(
+        {
+            "sample_id": [tables.samples["sample_id"][int(row)] for piece in pieces for row in piece.sample],
+            "place": [head for piece in pieces for head in piece.head],
+            "token": [keys.tokens[token] for piece in pieces for token in piece.token],
+            "weight": [weight for piece in pieces for weight in piece.weight],
+        }
+    )
+    stored = pl.concat([pl.read_parquet(path) for path in tables.files["decision_top_keys"]])
+    place = (pl.col("layer").cast(pl.Int64) * tables.num_heads + pl.col("head")).alias("place")
+    wanted = stored.select("sample_id", place, "token", pl.col("weight").cast(pl.Float64))
+    assert_frame_equal(found, wanted, check_row_order=False, check_dtypes=False)
+
+
+def test_labels_of_free_answers_say_only_that_there_is_one(run_dir):
+    tables = run.open_tables(run_dir)
+    plain = labels.labels_of(tables, "predicted_label")
+    assert plain.to_list() == tables.samples["predicted_label"].fill_null("unknown").to_list()
+    free = SimpleNamespace(samples=tables.samples, section=lambda _name: {"span": {"cue": "Answer:"}})
+    assert set(labels.labels_of(free, "predicted_label")) == {labels.FREE}
 
 
 def test_null_statistics_become_nan_and_not_zero(copied):

@@ -46,8 +46,10 @@ def test_runs_are_set_aside_one_after_the_other(run_dir):
 def test_a_session_has_a_folder_of_its_own_and_removes_that_of_another(run_dir):
     other = run_dir.incoming / "another session" / "half"
     other.mkdir(parents=True)
+    run_dir.ledger.shards.rmdir()
     with run_dir.session() as session:
         assert not other.parent.exists() and session.root == run_dir.root
+        assert run_dir.ledger.shards.is_dir(), "a run that was set aside has none"
         assert session.incoming.is_dir() and session.incoming.parent == run_dir.incoming
         assert session.ledger.incoming == session.incoming and session.ledger.shards == run_dir.ledger.shards
         assert session.preparation.incoming == session.incoming

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from engine.errors import RunFailedError
 from engine.machine.atomic_files import file_facts, sha256
 from engine.schema.manifests import manifest_digest
 from engine.storage.run_directory import RunDirectory
-from engine.storage.verification import verify
+from engine.storage.verification import damage_of_causal_plan, verify
 from tests.fixtures.places import ROOT
 
 
@@ -24,8 +25,32 @@ def test_a_folder_that_is_no_unit_is_to_be_moved_away(tmp_path):
     with pytest.raises(RunFailedError, match=r"'measure-00000 \(copy\)' is not in the plan.*Move it out of") as refused:
         verify(run_dir)
     assert "command again" not in str(refused.value)
+    for number in range(4):
+        (surplus.parent / f"x{number}").mkdir()
+    with pytest.raises(RunFailedError, match=r"'x3' is not in the plan"):
+        verify(run_dir)
+    for number in range(4, 6):
+        (surplus.parent / f"x{number}").mkdir()
+    with pytest.raises(RunFailedError, match=r"'x3' and 2 more is not in the plan"):
+        verify(run_dir)
     surplus.rename(tmp_path / "elsewhere")
+    for number in range(6):
+        (root / "shards" / f"x{number}").rmdir()
     assert verify(run_dir) == counts
+    (root / "plan.json").unlink()
+    with pytest.raises(RunFailedError, match="holds no plan, so there is nothing to verify"):
+        verify(run_dir)
+
+
+def test_each_table_that_causal_units_share_is_compared_with_its_checksum():
+    digests = {"donors": "a", "pairs": "b"}
+    plan = SimpleNamespace(fingerprints=digests)
+    tables = dict(digests)
+    run_dir = SimpleNamespace(plan=SimpleNamespace(read_causal=lambda: plan, table_digest=tables.get))
+    assert damage_of_causal_plan(run_dir, is_needed=True) == []
+    tables["pairs"] = "c"
+    damaged = ["plan/pairs.parquet: is missing or damaged (its checksum differs)"]
+    assert damage_of_causal_plan(run_dir, is_needed=True) == damaged
 
 
 def test_a_damaged_plan_is_to_be_brought_back(tmp_path):
