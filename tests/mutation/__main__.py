@@ -31,10 +31,11 @@ from tests.mutation.mutants import Mutant, drawn
 
 
 class Room(NamedTuple):
-    """Files that get faults, and the tests that answer for them."""
+    """Files that get faults, the tests that answer for them, and whether to find out which tests run over a line."""
 
     files: tuple[str, ...]
     tests: tuple[str, ...]
+    notes_lines: bool = True
 
 
 ROOMS = {
@@ -53,6 +54,7 @@ ROOMS = {
     "labels": Room(
         ("engine/inputs/answers",),
         ("tests/unit/engine/inputs/answers", "tests/unit/engine/inputs/test_labels.py"),
+        notes_lines=False,
     ),
     "masking": Room(
         (
@@ -188,7 +190,7 @@ class _Pass:
         for mutant in left:
             judgement = judged.get(_digest(mutant))
             if judgement and judgement.verdict == "loads" and time.monotonic() < self._deadline:
-                judgement = self._loaded_again(mutant, judgement.tests)
+                judgement = self._loaded_again(mutant, judgement.tests, judgement.seconds)
             verdicts[_digest(mutant)] = self._noted(mutant, judgement)
         return self._summary(list(verdicts.values()))
 
@@ -206,13 +208,13 @@ class _Pass:
                     yield mutant
 
         paths = list(dict.fromkeys([*_files(self._copy, room), *(mutant.path for mutant in mutants)]))
-        held = Held(self._copy, paths, in_time(), self._seconds, tell)
+        held = Held(self._copy, paths, in_time(), self._seconds, tell, () if room.notes_lines else room.tests)
         return _pytest(self._copy, room.tests, [held])
 
-    def _loaded_again(self, mutant: Mutant, tests: list[str]) -> Judgement:
+    def _loaded_again(self, mutant: Mutant, tests: list[str], seconds: float) -> Judgement:
         """Try a mutant of what runs while its file is loaded."""
         with faulty(self._copy, mutant):
-            limit = self._seconds + _LOADING_SECONDS
+            limit = seconds + _LOADING_SECONDS
             done: Outcome = forked(self._copy, lambda: _pytest(self._copy, ["-x", *tests], []), limit)
         return Judgement(verdict_of(done), tests, done.seconds, done.said)
 

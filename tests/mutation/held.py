@@ -36,7 +36,7 @@ class Judgement(NamedTuple):
     tests
         Which were chosen, in the order in which they run.
     seconds
-        CPU seconds.
+        CPU seconds; with ``loads``, those that its tests may take.
     said
         The failing test and why.
     """
@@ -62,6 +62,9 @@ class Held:
         CPU seconds that the tests of one mutant may take.
     tell
         Is given every mutant's judgement.
+    every
+        Where tests lie all of which every mutant is given, for twice the time that they take: less work, where there
+        are thousands of milliseconds each, than to find out which of them run over which lines. Empty: find out.
     """
 
     def __init__(
@@ -71,8 +74,10 @@ class Held:
         mutants: Iterable[Mutant],
         seconds: float,
         tell: Callable[[Mutant, Judgement], None],
+        every: Sequence[str] = (),
     ) -> None:
         self._copy, self._mutants, self._seconds, self._tell = copy, mutants, seconds, tell
+        self._every = every
         self._files = [str(copy / path) for path in paths]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -80,10 +85,9 @@ class Held:
         if session.testsfailed:
             raise pytest.UsageError("tests cannot be gathered")
         items = {item.nodeid: item for item in session.items}
-        tests, costs = self._noted(session)
         num_killed = 0
         functions = functions_of(self._files)
-        chosen = _Choice(tests, costs, self._seconds / 2)
+        chosen = self._choice(session)
         for mutant in self._mutants:
             file = str(self._copy / mutant.path)
             names = chosen.tests_over(file, mutant)
@@ -92,7 +96,7 @@ class Held:
                 self._tell(mutant, Judgement("no test runs over it", [], 0, ""))
                 continue
             if pairs is None:
-                self._tell(mutant, Judgement("loads", chosen.tests_after_loading(file), 0, ""))
+                self._tell(mutant, Judgement("loads", chosen.tests_after_loading(file), self._seconds, ""))
                 continue
 
             def run(names=names, file=file, pairs=pairs) -> int:
@@ -120,6 +124,16 @@ class Held:
         done = forked(self._copy, lambda: _run(session, items), self._seconds)
         if done.code:
             raise pytest.UsageError(f"chosen tests fail without a mutant:\n{done.said}")
+
+    def _choice(self, session: pytest.Session) -> _Choice | _Every:
+        if not self._every:
+            tests, costs = self._noted(session)
+            return _Choice(tests, costs, self._seconds / 2)
+        done = forked(self._copy, lambda: _run(session, session.items, every=True), 7200)
+        if done.code:
+            raise pytest.UsageError(f"tests fail without any mutant:\n{done.said}")
+        self._seconds = max(self._seconds, 2 * done.seconds)
+        return _Every([item.nodeid for item in session.items], [*self._every])
 
     def _noted(self, session: pytest.Session) -> tuple[dict[str, list[str]], dict[str, Cost]]:
         """Return the tests that run over each line, and what each costs."""
@@ -220,6 +234,19 @@ class _Choice:
             made.update(shared)
         first = {name.partition("::")[0]: place for place, name in reversed(list(enumerate(chosen)))}
         return sorted(chosen, key=lambda name: first[name.partition("::")[0]])
+
+
+class _Every:
+    """All tests, for every mutant; by the folders that they lie in where a pytest of its own gathers them."""
+
+    def __init__(self, names: list[str], folders: list[str]) -> None:
+        self._names, self._folders = names, folders
+
+    def tests_over(self, _file: str, _mutant: Mutant) -> list[str]:
+        return self._names
+
+    def tests_after_loading(self, _file: str) -> list[str]:
+        return self._folders
 
 
 class Outcome(NamedTuple):
