@@ -52,6 +52,8 @@ class Scan:
         Ids of usable rows with a text just as long as a spreadsheet's cell may be, by the program.
     num_split, num_answers_apart
         Rows of the files that hold several answers, and these answers, each of which is a row here.
+    verdicts
+        What the answers of chosen rows were found to say, by the row's number: some 200 bytes each.
     """
 
     num_rows: int
@@ -63,6 +65,7 @@ class Scan:
     cut_cells: Mapping[str, Sequence[str]] = field(default_factory=dict)
     num_split: int = 0
     num_answers_apart: int = 0
+    verdicts: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class _Scanning:
         self.selection = Selection(config.predictions, config.run.seed)
         self.rejects: list[Reject] = []
         self.usable: list[str] = []
+        self.verdicts: dict[int, bytes] = {}
         self.filtered: list[tuple[int, int]] = []
         """Place among the rejects and row of each that ``filter`` leaves out."""
         self.ids = _Ids()
@@ -151,6 +155,8 @@ class _Scanning:
         if row.reject is None:
             self.selection.add(row.number, row.stratum)
             self.usable.append(row.sample_id)
+            if row.verdict:
+                self.verdicts[row.number] = row.verdict
             for program in row.cut_by:
                 self.cut_cells[program].append(row.sample_id)
             self.languages[row.language] += 1
@@ -189,12 +195,17 @@ class _Scanning:
             dict(self.cut_cells),
             self.num_split,
             self.num_answers_apart,
+            {number: verdict for number, verdict in self.verdicts.items() if number in chosen},
         )
 
 
 def chosen_records(config: Config, scan: Scan) -> Iterator[Record]:
     """Read the predictions again and yield the records of the chosen samples, in file order."""
-    return (record for record in config_records(config) if record.number in scan.chosen)
+    return (
+        replace(record, verdict=scan.verdicts.get(record.number, b""))
+        for record in config_records(config)
+        if record.number in scan.chosen
+    )
 
 
 def sample_again(reader: SampleReader, record: Record) -> Sample:

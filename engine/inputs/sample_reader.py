@@ -25,6 +25,7 @@ from engine.inputs.outcomes.row_labels import LabelsOfRows, label_fields
 from engine.inputs.readers.record import Record
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader, has_role_line
+from engine.inputs.verdicts import Verdict
 from engine.samples import Answer, Evidence, RowRejected, Sample
 
 _MOST_CHARACTERS = 2**19
@@ -84,7 +85,11 @@ class SampleReader:
         return f"{cluster}-{year}" if cluster is not None and year is not None else f"row-{record.number}"
 
     def sample(self, sample_id: str, record: Record) -> Sample:
-        """Return the record as a sample.
+        """Return the record as a sample; see ``read``."""
+        return self.read(sample_id, record)[0]
+
+    def read(self, sample_id: str, record: Record) -> tuple[Sample, bytes]:
+        """Return the record as a sample, and what its answer was found to say, for a second reading.
 
         Raises
         ------
@@ -111,7 +116,13 @@ class SampleReader:
         actual = None if is_free else labels.actual(values, fields)
         predicted = labels.value(values, fields.predicted)
         decider = ranked or (labels.decider if self.span is None else FreeAnswers(self.span, values))
-        decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
+        answer = response
+        known = Verdict.unpacked(record.verdict, answer)
+        if known is None:
+            decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
+        else:
+            decided, response, cut = known.decided, answer[: known.end], known.flags
+        verdict = Verdict(decided, len(response), cut).packed(answer) if answer.startswith(response) else b""
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
         if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
             cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
@@ -128,7 +139,7 @@ class SampleReader:
             values, fields.correct, decided.label, actual.label, threshold=decision.threshold
         )
         flags = (*flags, *more)
-        return Sample(
+        sample = Sample(
             sample_id=sample_id,
             cluster=key_text(values.get(fields.cluster)),
             year=_integer(values.get(fields.year)),
@@ -165,6 +176,7 @@ class SampleReader:
             target_response=ranked.continuations.get(actual.label or "") if ranked else None,
             evidence=self._evidence(record, conversation),
         )
+        return sample, verdict
 
     def _evidence(self, record: Record, conversation: Conversation) -> Evidence | None:
         """Return the record's gold passages; None where the config names no field of them.

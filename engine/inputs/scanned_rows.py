@@ -33,6 +33,8 @@ class ScannedRow:
         Programs whose cells hold as many characters as one of its texts has.
     label_values
         What its label fields hold, by the field's name; of rows that were read and are not filtered out.
+    verdict
+        What its answer was found to say, for the second reading of a row that can be used.
     """
 
     sample_id: str
@@ -42,13 +44,14 @@ class ScannedRow:
     language: str = ""
     cut_by: tuple[str, ...] = ()
     label_values: Mapping[str, RecordedValue] = field(default_factory=dict)
+    verdict: bytes = b""
 
 
 def scanned_row(reader: SampleReader, record: Record) -> ScannedRow:
     """Return what a first reading keeps of a row."""
     sample_id = reader.sample_id(record)
     try:
-        sample = reader.sample(sample_id, record)
+        sample, verdict = reader.read(sample_id, record)
     except RowRejected as rejected:
         row = ScannedRow(sample_id, record.number, Reject(sample_id, rejected.stage, rejected.reason, str(rejected)))
         if rejected.reason == "filtered":
@@ -60,6 +63,7 @@ def scanned_row(reader: SampleReader, record: Record) -> ScannedRow:
             stratum=stratum_of(sample, reader.config.predictions),
             language=str(sample.language),
             cut_by=tuple(sorted(_programs_that_cut(record))),
+            verdict=verdict,
         )
     return row if record.problem else replace(row, label_values=reader.recorded_values(record))
 

@@ -99,6 +99,8 @@ class Record:
         Whether the run has several files.
     answer_number
         Which of several answers of one row it is, from 1; 0 of a row with one answer.
+    verdict
+        What a first reading found its answer to say (``verdicts``); empty where there was none.
     """
 
     values: dict[str, object]
@@ -111,6 +113,7 @@ class Record:
     told: Told | None = None
     has_companions: bool = False
     answer_number: int = 0
+    verdict: bytes = b""
 
 
 def too_large(name: str, size: int, limit: int) -> Record:
