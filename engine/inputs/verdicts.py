@@ -10,6 +10,8 @@ from engine.inputs.answers.decided import DecidedLabel
 from engine.inputs.answers.words import LabelWord
 
 _DIGEST_BYTES = 8
+_WITHOUT_REFERENCES = 2
+"""A version of the bytes in which equal values are equal, whoever else holds their parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Verdict:
                 self.flags,
                 (decided.recorded, decided.label, decided.source, decided.flags, decided.language),
                 (word.label, word.spelling, word.start, word.end),
-            )
+            ),
+            _WITHOUT_REFERENCES,
         )
 
     @classmethod
