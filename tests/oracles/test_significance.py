@@ -346,3 +346,26 @@ def test_values_that_the_model_nearly_explains_keep_their_errors():
     large = 1e6 * np.column_stack([samples.covariates["log_num_tokens"]] * 3) + noise
     found, alone = (adjusted_effects.adjusted_effects(values, samples) for values in (large, noise))
     np.testing.assert_allclose(found.pvalue, alone.pvalue, rtol=1e-5)
+
+
+def test_two_clusters_are_tested_and_one_is_not():
+    rng = np.random.default_rng(2)
+    samples = make_samples(rng, num_samples=40, num_clusters=2)
+    design = adjusted_design.build_design(samples)
+    assert adjusted_effects.why_untestable(samples, design, 2) == ""
+    assert adjusted_effects.why_untestable(samples, design, 1) == "fewer than two clusters"
+
+
+def test_a_term_that_only_the_group_explains_is_told_from_one_that_other_terms_explain():
+    rng = np.random.default_rng(4)
+    samples = make_samples(rng)
+    length = samples.covariates["log_num_tokens"]
+    twice = {"log_num_tokens": length, "year": 2 * length + 1, "shift": samples.is_a + 3.0, "one": np.ones(len(length))}
+    design = adjusted_design.build_design(
+        adjusted_design.ModelSamples(samples.is_a, samples.cluster, samples.labels, twice)
+    )
+    assert design.left_out == (
+        "year (collinear)",
+        f"shift ({adjusted_design.INSEPARABLE})",
+        "one (constant)",
+    )
