@@ -70,6 +70,7 @@ ROOMS = {
             "tests/oracles/test_matches.py",
             "tests/oracles/test_reading.py",
             "tests/oracles/test_received.py",
+            "tests/oracles/test_shared_rows.py",
             "tests/oracles/test_statistics.py",
             "tests/unit/engine/attention",
         ),

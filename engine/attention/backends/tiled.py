@@ -15,10 +15,12 @@ from engine.attention.backends import blocked
 from engine.attention.backends.backend import Backend, BackendUnavailable, LayerCall, PackedRow
 from engine.attention.backends.prefix_rows import Beginning, KeptRows, sequence_by_sequence, write_own
 from engine.attention.backends.tile_kernel import STATE, TileKernel, tile_kernel
+from engine.attention.backends.tile_reading import LARGEST, TOTAL, TileReading
 from engine.attention.blocks import chunks, end_of_block
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import first_visible
+from engine.attention.readers.row_readers import RowReaders
 from engine.attention.row_statistics import RowSums, row_statistics
 from engine.attention.sinks import grouped_null_mass, null_mass
 
@@ -105,16 +107,17 @@ def attend_from(
     """Write the rows of one sequence's attention output from one on; arguments as in ``blocked.attend_from``."""
     masking = call.masking
     num_heads, num_tokens, _ = call.query.shape
-    tiles = _Tiles(kernel, call, layout)
+    tiles = _Tiles(kernel, call, layout, beginning.first)
     shape = (num_heads // tiles.group, tiles.group)
     means = beginning.means(layout, num_heads, layout.num_statistics(call.value_norms is not None))
     has_match = layout.matches.rows_with_match(masking.window)
     sink_rows = beginning.null_mass()
     kept = KeptRows(beginning.log_sum_exp(num_heads, num_tokens, call.query.device))
+    readers = RowReaders(layout, num_heads, masking.window)
     for chunk in chunks(_blocks(num_tokens, tiles.group, beginning.first, beginning.stops), beginning.stops):
         first, end = chunk[0][0], chunk[-1][1]
         state, carried = tiles.rows(chunk)
-        total, largest = state[STATE.index("total")], state[STATE.index("largest")].flatten(0, 1)
+        total, largest = state[TOTAL], state[LARGEST].flatten(0, 1)
         kept.log_sum_exp[:, first:end] = largest + torch.log(total.flatten(0, 1))
         # Normalised once, at the end: until its last tile a row's largest score, and the scale of its sums, may change.
         mixed = carried[..., : tiles.value_dim] / total.transpose(1, 2)[..., None]
@@ -125,13 +128,17 @@ def attend_from(
         write_own(output.unflatten(1, shape), first, mixed.transpose(0, 1), layout.num_shared)
         sums = tiles.row_sums(state, carried, has_match[:, first:end])
         means.add(first, end, *row_statistics(sums, first, end, masking.window, layout.reading))
+        if tiles.reading is not None:
+            tiles.reading.hand_over(readers, end, total.flatten(0, 1))
         if end in beginning.stops:
             kept.means[end] = means.continued()
     kept.null_mass = torch.cat(sink_rows, dim=1) if sink_rows else None
     null = None if kept.null_mass is None else grouped_null_mass(kept.null_mass, layout)
     pattern = tiles.pattern_of_row(layout.decision)
     statistics = LayerStatistics(means.means(), pattern, means.is_finite(), null_mass=null)
-    return blocked.read_again(call, layout, kept.log_sum_exp).added_to(statistics), kept
+    if tiles.reading is None:
+        readers = blocked.read_again(call, layout, kept.log_sum_exp)
+    return readers.added_to(statistics), kept
 
 
 def _blocks(num_tokens: int, group: int, first: int = 0, stops: tuple[int, ...] = ()) -> list[tuple[int, int]]:
@@ -153,7 +160,7 @@ class _Tiles:
     same keys take part in one product.
     """
 
-    def __init__(self, kernel: TileKernel, call: LayerCall, layout: SequenceLayout):
+    def __init__(self, kernel: TileKernel, call: LayerCall, layout: SequenceLayout, first: int):
         query, value, value_norms = call.query, call.value, call.value_norms
         num_heads, num_tokens, _ = query.shape
         num_kv, self.value_dim = call.key.shape[0], value.shape[-1]
@@ -167,6 +174,7 @@ class _Tiles:
         if value_norms is not None:
             weighed = torch.cat((layout.indicators, layout.indicators.new_ones((num_tokens, 1))), dim=1)
             self.normed = (value_norms[..., None] * weighed).unflatten(0, (num_kv, self.group))
+        self.reading = TileReading.of(layout, self.group, first)
         self._room = torch.empty(0)
 
     def rows(self, blocks: list[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,6 +194,8 @@ class _Tiles:
         num_rows = queries.shape[1]
         state = torch.zeros((num_kv, num_rows, len(STATE)))
         carried = torch.zeros((num_kv, num_rows, width))
+        if self.reading is not None:
+            self.reading.begin(first, end, num_kv)
         for block_first, block_end in blocks:
             rows = slice((block_first - first) * self.group, (block_end - first) * self.group)
             for kv in range(num_kv):
@@ -205,6 +215,7 @@ class _Tiles:
         """Add all visible keys to a block of rows of one KV head, tile by tile."""
         width = self.riders.shape[-1]
         bias = self._bias(end)
+        reading = self.reading if self.reading is not None and len(self.reading.rows(first, end)) else None
         for first_key, end_key in self._tiles(first, end):
             num_scores = queries.shape[0] * (end_key - first_key)
             if num_scores > self._room.numel():
@@ -215,9 +226,12 @@ class _Tiles:
                 scores.div_(self.masking.softcap).tanh_().mul_(self.masking.softcap)
             if bias is not None:
                 scores.unflatten(0, (-1, self.group)).add_(bias[kv, :, first_key:end_key])
+            before = state if reading is None else state.clone()
             # Before the products: it scales down what is carried already when this tile holds a larger score.
             self.kernel(scores, self.group, first, first_key, self.masking.window, self.token_ids, state, carried)
             carried[:, :width].addmm_(scores, self.riders[kv, first_key:end_key])
+            if reading is not None:
+                reading.add(kv, first, first_key, scores, before, state)
             if self.normed is not None:
                 by_head = scores.view(end - first, self.group, -1).transpose(0, 1)
                 added = by_head @ self.normed[kv, :, first_key:end_key]

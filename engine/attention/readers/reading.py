@@ -12,6 +12,7 @@ Shape legend: ``T`` tokens, ``R`` rows of the answer, ``B`` rows of one block, `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -71,6 +72,17 @@ class AnswerReading:
         return AnswerReading(self.rows, groups, centres, response, self.num_prompt)
 
 
+class ReadRows(NamedTuple):
+    """Sums over each group's keys of ``R`` rows: weights, weights times positions from its centre, squared weights.
+
+    Each ``[H, R, C]``.
+    """
+
+    mass: torch.Tensor
+    moment: torch.Tensor
+    square: torch.Tensor
+
+
 class ReadingSums:
     """Accumulates rows of one layer into centroid, drift and concentration by head and key group."""
 
@@ -109,8 +121,22 @@ class ReadingSums:
         groups = self.reading.groups[first_key : first_key + reached]
         offset = torch.arange(first_key, first_key + len(groups), dtype=torch.float32, device=weights.device)
         moments = groups * (offset[:, None] - self.reading.centres)
-        mass, moment = (weights @ torch.cat((groups, moments), dim=1)).to(self._wide).chunk(2, dim=-1)
-        square = (weights.square() @ groups).to(self._wide)
+        mass, moment = (weights @ torch.cat((groups, moments), dim=1)).chunk(2, dim=-1)
+        self.add_rows(chosen + first, ReadRows(mass, moment, weights.square() @ groups), total)
+
+    def add_rows(self, rows: torch.Tensor, read: ReadRows, total: torch.Tensor | None) -> None:
+        """Add rows of the answer.
+
+        Parameters
+        ----------
+        rows
+            Their positions ``[R]``.
+        read
+            What they read.
+        total
+            What normalises their weights ``[H, R]``; None where they sum to 1.
+        """
+        mass, moment, square = (part.to(self._wide) for part in read)
         if total is not None:
             each = total.to(self._wide)[..., None]
             mass, moment, square = mass / each, moment / each, square / each.square()
@@ -119,7 +145,7 @@ class ReadingSums:
         divisor = torch.where(counts, mass, 1.0)
         centre = torch.where(counts, moment / divisor, 0.0)
         focus = torch.where(counts, square / divisor.square(), 0.0)
-        row = (chosen + (first - self.reading.first_row)).to(self._wide)[:, None]
+        row = (rows - self.reading.first_row).to(self._wide)[:, None]
         counted = counts.to(self._wide)
         parts = (counted, row * counted, row.square() * counted, centre, row * centre, focus)
         self._sums += torch.stack([part.sum(dim=1) for part in parts])

@@ -14,7 +14,7 @@ from engine.attention.blocks import row_blocks
 from engine.attention.group_means import LayerStatistics
 from engine.attention.layout import SequenceLayout
 from engine.attention.masking import Window
-from engine.attention.readers.reading import ReadingSums
+from engine.attention.readers.reading import ReadingSums, ReadRows
 from engine.attention.readers.received import ReceivedSums
 
 
@@ -43,6 +43,11 @@ class RowReaders:
             self.reading.add(first, end, first_key, weights, total)
         if self.received is not None:
             self.received.add(first, end, first_key, weights, total)
+
+    def add_read(self, rows: torch.Tensor, read: ReadRows, total: torch.Tensor) -> None:
+        """Hand over what rows of the answer read; arguments as in ``ReadingSums.add_rows``."""
+        if self.reading is not None:
+            self.reading.add_rows(rows, read, total)
 
     def reads_before(self, row: int) -> bool:
         """Whether rows before one are asked for."""
