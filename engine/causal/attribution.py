@@ -74,7 +74,7 @@ def direct_attribution(decoder: Decoder, unchanged: Trace) -> DirectAttribution:
         Component("head_bias", None, constant),
     ]
     heads = []
-    added = final if decoder.residual_scale == 1 else final * decoder.residual_scale
+    added = final * decoder.residual_scale
     for index, layer in enumerate(unchanged.layers):
         if not decoder.has_heads(index):
             parts.append(Component("layer_without_heads", index, _dot(_added_by(unchanged, index), final)))

@@ -223,10 +223,7 @@ class _Recomputation:
             pass
         finally:
             self._only_keys = False
-        try:
-            return run_layer(self.decoder, self.kept, self.last, hidden[:, -1:])
-        finally:
-            self._taken = None
+        return run_layer(self.decoder, self.kept, self.last, hidden[:, -1:])
 
     def _attend(
         self,
