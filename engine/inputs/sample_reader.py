@@ -6,7 +6,7 @@ Labels are normalised, the raw value is kept, and ``label_source`` says where th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from engine.config import Config, FieldsSection
 from engine.inputs.answers.decided import DecidedLabel, LabelDecider
@@ -36,6 +36,31 @@ _ROLE_LINES = ("role_lines_inside",)
 _DEFAULTS = FieldsSection().model_dump()
 _MAX_REMARK = 200
 """Characters of a certainty or magnitude that is read from the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an answer says.
+
+    Attributes
+    ----------
+    decided
+        The label, and the word that holds the decision.
+    response
+        What the model wrote up to the end of its turn.
+    thoughts
+        Where it thinks.
+    flags
+        Remarks on both.
+    verdict
+        The same for a second reading (``verdicts``).
+    """
+
+    decided: DecidedLabel
+    response: str
+    thoughts: Thoughts
+    flags: tuple[str, ...]
+    verdict: bytes
 
 
 class SampleReader:
@@ -105,28 +130,14 @@ class SampleReader:
             response = ranked.response
         elif not response.strip():
             response, flags = self._generated(sample_id, conversation)
-        if len(response) > _MOST_CHARACTERS:
-            raise RowRejected(
-                "label",
-                "longer_than_context",
-                f"The answer has {len(response):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
-            )
-        response, thoughts, more = thoughts_in(conversation, response, self.transcripts.markup)
         is_free = self.span is not None and ranked is None
         actual = None if is_free else labels.actual(values, fields)
         predicted = labels.value(values, fields.predicted)
         decider = ranked or (labels.decider if self.span is None else FreeAnswers(self.span, values))
-        answer = response
-        known = Verdict.unpacked(record.verdict, answer)
-        if known is None:
-            decided, response, cut = self._decided_in_turn(decider, predicted, response, thoughts, conversation)
-        else:
-            decided, response, cut = known.decided, answer[: known.end], known.flags
-        verdict = Verdict(decided, len(response), cut).packed(answer) if answer.startswith(response) else b""
+        found = self._found(decider, predicted, response, conversation, record.verdict)
+        decided, response, thoughts = found.decided, found.response, found.thoughts
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
-        if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
-            cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
-        flags = (*flags, *more, *cut, *decided.flags)
+        flags = (*flags, *found.flags, *decided.flags)
         if actual is None:
             name = fields.target or fields.actual
             actual, more = free_actual(values.get(name), name, decided.label)
@@ -176,7 +187,7 @@ class SampleReader:
             target_response=ranked.continuations.get(actual.label or "") if ranked else None,
             evidence=self._evidence(record, conversation),
         )
-        return sample, verdict
+        return sample, found.verdict
 
     def _evidence(self, record: Record, conversation: Conversation) -> Evidence | None:
         """Return the record's gold passages; None where the config names no field of them.
@@ -200,6 +211,38 @@ class SampleReader:
             verbatim=conversation.prompt,
         )
         return evidence_of(record.values.get(fields.evidence), fields.evidence, reference)
+
+    def _found(
+        self,
+        decider: LabelDecider | FreeAnswers | RankedAnswers,
+        recorded: RecordedValue,
+        answer: str,
+        conversation: Conversation,
+        verdict: bytes,
+    ) -> _Found:
+        """Return what an answer says, found now or in a first reading.
+
+        Raises
+        ------
+        RowRejected
+            When there is no label, or too much to look for one in.
+        """
+        if len(answer) > _MOST_CHARACTERS:
+            raise RowRejected(
+                "label",
+                "longer_than_context",
+                f"The answer has {len(answer):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
+            )
+        whole, thoughts, flags = thoughts_in(conversation, answer, self.transcripts.markup)
+        known = Verdict.unpacked(verdict, whole)
+        if known is None:
+            decided, response, cut = self._decided_in_turn(decider, recorded, whole, thoughts, conversation)
+        else:
+            decided, response, cut = known.decided, whole[: known.end], known.flags
+        kept = Verdict(decided, len(response), cut).packed(whole) if whole.startswith(response) else b""
+        if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
+            cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
+        return _Found(decided, response, thoughts, (*flags, *cut), kept)
 
     def _decided_in_turn(
         self,
