@@ -80,12 +80,12 @@ EXPECTED = [
 OWN = [20, 15, 6, 61, 0, 0, 9, 0]
 
 
-def layouts_of(samples, monkeypatch, *, shares=True, reads=False, patterns=()):
+def layouts_of(samples, monkeypatch, *, shares=True, reads=False, receives=False, patterns=()):
     monkeypatch.setattr(shared_prefixes, "LEAST_SHARED", 8)
     places = placements([one.input_ids for one in samples], shares=shares)
     found = []
     for number, (one, place) in enumerate(zip(samples, places, strict=True)):
-        asked = ReceivedRows.of(np.arange(one.num_tokens, dtype=np.int32) // 5, 4, 2, 3) if reads else None
+        asked = ReceivedRows.of(np.arange(one.num_tokens, dtype=np.int32) // 5, 4, 2, 3) if receives else None
         heads = {0: (1, 2)} if number in patterns else None
         found.append(sequence_layout(one, place.start, CPU, heads, reads, asked, prefix=place.prefix))
     return found
@@ -190,13 +190,16 @@ def test_shared_rows_count_for_each_sample(monkeypatch, way, name, budget):
 
 @both_ways
 @pytest.mark.parametrize("name", ["plain", "window", "chunks", "sinks", "biases"])
-def test_reading_and_receiving_see_shared_rows(monkeypatch, way, name):
-    both(way, MASKINGS[name], family(), monkeypatch, reads=True)
+@pytest.mark.parametrize("receives", [True, False], ids=["with receiving", "alone"])
+def test_reading_and_receiving_see_shared_rows(monkeypatch, way, name, receives):
+    small_tiles(monkeypatch, 300)
+    both(way, MASKINGS[name], family(), monkeypatch, reads=True, receives=receives)
 
 
 @both_ways
 def test_whole_patterns_hold_shared_rows(monkeypatch, way):
-    _, _, found = both(way, MASKINGS["window"], family(), monkeypatch, patterns=(1, 3, 4, 5))
+    options = {"reads": True, "receives": True}
+    _, _, found = both(way, MASKINGS["window"], family(), monkeypatch, patterns=(1, 3, 4, 5), **options)
     assert [sorted(one.patterns) for one in found] == [[], [1, 2], [], [1, 2], [1, 2], [1, 2], [], []]
 
 
