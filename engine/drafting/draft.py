@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-import yaml
-
-from engine.config import Config, DecisionSection, config_of_tree
+from engine.config import DecisionSection
 from engine.drafting.answers import Answers
-from engine.drafting.companions import Companion, companions_of, num_unseen
+from engine.drafting.companions import add_partners
+from engine.drafting.config_tree import Draft
 from engine.drafting.fields import Guesses, guess_fields
-from engine.drafting.label_files import LABEL, VERDICT, label_name
+from engine.drafting.file_sets import file_set
 from engine.drafting.labels import middle_of_scale, shown, task_labels
 from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
@@ -28,36 +25,6 @@ _PREFIXES = ("hf/", "vllm/", "hf-local/", "huggingface/", "openai/", "huggingfac
 """What tools put in front of the name of a model of the hub."""
 _FINANCE = ("balance sheet", "income statement", "net income", "total asset", "earnings per share")
 _FINANCIAL = "financial"
-
-
-@dataclass(slots=True)
-class Draft:
-    """A config and what it rests on.
-
-    Attributes
-    ----------
-    tree
-        The config's sections.
-    notes
-        What was taken for what, line by line: a name, and what was found.
-    remarks
-        Comments of the config's lines, by the key that they stand behind.
-    """
-
-    tree: dict[str, Any]
-    notes: list[tuple[str, str]] = field(default_factory=list)
-    remarks: dict[str, str] = field(default_factory=dict)
-
-    def say(self, name: str, what: str, key: str = "") -> None:
-        """Note something, and put it behind a key of the config as well."""
-        self.notes.append((name, what))
-        if key:
-            self.remarks[key] = what
-
-    @property
-    def config(self) -> Config:
-        """The config itself."""
-        return config_of_tree(self.tree, "the drafted config")
 
 
 def drafted(
@@ -85,12 +52,15 @@ def drafted(
     InputError
         When the file cannot be read.
     """
-    sight = look(path)
-    draft = Draft({"run": {"name": name}, "predictions": {"path": path}, "model": {}, "prompt": {}, "decision": {}})
+    files = file_set(path)
+    sight = look(files.path)
+    draft = Draft(
+        {"run": {"name": name}, "predictions": {"path": files.path}, "model": {}, "prompt": {}, "decision": {}}
+    )
     draft.say("format", f"{sight.format}{', the log of an evaluation' if sight.is_log else ''}", "path")
-    _add_joins(draft, sight, companions_of(sight, joined, choose))
-    if not joined and (unseen := num_unseen(sight)):
-        draft.say("not looked at", f"{unseen:,} further file(s) of its folder: name what is joined with --join")
+    if files.others:
+        draft.say("files", f"{files.path}: the {len(files.files):,} of {path} that hold answers")
+    add_partners(draft, sight, files, joined, choose)
     if sight.format == "batch" and not any({"messages", "prompt"} & set(record.values) for record in sight.records):
         draft.say(
             "requests",
@@ -108,30 +78,6 @@ def drafted(
         del draft.tree["prompt"]
     draft.tree["statistics"] = {"query_groups": ["all", "decision", "response"], **draft.tree.get("statistics", {})}
     return draft
-
-
-def _add_joins(draft: Draft, sight: Sight, companions: Sequence[Companion]) -> None:
-    """Put the fields of other files beside the rows."""
-    fields: dict[str, str] = {}
-    for one in companions:
-        sight.joined(one.join)
-        kept = {key: value for key, value in one.join.model_dump().items() if key != "format" and value != {}}
-        draft.tree["predictions"].setdefault("join", []).append(kept)
-        draft.say("joined with", one.said)
-        names = one.join.names() or {}
-        if VERDICT in names:
-            if any(record.values.get(VERDICT) is not None for record in sight.records):
-                fields["correct"] = VERDICT
-            else:
-                draft.say("right or wrong", "not told: each score names a trace alone, in which several answers stand")
-        own = label_name(sight)
-        if own in names and own != LABEL:  # it comes before what the format tells
-            told = {key for record in sight.records for key in record.fields} & {"actual", "target"}
-            fields |= dict.fromkeys(told, own)
-    if companions:
-        draft.remarks["join"] = "; ".join(one.said for one in companions)
-    if fields:
-        draft.tree["predictions"]["fields"] = fields
 
 
 def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
@@ -298,16 +244,3 @@ def _add_vocabulary(draft: Draft, answers: Answers) -> None:
         draft.tree["vocabulary"] = None
         draft.tree["statistics"] = {"random_groups": 0}
         draft.remarks["vocabulary"] = "words whose attention is compared: {name: [word, …]}, or a file"
-
-
-def config_text(draft: Draft) -> str:
-    """Return the config as YAML, with remarks behind the lines that they are about."""
-    lines = ["# Drafted from the file below; what each line was taken from stands behind it."]
-    text = yaml.safe_dump(draft.tree, sort_keys=False, allow_unicode=True, width=10_000)
-    left = dict(draft.remarks)
-    for line in text.splitlines():
-        key = line.strip().removeprefix("- ").partition(":")[0]
-        is_value = key in ("path", "model") and not line.startswith("  path" if key == "path" else "model")
-        remark = "" if is_value else left.pop(key, "")
-        lines.append(f"{line}   # {' '.join(remark.split())}" if remark else line)
-    return "\n".join([*lines, ""])

@@ -147,7 +147,7 @@ def test_labels_behind_many_others_are_found_and_more_files_than_are_looked_at_a
     config = drafted(tmp_path, path)
     said = capsys.readouterr().out
     assert "for 6 of 6 ids; 2,100 of its ids have no answer in" in said
-    assert "not looked at            2 further file(s) of its folder" in said
+    assert "not looked at            2 further file(s) near it" in said
     assert [sample.is_correct for sample in read_predictions(config).samples] == [case.is_right for case in CASES]
 
 
