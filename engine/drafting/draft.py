@@ -25,6 +25,7 @@ _PREFIXES = ("hf/", "vllm/", "hf-local/", "huggingface/", "openai/", "huggingfac
 """What tools put in front of the name of a model of the hub."""
 _FINANCE = ("balance sheet", "income statement", "net income", "total asset", "earnings per share")
 _FINANCIAL = "financial"
+_MOST_FILES = 5
 
 
 def drafted(
@@ -84,6 +85,7 @@ def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
     """Note what the format tells, and choose among rows that repeat each other."""
     paths: dict[str, Counter[str]] = {}
     values: dict[str, Counter[str]] = {}
+    by_file: dict[str, dict[str, Counter[str]]] = {}
     sources: Counter[str] = Counter()
     for record in sight.records:
         for key, path in record.fields.items():
@@ -91,6 +93,9 @@ def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
         if record.told is not None:
             sources[record.told.source] += 1
             for one in record.told.one_of:
+                if one.scope == "file" and record.has_companions:
+                    by_file.setdefault(one.name, {}).setdefault(record.source, Counter())[one.value] += 1
+                    continue
                 values.setdefault(one.name, Counter())[one.value] += 1 if one.scope != "sample" else 0
     fields = {key: counts.most_common(1)[0][0] for key, counts in paths.items()}
     guesses = Guesses(fields, source=sources.most_common(1)[0][0])
@@ -99,6 +104,13 @@ def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
         if len(counts) > 1 and sum(counts.values()):
             kept[name] = choose(f"The rows have {len(counts)} values of {name}; which are meant?", list(counts))
             draft.say(f"rows of {name}", f"{kept[name]!r}, of {', '.join(map(repr, counts))}", "filter")
+    for name, files in by_file.items():  # other files may have none of these values
+        first = [
+            f"{next(iter(counts))!r} of {', '.join(map(repr, counts))} in {file}" for file, counts in files.items()
+        ]
+        if any(len(counts) > 1 for counts in files.values()):
+            shown = "; ".join([*first[:_MOST_FILES], *(["…"] if len(first) > _MOST_FILES else [])])
+            draft.say(f"rows of {name}", f"those of each file's first: {shown}; predictions.filter names another")
     if kept:
         draft.tree["predictions"]["filter"] = kept
     given = {"rendered": "prompts as the model saw them", "messages": "chat messages", "fields": "prompts"}
@@ -169,6 +181,13 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, c
     if path is None:
         said = "of predicted and actual label alone" if any(map(plain_text, answers.actual)) else "unknown"
         draft.say("right or wrong", f"{said}: no field says it")
+        return
+    by_file = {record.source: record.fields["correct"] for record in sight.records[::-1] if "correct" in record.fields}
+    if "correct" not in fields and len(set(by_file.values())) > 1:
+        shown = "; ".join(f"{score} of {file}" for file, score in sorted(by_file.items())[:_MOST_FILES])
+        draft.say(
+            "right or wrong", f"as each file's first score says: {shown}{'; …' if len(by_file) > _MOST_FILES else ''}"
+        )
         return
     others = guesses.others.get("correct", []) if not sight.is_log else _other_scores(sight, path)
     if others:
