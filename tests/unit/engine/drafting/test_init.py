@@ -9,6 +9,7 @@ from engine.drafting.draft import UNKNOWN_MODEL
 from engine.init import main
 from engine.inputs.predictions import read_predictions
 from tests.fixtures.evaluation_logs import LOGS, write_log
+from tests.fixtures.harness_logs import lm_eval_choice_row, lm_eval_row
 from tests.fixtures.logged_cases import CASES, MODEL, Case, lines
 from tests.fixtures.places import ROOT
 from tests.fixtures.service_logs import langfuse_row, langfuse_score
@@ -301,6 +302,21 @@ def test_messages_are_found(tmp_path):
     config = drafted(tmp_path, path)
     assert (config.prompt.source, config.predictions.fields.messages) == ("messages", "conversations")
     assert len(read_predictions(config).samples) == len(CASES)
+
+
+def test_tasks_of_one_folder_keep_their_own_filters_and_scores(tmp_path, capsys):
+    folder = tmp_path / "org__tiny"
+    folder.mkdir()
+    stamp = "2026-01-21T03-44-18.458309"
+    rows = [lm_eval_row(case, kind) for kind in ("strict-match", "flexible-extract") for case in CASES]
+    (folder / f"samples_eps_{stamp}.jsonl").write_text(lines(rows))
+    (folder / f"samples_mmlu_{stamp}.jsonl").write_text(lines(map(lm_eval_choice_row, CASES)))
+    (folder / f"results_{stamp}.json").write_text('{"model_name": "org/tiny"}')
+    config = drafted(tmp_path, folder)
+    said = capsys.readouterr().out
+    assert "'strict-match' of 'strict-match', 'flexible-extract' in samples_eps" in said
+    assert "as each file's first score says: exact_match of samples_eps" in said
+    assert [sample.is_correct for sample in read_predictions(config).samples] == [c.is_right for c in CASES] * 2
 
 
 def test_what_it_was_not_told_it_asks(tmp_path, capsys, monkeypatch):
