@@ -16,6 +16,7 @@ from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
 from engine.inputs.outcomes.correctness import verdict_of
 from engine.inputs.readers.evaluations.log_records import written_list
+from engine.inputs.rows.paths import MISSING, value_at
 from engine.inputs.selection import as_number
 
 Choose = Callable[[str, Sequence[str]], str]
@@ -191,10 +192,11 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, c
         return
     others = guesses.others.get("correct", []) if not sight.is_log else _other_scores(sight, path)
     if others:
+        path, *others = sorted((path, *others), key=lambda one: _is_graded(sight, one))
         path = choose("Which score says what is right?", [path, *others])
     if not sight.is_log or others or "correct" in fields:
         draft.tree["predictions"].setdefault("fields", {})["correct"] = path
-    values = [record.values.get(path) for record in sight.records] if not sight.is_log else answers.correct
+    values = _values_of(sight, path)
     numbers = [number for value in values if (number := as_number(value)) is not None]
     if any(verdict_of(value, None).is_unread and not verdict_of(value, 0.5).is_unread for value in values):
         is_graded = not any(number not in (0, 1) for number in numbers)
@@ -203,6 +205,15 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, c
         what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number {of}"
         draft.say("threshold", f"{least:g}: {what}", "threshold")
     draft.say("right or wrong", f"as {path} says{f'; others are {chr(44).join(others)}' if others else ''}", "correct")
+
+
+def _values_of(sight: Sight, path: str) -> list[object]:
+    return [value for record in sight.records if (value := value_at(record.values, path)) is not MISSING]
+
+
+def _is_graded(sight: Sight, path: str) -> bool:
+    """Whether a score has values between right and wrong, which a plain one beside it has not."""
+    return any(verdict_of(value, None).is_unread for value in _values_of(sight, path))
 
 
 def _other_scores(sight: Sight, path: str) -> list[str]:

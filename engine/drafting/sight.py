@@ -81,8 +81,9 @@ def look(path: str, file_format: str = AUTO) -> Sight:
     rows, is_whole = _first_rows(files, file_format)
     usable = [record for record in rows if record.values]
     if not usable:
-        said = rows[0].problem if rows else "it is empty"
-        raise InputError(f"{path}: none of its first {len(rows):,} row(s) can be read: {said}")
+        if not rows:
+            raise InputError(f"{path}: holds no row, so that there is nothing to draft a config from.")
+        raise InputError(f"{path}: none of its first {len(rows):,} row(s) can be read: {rows[0].problem}")
     return Sight(path, name, usable, is_whole)
 
 

@@ -257,6 +257,19 @@ def test_scores_are_parted_in_the_middle_of_their_scale(tmp_path, capsys, scale)
     assert [sample.is_correct for sample in found] == [row["judge_score"] >= threshold for row in rows]
 
 
+def test_a_score_that_is_right_or_wrong_comes_before_grades(tmp_path, capsys):
+    rows = [lm_eval_row(case, metrics=["bleu", "exact_match"], bleu=23.5) for case in CASES]
+    rows[0]["exact_match"] = None
+    path = tmp_path / "samples_eps.jsonl"
+    path.write_text(lines(rows))
+    config = drafted(tmp_path, path)
+    assert "Took 'exact_match', the first; others: bleu." in capsys.readouterr().out
+    assert (config.predictions.fields.correct, config.decision.threshold) == ("exact_match", None)
+    path.write_text(json.dumps({"version": 2, "status": "error", "eval": {}, "samples": []}))
+    assert main([str(path.rename(tmp_path / "log.json")), "--output", str(tmp_path / "d.yaml")]) == 3
+    assert "holds no row" in capsys.readouterr().err
+
+
 def test_places_of_choices_are_no_scores(tmp_path):
     rows = [{key: value for key, value in row.items() if key != "judge_score"} for row in ROWS]
     path = tmp_path / "rows.jsonl"
