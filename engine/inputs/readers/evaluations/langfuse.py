@@ -167,10 +167,9 @@ def _record(record: Record, scores: FileScores | None) -> Record:
         tools = inner(written_list(given), "tools")
         if isinstance(tools, list):
             row.given["tools"] = tools
-    elif isinstance(given, str):
-        row.source, row.given["prompt"] = "fields", given
     else:
-        inside = inner(given, "prompt") or inner(given, "input") or inner(given, "text")
+        opened = written_list(given)
+        inside = inner(opened, "prompt") or inner(opened, "input") or inner(opened, "text")
         row.source, row.given["prompt"] = "fields", inside if isinstance(inside, str) else given
     said = _with_roles(written_list(raw.get("output")))
     row.given["response"] = _answer(said, raw.get("output"))

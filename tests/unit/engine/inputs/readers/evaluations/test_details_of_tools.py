@@ -174,6 +174,12 @@ def test_words_and_messages_of_langfuse(tmp_path):
     assert [reject.reason for reject in found.rejects] == ["several_answers"]
 
 
+def test_a_prompt_inside_an_object_that_langfuse_wrote_as_text(tmp_path):
+    rows = [langfuse_row(case, input=json.dumps({"prompt": case.question, "temperature": 0})) for case in PAIR]
+    found = read(saved(tmp_path, "o.jsonl", lines(rows)))
+    assert [sample.messages[-1].content for sample in found.samples] == [case.question for case in PAIR]
+
+
 EXPECTED = {
     "variable": ("{{ expected }}", [case.target for case in PAIR]),
     "text": ("{{expected}} it is", [None, None]),
