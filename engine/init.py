@@ -57,7 +57,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="FILE",
         action="append",
         default=[],
-        help="a file with prompts, labels or scores of the rows, in place of those beside it; may stand several times",
+        help="a file with prompts, labels or scores of the rows, in place of those near it; may stand several times",
     )
     parser.add_argument("--output", metavar="PATH", default="config.yaml", help="where the config is written")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
@@ -65,7 +65,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _write(options: argparse.Namespace, run_command: str) -> int:
-    from engine.drafting.draft import UNKNOWN_MODEL, config_text, drafted
+    from engine.drafting.config_tree import config_text
+    from engine.drafting.draft import UNKNOWN_MODEL, drafted
     from engine.inputs.predictions import scan_predictions
     from engine.inputs.sample_reader import SampleReader
 

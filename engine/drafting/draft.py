@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-import yaml
-
-from engine.config import Config, DecisionSection, config_of_tree
+from engine.config import DecisionSection
 from engine.drafting.answers import Answers
-from engine.drafting.companions import Companion, companions_of, num_unseen
+from engine.drafting.companions import add_partners
+from engine.drafting.config_tree import Draft
 from engine.drafting.fields import Guesses, guess_fields
-from engine.drafting.label_files import LABEL, VERDICT, label_name
+from engine.drafting.file_sets import file_set
 from engine.drafting.labels import middle_of_scale, shown, task_labels
 from engine.drafting.sight import Sight, look
 from engine.inputs.answers.recorded import plain_text
 from engine.inputs.outcomes.correctness import verdict_of
 from engine.inputs.readers.evaluations.log_records import written_list
+from engine.inputs.rows.paths import MISSING, value_at
 from engine.inputs.selection import as_number
 
 Choose = Callable[[str, Sequence[str]], str]
@@ -28,36 +26,7 @@ _PREFIXES = ("hf/", "vllm/", "hf-local/", "huggingface/", "openai/", "huggingfac
 """What tools put in front of the name of a model of the hub."""
 _FINANCE = ("balance sheet", "income statement", "net income", "total asset", "earnings per share")
 _FINANCIAL = "financial"
-
-
-@dataclass(slots=True)
-class Draft:
-    """A config and what it rests on.
-
-    Attributes
-    ----------
-    tree
-        The config's sections.
-    notes
-        What was taken for what, line by line: a name, and what was found.
-    remarks
-        Comments of the config's lines, by the key that they stand behind.
-    """
-
-    tree: dict[str, Any]
-    notes: list[tuple[str, str]] = field(default_factory=list)
-    remarks: dict[str, str] = field(default_factory=dict)
-
-    def say(self, name: str, what: str, key: str = "") -> None:
-        """Note something, and put it behind a key of the config as well."""
-        self.notes.append((name, what))
-        if key:
-            self.remarks[key] = what
-
-    @property
-    def config(self) -> Config:
-        """The config itself."""
-        return config_of_tree(self.tree, "the drafted config")
+_MOST_FILES = 5
 
 
 def drafted(
@@ -85,12 +54,15 @@ def drafted(
     InputError
         When the file cannot be read.
     """
-    sight = look(path)
-    draft = Draft({"run": {"name": name}, "predictions": {"path": path}, "model": {}, "prompt": {}, "decision": {}})
+    files = file_set(path)
+    sight = look(files.path)
+    draft = Draft(
+        {"run": {"name": name}, "predictions": {"path": files.path}, "model": {}, "prompt": {}, "decision": {}}
+    )
     draft.say("format", f"{sight.format}{', the log of an evaluation' if sight.is_log else ''}", "path")
-    _add_joins(draft, sight, companions_of(sight, joined, choose))
-    if not joined and (unseen := num_unseen(sight)):
-        draft.say("not looked at", f"{unseen:,} further file(s) of its folder: name what is joined with --join")
+    if files.others:
+        draft.say("files", f"{files.path}: the {len(files.files):,} of {path} that hold answers")
+    add_partners(draft, sight, files, joined, choose)
     if sight.format == "batch" and not any({"messages", "prompt"} & set(record.values) for record in sight.records):
         draft.say(
             "requests",
@@ -110,34 +82,11 @@ def drafted(
     return draft
 
 
-def _add_joins(draft: Draft, sight: Sight, companions: Sequence[Companion]) -> None:
-    """Put the fields of other files beside the rows."""
-    fields: dict[str, str] = {}
-    for one in companions:
-        sight.joined(one.join)
-        kept = {key: value for key, value in one.join.model_dump().items() if key != "format" and value != {}}
-        draft.tree["predictions"].setdefault("join", []).append(kept)
-        draft.say("joined with", one.said)
-        names = one.join.names() or {}
-        if VERDICT in names:
-            if any(record.values.get(VERDICT) is not None for record in sight.records):
-                fields["correct"] = VERDICT
-            else:
-                draft.say("right or wrong", "not told: each score names a trace alone, in which several answers stand")
-        own = label_name(sight)
-        if own in names and own != LABEL:  # it comes before what the format tells
-            told = {key for record in sight.records for key in record.fields} & {"actual", "target"}
-            fields |= dict.fromkeys(told, own)
-    if companions:
-        draft.remarks["join"] = "; ".join(one.said for one in companions)
-    if fields:
-        draft.tree["predictions"]["fields"] = fields
-
-
 def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
     """Note what the format tells, and choose among rows that repeat each other."""
     paths: dict[str, Counter[str]] = {}
     values: dict[str, Counter[str]] = {}
+    by_file: dict[str, dict[str, Counter[str]]] = {}
     sources: Counter[str] = Counter()
     for record in sight.records:
         for key, path in record.fields.items():
@@ -145,6 +94,9 @@ def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
         if record.told is not None:
             sources[record.told.source] += 1
             for one in record.told.one_of:
+                if one.scope == "file" and record.has_companions:
+                    by_file.setdefault(one.name, {}).setdefault(record.source, Counter())[one.value] += 1
+                    continue
                 values.setdefault(one.name, Counter())[one.value] += 1 if one.scope != "sample" else 0
     fields = {key: counts.most_common(1)[0][0] for key, counts in paths.items()}
     guesses = Guesses(fields, source=sources.most_common(1)[0][0])
@@ -153,6 +105,13 @@ def _of_log(draft: Draft, sight: Sight, choose: Choose) -> Guesses:
         if len(counts) > 1 and sum(counts.values()):
             kept[name] = choose(f"The rows have {len(counts)} values of {name}; which are meant?", list(counts))
             draft.say(f"rows of {name}", f"{kept[name]!r}, of {', '.join(map(repr, counts))}", "filter")
+    for name, files in by_file.items():  # other files may have none of these values
+        first = [
+            f"{next(iter(counts))!r} of {', '.join(map(repr, counts))} in {file}" for file, counts in files.items()
+        ]
+        if any(len(counts) > 1 for counts in files.values()):
+            shown = "; ".join([*first[:_MOST_FILES], *(["…"] if len(first) > _MOST_FILES else [])])
+            draft.say(f"rows of {name}", f"those of each file's first: {shown}; predictions.filter names another")
     if kept:
         draft.tree["predictions"]["filter"] = kept
     given = {"rendered": "prompts as the model saw them", "messages": "chat messages", "fields": "prompts"}
@@ -224,12 +183,20 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, c
         said = "of predicted and actual label alone" if any(map(plain_text, answers.actual)) else "unknown"
         draft.say("right or wrong", f"{said}: no field says it")
         return
+    by_file = {record.source: record.fields["correct"] for record in sight.records[::-1] if "correct" in record.fields}
+    if "correct" not in fields and len(set(by_file.values())) > 1:
+        shown = "; ".join(f"{score} of {file}" for file, score in sorted(by_file.items())[:_MOST_FILES])
+        draft.say(
+            "right or wrong", f"as each file's first score says: {shown}{'; …' if len(by_file) > _MOST_FILES else ''}"
+        )
+        return
     others = guesses.others.get("correct", []) if not sight.is_log else _other_scores(sight, path)
     if others:
+        path, *others = sorted((path, *others), key=lambda one: _is_graded(sight, one))
         path = choose("Which score says what is right?", [path, *others])
     if not sight.is_log or others or "correct" in fields:
         draft.tree["predictions"].setdefault("fields", {})["correct"] = path
-    values = [record.values.get(path) for record in sight.records] if not sight.is_log else answers.correct
+    values = _values_of(sight, path)
     numbers = [number for value in values if (number := as_number(value)) is not None]
     if any(verdict_of(value, None).is_unread and not verdict_of(value, 0.5).is_unread for value in values):
         is_graded = not any(number not in (0, 1) for number in numbers)
@@ -238,6 +205,15 @@ def _add_score(draft: Draft, sight: Sight, guesses: Guesses, answers: Answers, c
         what = f"{path} has grades between right and wrong (P)" if is_graded else f"{path} is a number {of}"
         draft.say("threshold", f"{least:g}: {what}", "threshold")
     draft.say("right or wrong", f"as {path} says{f'; others are {chr(44).join(others)}' if others else ''}", "correct")
+
+
+def _values_of(sight: Sight, path: str) -> list[object]:
+    return [value for record in sight.records if (value := value_at(record.values, path)) is not MISSING]
+
+
+def _is_graded(sight: Sight, path: str) -> bool:
+    """Whether a score has values between right and wrong, which a plain one beside it has not."""
+    return any(verdict_of(value, None).is_unread for value in _values_of(sight, path))
 
 
 def _other_scores(sight: Sight, path: str) -> list[str]:
@@ -298,16 +274,3 @@ def _add_vocabulary(draft: Draft, answers: Answers) -> None:
         draft.tree["vocabulary"] = None
         draft.tree["statistics"] = {"random_groups": 0}
         draft.remarks["vocabulary"] = "words whose attention is compared: {name: [word, …]}, or a file"
-
-
-def config_text(draft: Draft) -> str:
-    """Return the config as YAML, with remarks behind the lines that they are about."""
-    lines = ["# Drafted from the file below; what each line was taken from stands behind it."]
-    text = yaml.safe_dump(draft.tree, sort_keys=False, allow_unicode=True, width=10_000)
-    left = dict(draft.remarks)
-    for line in text.splitlines():
-        key = line.strip().removeprefix("- ").partition(":")[0]
-        is_value = key in ("path", "model") and not line.startswith("  path" if key == "path" else "model")
-        remark = "" if is_value else left.pop(key, "")
-        lines.append(f"{line}   # {' '.join(remark.split())}" if remark else line)
-    return "\n".join([*lines, ""])

@@ -167,12 +167,7 @@ def truth_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> dict
     columns, num_rows
         As for ``guess_fields``, without the field of ids.
     """
-    found: dict[str, list[str]] = {}
-    for key, is_one in (("actual", _are_labels), ("correct", _are_verdicts)):
-        taken = found.get("actual", [])
-        paths = [path for path in _named(key, list(columns)) if path not in taken and is_one(columns[path])]
-        if paths:
-            found[key] = paths
+    found = named_truths(columns)
     if found:
         return found
     others = {path for key in ("id", "year", "cluster", "prompt", "system") for path in _named(key, list(columns))}
@@ -180,6 +175,17 @@ def truth_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> dict
     plain = [path for path in plain if not all(isinstance(value, float) for value in columns[path])]
     classes = [path for path in plain if len({str(value) for value in columns[path]}) <= max(num_rows / 2, 2)]
     return {"actual": classes or plain} if plain else {}
+
+
+def named_truths(columns: Mapping[str, Sequence[object]]) -> dict[str, list[str]]:
+    """Return the fields that are called as true labels are, and as verdicts are, the likeliest first."""
+    found: dict[str, list[str]] = {}
+    for key, is_one in (("actual", _are_labels), ("correct", _are_verdicts)):
+        taken = found.get("actual", [])
+        paths = [path for path in _named(key, list(columns)) if path not in taken and is_one(columns[path])]
+        if paths:
+            found[key] = paths
+    return found
 
 
 def is_called_id(path: str) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 from engine.config import JoinSection
 from engine.errors import InputError
 from engine.inputs.files import input_files
 from engine.inputs.formats import AUTO, READERS, reader_of
-from engine.inputs.readers.record import Limits, Record
+from engine.inputs.readers.record import EmptyFileError, Limits, Record
 from engine.inputs.records import read_records
 from engine.inputs.rows.joins import Join
 from engine.inputs.rows.paths import quoted_step
@@ -76,12 +78,32 @@ def look(path: str, file_format: str = AUTO) -> Sight:
     files = input_files(path, file_format)
     reader = reader_of(files[0], file_format, Limits())
     name = next(name for name, known in READERS.items() if known is reader)
-    rows = list(islice(read_records(path, file_format), MOST_ROWS + 1))
-    usable = [record for record in rows[:MOST_ROWS] if record.values]
+    rows, is_whole = _first_rows(files, file_format)
+    usable = [record for record in rows if record.values]
     if not usable:
-        said = rows[0].problem if rows else "it is empty"
-        raise InputError(f"{path}: none of its first {len(rows):,} row(s) can be read: {said}")
-    return Sight(path, name, usable, len(rows) <= MOST_ROWS)
+        if not rows:
+            raise InputError(f"{path}: holds no row, so that there is nothing to draft a config from.")
+        raise InputError(f"{path}: none of its first {len(rows):,} row(s) can be read: {rows[0].problem}")
+    return Sight(path, name, usable, is_whole)
+
+
+def _first_rows(files: Sequence[Path], file_format: str) -> tuple[list[Record], bool]:
+    """Return the first rows of all files, as many of each, and whether these are all."""
+    share = max(MOST_ROWS // len(files), 1)
+    folder = os.path.commonpath([file.parent for file in files])
+    rows: list[Record] = []
+    is_whole = len(files) <= MOST_ROWS
+    for file in files[:MOST_ROWS]:
+        try:
+            part = list(islice(read_records(str(file), file_format), share + 1))
+        except EmptyFileError:
+            if len(files) == 1:
+                raise
+            continue
+        is_whole &= len(part) <= share
+        source = str(file.relative_to(folder))
+        rows += [replace(record, source=source, has_companions=len(files) > 1) for record in part[:share]]
+    return rows, is_whole
 
 
 def fields_in(values: Mapping[str, object]) -> list[tuple[str, object]]:

@@ -6,6 +6,8 @@ held: once to know which rows can be used and to choose among them, once more to
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,7 @@ from engine.inputs.label_values import FieldValues, counted, mapping_line, refus
 from engine.inputs.outcomes.row_labels import label_fields
 from engine.inputs.readers.record import Record
 from engine.inputs.rows.configured import config_records
+from engine.inputs.sample_ids import SampleIds
 from engine.inputs.sample_reader import SampleReader
 from engine.inputs.scanned_rows import ScannedRow, scanned_row
 from engine.inputs.selection import Selection
@@ -25,6 +28,10 @@ from engine.samples import Reject, RowRejected, Sample
 
 Progress = Callable[[int, int, int], None]
 """Called with bytes, rows and rejects so far."""
+
+_MOST_VERDICT_BYTES, _PLACE_BYTES = 2**26, 120
+"""Bytes of verdicts that are kept, some 200,000 of them; what each takes beside its own bytes."""
+_MOST_TEXTS = 1_000
 
 Rows = Callable[[Iterable[Record]], Iterator[ScannedRow]]
 """Scans records, in their order: one after the other, or in several processes."""
@@ -53,7 +60,8 @@ class Scan:
     num_split, num_answers_apart
         Rows of the files that hold several answers, and these answers, each of which is a row here.
     verdicts
-        What the answers of chosen rows were found to say, by the row's number: some 200 bytes each.
+        What the answers of chosen rows were found to say, by the row's number; of the first rows, as far as there is
+        room for them.
     """
 
     num_rows: int
@@ -130,9 +138,12 @@ class _Scanning:
         self.rejects: list[Reject] = []
         self.usable: list[str] = []
         self.verdicts: dict[int, bytes] = {}
-        self.filtered: list[tuple[int, int]] = []
+        self.num_verdict_bytes = 0
+        self.filtered, self.filtered_rows = array("q"), array("q")
         """Place among the rejects and row of each that ``filter`` leaves out."""
-        self.ids = _Ids()
+        self.texts: dict[str, str] = {}
+        """What rejects say, held once: a filter may leave millions of rows out with the same words."""
+        self.ids = SampleIds()
         self.fields: set[str] = set()
         # Free answers are no labels.
         names = label_fields(config.predictions.fields) if config.decision.span is None else ()
@@ -155,26 +166,35 @@ class _Scanning:
         if row.reject is None:
             self.selection.add(row.number, row.stratum)
             self.usable.append(row.sample_id)
-            if row.verdict:
+            if row.verdict and self.num_verdict_bytes < _MOST_VERDICT_BYTES:
                 self.verdicts[row.number] = row.verdict
+                self.num_verdict_bytes += sys.getsizeof(row.verdict) + _PLACE_BYTES
             for program in row.cut_by:
                 self.cut_cells[program].append(row.sample_id)
             self.languages[row.language] += 1
         else:
-            self.rejects.append(row.reject)
+            self.rejects.append(self._shared(row.reject))
             if row.reject.reason == "filtered":
-                self.filtered.append((len(self.rejects) - 1, row.number))
+                self.filtered.append(len(self.rejects) - 1)
+                self.filtered_rows.append(row.number)
                 return False
         self.ids.add(row.sample_id, row.number)
         for name, value in row.label_values.items():
             self.label_values[name].add(value)
         return True
 
+    def _shared(self, reject: Reject) -> Reject:
+        """Return a reject whose texts are those of earlier ones where they say the same."""
+        if len(self.texts) > _MOST_TEXTS:
+            self.texts.clear()
+        held = (self.texts.setdefault(text, text) for text in (reject.stage, reject.reason, reject.detail))
+        return Reject(reject.sample_id, *held)
+
     def scan(self) -> Scan:
         """Refuse what cannot be planned, and choose among the rows that can be used."""
         config, rejects = self.config, self.rejects
         _refuse_unknown_fields(config, self.fields)
-        for place, number in self.filtered:
+        for place, number in zip(self.filtered, self.filtered_rows, strict=True):
             rejects[place] = replace(rejects[place], sample_id=self.ids.unlike(rejects[place].sample_id, number))
         refuse_places_from_one(config.predictions.fields, self.label_values)
         _refuse_unusable(config, self.num_rows, self.ids, len(self.usable), rejects, self.label_values)
@@ -187,7 +207,7 @@ class _Scanning:
         ]
         return Scan(
             self.num_rows,
-            frozenset(chosen),
+            chosen,
             rejects,
             self.selection.description(chosen),
             self.label_values,
@@ -235,26 +255,6 @@ def iter_samples(config: Config, reader: SampleReader, scan: Scan) -> Iterator[S
         yield sample_again(reader, record)
 
 
-class _Ids:
-    """Ids seen so far, and those that stand for several rows."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, int] = {}
-        self.repeated: dict[str, list[int]] = {}
-
-    def add(self, sample_id: str, number: int) -> None:
-        first = self._first.setdefault(sample_id, number)
-        if first != number:
-            self.repeated.setdefault(sample_id, [first]).append(number)
-
-    def unlike(self, sample_id: str, number: int) -> str:
-        """Return an id that no other row has: rows that a filter leaves out may repeat the ids of others."""
-        if sample_id in self._first:
-            sample_id = f"{sample_id} (row {number})"
-        self._first[sample_id] = number
-        return sample_id
-
-
 def _refuse_unknown_fields(config: Config, seen: set[str]) -> None:
     """Refuse a field that the config renames to something no record has; defaults may be absent."""
     for key, default in FieldsSection().model_dump().items():
@@ -275,7 +275,7 @@ def _refuse_unknown_fields(config: Config, seen: set[str]) -> None:
 def _refuse_unusable(
     config: Config,
     num_rows: int,
-    ids: _Ids,
+    ids: SampleIds,
     num_samples: int,
     rejects: list[Reject],
     label_values: Mapping[str, FieldValues],

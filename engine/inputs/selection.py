@@ -111,7 +111,7 @@ class Selection:
         self.numbers.append(number)
         self._codes.append(code)
 
-    def chosen(self) -> set[int]:
+    def chosen(self) -> frozenset[int]:
         """Return the row numbers of the samples to use.
 
         All of them when there are no more than ``max_samples``. Otherwise the samples are shuffled with the run's seed
@@ -120,7 +120,7 @@ class Selection:
         """
         limit = self.settings.max_samples
         if limit is None or len(self.numbers) <= limit:
-            return set(self.numbers)
+            return frozenset(self.numbers)
         queues: dict[Stratum, list[int]] = {}
         for index in np.random.default_rng(self.seed).permutation(len(self.numbers)):
             queues.setdefault(self._strata[self._codes[int(index)]], []).append(int(index))
@@ -129,11 +129,11 @@ class Selection:
             for order, stratum in enumerate(sorted(queues))
             for place, index in enumerate(queues[stratum])
         )
-        return {self.numbers[index] for _, _, index in turns[:limit]}
+        return frozenset(self.numbers[index] for _, _, index in turns[:limit])
 
     def description(self, chosen: Iterable[int]) -> dict[str, object]:
         """Return how the choice was made, for ``plan.json``."""
-        kept = set(chosen)
+        kept = frozenset(chosen)
         available = Counter(self._codes)
         taken = Counter(code for number, code in zip(self.numbers, self._codes, strict=True) if number in kept)
         order: Sequence[int] = sorted(available, key=lambda code: self._strata[code])

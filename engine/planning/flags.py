@@ -105,6 +105,9 @@ CAVEATS_OF_FLAGS = {
     "counts by its size alone. Print a minus or brackets",
     "first_of_scores": "the log holds several scores, of which the first says what is right. Name another by its "
     "path in predictions.fields.correct; engine.init lists them",
+    "first_score_lacks": "the row has another score than the one that says what is right in the first row of its file, "
+    "which it lacks: whether it is right is not known. Name the score that counts by its path in "
+    "predictions.fields.correct",
     "first_of_joined_scores": "the rows were joined with scores of several names, of which those of the first name say "
     "what is right. Choose one in predictions.join[].filter, such as {name: judge}",
     "several_accepted": "the true answer's field holds several answers: they are taken to be right alike, and "

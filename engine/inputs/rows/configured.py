@@ -9,9 +9,9 @@ from dataclasses import replace
 from engine.config import Config, FieldsSection, PredictionsSection
 from engine.inputs.answers.recorded import plain_text
 from engine.inputs.readers.evaluations.langfuse_scores import TRACE_SCORES, UNASSIGNED
-from engine.inputs.readers.evaluations.log_records import FIRST_OF_SCORES
+from engine.inputs.readers.evaluations.log_records import FIRST_OF_SCORES, FIRST_SCORE_LACKS, THOUGHT
 from engine.inputs.readers.reader import OnBytes
-from engine.inputs.readers.record import OneOf, Record
+from engine.inputs.readers.record import OneOf, Record, Told
 from engine.inputs.records import read_records
 from engine.inputs.rows.joins import Join
 from engine.inputs.rows.paths import MISSING, is_path, value_at
@@ -91,12 +91,15 @@ def answers_apart(record: Record, settings: PredictionsSection) -> Iterator[Reco
     correct = _field(record, settings, "correct")
     verdicts = record.values.get(correct) if correct else None
     cluster = _field(record, settings, "cluster") or ""
+    thoughts = record.values.get(THOUGHT)
     for number, answer in enumerate(answers, start=1):
         values = {**record.values, name: answer, id_name: f"{sample_id}-{number}"}
         if values.get(cluster) is None:
             values[cluster] = sample_id
         if correct and isinstance(verdicts, list) and len(verdicts) == len(answers):
             values[correct] = verdicts[number - 1]
+        if isinstance(thoughts, list) and len(thoughts) == len(answers):
+            values[THOUGHT] = thoughts[number - 1]
         yield replace(record, values=values, answer_number=number)
 
 
@@ -122,6 +125,8 @@ class _Told:
     def __init__(self, settings: PredictionsSection):
         self.settings = settings
         self._first: dict[tuple[str, str], str] = {}
+        self._scores: dict[str, str] = {}
+        """Where the score is that counts, by file."""
 
     def of(self, record: Record) -> Record:
         """Return a record of a log under the id that it has in this run, with a problem where another row is used."""
@@ -139,11 +144,27 @@ class _Told:
         record = replace(record, values=values, told=replace(told, flags=flags))
         if record.problem or not _is_kept(values, self.settings.filter):
             return record
+        record = self._with_one_score(record, replace(told, flags=flags))
         for one in told.one_of:
             other = self._other_value(one, record)
             if other is not None:
                 return replace(record, problem=_left_out(one, other), reason="filtered")
         return record
+
+    def _with_one_score(self, record: Record, told: Told) -> Record:
+        """Return a record with the score of its file's first row: another one, even alone, says something else."""
+        path = record.fields.get("correct")
+        first = self._scores.setdefault(record.source, path) if path is not None else None
+        if self.settings.fields.correct is not None or first is None or first == path:
+            return record
+        value = value_at(record.values, first)
+        is_lacking = value is MISSING or value is None
+        return replace(
+            record,
+            values={**record.values, first: None if is_lacking else value},
+            fields={**record.fields, "correct": first},
+            told=replace(told, flags=(*told.flags, FIRST_SCORE_LACKS)) if is_lacking else told,
+        )
 
     def _other_value(self, one: OneOf, record: Record) -> str | None:
         """Return the value of which rows are used, where it is not this row's."""

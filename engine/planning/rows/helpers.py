@@ -147,7 +147,7 @@ class Helpers:
         )
         size = sum(len(content) for batch in contents for content in batch)
         self._writing.append(self._ask(UnitToWrite(path, contents), path.stem, size))
-        while sum(asked.size for asked in self._writing) > _WRITING_BYTES:
+        while self._writing and (self._writing[0].answer or sum(one.size for one in self._writing) > _WRITING_BYTES):
             self._result(self._writing.popleft())
 
     def finish(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from engine.inputs.conversations.message_parts import reasoning_in
 from engine.inputs.readers.evaluations.log_records import LogRow, chat_messages, inner, items_of, raw_records
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
@@ -61,18 +62,25 @@ def _record(record: Record) -> Record:
         row.source = "rendered"  # the endpoint of plain completions, which knows no chat template
         if isinstance(inner(request, "prompt"), str):
             row.given["prompt"] = inner(request, "prompt")
-    answers = _answers(body)
-    if len(answers) > 1:
-        row.given["response"] = answers
+    choices = items_of(body.get("choices"))
+    if len(choices) > 1:
+        row.given["response"] = [_text(choice) for choice in choices]
+        row.add_thoughts([reasoning_in(_message(choice)) for choice in choices])
         row.fields["cluster"] = "custom_id"
     return row.record(record)
 
 
-def _answers(body: Mapping[str, object]) -> list[str]:
-    """Return the texts of several choices; nothing where there is one, or where one is no plain text."""
-    choices = items_of(body.get("choices"))
-    texts = [inner(choice, "text") or inner(choice, "message", "content") for choice in choices]
-    return [text for text in texts if isinstance(text, str)] if len(choices) > 1 else []
+def _text(choice: object) -> str:
+    """Return the text of one of several choices; an empty one of a choice that wrote none, such as a tool call."""
+    content = inner(choice, "text") or _message(choice).get("content")
+    parts = [content] if isinstance(content, str) else [inner(part, "text") for part in items_of(content)]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _message(choice: object) -> Mapping[str, object]:
+    """Return the message of a choice; an empty one of a plain completion."""
+    message = inner(choice, "message")
+    return message if isinstance(message, Mapping) else {}
 
 
 def _failed_response(raw: Mapping[str, object]) -> str:

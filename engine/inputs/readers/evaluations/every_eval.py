@@ -12,6 +12,7 @@ from engine.inputs.readers.evaluations.log_records import (
     SCORE_OF_SEVERAL,
     SCORED_CHOICE,
     TEMPLATE_UNRECORDED,
+    THOUGHT,
     LogRow,
     inner,
     items_of,
@@ -47,8 +48,9 @@ def _record(record: Record) -> Record:
             row.one_of.append(OneOf(name, str(raw[name]), scope))
     if isinstance(raw.get("model_id"), str):
         row.given["model"] = raw["model_id"]
-    if inner(raw, "evaluation", "is_correct") is not None:
-        row.fields["correct"] = "evaluation.is_correct"
+    told = next((name for name in ("is_correct", "score") if inner(raw, "evaluation", name) is not None), None)
+    if told is not None:
+        row.fields["correct"] = f"evaluation.{told}"
     reference = texts_of(inner(raw, "input", "reference"))
     where = "input.reference" if isinstance(inner(raw, "input", "reference"), str) else "input.reference[0]"
     if len(reference) == 1:
@@ -93,9 +95,14 @@ def _single_turn(row: LogRow, record: Record, choices: list[str]) -> Record:
         )
         return row.record(record, problem, "not_replayed")
     row.given["response"] = answers[0] if len(answers) == 1 else answers
-    thoughts = texts_of(inner(raw, "output", "reasoning_trace"))
-    if len(thoughts) == 1 and len(answers) == 1:
-        row.given["reasoning_content"] = thoughts[0]
+    thoughts = items_of(inner(raw, "output", "reasoning_trace"))
+    if len(answers) == 1 and len(thoughts) > 1:
+        row.given[THOUGHT] = texts_of(thoughts)
+    elif len(thoughts) in (0, len(answers)):
+        row.add_thoughts(thoughts)
+    else:
+        problem = f"The row holds {len(answers)} answers and {len(thoughts)} thoughts: whose each is cannot be told."
+        return row.record(record, problem, "not_replayed")
     said = [inner(item, "extracted_value") for item in items_of(raw.get("answer_attribution"))]
     if said and isinstance(said[-1], str):
         row.fields["predicted"] = f"answer_attribution[{len(said) - 1}].extracted_value"
@@ -112,8 +119,9 @@ def _message(item: object) -> object:
     if not isinstance(item, Mapping):
         return item
     message = {"role": item.get("role"), "content": item.get("content")}
-    if isinstance(item.get("reasoning_trace"), str):
-        message["reasoning_content"] = item["reasoning_trace"]
+    thoughts = texts_of(item.get("reasoning_trace"))
+    if thoughts:
+        message[THOUGHT] = thoughts[0] if len(thoughts) == 1 else thoughts
     calls = [call for call in items_of(item.get("tool_calls")) if isinstance(call, Mapping)]
     if calls:
         message["tool_calls"] = [

@@ -129,9 +129,8 @@ def _chunked(members: ZipMembers, prefix: str, limit: int) -> Record:
 
 def _chunks(members: ZipMembers, prefix: str) -> list[str]:
     """Return the members of a sequence in order; each is named by the number of its first item."""
-    found = [name for name in members.entries if name.startswith(prefix)]
-    starts = {name: name[len(prefix) :].removesuffix(".json") for name in found}
-    return sorted((name for name in found if starts[name].isdigit()), key=lambda name: int(starts[name]))
+    starts = {name: name[len(prefix) :].removesuffix(".json") for name in members.in_folder(prefix)}
+    return sorted((name for name, start in starts.items() if start.isdigit()), key=lambda name: int(starts[name]))
 
 
 def _items(members: ZipMembers, names: list[str]) -> list[Any]:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.inputs.outcomes.correctness import verdict_of
 from engine.inputs.readers.evaluations.langfuse_scores import (
     OBSERVATIONS,
     TRACE_SCORES,
@@ -46,6 +47,8 @@ _ANSWERS = ("completion", "text", "output", "answer", "response", "generated_tex
 """Names that an output which is an object gives the answer."""
 
 
+_WORDS = ("value", "string_value", "stringValue")
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
 _GENERATION = re.compile(rb'"type"\s*:\s*"GENERATION"', re.IGNORECASE)
 _VALUE = re.compile(rb'"value"\s*:')
 """What a file with scores in it holds."""
@@ -158,19 +161,22 @@ def _record(record: Record, scores: FileScores | None) -> Record:
         said = raw.get("status_message") or raw.get("statusMessage") or "no message"
         return row.record(record, f"The generation ended with an error: {str(said)[:200]!r}.", "sample_error")
     given = raw.get("input")
-    messages = chat_messages(given)
+    messages = chat_messages(_with_roles(written_list(given)))
     if messages is not None:
         row.given["messages"] = messages
         tools = inner(written_list(given), "tools")
         if isinstance(tools, list):
             row.given["tools"] = tools
-    elif isinstance(given, str):
-        row.source, row.given["prompt"] = "fields", given
     else:
-        inside = inner(given, "prompt") or inner(given, "input") or inner(given, "text")
+        opened = written_list(given)
+        inside = inner(opened, "prompt") or inner(opened, "input") or inner(opened, "text")
         row.source, row.given["prompt"] = "fields", inside if isinstance(inside, str) else given
-    row.given["response"] = _answer(raw.get("output"))
+    said = _with_roles(written_list(raw.get("output")))
+    row.given["response"] = _answer(said, raw.get("output"))
     _add_scores(row, scores)
+    if isinstance(said, list) and len(said) > 1 and chat_messages(said) is not None:
+        problem = f"The output holds {len(said)} messages: which of them the model wrote to this input is not known."
+        return row.record(record, problem, "several_answers")
     return row.record(record)
 
 
@@ -189,14 +195,11 @@ def _add_scores(row: LogRow, scores: FileScores | None) -> None:
     if not named:
         return
     row.given["scores"] = named
-    paths = [
-        f"scores{quoted_step(name)}{'.value' if isinstance(score, Mapping) else ''}"
-        for name, score in named.items()
-        if _is_number(score)
-    ]
+    steps = {name: _verdict_step(score) for name, score in named.items()}
+    paths = [f"scores{quoted_step(name)}{step}" for name, step in steps.items() if step is not None]
     if paths:
         row.fields["correct"] = paths[0]
-        is_repeated = sum(map(_is_number, listed)) > sum(_is_number(score) for score in _by_name(listed).values())
+        is_repeated = len(_telling(listed)) > len(_telling(_by_name(listed).values()))
         row.flags += [FIRST_OF_SCORES] if len(paths) > 1 or is_repeated else []
 
 
@@ -209,13 +212,38 @@ def _by_name(scores: Iterable[object]) -> dict[str, object]:
     return found
 
 
-def _is_number(score: object) -> bool:
-    return number_of(score.get("value") if isinstance(score, Mapping) else score) is not None
+def _telling(scores: Iterable[object]) -> list[object]:
+    return [score for score in scores if _verdict_step(score) is not None]
 
 
-def _answer(output: object) -> object:
-    """Return what the model wrote: a text, or a message or completion as servers send them."""
-    value = written_list(output)
+def _verdict_step(score: object) -> str | None:
+    """Return the step from a score to its number, or to a word for right or wrong; None where it has neither."""
+    if not isinstance(score, Mapping):
+        return None if number_of(score) is None else ""
+    if number_of(score.get("value")) is not None:
+        return ".value"
+    words = (name for name in _WORDS if isinstance(score.get(name), str))
+    return next((f".{name}" for name in words if verdict_of(score[name], None).is_correct is not None), None)
+
+
+def _with_roles(value: object) -> object:
+    """Return messages with the roles that LangChain's kinds of them stand for."""
+    if isinstance(value, list):
+        return [_with_roles(item) for item in value]
+    if not isinstance(value, Mapping) or "role" in value or "content" not in value:
+        return value
+    role = _ROLES.get(str(value.get("type")))
+    return value if role is None else {"role": role, **{key: part for key, part in value.items() if key != "type"}}
+
+
+def _answer(value: object, output: object) -> object:
+    """Return what the model wrote: a text, or a message or completion as servers send them.
+
+    Parameters
+    ----------
+    value, output
+        The output, read where it was written as JSON, and as it stands.
+    """
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         value = value[0]
     if not isinstance(value, Mapping):

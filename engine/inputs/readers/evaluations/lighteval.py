@@ -84,6 +84,9 @@ def _record(record: Record, task: str, number: int) -> Record:
         row.given["prompt"] = asked if isinstance(asked, str) and asked else inner(raw, "doc", "query")
     answers = texts_of(inner(raw, "model_response", "text"))
     _add_token_ids(row, answers)
+    thoughts = items_of(inner(raw, "model_response", "reasonings"))
+    if len(thoughts) == len(answers):
+        row.add_thoughts([None if str(one) in text else one for one, text in zip(thoughts, answers, strict=True)])
     return _answered(
         row,
         record,

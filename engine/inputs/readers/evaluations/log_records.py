@@ -20,6 +20,8 @@ from engine.inputs.readers.record import Limits, OneOf, Record, Told
 
 FIRST_OF_SCORES = "first_of_scores"
 """Flag of a row with several scores, of which the first counts."""
+FIRST_SCORE_LACKS = "first_score_lacks"
+"""Flag of a row without the score that says of its file's first row whether it is right."""
 SCORE_OF_SEVERAL = "score_of_several"
 """Flag of an answer that was scored together with others."""
 SCORED_CHOICE = "scored_choice"
@@ -29,6 +31,8 @@ TEMPLATE_UNRECORDED = "template_unrecorded"
 UNFINISHED_LOG = "unfinished_log"
 """Flag of a row of an evaluation that did not end as it should."""
 
+THOUGHT = "reasoning_content"
+"""Where a thought stands that was recorded apart from the answer."""
 _LONGEST_NAME = 20
 """Characters of a choice that is its own name."""
 
@@ -66,6 +70,15 @@ class LogRow:
         values = (named_choices(continuations), list(continuations), list(scores))
         self.given |= dict(zip(names, values, strict=True))
         self.fields |= {name: name for name in names}
+
+    def add_thoughts(self, thoughts: Sequence[object]) -> None:
+        """Let the thoughts that were recorded apart from the answers be theirs, in the answers' order.
+
+        Those of several answers are told apart with the answers.
+        """
+        texts = [thought if isinstance(thought, str) else "" for thought in thoughts]
+        if any(text.strip() for text in texts):
+            self.given[THOUGHT] = texts[0] if len(texts) == 1 else texts
 
     def record(self, of: Record, problem: str = "", reason: str = "") -> Record:
         """Return the record of the row; with a problem where it cannot be used.

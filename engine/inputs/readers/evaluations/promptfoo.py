@@ -5,6 +5,7 @@ Source: ``src/types/index.ts`` (``OutputFile``, ``EvaluateSummaryV3``, ``Evaluat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from engine.inputs.readers.evaluations.log_records import LogRow, chat_messages,
 from engine.inputs.readers.reader import FileHead, OnBytes, Reader
 from engine.inputs.readers.record import Limits, OneOf, Record
 from engine.inputs.readers.text_source import TextSource
+from engine.inputs.rows.paths import quoted_step
 
 _ROW = {"promptIdx", "testIdx", "vars", "success"}
 _VALUES = ("equals", "iequals", "contains", "icontains", "contains-any", "is", "starts-with")
 """Assertions whose value is the answer that is expected."""
+_VARIABLE = re.compile(r"\{\{-?\s*([\w-]+)\s*-?\}\}")
+"""A value that is a variable of the test: the log holds the template, not what was made of it."""
 _ERROR = 2
 """``ResultFailureReason.ERROR``."""
 
@@ -50,7 +54,8 @@ def _record(record: Record) -> Record:
     raw = record.values
     place = f"test-{raw.get('testIdx')}-prompt-{raw.get('promptIdx')}"
     row = LogRow(raw, str(raw.get("id") or place), "fields")
-    provider = inner(raw, "provider", "id") or inner(raw, "provider", "label")
+    provider = raw.get("provider")
+    provider = inner(provider, "id") or inner(provider, "label") if isinstance(provider, Mapping) else provider
     if isinstance(provider, str):
         row.given["model"] = provider
         row.one_of.append(OneOf("model", provider, "run"))
@@ -85,5 +90,10 @@ def _add_expected(row: LogRow) -> None:
     asserted = items_of(inner(row.raw, "testCase", "assert"))
     stated = [place for place, one in enumerate(asserted) if inner(one, "type") in _VALUES]
     values = [inner(asserted[place], "value") for place in stated]
-    if len(values) == 1 and isinstance(values[0], str | int | float):
+    if len(values) != 1 or not isinstance(values[0], str | int | float):
+        return
+    variable = _VARIABLE.fullmatch(str(values[0]).strip())
+    if variable is None and "{{" not in str(values[0]) and "{%" not in str(values[0]):
         row.fields["actual"] = f"testCase.assert[{stated[0]}].value"
+    elif variable is not None and isinstance(inner(row.raw, "vars", variable[1]), str | int | float):
+        row.fields["actual"] = f"vars{quoted_step(variable[1])}"

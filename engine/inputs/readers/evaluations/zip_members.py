@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
 
@@ -50,6 +51,7 @@ class ZipMembers:
                 f"{file}: is no whole zip archive ({error}): its directory stands at the end, so that nothing of a "
                 f"file that was cut off can be found. Copy it again in full."
             ) from None
+        self._folders: defaultdict[str, list[str]] | None = None
         self.entries = {entry.filename: entry for entry in self._archive.infolist()}
 
     def __enter__(self) -> ZipMembers:
@@ -58,6 +60,14 @@ class ZipMembers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self._archive.close()
         self._raw.close()
+
+    def in_folder(self, folder: str) -> list[str]:
+        """Return the members directly in a folder, which is named with its stroke, in the archive's order."""
+        if self._folders is None:  # asked for by some logs alone, and then for every sample
+            self._folders = defaultdict(list)
+            for name in self.entries:
+                self._folders[name[: name.rfind("/") + 1]].append(name)
+        return self._folders.get(folder, [])
 
     def size(self, name: str) -> int:
         """Return how many bytes a member has when it is decompressed."""

@@ -9,6 +9,7 @@ from engine.drafting.draft import UNKNOWN_MODEL
 from engine.init import main
 from engine.inputs.predictions import read_predictions
 from tests.fixtures.evaluation_logs import LOGS, write_log
+from tests.fixtures.harness_logs import lm_eval_choice_row, lm_eval_row
 from tests.fixtures.logged_cases import CASES, MODEL, Case, lines
 from tests.fixtures.places import ROOT
 from tests.fixtures.service_logs import langfuse_row, langfuse_score
@@ -147,7 +148,7 @@ def test_labels_behind_many_others_are_found_and_more_files_than_are_looked_at_a
     config = drafted(tmp_path, path)
     said = capsys.readouterr().out
     assert "for 6 of 6 ids; 2,100 of its ids have no answer in" in said
-    assert "not looked at            2 further file(s) of its folder" in said
+    assert "not looked at            2 further file(s) near it" in said
     assert [sample.is_correct for sample in read_predictions(config).samples] == [case.is_right for case in CASES]
 
 
@@ -256,6 +257,19 @@ def test_scores_are_parted_in_the_middle_of_their_scale(tmp_path, capsys, scale)
     assert [sample.is_correct for sample in found] == [row["judge_score"] >= threshold for row in rows]
 
 
+def test_a_score_that_is_right_or_wrong_comes_before_grades(tmp_path, capsys):
+    rows = [lm_eval_row(case, metrics=["bleu", "exact_match"], bleu=23.5) for case in CASES]
+    rows[0]["exact_match"] = None
+    path = tmp_path / "samples_eps.jsonl"
+    path.write_text(lines(rows))
+    config = drafted(tmp_path, path)
+    assert "Took 'exact_match', the first; others: bleu." in capsys.readouterr().out
+    assert (config.predictions.fields.correct, config.decision.threshold) == ("exact_match", None)
+    path.write_text(json.dumps({"version": 2, "status": "error", "eval": {}, "samples": []}))
+    assert main([str(path.rename(tmp_path / "log.json")), "--output", str(tmp_path / "d.yaml")]) == 3
+    assert "holds no row" in capsys.readouterr().err
+
+
 def test_places_of_choices_are_no_scores(tmp_path):
     rows = [{key: value for key, value in row.items() if key != "judge_score"} for row in ROWS]
     path = tmp_path / "rows.jsonl"
@@ -301,6 +315,21 @@ def test_messages_are_found(tmp_path):
     config = drafted(tmp_path, path)
     assert (config.prompt.source, config.predictions.fields.messages) == ("messages", "conversations")
     assert len(read_predictions(config).samples) == len(CASES)
+
+
+def test_tasks_of_one_folder_keep_their_own_filters_and_scores(tmp_path, capsys):
+    folder = tmp_path / "org__tiny"
+    folder.mkdir()
+    stamp = "2026-01-21T03-44-18.458309"
+    rows = [lm_eval_row(case, kind) for kind in ("strict-match", "flexible-extract") for case in CASES]
+    (folder / f"samples_eps_{stamp}.jsonl").write_text(lines(rows))
+    (folder / f"samples_mmlu_{stamp}.jsonl").write_text(lines(map(lm_eval_choice_row, CASES)))
+    (folder / f"results_{stamp}.json").write_text('{"model_name": "org/tiny"}')
+    config = drafted(tmp_path, folder)
+    said = capsys.readouterr().out
+    assert "'strict-match' of 'strict-match', 'flexible-extract' in samples_eps" in said
+    assert "as each file's first score says: exact_match of samples_eps" in said
+    assert [sample.is_correct for sample in read_predictions(config).samples] == [c.is_right for c in CASES] * 2
 
 
 def test_what_it_was_not_told_it_asks(tmp_path, capsys, monkeypatch):

@@ -23,6 +23,8 @@ from engine.inputs.readers.delimited import CsvReader
 from engine.inputs.readers.json_files.json_document import JsonReader
 from engine.inputs.readers.json_files.json_lines import JsonLinesReader
 from engine.inputs.readers.record import Limits
+from tests.fixtures.inspect_logs import chunked_members, inspect_sample, zipped
+from tests.fixtures.logged_cases import Case
 
 LIMITS = Limits()
 MOST = 9.0
@@ -89,6 +91,16 @@ def test_files_are_read_in_linear_time(tmp_path, name):
         return read(reader, file)
 
     assert_linear(work, 250_000)
+
+
+def test_samples_in_chunks_are_read_in_linear_time(tmp_path):
+    def work(size: int):
+        file = tmp_path / f"{size}.eval"
+        cases = (Case(number, "increase", "increase", True) for number in range(size))
+        file.write_bytes(zipped(chunked_members(map(inspect_sample, cases))))
+        return read(READERS["inspect"], file)
+
+    assert_linear(work, 400)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("line ends") and "list" not in name])

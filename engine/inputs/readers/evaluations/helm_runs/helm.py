@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.inputs.readers.evaluations.helm_runs.scored_answers import SEPARATE, questions
+from engine.inputs.readers.evaluations.helm_runs.scored_answers import SEPARATE, change_of, questions
 from engine.inputs.readers.evaluations.json_member import MemberList
 from engine.inputs.readers.evaluations.log_records import (
     FIRST_OF_SCORES,
@@ -90,8 +90,8 @@ def _scores(file: Path, limits: Limits) -> _Scores:
 
 
 def _key(instance_id: object, values: Mapping[str, object], perturbation: object = None) -> tuple[str, str, str]:
-    changed = inner(perturbation or values.get("perturbation"), "name")
-    return str(instance_id), str(values.get("train_trial_index", 0)), str(changed or "")
+    changed = change_of(perturbation or values.get("perturbation"))
+    return str(instance_id), str(values.get("train_trial_index", 0)), changed or ""
 
 
 def _row(record: Record, scores: _Scores, run: str) -> LogRow:
@@ -99,7 +99,7 @@ def _row(record: Record, scores: _Scores, run: str) -> LogRow:
     raw = record.values
     instance_id = str(inner(raw, "instance", "id"))
     trial, perturbation = raw.get("train_trial_index", 0), inner(raw, "instance", "perturbation")
-    changed = inner(perturbation, "name")
+    changed = change_of(perturbation)
     is_repeated = bool(trial) or changed is not None
     name = "-".join(str(part) for part in (instance_id, changed, f"trial{trial}" if trial else None) if part)
     row = LogRow(raw, name, "fields", task=run)
@@ -146,6 +146,7 @@ def _add_answers(row: LogRow) -> None:
     if inner(row.raw, "request", "echo_prompt") and isinstance(prompt, str):
         answers = [answer.removeprefix(prompt) for answer in answers]
     row.given["response"] = answers[0] if len(answers) == 1 else answers
+    row.add_thoughts([inner(one, "thinking", "text") for one in completions if isinstance(inner(one, "text"), str)])
     reason = inner(completions[0], "finish_reason", "reason") if completions else None
     if reason is not None:
         row.given["finish_reason"] = reason

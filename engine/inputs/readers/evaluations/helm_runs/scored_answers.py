@@ -66,8 +66,14 @@ def questions(states: Iterable[Record], method: str, row_of: Callable[[Record], 
 
 def _key(record: Record) -> tuple[str, str, str]:
     raw = record.values
-    changed = inner(raw, "instance", "perturbation", "name")
+    changed = change_of(inner(raw, "instance", "perturbation"))
     return str(inner(raw, "instance", "id")), str(raw.get("train_trial_index", 0)), str(changed)
+
+
+def change_of(perturbation: object) -> str | None:
+    """Return what a perturbation is called, with what tells those of one name apart (``gender-pronouns``)."""
+    parts = [inner(perturbation, step) for step in ("name", "mode", "source_class", "target_class")]
+    return "-".join(str(part) for part in parts if part) or None
 
 
 def _question(group: list[Record], method: str, row_of: Callable[[Record], LogRow]) -> Record:

@@ -90,6 +90,20 @@ def test_samples_rejects_and_counts_are_those_of_one_process(work):
     assert len(children) == 2 and not any(map(psutil.pid_exists, children))
 
 
+def test_units_that_are_written_are_not_held(work, tmp_path):
+    scan = scan_predictions(work.config, work.reader)
+    sample = next(
+        one for one in ThisProcess(work).encoded(chosen_records(work.config, scan), {}) if not isinstance(one, Reject)
+    )
+    batches = [[replace(sample, content=packed(sample.content))]]
+    helpers = Helpers(work, 10_000, 2)  # not entered: it does all by itself, when it is asked for a result
+    for number in range(3):
+        helpers.write(tmp_path / f"{number}.parquet", batches)
+        assert len(helpers._writing) == 1
+        helpers._result(helpers._writing[0])
+    assert len(list(tmp_path.glob("*.parquet"))) == 3
+
+
 def test_rows_of_a_helper_that_dies_are_done_by_the_other_and_then_here(work, capsys):
     expected = whole(work, ThisProcess(work))
     with Helpers(work, 10_000, 2) as helpers:
