@@ -23,6 +23,8 @@ _PRONOUN = re.compile(
     r"(?:my|our|mein|meine|mon|ma|mi|mio|mia|minha|meu|it|they|this|that|these|i|we|he|she|there|es|sie|er|ich|wir|il|elle|je|nous|yo|ella|io|noi|ele|ela|eu|он|она|я|мы)\b",
     re.IGNORECASE,
 )
+_WRITER = re.compile(r",\s*(?:I|we)\s+(?:[\w'’]+\s+){1,4}(?:it|they|this|that)\b", re.IGNORECASE)
+"""A writer who speaks of what was named before, behind a reason ("given the sales, I would say it will …")."""
 _QUESTION = re.compile(r"[?？؟][\s*_\"'”)\]]*\Z")
 
 
@@ -151,7 +153,7 @@ def _is_of_another(mentions: Mentions, chosen: Sequence[_Sentence], subject: re.
     if subject is None or not subject.search(mentions.text):
         return False
     texts = [mentions.text[s.start : s.end] for s in chosen]
-    return not any(subject.search(text) or _PRONOUN.match(text) for text in texts)
+    return not any(subject.search(text) or _PRONOUN.match(text) or _WRITER.search(text) for text in texts)
 
 
 def subject_words(field: str | None) -> tuple[str, ...]:

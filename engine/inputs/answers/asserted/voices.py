@@ -66,7 +66,8 @@ _SAID_BY = re.compile(
 """Behind a quotation, who said it."""
 _SAID_BEHIND = re.compile(
     r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b|(?:as|since|because|although|though|while|which|who|and|but|given|after|with|where|when|if|"
-    rf"so|that|this|it)\b)(?:[\w'’]+\.?\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
+    rf"so|that|this|it|despite|notwithstanding|in|on|due|owing|thanks|amid|by|for|from|like|even|except|apart|besides|not|"
+    rf"rather)\b)(?:[\w'’]+\.?\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
     r"(?!\s+(?:to|by|that|an?|the|its)\b)|"
     r"\baccording\s+to\s+(?!(?:the\s+|my\s+|our\s+|these\s+|this\s+|its\s+)?(?:data|figures?|numbers?|trend|statements?|text|passage|"
     r"analysis|premise|table|information|ratios?)\b)",
@@ -74,6 +75,9 @@ _SAID_BEHIND = re.compile(
 )
 """Behind a label, who else says so ("EPS to decrease, sources say")."""
 _OR_NOT = re.compile(r"\b(?:maybe|perhaps|possibly|or)\s+not\b", re.IGNORECASE)
+_OR_WILL_IT = re.compile(r"[\s.…,—–-]*or\s+(?:will|would|does|do|is|are|can)\s+(?:it|they)\b[^.!?\n]{0,20}\?", re.IGNORECASE)
+_QUOTES = re.compile(r"\s*[:,]\s*[*_]*[\"“«„'‘][^\"”»]*\Z")
+"""Behind a report, words that it quotes up to where a label stands."""
 _FIRST_GUESS = re.compile(
     r"\b(?:first|initial|original|early|earlier|previous|gut|knee-jerk|old|former)\s+(?:\w+\s+)?(?:instinct|guess|thought|answer|impression|"
     r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
@@ -123,7 +127,7 @@ def _is_reported(before: str) -> bool:
     if report is None or not before[: report.start()].strip() or _OWN_REPORT.search(before[: report.start()]):
         return False
     breaks = list(_CLAUSES.finditer(before, report.end()))
-    return not breaks or not _OWN_CLAUSE.match(before, breaks[-1].end())
+    return not breaks or bool(_QUOTES.match(before, report.end())) or not _OWN_CLAUSE.match(before, breaks[-1].end())
 
 
 def is_undone(before: str, behind: str, following: str) -> bool:
@@ -146,7 +150,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
         pass
     if people is not None and not _CLAUSES.search(before, people.end()):
         return True
-    if _SAID_BEHIND.search(behind) or _OR_NOT.search(behind):
+    if _SAID_BEHIND.search(behind) or _OR_NOT.search(behind) or _OR_WILL_IT.match(behind + following):
         return True
     named = _NAMED.search(before)
     if named and named["who"].strip() and not _WRITER.search(named["who"]):

@@ -96,6 +96,13 @@ _NOT_FINITE = re.compile(
     re.IGNORECASE,
 )
 """What stands before a verb that somebody else's name does not."""
+_OTHERS_WHO = re.compile(
+    r"\b(?:consensus|analysts?|experts?|economists?|investors?|traders?|forecasters?|critics?|bulls?|bears?|optimists?|pessimists?|"
+    r"street|market|management|board|ceo|cfo|people|others|press|media|commentators?|observers?)"
+    r"(?:\s+(?:of|at|in|from)\s+(?:[\w'’-]+\s+){0,2}[\w'’-]+)?\s*,\s*(?:who|which)\s[^,]*\Z",
+    re.IGNORECASE,
+)
+"""A clause about others, up to where a label stands ("the consensus, which sees an increase, …")."""
 _SOURCES = re.compile(
     r"\b(?:I|we|me|my|us|our|it|this|that|these|those|which|what|all|everything|models?|data|evidence|figures?|numbers?|analysis|"
     r"trends?|trajectory|statements?|ratios?|results?|growth|signs?|factors?|indicators?|signals?|picture|outlook|history|"
@@ -114,6 +121,13 @@ _WISHED = re.compile(
     r"|\A[\W_]*as\s+(?:if|though)\b",
     re.IGNORECASE,
 )
+_EXPECTED = re.compile(
+    rf"\b{any_form((*CONCLUDING, *INFERRING, 'see', 'forecast'))}\s+(?:it|them|this|that|these|those|both)\W+\Z|"
+    r"\b(?:chang|revis|updat|correct|switch|adjust|amend|alter)\w*\s+(?:my|our|the|this)\s+(?:\w+\s+)?(?:answer|prediction|forecast|"
+    r"verdict|response|estimate|assessment|conclusion|label|classification|rating|choice|call|view|outlook)\W+\Z",
+    re.IGNORECASE,
+)
+"""What is expected of a pronoun, or an answer that is changed ("I expect it to increase", "I change my answer to …")."""
 _RESISTS = _words(
     """
     yet struggling struggles struggle struggled slow reluctant weak hard unable loath
@@ -244,6 +258,8 @@ def _is_aim(before: str, behind: str) -> bool:
     if aim["governor"] is None:
         return not before[: aim.start()].strip(" \t*_\"'>-") and "," in behind
     governor = re.sub(r"\W+(?:\w+ly\W+)?\Z", "", aim["governor"]).casefold()
+    if _EXPECTED.search(before[: aim.end("governor")]):
+        return False
     if governor in _RESISTS:
         return True
     if governor in _PREDICTS or re.search(r"\bfrom\b[^,.]*\Z", before[: aim.end("governor")], re.IGNORECASE):
@@ -267,6 +283,8 @@ def _is_supposed(sentence: str, ahead: str, before: str, behind: str) -> bool:
 
 def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
     """Whether a conclusion is named that the writer does not draw; the sentence says ``ahead`` before its clause."""
+    if _OTHERS_WHO.search(ahead + before):
+        return True
     if _AT_FIRST.search(before) or _NOT_SAID.search(before) or _OFTEN_SAID.search(before) or _is_hearsay(before, ahead):
         return True
     drawn = _TO_SAY.search(before)

@@ -17,7 +17,9 @@ from engine.inputs.answers.words import LabelWord
 
 _BOUNDARY = re.compile(r"[,;:，；、：!?。！？\n()（）]|\.(?!\d)|\s[-–—]\s")
 _REACH_BEFORE, _REACH_BEHIND = 100, 60
-_WRITER = re.compile(r"\b(?:I|we|my|our|you|will|would|should|is|are|must|may|might|could|can)\s+\w+")
+_WRITER = re.compile(
+    r"\b(?:I|we|my|our|you|will|would|should|is|are|must|may|might|could|can)\s+\w+|\b(?:I|[Ww]e)['’](?:d|ll|m|re|ve)\s+\w+"
+)
 _OF = re.compile(
     r"[*_`\"'’]*\s*(?:(?:in|of|for|to|on|der|des|die|den|dem|am|an|bei|von|im|en|de|du|la|le|les|los|las|del|dei|degli|"
     r"delle|della|dell|nei|nelle|nel|dos|das|do|da|nos|nas|no|na|в|pada|dalam)['’\s]\s*)?"
