@@ -78,6 +78,12 @@ _OR_NOT = re.compile(r"\b(?:maybe|perhaps|possibly|or)\s+not\b", re.IGNORECASE)
 _OR_WILL_IT = re.compile(r"[\s.…,—–-]*or\s+(?:will|would|does|do|is|are|can)\s+(?:it|they)\b[^.!?\n]{0,20}\?", re.IGNORECASE)
 _QUOTES = re.compile(r"\s*[:,]\s*[*_]*[\"“«„'‘][^\"”»]*\Z")
 """Behind a report, words that it quotes up to where a label stands."""
+_SAID = re.compile(
+    rf"\b(?!(?:I|we|it|this|that|which|answers?|predictions?|conclusions?|outputs?|labels?|fields?|results?|models?|verdicts?)\b)"
+    rf"[^\W\d_][\w'’-]*\s+(?:\w+ly\s+|has\s+|have\s+)?{finite((*QUOTING, *CONCLUDING))}(?={_QUOTES.pattern})",
+    re.IGNORECASE,
+)
+"""Somebody and a verb of saying before such words ('Management said: "We will …')."""
 _FIRST_GUESS = re.compile(
     r"\b(?:first|initial|original|early|earlier|previous|gut|knee-jerk|old|former)\s+(?:\w+\s+)?(?:instinct|guess|thought|answer|impression|"
     r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
@@ -140,7 +146,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     following
         What follows the sentence.
     """
-    if _is_reported(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
+    if _is_reported(before) or _SAID.search(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
         return True
     key = KEY.search(before)
     if (key and _NO_KEYS.search(key["key"]) and not _OWN_KEY.search(key["key"])) or is_quoted(behind):
