@@ -9,7 +9,7 @@ from engine.inputs.answers.languages import languages, words_of
 
 _NUMBER_BEFORE = re.compile(
     r"(?:\b[Nn]o\.\s|\d[.,:/]|(?<![^\s\"'({\[>:=])[.,]|(?<![^\s(])[<>]=?\s?|[≥≤≈≠]\s?|"
-    r"\d\s?(?:out of|of|/)\s?|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z",
+    r"\d\s?(?:out of|of|/)\s?|\b(?:vs|v|versus)\.?\s|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z",
     re.IGNORECASE,
 )
 _NUMBER_AFTER = re.compile(

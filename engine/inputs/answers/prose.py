@@ -10,6 +10,7 @@ from functools import cache
 from engine.inputs.answers.asserted.frames import is_english, is_stated
 from engine.inputs.answers.languages import NOT_AFTER_TITLE, languages, pattern_of, phrases, words_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_of_subject, main_label, weighed
+from engine.inputs.answers.unstated.asides import is_attribute
 from engine.inputs.answers.unstated.keys import is_of_other_key
 from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
 from engine.inputs.answers.words import LabelWord
@@ -178,7 +179,7 @@ def _sentences(mentions: Mentions) -> list[re.Match[str]]:
 class _Sentence:
     """A sentence that names labels, where it stands, and what kind of sentence it is.
 
-    One is nobody's where others say all its labels, or they hold under a condition.
+    One is nobody's where others say all its labels, or they hold under a condition or of a part.
     One that is decided concludes by more than words that are said of any subject (expected, likely).
     """
 
@@ -221,7 +222,9 @@ class _Sentence:
             is_question=bool(_QUESTION.search(sentence)),
             is_explanation=reading.is_aside or bool(_explaining().match(sentence)),
             is_list=bool(named) and all(mention.is_offered for mention in named),
-            is_nobodys=bool(named) and all(mention.is_of_others or mention.is_conditional for mention in named),
+            is_nobodys=bool(named) and all(
+                one.is_of_others or one.is_conditional or is_attribute(mentions.text, one.word) for one in named
+            ),
             says_only=says_only,
         )
 

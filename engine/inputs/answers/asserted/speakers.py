@@ -16,9 +16,9 @@ from functools import cache
 from engine.inputs.answers.languages import JOINED, Language, languages, phrases, words_of
 from engine.inputs.answers.words import LabelWord
 
-_DRESS = r"[ \t>*_\"'“„«(\[#•-]*"
+_DRESS = r"[ \t>*_\"'“„«(\[#•-]*+"
 _CLOSES = r"[*_\"'”“»)\]]*[ \t]*[:：][*_]*"
-_NAME = r"(?-i:[^\W\d_a-zа-яёß-öø-ÿ](?:[^\W\d_]+|\.)(?:[-'’][^\W\d_]+)*)"
+_NAME = r"(?-i:[^\W\d_a-zа-яёß-öø-ÿ](?:[^\W\d_]++|\.)(?:[-'’][^\W\d_]++)*+)"
 """A word with a capital letter, or an initial."""
 _PERSON = re.compile(rf"^{_DRESS}(?P<name>{_NAME}(?:[ \t]+{_NAME}){{1,2}}){_CLOSES}[ \t]+(?=\S+[ \t]+\S)", re.M)
 _NOUN = re.compile(
@@ -84,7 +84,7 @@ def _offices(codes: tuple[str, ...]) -> re.Pattern[str]:
     joined = phrases(word for word in speakers if JOINED.match(word))
     title = rf"{phrases(words_of(known, 'titles'))}\.?"
     names = rf"(?:[ \t]+{_NAME}){{1,3}}"
-    article = r"(?:(?:the|our|der|die|das|le|la|el|il|lo|o|a)[ \t]+|l['’])?(?:\w+[ \t]+)?"
+    article = r"(?:(?:the|our|der|die|das|le|la|el|il|lo|o|a)[ \t]+|l['’])?(?:\w++[ \t]++)?"
     whom = (
         rf"{article}{office}(?:[ \t]+(?:\d{{1,2}}|[A-Z])(?![^\W_]))?(?P<more>{names})?",
         rf"{_NAME}(?:[ \t]+{_NAME}){{0,2}}[ \t]*(?:,[ \t]*|[(][ \t]*|[–-][ \t]*){article}{office}",

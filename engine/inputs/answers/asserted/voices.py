@@ -75,7 +75,18 @@ _SAID_BEHIND = re.compile(
 )
 """Behind a label, who else says so ("EPS to decrease, sources say")."""
 _OR_NOT = re.compile(r"\b(?:maybe|perhaps|possibly|or)\s+not\b", re.IGNORECASE)
+_LEVEL = r"(?:(?:stay|remain|hold|keep|be|stagnat)\w*\s+)?(?:at\s+least\s+|roughly\s+|about\s+|largely\s+)?(?:flat|stable|steady|unchanged|constant|the\s+same|stagnat\w+|sideways)"
+_OR_FLAT = re.compile(rf"[*_\"']*\s+(?:slightly\s+|modestly\s+)?or\s+{_LEVEL}\b", re.IGNORECASE)
+_FLAT_OR = re.compile(rf"\b{_LEVEL}\s+or\s+(?:\w+ly\s+|to\s+)*[*_\"']*\Z", re.IGNORECASE)
+"""Another outcome than a label's, joined by "or" ("EPS will increase or stay flat")."""
 _OR_WILL_IT = re.compile(r"[\s.…,—–-]*or\s+(?:will|would|does|do|is|are|can)\s+(?:it|they)\b[^.!?\n]{0,20}\?", re.IGNORECASE)
+_AS_SAID = re.compile(
+    rf"[\W_]*(?:as\s+(?!(?:(?:the|these|this|our|my|its)\s+)?(?:I|we|data|figures?|numbers?|trends?|statements?|tables?|analysis|ratios?|"
+    rf"above|models?|evidence|it|this|that|they)\b)[^,.;:]{{2,60}}\s(?:puts?\s+it|{finite((*TELLING, *QUOTING))})\b|"
+    r"in\s+the\s+words\s+of\s[^,.;:]{2,60}|(?:to\s+quote|quoting)\s[^,.;:]{2,60})[^,.;:]{0,40}[,:]",
+    re.IGNORECASE,
+)
+"""A sentence's beginning that says whose words it is ("As the chairman put it, …")."""
 _QUOTES = re.compile(r"\s*[:,]\s*[*_]*[\"“«„'‘][^\"”»]*\Z")
 """Behind a report, words that it quotes up to where a label stands."""
 _SAID = re.compile(
@@ -102,7 +113,7 @@ _WRITER = re.compile(r"\b(?:I|we|is|are|be|best|can|should|my|our)\s", re.IGNORE
 _PEOPLE = re.compile(
     r"\b(?:bulls?|bears?|optimists?|pessimists?|analysts?|critics?|experts?|economists?|traders?|investors?|forecasters?|"
     r"reviewers?|colleagues?|friends?|students?|people|others|everyone|everybody|somebody|someone|anyone|nobody|"
-    r"he|she|ceo|cfo|management|consensus|wall\s+street|the\s+market|press|media|rumou?rs?|headlines?|pundits?|commentators?|"
+    r"he|she|ceo|cfo|management|consensus|wall\s+street|the\s+market|press|media|rumou?rs?|headlines?(?!\s+(?:is|are|was|were|seems?|reads?|sounds?|has|conveys?|carries|expresses)\b)|pundits?|commentators?|"
     r"observers?|insiders?|grandmother|grandfather|mother|father|brother|sister|boss|teacher|professor|model\s+card)"
     r"(?:\s+(?:in|of|at|who|with)\s+[^.;,]{1,40}?)?\s+(?:\w+ly\s+|have\s+|has\s+|had\s+|would\s+|might\s+|may\s+|will\s+)?"
     r"(?!should\b|factors?\b|signs?\b|indicators?\b|ratios?\b|likely\b|of\b|and\b|or\b|would\b|that\b)[a-z]+(?<!ly)\b",
@@ -136,6 +147,14 @@ def _is_reported(before: str) -> bool:
     return not breaks or bool(_QUOTES.match(before, report.end())) or not _OWN_CLAUSE.match(before, breaks[-1].end())
 
 
+def _is_said_behind(behind: str) -> bool:
+    """Whether somebody else says so behind a label, not by a noun ("…; negative remarks are few")."""
+    return any(
+        not (_NOUNS.search(found.group()) and _NOUN_BEFORE.search(re.sub(r"[^\W\d_]+\Z", "", found.group())))
+        for found in _SAID_BEHIND.finditer(behind)
+    )
+
+
 def is_undone(before: str, behind: str, following: str) -> bool:
     """Return whether a sentence is somebody else's, a first guess, about a word, an exception, or taken half back.
 
@@ -146,7 +165,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     following
         What follows the sentence.
     """
-    if _is_reported(before) or _SAID.search(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
+    if _is_reported(before) or _SAID.search(before) or _AS_SAID.match(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
         return True
     key = KEY.search(before)
     if (key and _NO_KEYS.search(key["key"]) and not _OWN_KEY.search(key["key"])) or is_quoted(behind):
@@ -156,7 +175,9 @@ def is_undone(before: str, behind: str, following: str) -> bool:
         pass
     if people is not None and not _CLAUSES.search(before, people.end()):
         return True
-    if _SAID_BEHIND.search(behind) or _OR_NOT.search(behind) or _OR_WILL_IT.match(behind + following):
+    if _OR_FLAT.match(behind) or _FLAT_OR.search(before):
+        return True
+    if _is_said_behind(behind) or _OR_NOT.search(behind) or _OR_WILL_IT.match(behind + following):
         return True
     named = _NAMED.search(before)
     if named and named["who"].strip() and not _WRITER.search(named["who"]):

@@ -87,7 +87,11 @@ _OTHERS_SAY = re.compile(
     rf"(?P<whose>\b(?:my|our|this|the)\s+(?:\w+\s+)?)?\b(?P<who>[^\W\d_][\w'’-]*)\s+(?:would|might|may|could|will)\s+(?:\w+ly\s+)?{_SAY}\b",
     re.IGNORECASE,
 )
-_OTHERS_SAID = re.compile(rf"\b(?:{finite(CONCLUDING)}|has\s+it)\b", re.IGNORECASE)
+_OTHERS_SAID = re.compile(
+    rf"\b(?:{finite(CONCLUDING)}|has\s+it|(?:stat|declar|confirm|stress|emphasi[sz]|reiterat|acknowledg|admitt|explain|comment|add|"
+    r"mention)(?:ed|e?s)\s+that)\b",
+    re.IGNORECASE,
+)
 """Finite verbs by which somebody concludes."""
 _NOT_FINITE = re.compile(
     r"\b(?:to|the|an?|as|than|will|would|can|could|may|might|must|should|is|are|be|been|being|was|were|am|do|does|did|"
@@ -311,7 +315,7 @@ def _is_hearsay(before: str, ahead: str) -> bool:
     if said is None:
         return False
     who = before[: said.start()]
-    if not who.strip() and ahead.rstrip().endswith(",") and said.group().endswith("s"):
+    if not who.strip() and ahead.rstrip().endswith(",") and said.group().endswith(("s", "that")):
         return not (_SOURCES.search(ahead) or _subject().search(ahead))
     return not (_NOT_FINITE.search(who) or _SOURCES.search(who) or _subject().search(who))
 

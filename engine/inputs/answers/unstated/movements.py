@@ -168,7 +168,7 @@ def _is_in_adjunct(topic: Topic, before: str, behind: str) -> bool:
     for thing in _things(topic).finditer(between):  # noqa: B007
         pass
     is_of_subject = thing is not None and not _is_other(thing)
-    return not is_of_subject and not _WRITER.search(before, last.end()) and not _concludes(codes, between)
+    return not is_of_subject and not _WRITER.search(before, last.end()) and not _concludes(codes, before[last.end() :])
 
 
 def _concludes(codes: tuple[str, ...], between: str) -> bool:
