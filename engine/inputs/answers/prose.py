@@ -67,7 +67,7 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
         reason = "ambiguous_label" if naming else "denied_label" if is_denied else "no_label"
         return Conclusion(Reading(None, reason, labels), frozenset())
     chosen = [_weighed(mentions, s) for s in chosen]
-    chosen = _of_what_is_asked(mentions, telling, chosen)
+    chosen = _to_come(mentions, _of_what_is_asked(mentions, telling, chosen))
     decided = [s for s in chosen if s.is_decided and not s.reading.is_beside]
     last = (decided or chosen)[-1]
     if not _is_asserted(mentions, last):
@@ -119,6 +119,20 @@ def _of_what_is_asked(mentions: Mentions, telling: Sequence[_Sentence], chosen: 
         for s, word in zip(own, words, strict=True)
     )
     return own if is_own else chosen
+
+
+def _to_come(mentions: Mentions, chosen: list[_Sentence]) -> list[_Sentence]:
+    """Return the sentences that tell what is to come, where all others tell the past, in English."""
+    text, words = mentions.text, [s.reading.word for s in chosen]
+    if mentions.codes != ("en",) or len({word.label for word in words if word}) < 2:
+        return chosen
+    past = [
+        word is not None and word.label in mentions.signs and _is_of_past(text, s, word)
+        for s, word in zip(chosen, words, strict=True)
+    ]
+    coming = [s for s, is_past in zip(chosen, past, strict=True) if not is_past]
+    is_all = any(past) and coming and all(is_future(text[s.start : s.end]) for s in coming)
+    return coming if is_all else chosen
 
 
 def _weighed(mentions: Mentions, sentence: _Sentence) -> _Sentence:
@@ -222,9 +236,8 @@ class _Sentence:
             is_question=bool(_QUESTION.search(sentence)),
             is_explanation=reading.is_aside or bool(_explaining().match(sentence)),
             is_list=bool(named) and all(mention.is_offered for mention in named),
-            is_nobodys=bool(named) and all(
-                one.is_of_others or one.is_conditional or is_attribute(mentions.text, one.word) for one in named
-            ),
+            is_nobodys=bool(named)
+            and all(one.is_of_others or one.is_conditional or is_attribute(mentions.text, one.word) for one in named),
             says_only=says_only,
         )
 
@@ -232,7 +245,7 @@ class _Sentence:
 @cache
 def _led(codes: tuple[str, ...]) -> re.Pattern[str]:
     """Return a pattern of a sentence's beginning that leads to its conclusion (so, therefore)."""
-    return re.compile(rf"[\W_]*(?:and\s+)?{phrases(words_of(codes, 'connectors'))}", re.IGNORECASE)
+    return re.compile(rf"[\W_]*+(?:and\s+)?{phrases(words_of(codes, 'connectors'))}", re.IGNORECASE)
 
 
 def _says_only(mentions: Mentions, start: int, end: int) -> bool:
@@ -248,7 +261,7 @@ def _says_only(mentions: Mentions, start: int, end: int) -> bool:
 @cache
 def _explaining() -> re.Pattern[str]:
     words = phrases(words_of(languages(), "explains"))
-    return re.compile(rf"[\W_]*(?:\w+\s+){{0,2}}{words}[^:：\n]{{0,30}}[:：]", re.IGNORECASE)
+    return re.compile(rf"[\W_]*+(?:\w+\s+){{0,2}}{words}[^:：\n]{{0,30}}[:：]", re.IGNORECASE)
 
 
 def _with_english(codes: tuple[str, ...]) -> tuple[str, ...]:

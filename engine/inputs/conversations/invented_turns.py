@@ -101,8 +101,8 @@ def invented_turns(
 def ended_once(text: str, tokens: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """Return what a model wrote up to the first of the tokens that end its turn, that one included, and flags.
 
-    Behind it stand further ones, padding and the template's line end, which the model neither wrote nor saw. An end token
-    of another tokenizer is plain text, and stays as it was recorded.
+    Behind it stand further ones, padding and the template's line end, which the model neither wrote nor saw. An end
+    token of another tokenizer is plain text, and stays as it was recorded.
 
     Parameters
     ----------

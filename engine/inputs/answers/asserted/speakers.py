@@ -1,8 +1,8 @@
-"""Labels in what a transcript lets somebody say: "CEO: earnings will increase", "Klaus Berger: Der Gewinn wird steigen".
+"""Labels in what a transcript lets somebody say: "CEO: EPS will increase", "Klaus Berger: Der Gewinn wird steigen".
 
-A line that begins with the name of who speaks is that person's, up to its end. Who speaks is told by an office or a title
-("Interviewer:", "Mr. Brown:"), or by two or three capitalised words of which none is known to head texts; a company's
-name, or a heading's, that only looks like one ("Delta Foods:") tells nobody.
+A line that begins with the name of who speaks is that person's, up to its end. Who speaks is told by an office or a
+title ("Interviewer:", "Mr. Brown:"), or by two or three capitalised words of which none is known to head texts; a
+heading, or a company's name ("Delta Foods:"), tells nobody.
 """
 
 from __future__ import annotations
@@ -91,4 +91,5 @@ def _offices(codes: tuple[str, ...]) -> re.Pattern[str]:
         rf"{title}(?:{names}|[ \t]+[^\W\d_]+)",
         rf"[^\s:：。，,、]{{0,8}}[ \t]?{joined}",
     )
-    return re.compile(rf"^{_DRESS}(?:{'|'.join(whom)}){_CLOSES}", re.IGNORECASE | re.MULTILINE)
+    said_how = r"(?:[ \t]*[*_]*\([^()\n]{0,40}\))?"
+    return re.compile(rf"^{_DRESS}(?:{'|'.join(whom)}){said_how}{_CLOSES}", re.IGNORECASE | re.MULTILINE)

@@ -75,11 +75,16 @@ _SAID_BEHIND = re.compile(
 )
 """Behind a label, who else says so ("EPS to decrease, sources say")."""
 _OR_NOT = re.compile(r"\b(?:maybe|perhaps|possibly|or)\s+not\b", re.IGNORECASE)
-_LEVEL = r"(?:(?:stay|remain|hold|keep|be|stagnat)\w*\s+)?(?:at\s+least\s+|roughly\s+|about\s+|largely\s+)?(?:flat|stable|steady|unchanged|constant|the\s+same|stagnat\w+|sideways)"
+_LEVEL = (
+    r"(?:(?:stay|remain|hold|keep|be|stagnat)\w*\s+)?(?:at\s+least\s+|roughly\s+|about\s+|largely\s+)?"
+    r"(?:flat|stable|steady|unchanged|constant|the\s+same|stagnat\w+|sideways)"
+)
 _OR_FLAT = re.compile(rf"[*_\"']*\s+(?:slightly\s+|modestly\s+)?or\s+{_LEVEL}\b", re.IGNORECASE)
 _FLAT_OR = re.compile(rf"\b{_LEVEL}\s+or\s+(?:\w+ly\s+|to\s+)*[*_\"']*\Z", re.IGNORECASE)
 """Another outcome than a label's, joined by "or" ("EPS will increase or stay flat")."""
-_OR_WILL_IT = re.compile(r"[\s.…,—–-]*or\s+(?:will|would|does|do|is|are|can)\s+(?:it|they)\b[^.!?\n]{0,20}\?", re.IGNORECASE)
+_OR_WILL_IT = re.compile(
+    r"[\s.…,—–-]*or\s+(?:will|would|does|do|is|are|can)\s+(?:it|they)\b[^.!?\n]{0,20}\?", re.IGNORECASE
+)
 _AS_SAID = re.compile(
     rf"[\W_]*(?:as\s+(?!(?:(?:the|these|this|our|my|its)\s+)?(?:I|we|data|figures?|numbers?|trends?|statements?|tables?|analysis|ratios?|"
     rf"above|models?|evidence|it|this|that|they)\b)[^,.;:]{{2,60}}\s(?:puts?\s+it|{finite((*TELLING, *QUOTING))})\b|"
@@ -165,7 +170,13 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     following
         What follows the sentence.
     """
-    if _is_reported(before) or _SAID.search(before) or _AS_SAID.match(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
+    if (
+        _is_reported(before)
+        or _SAID.search(before)
+        or _AS_SAID.match(before)
+        or _ACCORDING.search(before)
+        or _CONVINCED.search(before)
+    ):
         return True
     key = KEY.search(before)
     if (key and _NO_KEYS.search(key["key"]) and not _OWN_KEY.search(key["key"])) or is_quoted(behind):

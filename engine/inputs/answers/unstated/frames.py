@@ -12,7 +12,7 @@ from functools import cache
 
 from engine.inputs.answers.languages import NOT_AFTER_TITLE, phrases, words_of
 from engine.inputs.answers.unstated.governors import is_ungoverned
-from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, any_form, finite
+from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, OTHERS_SAID, OTHERS_WHO, any_form
 from engine.inputs.answers.words import LabelWord
 
 
@@ -87,12 +87,6 @@ _OTHERS_SAY = re.compile(
     rf"(?P<whose>\b(?:my|our|this|the)\s+(?:\w+\s+)?)?\b(?P<who>[^\W\d_][\w'’-]*)\s+(?:would|might|may|could|will)\s+(?:\w+ly\s+)?{_SAY}\b",
     re.IGNORECASE,
 )
-_OTHERS_SAID = re.compile(
-    rf"\b(?:{finite(CONCLUDING)}|has\s+it|(?:stat|declar|confirm|stress|emphasi[sz]|reiterat|acknowledg|admitt|explain|comment|add|"
-    r"mention)(?:ed|e?s)\s+that)\b",
-    re.IGNORECASE,
-)
-"""Finite verbs by which somebody concludes."""
 _NOT_FINITE = re.compile(
     r"\b(?:to|the|an?|as|than|will|would|can|could|may|might|must|should|is|are|be|been|being|was|were|am|do|does|did|"
     r"not|generally|widely|n['’]t|['’]s|['’]re|and|or|with|of|by|in|for|this|that|its|their|my|our|\w+ly|most|more|than|less|previously)\s+\Z|"
@@ -100,13 +94,6 @@ _NOT_FINITE = re.compile(
     re.IGNORECASE,
 )
 """What stands before a verb that somebody else's name does not."""
-_OTHERS_WHO = re.compile(
-    r"\b(?:consensus|analysts?|experts?|economists?|investors?|traders?|forecasters?|critics?|bulls?|bears?|optimists?|pessimists?|"
-    r"street|market|management|board|ceo|cfo|people|others|press|media|commentators?|observers?)"
-    r"(?:\s+(?:of|at|in|from)\s+(?:[\w'’-]+\s+){0,2}[\w'’-]+)?\s*,\s*(?:who|which)\s[^,]*\Z",
-    re.IGNORECASE,
-)
-"""A clause about others, up to where a label stands ("the consensus, which sees an increase, …")."""
 _SOURCES = re.compile(
     r"\b(?:I|we|me|my|us|our|it|this|that|these|those|which|what|all|everything|models?|data|evidence|figures?|numbers?|analysis|"
     r"trends?|trajectory|statements?|ratios?|results?|growth|signs?|factors?|indicators?|signals?|picture|outlook|history|"
@@ -131,7 +118,7 @@ _EXPECTED = re.compile(
     r"verdict|response|estimate|assessment|conclusion|label|classification|rating|choice|call|view|outlook)\W+\Z",
     re.IGNORECASE,
 )
-"""What is expected of a pronoun, or an answer that is changed ("I expect it to increase", "I change my answer to …")."""
+"""A pronoun, or an answer, of which a change is said ("I expect it to increase", "I change my answer to decrease")."""
 _RESISTS = _words(
     """
     yet struggling struggles struggle struggled slow reluctant weak hard unable loath
@@ -287,7 +274,7 @@ def _is_supposed(sentence: str, ahead: str, before: str, behind: str) -> bool:
 
 def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
     """Whether a conclusion is named that the writer does not draw; the sentence says ``ahead`` before its clause."""
-    if _OTHERS_WHO.search(ahead + before):
+    if OTHERS_WHO.search(ahead + before):
         return True
     if _AT_FIRST.search(before) or _NOT_SAID.search(before) or _OFTEN_SAID.search(before) or _is_hearsay(before, ahead):
         return True
@@ -310,7 +297,7 @@ def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
 def _is_hearsay(before: str, ahead: str) -> bool:
     """Whether somebody else concludes ("the press predicted an increase", "Ms. Alvarez, the treasurer, thinks …")."""
     said = None
-    for said in _OTHERS_SAID.finditer(before):  # noqa: B007
+    for said in OTHERS_SAID.finditer(before):  # noqa: B007
         pass
     if said is None:
         return False

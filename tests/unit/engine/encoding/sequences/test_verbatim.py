@@ -151,4 +151,6 @@ def test_an_end_token_of_an_answer_is_one_token_and_no_other_is_added(tmp_path, 
     assert encoded["r1"].metadata["flags"] == flags
     tokenizer = AutoTokenizer.from_pretrained(folders["chatml"])
     behind = ended[len(plain) :] if ended[: len(plain)] == plain else ended
-    assert behind == (tokenizer.convert_tokens_to_ids(ids) if ids else tokenizer(end, add_special_tokens=False)["input_ids"])
+    assert behind == (
+        tokenizer.convert_tokens_to_ids(ids) if ids else tokenizer(end, add_special_tokens=False)["input_ids"]
+    )
