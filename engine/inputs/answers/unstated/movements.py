@@ -38,6 +38,11 @@ _KEY_WORDS = 4
 """Words of a key at most, which says what its value is said of ("Cost trend: …")."""
 _BEHIND_GAP = 4
 """Signs between a label and what ends an adjunct behind it: an ending."""
+_GRANTS = re.compile(
+    r"(?<![^\W_])(?:trotz|ungeachtet|malgré|en\s+dépit|a\s+pesar|pese\s+a|nonostante|malgrado|apesar|несмотря)(?![^\W_])",
+    re.IGNORECASE,
+)
+"""Before a thing that is granted, behind which the writer concludes without a comma ("trotz … rechne ich mit")."""
 _GOVERNED = re.compile(r"\b(?:auszugehen|zu\s+rechnen|ausgegangen|gerechnet)\b", re.IGNORECASE)
 """Verbs at a German sentence's end whose object an adjunct's word begins ("von einem Anstieg ist auszugehen")."""
 _CAUSES = re.compile(
@@ -119,6 +124,8 @@ def _is_of_other(topic: Topic, before: str, behind: str) -> bool:
     if nearest is None or not _is_other(nearest):
         return False
     if nearest["neighbour"] and _CAUSES.search(before, nearest.end()):
+        return False
+    if _GRANTS.search(before, 0, nearest.start()) and _concludes(codes, before[nearest.end() :]):
         return False
     return not ("de" in codes and _is_within_adjunct(topic, before[: nearest.start()]))
 
