@@ -135,7 +135,7 @@ STOP = re.compile(r"[*_`\"'”’»)\]}$]*(?:\s*\Z|\s*[.,;:!?…)\]—–\n|]|\s
 GOES_ON = re.compile(
     r"\s*/\s*\d{1,3}(?![\d/])|[*_`\"'”’»)\]}$]*\s+(?:because|since|as|due|for|given|here|rather|instead|and\s+not|not|than|over|with|in|based|thanks|"
     r"owing|overall|on\s+balance|out\s+of|stars?|points?|next|this|by|from|at|during|to|if\s+anything|compared|versus|answer|option|choice|label|"
-    r"class|category|sentiment|review|tone|outlook|one|for\s+(?:the\s+|its\s+)?(?:share\w+|stock\w*|investors?|company|firm|market|sector|industry)|of\s+(?:the|its|a|eps)|it\s+is|is\s+my|is\s+the)\b",
+    r"class|category|sentiment|review|tone|outlook|one|for\s+(?:the\s+|its\s+)?(?:share\w+|stock\w*|investors?|company|firm|market|sector|industry)|about|towards?|regarding|of\s+(?:the|its|a|eps)|it\s+is|is\s+my|is\s+the)\b",
     re.IGNORECASE,
 )
 AFFIRMED = (

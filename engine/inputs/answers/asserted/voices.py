@@ -92,6 +92,13 @@ _AS_SAID = re.compile(
     re.IGNORECASE,
 )
 """A sentence's beginning that says whose words it is ("As the chairman put it, …")."""
+_NO_VIEW = re.compile(
+    r"[^.!?\n]{0,40}\b(?:but|yet|however|though|although)\b,?\s+(?:I|we)\s+(?:\w+ly\s+)?(?:(?:have|take|hold|offer|make)\s+no\s+(?:\w+\s+)?"
+    r"(?:view|opinion|position|idea|prediction|forecast|stance)|(?:will\s+not|won['’]t|do\s+not|don['’]t|cannot|can['’]t)\s+"
+    r"(?:predict|commit|take\s+a|know|agree|share)\b)",
+    re.IGNORECASE,
+)
+"""A writer who says no more than what was said by others."""
 _QUOTES = re.compile(r"\s*[:,]\s*[*_]*[\"“«„'‘][^\"”»]*\Z")
 """Behind a report, words that it quotes up to where a label stands."""
 _SAID = re.compile(
@@ -186,7 +193,7 @@ def is_undone(before: str, behind: str, following: str) -> bool:
         pass
     if people is not None and not _CLAUSES.search(before, people.end()):
         return True
-    if _OR_FLAT.match(behind) or _FLAT_OR.search(before):
+    if _NO_VIEW.match(behind) or _OR_FLAT.match(behind) or _FLAT_OR.search(before):
         return True
     if _is_said_behind(behind) or _OR_NOT.search(behind) or _OR_WILL_IT.match(behind + following):
         return True

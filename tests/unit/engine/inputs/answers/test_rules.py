@@ -208,7 +208,8 @@ HOSTILE = [
     "\\boxed{", '"direction_of_eps_change": "', "1.", "the answer is ", "because increase ", "increase than decrease ",
     "*", "B, ", "不会增加", "ال", "A) x\n", "上昇する可能性", "#### a\n",
     "......", "A, ", "yes, but ", "no\n", "P(", "probability of ", "is very ", "increase is ", "\n> ", "key: A ", "if ",
-    "- ", "_", "without ", "CEO: increase\n", "increase or flat ", "as x ", "increase without a ", "wrong answer ", "increase\n", "[ ] ", "no, ", "20% ", "increase if ", "if a, ",
+    "- ", "_", "without ", "CEO: increase\n", "increase or flat ", "as x ", "increase without a ",
+    "wrong answer ", "increase\n", "[ ] ", "no, ", "20% ", "increase if ", "if a, ",
 ]  # fmt: skip
 
 
