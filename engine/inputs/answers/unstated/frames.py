@@ -274,7 +274,8 @@ def _is_supposed(sentence: str, ahead: str, before: str, behind: str) -> bool:
 
 def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
     """Whether a conclusion is named that the writer does not draw; the sentence says ``ahead`` before its clause."""
-    if OTHERS_WHO.search(ahead + before):
+    sentence = ahead + before
+    if (" who " in sentence or " which " in sentence) and OTHERS_WHO.search(sentence):
         return True
     if _AT_FIRST.search(before) or _NOT_SAID.search(before) or _OFTEN_SAID.search(before) or _is_hearsay(before, ahead):
         return True
