@@ -14,7 +14,7 @@ from engine.inputs.answers.fields import answered_value
 from engine.inputs.answers.recorded import RecordedValue, key_text, plain_text
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.conversation_reader import ConversationReader
-from engine.inputs.conversations.invented_turns import invented_turns
+from engine.inputs.conversations.invented_turns import ended_once, invented_turns
 from engine.inputs.conversations.thoughts.marked import Thoughts
 from engine.inputs.conversations.thoughts.recorded import thoughts_in
 from engine.inputs.outcomes.correctness import correctness
@@ -262,11 +262,15 @@ class SampleReader:
         RowRejected
             When there is no label.
         """
+        ends: tuple[str, ...] = ()
+        if conversation.answer_ids is None and not isinstance(decider, RankedAnswers):
+            response, ends = ended_once(response, self.transcripts.markup.tokens)
+        stop = min(thoughts.end, len(response))
         users = [message.content for message in conversation.messages if message.role == "user"]
         places = invented_turns(
             response,
             thoughts.start,
-            end=thoughts.end,
+            end=stop,
             marks=self.transcripts.markup.turn_marks,
             prompt=users[-1] if users else "",
         )
@@ -276,8 +280,8 @@ class SampleReader:
             except RowRejected:
                 continue
             return decided, response[:place].rstrip(), ("cut_at_next_turn",)
-        decided = decider.decided(recorded, response, thoughts.start, thoughts.end)
-        return decided, response, _ROLE_LINES if places else ()
+        decided = decider.decided(recorded, response, thoughts.start, stop)
+        return decided, response, (*ends, *(_ROLE_LINES if places else ()))
 
     def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""

@@ -87,7 +87,10 @@ CAVEATS_OF_FLAGS = {
     "the file's writer made them, write the texts with \\n alone",
     "template_kwargs_unread": "the record holds settings of a chat template that this one never reads, so that they "
     "change nothing here: the model may have been given another template's prompt",
-    "padding_left_out": "the recorded token ids were padded; the padding is left out",
+    "padding_left_out": "the recorded token ids were padded, or the answer's text goes on behind its end token with "
+    "further ones, padding or a line end, which the model never saw: they are left out",
+    "foreign_end_token": "the answer ends with a token that ends turns in another model's template, which is plain "
+    "text to this tokenizer, and is measured so. Take it off if the model did not write these signs",
     "answer_in_prompt": "the prompt's token ids were recorded with the answer behind them, which is measured once",
     "content_left_out": "the chat template leaves out a message's text",
     "tools_left_out": "the chat template leaves out the tools that the record names",

@@ -26,6 +26,17 @@ _CODE_ENDS = re.compile(r"[*_`\"'”’»)\]]*[ \t]*(?:\Z|[\n,;.])")
 _LIST_DRESS = re.compile(r"(?:[\s*_#>`\"'“(\[|•-]|[Oo]ption )*+")
 
 
+_AS_WELL = (
+    r"[*_\"'”]*,?\s*(?:(?:but|and|or|though)\s+)?(?:(?:it|they|eps|earnings)\s+)?(?:might|may|could|can)\s+(?:just\s+)?(?:also|equally|as\s+\w+)\s+"
+    r"(?:an?\s+)?|,?\s*(?:(?:aber|und|oder|ebenso)\s+)?(?:er\s+|sie\s+)?(?:könnte\s+|kann\s+)?(?:aber\s+)?(?:auch|ebenso(?:gut)?)\s+|"
+    r",?\s*(?:(?:mais|et|ou)\s+)?(?:il\s+)?(?:peut|pourrait)\s+(?:aussi|également)\s+|"
+    r",?\s*(?:(?:pero|y|o)\s+)?también\s+(?:puede|podría)\s+|,?\s*(?:(?:ma|e|o)\s+)?(?:può|potrebbe)\s+anche\s+|"
+    r",?\s*(?:(?:mas|e|ou)\s+)?também\s+(?:pode|poderia)\s+|,?\s*так\s+и\s+|,?\s*(?:bisa|mungkin)\s+juga\s+|[,，、]?\s*也(?:有)?可能(?:会|會)?|"
+    r"(?:する)?(?:とも|可能性も)(?:あり|あれば)?[、,]?|[할]?\s?수도\s있고[,]?\s*|\s+وقد\s+"
+)
+"""Between two labels of which each is called possible ("might increase, but might also decrease")."""
+
+
 @cache
 def _links(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return patterns of what joins the labels of a choice: by a word or a stroke, and by a comma.
@@ -40,7 +51,7 @@ def _links(codes: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     filler = rf"(?:(?:{articles}){mark}+){{0,2}}"
     strong = rf"{mark}*,?{mark}*(?:[/|、]|{spaced}){mark}*\n?{mark}*{filler}"
     weak = rf"{mark}*[,،，]{mark}*\n?{mark}*{filler}"
-    return re.compile(strong, re.IGNORECASE), re.compile(weak, re.IGNORECASE)
+    return re.compile(rf"{strong}|{_AS_WELL}", re.IGNORECASE), re.compile(weak, re.IGNORECASE)
 
 
 _FEW = 8

@@ -9,7 +9,7 @@ from engine.inputs.answers.languages import languages, words_of
 
 _NUMBER_BEFORE = re.compile(
     r"(?:\b[Nn]o\.\s|\d[.,:/]|(?<![^\s\"'({\[>:=])[.,]|(?<![^\s(])[<>]=?\s?|[≥≤≈≠]\s?|"
-    r"\d\s?(?:out of|of|/)\s?|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z",
+    r"\d\s?(?:out of|of|/)\s?|\b(?:vs|v|versus)\.?\s|[$€£¥#§]\s?|(?<![^\W\d_])[-−–+±])\Z",
     re.IGNORECASE,
 )
 _NUMBER_AFTER = re.compile(
@@ -29,7 +29,7 @@ _SAID_NUMBER = re.compile(
     r"\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
     r"label\w*|class\w*|but|sondern|"
     r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|"
-    r"assign\w*|give|(?:giv\w+|rat\w+|scor\w+|award\w*)\s+(?:it|this|that|the)(?:\s+\w+)??(?:\s+(?:an?|as|with))?|output|ist|lautet|est|"
+    r"assign\w*|give(?:\s+an?)?|(?:giv\w+|rat\w+|scor\w+|award\w*)\s+(?:it|this|that|the)(?:\s+\w+)??(?:\s+(?:an?|as|with))?|output|ist|lautet|est|"
     r"es|è|é|ответ|это|adalah)\s+[\"'“*_`(\[$\\]*)\Z",
     re.IGNORECASE,
 )

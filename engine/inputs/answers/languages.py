@@ -113,6 +113,12 @@ class Language:
         What begins a condition ("*if* costs fall"), what grants one ("*even if*"), and what begins one that leaves
         nothing open: it asks of the writer alone ("if *I had* to choose", "if *we look* at the data"), or that things
         go on as they do ("if *current trends continue*", "barring *unforeseen* events").
+    absences, own_absences
+        What says that a thing is lacking ("*without* a recovery in demand"), which is a condition, and things that an
+        answer goes by, leaves out, or does not doubt ("without further *data*", "without *doubt*"): these are none.
+    speakers, titles, headings
+        Offices and titles by which a transcript names who speaks ("*CEO*:", "*Mr.* Brown:"), and words by which two
+        capitalised words are a heading or a company, and no name ("Final *Verdict*:").
     is_partial
         Whether cues and plain denials are all that is known of the language; every other kind may be missing.
     """
@@ -189,6 +195,11 @@ class Language:
     conditions: tuple[str, ...]
     conceded_conditions: tuple[str, ...]
     own_conditions: tuple[str, ...]
+    absences: tuple[str, ...]
+    own_absences: tuple[str, ...]
+    speakers: tuple[str, ...]
+    titles: tuple[str, ...]
+    headings: tuple[str, ...]
 
 
 @cache

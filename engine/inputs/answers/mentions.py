@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from engine.inputs.answers.asserted.hearsay import hearsay
+from engine.inputs.answers.asserted.speakers import spoken
 from engine.inputs.answers.choices import explained, mark_listed, offered_words
 from engine.inputs.answers.denied.denials import Denials
 from engine.inputs.answers.languages import languages, pattern_of, phrases, words_of
@@ -99,7 +100,8 @@ class Mentions:
         given = shares(text, words, denied, codes)
         unsaid = unasserted(text, words, labels.signs, codes)
         compared = only_compared(text, words, labels.labels)
-        of_others = hearsay(text, words, codes)
+        others = zip(hearsay(text, words, codes), spoken(text, words, codes), strict=True)
+        of_others = [is_told or is_spoken for is_told, is_spoken in others]
         kinds = (offered, given, supposed(text, words, codes), unsaid, compared, of_others)
         offered = [any(some) for some in zip(*kinds, strict=True)]
         under = conditional(text, words, codes)

@@ -10,6 +10,7 @@ from functools import cache
 from engine.inputs.answers.asserted.frames import is_english, is_stated
 from engine.inputs.answers.languages import NOT_AFTER_TITLE, languages, pattern_of, phrases, words_of
 from engine.inputs.answers.mentions import Mentions, Reading, is_of_subject, main_label, weighed
+from engine.inputs.answers.unstated.asides import is_attribute
 from engine.inputs.answers.unstated.keys import is_of_other_key
 from engine.inputs.answers.unstated.movements import is_future, other_verdict, speaks_of_subject
 from engine.inputs.answers.words import LabelWord
@@ -23,6 +24,8 @@ _PRONOUN = re.compile(
     r"(?:my|our|mein|meine|mon|ma|mi|mio|mia|minha|meu|it|they|this|that|these|i|we|he|she|there|es|sie|er|ich|wir|il|elle|je|nous|yo|ella|io|noi|ele|ela|eu|он|она|я|мы)\b",
     re.IGNORECASE,
 )
+_WRITER = re.compile(r",\s*(?:I|we)\s+(?:[\w'’]+\s+){1,4}(?:it|they|this|that)\b", re.IGNORECASE)
+"""A writer who speaks of what was named before, behind a reason ("given the sales, I would say it will …")."""
 _QUESTION = re.compile(r"[?？؟][\s*_\"'”)\]]*\Z")
 
 
@@ -64,7 +67,7 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
         reason = "ambiguous_label" if naming else "denied_label" if is_denied else "no_label"
         return Conclusion(Reading(None, reason, labels), frozenset())
     chosen = [_weighed(mentions, s) for s in chosen]
-    chosen = _of_what_is_asked(mentions, telling, chosen)
+    chosen = _to_come(mentions, _of_what_is_asked(mentions, telling, chosen))
     decided = [s for s in chosen if s.is_decided and not s.reading.is_beside]
     last = (decided or chosen)[-1]
     if not _is_asserted(mentions, last):
@@ -118,6 +121,20 @@ def _of_what_is_asked(mentions: Mentions, telling: Sequence[_Sentence], chosen: 
     return own if is_own else chosen
 
 
+def _to_come(mentions: Mentions, chosen: list[_Sentence]) -> list[_Sentence]:
+    """Return the sentences that tell what is to come, where all others tell the past, in English."""
+    text, words = mentions.text, [s.reading.word for s in chosen]
+    if mentions.codes != ("en",) or len({word.label for word in words if word}) < 2:
+        return chosen
+    past = [
+        word is not None and word.label in mentions.signs and _is_of_past(text, s, word)
+        for s, word in zip(chosen, words, strict=True)
+    ]
+    coming = [s for s, is_past in zip(chosen, past, strict=True) if not is_past]
+    is_all = any(past) and coming and all(is_future(text[s.start : s.end]) for s in coming)
+    return coming if is_all else chosen
+
+
 def _weighed(mentions: Mentions, sentence: _Sentence) -> _Sentence:
     return replace(sentence, reading=weighed(mentions, sentence.reading, sentence.end))
 
@@ -151,7 +168,7 @@ def _is_of_another(mentions: Mentions, chosen: Sequence[_Sentence], subject: re.
     if subject is None or not subject.search(mentions.text):
         return False
     texts = [mentions.text[s.start : s.end] for s in chosen]
-    return not any(subject.search(text) or _PRONOUN.match(text) for text in texts)
+    return not any(subject.search(text) or _PRONOUN.match(text) or _WRITER.search(text) for text in texts)
 
 
 def subject_words(field: str | None) -> tuple[str, ...]:
@@ -176,7 +193,7 @@ def _sentences(mentions: Mentions) -> list[re.Match[str]]:
 class _Sentence:
     """A sentence that names labels, where it stands, and what kind of sentence it is.
 
-    One is nobody's where others say all its labels, or they hold under a condition.
+    One is nobody's where others say all its labels, or they hold under a condition or of a part.
     One that is decided concludes by more than words that are said of any subject (expected, likely).
     """
 
@@ -219,7 +236,8 @@ class _Sentence:
             is_question=bool(_QUESTION.search(sentence)),
             is_explanation=reading.is_aside or bool(_explaining().match(sentence)),
             is_list=bool(named) and all(mention.is_offered for mention in named),
-            is_nobodys=bool(named) and all(mention.is_of_others or mention.is_conditional for mention in named),
+            is_nobodys=bool(named)
+            and all(one.is_of_others or one.is_conditional or is_attribute(mentions.text, one.word) for one in named),
             says_only=says_only,
         )
 
@@ -227,7 +245,7 @@ class _Sentence:
 @cache
 def _led(codes: tuple[str, ...]) -> re.Pattern[str]:
     """Return a pattern of a sentence's beginning that leads to its conclusion (so, therefore)."""
-    return re.compile(rf"[\W_]*(?:and\s+)?{phrases(words_of(codes, 'connectors'))}", re.IGNORECASE)
+    return re.compile(rf"[\W_]*+(?:and\s+)?{phrases(words_of(codes, 'connectors'))}", re.IGNORECASE)
 
 
 def _says_only(mentions: Mentions, start: int, end: int) -> bool:
@@ -243,7 +261,7 @@ def _says_only(mentions: Mentions, start: int, end: int) -> bool:
 @cache
 def _explaining() -> re.Pattern[str]:
     words = phrases(words_of(languages(), "explains"))
-    return re.compile(rf"[\W_]*(?:\w+\s+){{0,2}}{words}[^:：\n]{{0,30}}[:：]", re.IGNORECASE)
+    return re.compile(rf"[\W_]*+(?:\w+\s+){{0,2}}{words}[^:：\n]{{0,30}}[:：]", re.IGNORECASE)
 
 
 def _with_english(codes: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where a model goes on to write the next turn by itself: the user's, or another example of its prompt."""
+"""Where a model's turn ends: at an end token, or where it goes on by itself to write the user's turn or an example."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _ENDS = re.compile(
 """Tokens that end a turn: what stands behind them is another one."""
 _CLOSINGS = re.compile(rf"{_ENDS.pattern}|<\|(?:user|observation)\|>")
 """Tokens that end a turn where nothing stands behind them: of GLM the next turn's mark."""
+_FILLS = re.compile(rf"{_CLOSINGS.pattern}|<\|?pad\|?>|\[PAD\]|<\|finetune_right_pad(?:_id)?\|>", re.IGNORECASE)
+"""These, and tokens that batches are filled with."""
 _STARTS = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<\|header_start\|>|<start_of_turn>|<\|turn>|<\|start_of_role\|>|"
     r"<\|START_OF_TURN_TOKEN\|>"
@@ -96,6 +98,32 @@ def invented_turns(
     return [place for place in sorted(places) if said < place <= more]
 
 
+def ended_once(text: str, tokens: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+    """Return what a model wrote up to the first of the tokens that end its turn, that one included, and flags.
+
+    Behind it stand further ones, padding and the template's line end, which the model neither wrote nor saw. An end
+    token of another tokenizer is plain text, and stays as it was recorded.
+
+    Parameters
+    ----------
+    text
+        What the model wrote, up to the next turn.
+    tokens
+        The tokenizer's special and added tokens; empty where no tokenizer is at hand.
+    """
+    first, end = None, len(text)
+    for token in reversed(list(_FILLS.finditer(text))):
+        if text[token.end() : end].strip():
+            break
+        first, end = token, token.start()
+    if first is None:
+        return text, ()
+    if tokens and first.group() not in tokens:
+        return text, ("foreign_end_token",)
+    kept = text[: first.end() if _CLOSINGS.match(first.group()) else first.start()]
+    return kept, ("padding_left_out",) if kept != text else ()
+
+
 def _paired(text: str, start: int, stop: int) -> Iterable[int]:
     """Yield where a line names what is given, and a later one what is asked for."""
     for given, asked in _PAIRS:
@@ -106,7 +134,7 @@ def _paired(text: str, start: int, stop: int) -> Iterable[int]:
 def _last_more(text: str, start: int, stop: int) -> int:
     """Return the last character that is more than the end of a turn; -1 where there is none."""
     end = stop
-    for token in reversed(list(_CLOSINGS.finditer(text, start, stop))):
+    for token in reversed(list(_FILLS.finditer(text, start, stop))):
         if text[token.end() : end].strip():
             break
         end = token.start()

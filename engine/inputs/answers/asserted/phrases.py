@@ -135,7 +135,7 @@ STOP = re.compile(r"[*_`\"'”’»)\]}$]*(?:\s*\Z|\s*[.,;:!?…)\]—–\n|]|\s
 GOES_ON = re.compile(
     r"\s*/\s*\d{1,3}(?![\d/])|[*_`\"'”’»)\]}$]*\s+(?:because|since|as|due|for|given|here|rather|instead|and\s+not|not|than|over|with|in|based|thanks|"
     r"owing|overall|on\s+balance|out\s+of|stars?|points?|next|this|by|from|at|during|to|if\s+anything|compared|versus|answer|option|choice|label|"
-    r"class|category|sentiment|review|tone|outlook|one|of\s+(?:the|its|a|eps)|it\s+is|is\s+my|is\s+the)\b",
+    r"class|category|sentiment|review|tone|outlook|one|for\s+(?:the\s+|its\s+)?(?:share\w+|stock\w*|investors?|company|firm|market|sector|industry)|about|towards?|regarding|of\s+(?:the|its|a|eps)|it\s+is|is\s+my|is\s+the)\b",
     re.IGNORECASE,
 )
 AFFIRMED = (
@@ -230,7 +230,7 @@ DEGREES = (
     "hmm|ok|okay|well|yes|no|is|mostly|very|quite|rather|slightly|clearly|overall|maybe|perhaps|possibly|"
     "strongly|it's|to|small|significant|modest|final|in conclusion|in short|in summary|still|finally|"
     "likewise|more|some|sure|definitely|somewhat|highly|extremely|a bit|largely|mildly|otherwise|option|"
-    "choice"
+    "choice|absolutely|certainly|surely|undoubtedly|probably|indeed|of course|without a doubt"
 )
 """Words of degree and hedges that may stand before a label that is all that is said."""
 COMING = re.compile(

@@ -66,7 +66,8 @@ _SAID_BY = re.compile(
 """Behind a quotation, who said it."""
 _SAID_BEHIND = re.compile(
     r"(?:[,;]|\s[—–-])\s*(?!I\b|we\b|(?:as|since|because|although|though|while|which|who|and|but|given|after|with|where|when|if|"
-    rf"so|that|this|it)\b)(?:[\w'’]+\.?\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
+    rf"so|that|this|it|despite|notwithstanding|in|on|due|owing|thanks|amid|by|for|from|like|even|except|apart|besides|not|"
+    rf"rather)\b)(?:[\w'’]+\.?\s+){{1,4}}{finite((*CONCLUDING, *TELLING), is_behind_name=True)}\b"
     r"(?!\s+(?:to|by|that|an?|the|its)\b)|"
     r"\baccording\s+to\s+(?!(?:the\s+|my\s+|our\s+|these\s+|this\s+|its\s+)?(?:data|figures?|numbers?|trend|statements?|text|passage|"
     r"analysis|premise|table|information|ratios?)\b)",
@@ -74,6 +75,38 @@ _SAID_BEHIND = re.compile(
 )
 """Behind a label, who else says so ("EPS to decrease, sources say")."""
 _OR_NOT = re.compile(r"\b(?:maybe|perhaps|possibly|or)\s+not\b", re.IGNORECASE)
+_LEVEL = (
+    r"(?:(?:stay|remain|hold|keep|be|stagnat)\w*\s+)?(?:at\s+least\s+|roughly\s+|about\s+|largely\s+)?"
+    r"(?:flat|stable|steady|unchanged|constant|the\s+same|stagnat\w+|sideways)"
+)
+_OR_FLAT = re.compile(rf"[*_\"']*\s+(?:slightly\s+|modestly\s+)?or\s+{_LEVEL}\b", re.IGNORECASE)
+_FLAT_OR = re.compile(rf"\b{_LEVEL}\s+or\s+(?:\w+ly\s+|to\s+)*[*_\"']*\Z", re.IGNORECASE)
+"""Another outcome than a label's, joined by "or" ("EPS will increase or stay flat")."""
+_OR_WILL_IT = re.compile(
+    r"[\s.…,—–-]*or\s+(?:will|would|does|do|is|are|can)\s+(?:it|they)\b[^.!?\n]{0,20}\?", re.IGNORECASE
+)
+_AS_SAID = re.compile(
+    rf"[\W_]*(?:as\s+(?!(?:(?:the|these|this|our|my|its)\s+)?(?:I|we|data|figures?|numbers?|trends?|statements?|tables?|analysis|ratios?|"
+    rf"above|models?|evidence|it|this|that|they)\b)[^,.;:]{{2,60}}\s(?:puts?\s+it|{finite((*TELLING, *QUOTING))})\b|"
+    r"in\s+the\s+words\s+of\s[^,.;:]{2,60}|(?:to\s+quote|quoting)\s[^,.;:]{2,60})[^,.;:]{0,40}[,:]",
+    re.IGNORECASE,
+)
+"""A sentence's beginning that says whose words it is ("As the chairman put it, …")."""
+_NO_VIEW = re.compile(
+    r"[^.!?\n]{0,40}\b(?:but|yet|however|though|although)\b,?\s+(?:I|we)\s+(?:\w+ly\s+)?(?:(?:have|take|hold|offer|make)\s+no\s+(?:\w+\s+)?"
+    r"(?:view|opinion|position|idea|prediction|forecast|stance)|(?:will\s+not|won['’]t|do\s+not|don['’]t|cannot|can['’]t)\s+"
+    r"(?:predict|commit|take\s+a|know|agree|share)\b)",
+    re.IGNORECASE,
+)
+"""A writer who says no more than what was said by others."""
+_QUOTES = re.compile(r"\s*[:,]\s*[*_]*[\"“«„'‘][^\"”»]*\Z")
+"""Behind a report, words that it quotes up to where a label stands."""
+_SAID = re.compile(
+    rf"\b(?!(?:I|we|it|this|that|which|answers?|predictions?|conclusions?|outputs?|labels?|fields?|results?|models?|verdicts?)\b)"
+    rf"[^\W\d_][\w'’-]*\s+(?:\w+ly\s+|has\s+|have\s+)?{finite((*QUOTING, *CONCLUDING))}(?={_QUOTES.pattern})",
+    re.IGNORECASE,
+)
+"""Somebody and a verb of saying before such words ('Management said: "We will …')."""
 _FIRST_GUESS = re.compile(
     r"\b(?:first|initial|original|early|earlier|previous|gut|knee-jerk|old|former)\s+(?:\w+\s+)?(?:instinct|guess|thought|answer|impression|"
     r"reaction|prediction|idea|take|read|reading|hunch|choice|pick|inclination|response|verdict|hypothesis)\b",
@@ -92,7 +125,7 @@ _WRITER = re.compile(r"\b(?:I|we|is|are|be|best|can|should|my|our)\s", re.IGNORE
 _PEOPLE = re.compile(
     r"\b(?:bulls?|bears?|optimists?|pessimists?|analysts?|critics?|experts?|economists?|traders?|investors?|forecasters?|"
     r"reviewers?|colleagues?|friends?|students?|people|others|everyone|everybody|somebody|someone|anyone|nobody|"
-    r"he|she|ceo|cfo|management|consensus|wall\s+street|the\s+market|press|media|rumou?rs?|headlines?|pundits?|commentators?|"
+    r"he|she|ceo|cfo|management|consensus|wall\s+street|the\s+market|press|media|rumou?rs?|headlines?(?!\s+(?:is|are|was|were|seems?|reads?|sounds?|has|conveys?|carries|expresses)\b)|pundits?|commentators?|"
     r"observers?|insiders?|grandmother|grandfather|mother|father|brother|sister|boss|teacher|professor|model\s+card)"
     r"(?:\s+(?:in|of|at|who|with)\s+[^.;,]{1,40}?)?\s+(?:\w+ly\s+|have\s+|has\s+|had\s+|would\s+|might\s+|may\s+|will\s+)?"
     r"(?!should\b|factors?\b|signs?\b|indicators?\b|ratios?\b|likely\b|of\b|and\b|or\b|would\b|that\b)[a-z]+(?<!ly)\b",
@@ -123,7 +156,15 @@ def _is_reported(before: str) -> bool:
     if report is None or not before[: report.start()].strip() or _OWN_REPORT.search(before[: report.start()]):
         return False
     breaks = list(_CLAUSES.finditer(before, report.end()))
-    return not breaks or not _OWN_CLAUSE.match(before, breaks[-1].end())
+    return not breaks or bool(_QUOTES.match(before, report.end())) or not _OWN_CLAUSE.match(before, breaks[-1].end())
+
+
+def _is_said_behind(behind: str) -> bool:
+    """Whether somebody else says so behind a label, not by a noun ("…; negative remarks are few")."""
+    return any(
+        not (_NOUNS.search(found.group()) and _NOUN_BEFORE.search(re.sub(r"[^\W\d_]+\Z", "", found.group())))
+        for found in _SAID_BEHIND.finditer(behind)
+    )
 
 
 def is_undone(before: str, behind: str, following: str) -> bool:
@@ -136,7 +177,13 @@ def is_undone(before: str, behind: str, following: str) -> bool:
     following
         What follows the sentence.
     """
-    if _is_reported(before) or _ACCORDING.search(before) or _CONVINCED.search(before):
+    if (
+        _is_reported(before)
+        or _SAID.search(before)
+        or _AS_SAID.match(before)
+        or _ACCORDING.search(before)
+        or _CONVINCED.search(before)
+    ):
         return True
     key = KEY.search(before)
     if (key and _NO_KEYS.search(key["key"]) and not _OWN_KEY.search(key["key"])) or is_quoted(behind):
@@ -146,7 +193,9 @@ def is_undone(before: str, behind: str, following: str) -> bool:
         pass
     if people is not None and not _CLAUSES.search(before, people.end()):
         return True
-    if _SAID_BEHIND.search(behind) or _OR_NOT.search(behind):
+    if _NO_VIEW.match(behind) or _OR_FLAT.match(behind) or _FLAT_OR.search(before):
+        return True
+    if _is_said_behind(behind) or _OR_NOT.search(behind) or _OR_WILL_IT.match(behind + following):
         return True
     named = _NAMED.search(before)
     if named and named["who"].strip() and not _WRITER.search(named["who"]):

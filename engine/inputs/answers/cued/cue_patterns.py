@@ -11,7 +11,7 @@ from engine.inputs.answers.unstated.keys import GRADED
 
 VALUE = 400
 """Characters of a value at most."""
-_SENTENCE_END = re.compile(r"[!?。！？؟।]|(?<!\.)\.(?![.\d])|\n|\\n")
+_SENTENCE_END = re.compile(r"[!?。！？؟।]|(?<!\.)(?<!\bvs)(?<!\bapprox)(?<!\bca)\.(?![.\d])|\n|\\n")
 
 
 @dataclass(frozen=True, slots=True)

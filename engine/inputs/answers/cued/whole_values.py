@@ -157,4 +157,8 @@ def _ratings() -> tuple[re.Pattern[str], ...]:
         r"(?P<number>\d+[.,]\d+)",
         rf"(?P<number>\d+){units}",
     )
-    return tuple(re.compile(rf"{_OPENS}{text}{'' if text.endswith(')') else _ENDS}", re.IGNORECASE) for text in texts)
+    drawn = r"(?:[★⭐🌟☆]\uFE0F?\s?)*"
+    return tuple(
+        re.compile(rf"{_OPENS}{drawn}{_OPENS}{text}{'' if text.endswith(')') else _ENDS}", re.IGNORECASE)
+        for text in texts
+    )

@@ -93,7 +93,9 @@ def is_said_aside(text: str, codes: tuple[str, ...], start: int, word: LabelWord
     is_passed = is_passed or (side is not None and is_met(clauses[-1], codes))
     if side and not is_passed and not _speaks(codes, clauses[-1], side.start()):
         return True
-    if len(clauses) == 1 and not is_passed and _granting(codes).match(before):
+    is_granted = bool(_granting(codes).match(before))
+    is_granted = is_granted and (len(clauses) == 1 or bool(_granting(codes).match(clauses[-1])))
+    if is_granted and not is_passed:
         return True
     if "en" in codes and (
         _CONCEDED.match(text, word.end) or (_POSSIBLE.search(clauses[-1]) and _BUT.match(text, word.end))

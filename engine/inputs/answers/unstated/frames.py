@@ -12,7 +12,7 @@ from functools import cache
 
 from engine.inputs.answers.languages import NOT_AFTER_TITLE, phrases, words_of
 from engine.inputs.answers.unstated.governors import is_ungoverned
-from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, any_form, finite
+from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, OTHERS_SAID, OTHERS_WHO, any_form
 from engine.inputs.answers.words import LabelWord
 
 
@@ -87,8 +87,6 @@ _OTHERS_SAY = re.compile(
     rf"(?P<whose>\b(?:my|our|this|the)\s+(?:\w+\s+)?)?\b(?P<who>[^\W\d_][\w'’-]*)\s+(?:would|might|may|could|will)\s+(?:\w+ly\s+)?{_SAY}\b",
     re.IGNORECASE,
 )
-_OTHERS_SAID = re.compile(rf"\b(?:{finite(CONCLUDING)}|has\s+it)\b", re.IGNORECASE)
-"""Finite verbs by which somebody concludes."""
 _NOT_FINITE = re.compile(
     r"\b(?:to|the|an?|as|than|will|would|can|could|may|might|must|should|is|are|be|been|being|was|were|am|do|does|did|"
     r"not|generally|widely|n['’]t|['’]s|['’]re|and|or|with|of|by|in|for|this|that|its|their|my|our|\w+ly|most|more|than|less|previously)\s+\Z|"
@@ -114,6 +112,13 @@ _WISHED = re.compile(
     r"|\A[\W_]*as\s+(?:if|though)\b",
     re.IGNORECASE,
 )
+_EXPECTED = re.compile(
+    rf"\b{any_form((*CONCLUDING, *INFERRING, 'see', 'forecast'))}\s+(?:it|them|this|that|these|those|both)\W+\Z|"
+    r"\b(?:chang|revis|updat|correct|switch|adjust|amend|alter)\w*\s+(?:my|our|the|this)\s+(?:\w+\s+)?(?:answer|prediction|forecast|"
+    r"verdict|response|estimate|assessment|conclusion|label|classification|rating|choice|call|view|outlook)\W+\Z",
+    re.IGNORECASE,
+)
+"""A pronoun, or an answer, of which a change is said ("I expect it to increase", "I change my answer to decrease")."""
 _RESISTS = _words(
     """
     yet struggling struggles struggle struggled slow reluctant weak hard unable loath
@@ -244,6 +249,8 @@ def _is_aim(before: str, behind: str) -> bool:
     if aim["governor"] is None:
         return not before[: aim.start()].strip(" \t*_\"'>-") and "," in behind
     governor = re.sub(r"\W+(?:\w+ly\W+)?\Z", "", aim["governor"]).casefold()
+    if _EXPECTED.search(before[: aim.end("governor")]):
+        return False
     if governor in _RESISTS:
         return True
     if governor in _PREDICTS or re.search(r"\bfrom\b[^,.]*\Z", before[: aim.end("governor")], re.IGNORECASE):
@@ -267,6 +274,9 @@ def _is_supposed(sentence: str, ahead: str, before: str, behind: str) -> bool:
 
 def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
     """Whether a conclusion is named that the writer does not draw; the sentence says ``ahead`` before its clause."""
+    sentence = ahead + before
+    if (" who " in sentence or " which " in sentence) and OTHERS_WHO.search(sentence):
+        return True
     if _AT_FIRST.search(before) or _NOT_SAID.search(before) or _OFTEN_SAID.search(before) or _is_hearsay(before, ahead):
         return True
     drawn = _TO_SAY.search(before)
@@ -288,12 +298,12 @@ def _is_nobodys(before: str, behind: str, ahead: str) -> bool:
 def _is_hearsay(before: str, ahead: str) -> bool:
     """Whether somebody else concludes ("the press predicted an increase", "Ms. Alvarez, the treasurer, thinks …")."""
     said = None
-    for said in _OTHERS_SAID.finditer(before):  # noqa: B007
+    for said in OTHERS_SAID.finditer(before):  # noqa: B007
         pass
     if said is None:
         return False
     who = before[: said.start()]
-    if not who.strip() and ahead.rstrip().endswith(",") and said.group().endswith("s"):
+    if not who.strip() and ahead.rstrip().endswith(",") and said.group().endswith(("s", "that")):
         return not (_SOURCES.search(ahead) or _subject().search(ahead))
     return not (_NOT_FINITE.search(who) or _SOURCES.search(who) or _subject().search(who))
 

@@ -19,7 +19,7 @@ _FORETELLS = re.compile(
     r"reflect|prompt|giv|read|mark|rat|classif|assess|judg|view|spell|herald|promis|foreshadow|outlook|likelihood|"
     r"probability|direction|prediction|expectation|sign|evidence|indication|case|projection|conclusion|verdict|vote|potential|"
     r"room|toward|ahead|with|experienc|ventur|stat|deduc|look|find|found|chance|odds|possib|risk|prospect)\w*|"
-    r"than|or|and|nor|not|but|versus|vs|over|rather",
+    r"than|more|or|and|nor|not|but|versus|vs|over|rather",
     re.IGNORECASE,
 )
 _NOUN = re.compile(
@@ -28,6 +28,13 @@ _NOUN = re.compile(
     re.IGNORECASE,
 )
 """A movement with an article, and the word that governs it."""
+_CALLED = re.compile(
+    r"\b(?:I|we)(?:['’](?:d|ll))?\s+(?:[\w'’-]+\s+){0,3}?(?:classify|call|label|rate|mark|describe|regard|view|see|interpret|read|judge|"
+    r"consider|count|treat|categori[sz]e|tag|deem|assess)\s+(?:this|it|that|them|these)\s+(?:as\s+)?(?:an?|another)\s+"
+    r"(?:[\w'’-]+\s+){0,3}?[*_\"']*\Z",
+    re.IGNORECASE,
+)
+"""What the writer calls it ("I'd classify this as a decrease")."""
 _PREPOSITIONS = frozenset(
     ("to", "toward", "towards", "for", "in", "into", "of", "on", "with", "at", "by", "from", "as")
 )
@@ -121,7 +128,7 @@ def is_ungoverned(ahead: str, before: str, behind: str) -> bool:
     if _REFUSED.search(before) and not _NOT_REFUSED.search(before):
         return True
     noun = _NOUN.search(before)
-    if noun is None or noun["before"] is None or _BOUND_FOR.search(before):
+    if noun is None or noun["before"] is None or _BOUND_FOR.search(before) or _CALLED.search(before):
         return False
     if _IN_MY_VIEW.search(before) and _PREDICATED.match(behind):
         return False

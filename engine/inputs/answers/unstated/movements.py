@@ -17,7 +17,9 @@ from engine.inputs.answers.words import LabelWord
 
 _BOUNDARY = re.compile(r"[,;:，；、：!?。！？\n()（）]|\.(?!\d)|\s[-–—]\s")
 _REACH_BEFORE, _REACH_BEHIND = 100, 60
-_WRITER = re.compile(r"\b(?:I|we|my|our|you|will|would|should|is|are|must|may|might|could|can)\s+\w+")
+_WRITER = re.compile(
+    r"\b(?:I|we|my|our|you|will|would|should|is|are|must|may|might|could|can)\s+\w+|\b(?:I|[Ww]e)['’](?:d|ll|m|re|ve)\s+\w+"
+)
 _OF = re.compile(
     r"[*_`\"'’]*\s*(?:(?:in|of|for|to|on|der|des|die|den|dem|am|an|bei|von|im|en|de|du|la|le|les|los|las|del|dei|degli|"
     r"delle|della|dell|nei|nelle|nel|dos|das|do|da|nos|nas|no|na|в|pada|dalam)['’\s]\s*)?"
@@ -36,6 +38,11 @@ _KEY_WORDS = 4
 """Words of a key at most, which says what its value is said of ("Cost trend: …")."""
 _BEHIND_GAP = 4
 """Signs between a label and what ends an adjunct behind it: an ending."""
+_GRANTS = re.compile(
+    r"(?<![^\W_])(?:trotz|ungeachtet|malgré|en\s+dépit|a\s+pesar|pese\s+a|nonostante|malgrado|apesar|несмотря)(?![^\W_])",
+    re.IGNORECASE,
+)
+"""Before a thing that is granted, behind which the writer concludes without a comma ("trotz … rechne ich mit")."""
 _GOVERNED = re.compile(r"\b(?:auszugehen|zu\s+rechnen|ausgegangen|gerechnet)\b", re.IGNORECASE)
 """Verbs at a German sentence's end whose object an adjunct's word begins ("von einem Anstieg ist auszugehen")."""
 _CAUSES = re.compile(
@@ -118,6 +125,8 @@ def _is_of_other(topic: Topic, before: str, behind: str) -> bool:
         return False
     if nearest["neighbour"] and _CAUSES.search(before, nearest.end()):
         return False
+    if _GRANTS.search(before, 0, nearest.start()) and _concludes(codes, before[nearest.end() :]):
+        return False
     return not ("de" in codes and _is_within_adjunct(topic, before[: nearest.start()]))
 
 
@@ -166,7 +175,7 @@ def _is_in_adjunct(topic: Topic, before: str, behind: str) -> bool:
     for thing in _things(topic).finditer(between):  # noqa: B007
         pass
     is_of_subject = thing is not None and not _is_other(thing)
-    return not is_of_subject and not _WRITER.search(between) and not _concludes(codes, between)
+    return not is_of_subject and not _WRITER.search(before, last.end()) and not _concludes(codes, before[last.end() :])
 
 
 def _concludes(codes: tuple[str, ...], between: str) -> bool:

@@ -104,3 +104,18 @@ def _past(verb: str) -> str:
     if verb.endswith("y"):
         return f"{verb[:-1]}ied"
     return f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+
+
+OTHERS_SAID = re.compile(
+    rf"\b(?:{finite(CONCLUDING)}|has\s+it|(?:stat|declar|confirm|stress|emphasi[sz]|reiterat|acknowledg|admitt|explain|comment|add|"
+    r"mention)(?:ed|e?s)\s+that)\b",
+    re.IGNORECASE,
+)
+"""Finite verbs by which somebody concludes."""
+OTHERS_WHO = re.compile(
+    r"\b(?:consensus|analysts?|experts?|economists?|investors?|traders?|forecasters?|critics?|bulls?|bears?|optimists?|pessimists?|"
+    r"street|market|management|board|ceo|cfo|people|others|press|media|commentators?|observers?)"
+    r"(?:\s+(?:of|at|in|from)\s+(?:[\w'’-]+\s+){0,2}[\w'’-]+)?\s*,\s*(?:who|which)\s[^,]*\Z",
+    re.IGNORECASE,
+)
+"""A clause about others, up to where a label stands ("the consensus, which sees an increase, …")."""

@@ -1,7 +1,9 @@
 """Labels of what is only supposed: "A would be right if C were not", "if costs fall, EPS will increase".
 
 What holds under a condition is not said of the world, whatever the verb; "even if" grants the condition, and "if I had
-to choose" is met. "When" and "once" tell a time more often than a condition: what they lead to is said.
+to choose" is met. "When" and "once" tell a time more often than a condition: what they lead to is said. What would have
+to be there is a condition, too ("without a recovery in demand, …"), but for what an answer goes by or leaves out
+("without further data", "without a doubt").
 """
 
 from __future__ import annotations
@@ -78,6 +80,20 @@ _GAP = re.compile(
 )
 """Between a label and a condition behind it that governs it, not another clause."""
 _STOP = re.compile(r"[,，、:：。.;；]|\bthen\b")
+_FEW = re.compile(r"\s*(?:\S+\s+){0,6}\S*")
+"""The words behind "without" that say what is lacking."""
+_A_THING = re.compile(
+    r"\s+(?:an?|any|further|additional|new|more|some|eine?[nrms]?|weitere[nrms]?|neue[nrms]?|zusätzliche[nrms]?|une?|un[oa]|uma?|"
+    r"nouve\w+|nuev\w+|nuov\w+|nov[oa]s?|[^\W\d_]+\s+(?:de|du|des|d['’]|del|della|dei|di|do|da))(?![^\W_])|\s+d['’]",
+    re.IGNORECASE,
+)
+"""Behind a "without" inside a sentence, something that may come or not; else it tells a manner ("without effort")."""
+_BEHIND = frozenset(("tr", "hi", "ja", "ko"))
+"""Languages in which what is lacking stands before the word that says so."""
+_BARE = frozenset(("ru", "id", "ar"))
+"""Languages without articles, in which a thing that may come is told by no word before it."""
+_KOREAN = r"|(?<![\uac00-\ud7af])(?:없이(?:는)?|없인)(?=[\s,，])"
+"""Korean "without", where it is no part of an adverb (끊임없이)."""
 
 
 def supposed(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> list[bool]:
@@ -197,14 +213,30 @@ def _conditions(part: str, codes: tuple[str, ...]) -> list[tuple[int, int, bool]
         stop = _STOP.search(part, end, end + _REACH)
         clause = part[end : stop.start() if stop else end + _REACH]
         own = _pattern(codes, "own_conditions")
+        ahead = part[max(0, start - _EDGE) : start]
+        begins = bool(_CLAUSE_BEGINS.search(ahead if start <= _EDGE else f"x{ahead}"))
+        if match.lastgroup in ("absence", "absence_behind"):
+            leads = begins or match.lastgroup == "absence_behind" or bool(JOINED.match(match.group()))
+            is_event = leads or bool(_BARE.intersection(codes)) or _A_THING.match(part, end)
+            if is_event and not _is_without_own(part, match, clause, codes):
+                found.append((start, end, leads))
+            continue
         is_form = match.lastgroup == "form"
         whole = part[max(0, start - _REACH) : end + len(clause)]
         if own.match(clause.lstrip()) or (_is_joined(codes) and own.search(whole)):
             continue
-        ahead = part[max(0, start - _EDGE) : start]
-        begins = _CLAUSE_BEGINS.search(ahead if start <= _EDGE else f"x{ahead}")
         found.append((start, end, bool(is_form or JOINED.match(match.group()) or begins)))
     return found
+
+
+def _is_without_own(part: str, absence: re.Match[str], clause: str, codes: tuple[str, ...]) -> bool:
+    """Whether what is lacking is what an answer goes by or leaves out, or leaves no doubt ("without further data")."""
+    own, few = _pattern(codes, "own_absences"), _FEW.match(clause)
+    if few is not None and own.search(few.group()):
+        return True
+    start = absence.start()
+    is_behind = absence.lastgroup == "absence_behind"
+    return is_behind and bool(own.search(_STOP.split(part[max(0, start - _REACH) : start])[-1]))
 
 
 def _is_joined(codes: tuple[str, ...]) -> bool:
@@ -221,4 +253,10 @@ def _opening(codes: tuple[str, ...]) -> re.Pattern[str]:
     """Return a pattern of what begins a condition, by a word or by the form or place of a verb."""
     known = [code for code in dict.fromkeys((*codes, "en")) if not languages()[code].is_partial]
     forms = "|".join(_FORMS[code] for code in known if code in _FORMS)
-    return re.compile(rf"{phrases(words_of(known, 'conditions'))}|(?P<form>{forms})", re.IGNORECASE)
+    before, behind = ([code for code in known if (code in _BEHIND) is is_behind] for is_behind in (False, True))
+    return re.compile(
+        rf"{phrases(words_of(known, 'conditions'))}|(?P<absence>{phrases(words_of(before, 'absences'))})|"
+        rf"(?P<absence_behind>{phrases(words_of(behind, 'absences'))}{_KOREAN if 'ko' in known else ''})|"
+        rf"(?P<form>{forms})",
+        re.IGNORECASE,
+    )

@@ -132,3 +132,25 @@ def test_a_template_of_contents_in_parts(tmp_path, tokenizer_dir):
     rows = [{"prompt": USER, "response": ANSWER}]
     encoded, _ = encode(tmp_path, tmp_path / "parts", rows, "fields")
     assert encoded["r0"].text == f"<|im_start|>user\n{USER}<|im_end|>\n<|im_start|>assistant\n{ANSWER}"
+
+
+@pytest.mark.parametrize(
+    ("end", "ids", "flags"),
+    [
+        ("<|im_end|>", ["<|im_end|>"], []),
+        ("<|im_end|>\n", ["<|im_end|>"], ["padding_left_out"]),
+        ("<|im_end|><|im_end|>", ["<|im_end|>"], ["padding_left_out"]),
+        ("<|eot_id|>", [], ["foreign_end_token"]),
+    ],
+)
+def test_an_end_token_of_an_answer_is_one_token_and_no_other_is_added(tmp_path, folders, end, ids, flags):
+    rows = [{"prompt": "What will EPS do?", "response": text} for text in (ANSWER, ANSWER + end)]
+    encoded, rejects = encode(tmp_path, folders["chatml"], rows, "fields")
+    assert not rejects
+    plain, ended = (list(sample.input_ids[sample.num_prompt_tokens :]) for sample in encoded.values())
+    assert encoded["r1"].metadata["flags"] == flags
+    tokenizer = AutoTokenizer.from_pretrained(folders["chatml"])
+    behind = ended[len(plain) :] if ended[: len(plain)] == plain else ended
+    assert behind == (
+        tokenizer.convert_tokens_to_ids(ids) if ids else tokenizer(end, add_special_tokens=False)["input_ids"]
+    )

@@ -102,6 +102,7 @@ RULES = {
     "answers of others": (LETTERS, "The student's answer is A. The correct answer is B.", "B", {}),
     "supposed": (LETTERS, "A would be right if C were not.", "ambiguous_label", {}),
     "condition": (DIRECTIONS, "If costs fall, EPS will increase.", "ambiguous_label", {}),
+    "absence": (DIRECTIONS, "Without a recovery in demand, earnings will decrease.", "ambiguous_label", {}),
     "clause": (DIRECTIONS, "I don't think that the company's EPS will increase.", "denied_label", {}),
     "opinion": (LETTERS, "Students often pick B. D is correct.", "D", {}),
     "hearsay": (
@@ -110,6 +111,9 @@ RULES = {
         "ambiguous_label",
         {},
     ),
+    "speaker": (DIRECTIONS, "CEO: EPS will increase.\nFinal Verdict: EPS will decrease.", "decrease", {}),
+    "quotation": (DIRECTIONS, 'Management said: "We will increase EPS."', "ambiguous_label", {}),
+    "other outcome": (DIRECTIONS, "EPS will increase or stay flat.", "ambiguous_label", {}),
     "aim": (DIRECTIONS, "Management aims to increase EPS, but I predict a decrease.", "decrease", {}),
     "governed": (DIRECTIONS, "The CEO wants an increase in EPS.", "ambiguous_label", {}),
     "given": (DIRECTIONS, "The increase in EPS has stalled.", "ambiguous_label", {}),
@@ -204,7 +208,8 @@ HOSTILE = [
     "\\boxed{", '"direction_of_eps_change": "', "1.", "the answer is ", "because increase ", "increase than decrease ",
     "*", "B, ", "不会增加", "ال", "A) x\n", "上昇する可能性", "#### a\n",
     "......", "A, ", "yes, but ", "no\n", "P(", "probability of ", "is very ", "increase is ", "\n> ", "key: A ", "if ",
-    "- ", "wrong answer ", "increase\n", "[ ] ", "no, ", "20% ", "increase if ", "if a, ",
+    "- ", "_", "without ", "CEO: increase\n", "increase or flat ", "as x ", "increase without a ",
+    "wrong answer ", "increase\n", "[ ] ", "no, ", "20% ", "increase if ", "if a, ",
 ]  # fmt: skip
 
 

@@ -101,6 +101,25 @@ def test_what_is_no_next_turn(response, label, flags):
     assert sample.response == (response if "cut_at_next_turn" not in flags else response.partition("\nUser:")[0])
 
 
+@pytest.mark.parametrize(
+    ("response", "kept", "flags"),
+    [
+        ("increase<|im_end|>", "increase<|im_end|>", ()),
+        ("increase<|im_end|>\n", "increase<|im_end|>", ("padding_left_out",)),
+        ("increase <|im_end|><|im_end|>", "increase <|im_end|>", ("padding_left_out",)),
+        ("increase<|im_end|>\n<|endoftext|>", "increase<|im_end|>", ("padding_left_out",)),
+        ("increase</s><pad><pad>", "increase</s>", ("padding_left_out",)),
+        ("increase[PAD][PAD]", "increase", ("padding_left_out",)),
+        ("increase.\n", "increase.\n", ()),
+        ("<|im_end|> is a token: increase", "<|im_end|> is a token: increase", ()),
+        ("increase<|im_end|>\ndecrease<|im_end|>", "increase", ("cut_at_next_turn",)),
+    ],
+)
+def test_an_end_token_stands_once_at_the_end(response, kept, flags):
+    sample = read(response)
+    assert (sample.predicted_label, sample.response, sample.flags) == ("increase", kept, flags)
+
+
 def test_an_example_of_a_prompt_with_examples_is_a_next_turn():
     prompt = "Review: Sales fell.\nDirection: decrease\n\nReview: Sales rose.\nDirection:"
     sample = read(" increase\n\nReview: Costs rose.\nDirection: decrease", prompt)
