@@ -6,61 +6,27 @@ Labels are normalised, the raw value is kept, and ``label_source`` says where th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.config import Config, FieldsSection
-from engine.inputs.answers.decided import DecidedLabel, LabelDecider
 from engine.inputs.answers.fields import answered_value
 from engine.inputs.answers.recorded import RecordedValue, key_text, plain_text
 from engine.inputs.conversations.conversation import Conversation
 from engine.inputs.conversations.conversation_reader import ConversationReader
-from engine.inputs.conversations.invented_turns import ended_once, invented_turns
-from engine.inputs.conversations.thoughts.marked import Thoughts
-from engine.inputs.conversations.thoughts.recorded import thoughts_in
 from engine.inputs.outcomes.correctness import correctness
 from engine.inputs.outcomes.evidence import evidence_of, reference_of
 from engine.inputs.outcomes.free_answers import FreeAnswers, free_actual
-from engine.inputs.outcomes.ranked import RankedAnswers, ranked_answers
+from engine.inputs.outcomes.ranked import ranked_answers
 from engine.inputs.outcomes.row_labels import LabelsOfRows, label_fields
 from engine.inputs.readers.record import Record
 from engine.inputs.selection import as_number, refuse_filtered
-from engine.inputs.transcripts import TranscriptReader, has_role_line
-from engine.inputs.verdicts import Verdict
+from engine.inputs.transcripts import TranscriptReader
+from engine.inputs.turn_reader import TurnReader
 from engine.samples import Answer, Evidence, RowRejected, Sample
 
-_MOST_CHARACTERS = 2**19
-"""Characters of an answer in which labels are looked for: more than any model writes at once."""
-_MOST_TURNS = 20
-"""Places at which a next turn could begin that are tried."""
-_ROLE_LINES = ("role_lines_inside",)
 _DEFAULTS = FieldsSection().model_dump()
 _MAX_REMARK = 200
 """Characters of a certainty or magnitude that is read from the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What an answer says.
-
-    Attributes
-    ----------
-    decided
-        The label, and the word that holds the decision.
-    response
-        What the model wrote up to the end of its turn.
-    thoughts
-        Where it thinks.
-    flags
-        Remarks on both.
-    verdict
-        The same for a second reading (``verdicts``).
-    """
-
-    decided: DecidedLabel
-    response: str
-    thoughts: Thoughts
-    flags: tuple[str, ...]
-    verdict: bytes
 
 
 class SampleReader:
@@ -83,6 +49,7 @@ class SampleReader:
         self.fields = config.predictions.fields
         self.transcripts = transcripts or TranscriptReader()
         self.conversations = ConversationReader(config, self.transcripts)
+        self.turns = TurnReader(self.transcripts)
         self.answers = answers or {}
         self.labels = LabelsOfRows(config.decision)
         self.span = config.decision.span_section
@@ -134,10 +101,10 @@ class SampleReader:
         actual = None if is_free else labels.actual(values, fields)
         predicted = labels.value(values, fields.predicted)
         decider = ranked or (labels.decider if self.span is None else FreeAnswers(self.span, values))
-        found = self._found(decider, predicted, response, conversation, record.verdict)
-        decided, response, thoughts = found.decided, found.response, found.thoughts
+        turn = self.turns.own_turn(decider, predicted, response, conversation, record.verdict)
+        decided, response, thoughts = turn.decided, turn.response, turn.thoughts
         said = _only(response, thoughts.start, min(thoughts.end, len(response)))
-        flags = (*flags, *found.flags, *decided.flags)
+        flags = (*flags, *turn.flags, *decided.flags)
         if actual is None:
             name = fields.target or fields.actual
             actual, more = free_actual(values.get(name), name, decided.label)
@@ -187,7 +154,7 @@ class SampleReader:
             target_response=ranked.continuations.get(actual.label or "") if ranked else None,
             evidence=self._evidence(record, conversation),
         )
-        return sample, found.verdict
+        return sample, turn.verdict
 
     def _evidence(self, record: Record, conversation: Conversation) -> Evidence | None:
         """Return the record's gold passages; None where the config names no field of them.
@@ -211,77 +178,6 @@ class SampleReader:
             verbatim=conversation.prompt,
         )
         return evidence_of(record.values.get(fields.evidence), fields.evidence, reference)
-
-    def _found(
-        self,
-        decider: LabelDecider | FreeAnswers | RankedAnswers,
-        recorded: RecordedValue,
-        answer: str,
-        conversation: Conversation,
-        verdict: bytes,
-    ) -> _Found:
-        """Return what an answer says, found now or in a first reading.
-
-        Raises
-        ------
-        RowRejected
-            When there is no label, or too much to look for one in.
-        """
-        if len(answer) > _MOST_CHARACTERS:
-            raise RowRejected(
-                "label",
-                "longer_than_context",
-                f"The answer has {len(answer):,} characters; labels are read from at most {_MOST_CHARACTERS:,}.",
-            )
-        whole, thoughts, flags = thoughts_in(conversation, answer, self.transcripts.markup)
-        known = Verdict.unpacked(verdict, whole)
-        if known is None:
-            decided, response, cut = self._decided_in_turn(decider, recorded, whole, thoughts, conversation)
-        else:
-            decided, response, cut = known.decided, whole[: known.end], known.flags
-        kept = Verdict(decided, len(response), cut).packed(whole) if whole.startswith(response) else b""
-        if conversation.recorded_prompt is not None and has_role_line(conversation.messages, response):
-            cut = tuple(dict.fromkeys((*cut, *_ROLE_LINES)))
-        return _Found(decided, response, thoughts, (*flags, *cut), kept)
-
-    def _decided_in_turn(
-        self,
-        decider: LabelDecider | FreeAnswers | RankedAnswers,
-        recorded: RecordedValue,
-        response: str,
-        thoughts: Thoughts,
-        conversation: Conversation,
-    ) -> tuple[DecidedLabel, str, tuple[str, ...]]:
-        """Return the label of the answer behind the thought, what the model wrote up to the next turn, and flags.
-
-        Where a model goes on to write the next turn, its own ends, if it said a label before; where it did not, what
-        looks like a turn may be part of the answer, and is flagged only.
-
-        Raises
-        ------
-        RowRejected
-            When there is no label.
-        """
-        ends: tuple[str, ...] = ()
-        if conversation.answer_ids is None and not isinstance(decider, RankedAnswers):
-            response, ends = ended_once(response, self.transcripts.markup.tokens)
-        stop = min(thoughts.end, len(response))
-        users = [message.content for message in conversation.messages if message.role == "user"]
-        places = invented_turns(
-            response,
-            thoughts.start,
-            end=stop,
-            marks=self.transcripts.markup.turn_marks,
-            prompt=users[-1] if users else "",
-        )
-        for place in places[:_MOST_TURNS]:
-            try:
-                decided = decider.decided(recorded, response, thoughts.start, place)
-            except RowRejected:
-                continue
-            return decided, response[:place].rstrip(), ("cut_at_next_turn",)
-        decided = decider.decided(recorded, response, thoughts.start, stop)
-        return decided, response, (*ends, *(_ROLE_LINES if places else ()))
 
     def recorded_values(self, record: Record) -> dict[str, RecordedValue]:
         """Return what the record's label fields hold, by field, for counting; several values as their list's text."""

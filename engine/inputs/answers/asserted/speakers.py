@@ -1,8 +1,8 @@
-"""Labels in what a transcript lets somebody say: "CEO: EPS will increase", "Klaus Berger: Der Gewinn wird steigen".
+"""Labels in what a transcript lets somebody say: "CEO: EPS will increase", "Frau Meier: Der Gewinn wird steigen".
 
 A line that begins with the name of who speaks is that person's, up to its end. Who speaks is told by an office or a
-title ("Interviewer:", "Mr. Brown:"), or by two or three capitalised words of which none is known to head texts; a
-heading, or a company's name ("Delta Foods:"), tells nobody.
+title ("Interviewer:", "Mr. Brown:"), or by two or three capitalised words of which none is known to head texts, where
+several such speak or something is said beside it; a heading, or a company's name ("Delta Foods:"), tells nobody.
 """
 
 from __future__ import annotations
@@ -49,15 +49,19 @@ def spoken(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> lis
         return marked
     starts = [word.start for word in words]
     known = tuple(dict.fromkeys((*codes, "en")))
-    lines = [match for match in _PERSON.finditer(text) if not _heads_a_text(match["name"])]
-    lines += [match for match in _offices(known).finditer(text) if not (match["more"] and _heads_a_text(match["more"]))]
-    for match in lines:
+    persons = [match for match in _PERSON.finditer(text) if not _heads_a_text(match["name"])]
+    offices = [
+        match for match in _offices(known).finditer(text) if not (match["more"] and _heads_a_text(match["more"]))
+    ]
+    for match in (*persons, *offices):
         end = text.find("\n", match.end())
         for index in range(bisect_left(starts, match.end()), len(words)):
             if 0 <= end < starts[index]:
                 break
             marked[index] = True
-    return marked
+    is_alone = not offices and len({match["name"] for match in persons}) == 1
+    # One name over all that is said may be a company's, which heads its forecast ("Procter Gamble: …").
+    return [False] * len(words) if is_alone and all(marked) else marked
 
 
 def _heads_a_text(name: str) -> bool:

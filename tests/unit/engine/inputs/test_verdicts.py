@@ -39,7 +39,7 @@ def test_a_second_reading_gives_the_same_sample_and_decides_nothing(tmp_path, mo
     reader, scan, records = read_twice(tmp_path, ANSWERS, sections)
     assert records and set(scan.verdicts) == {record.number for record in records}
     anew = [sample_again(reader, replace(record, verdict=b"")) for record in records]
-    monkeypatch.setattr(reader, "_decided_in_turn", lambda *_: pytest.fail("decided again"))
+    monkeypatch.setattr(reader.turns, "_decided_in_turn", lambda *_: pytest.fail("decided again"))
     assert [sample_again(reader, record) for record in records] == anew
 
 
