@@ -116,8 +116,8 @@ class LabelDecider:
         if reason == "ambiguous_label" and names:
             how = "states" if stated.text.is_conflict else "names"
             return f"Neither {where} nor the answer decides for one label: the answer {how} {names}, and none as final."
-        if reason == "denied_label" and names:
-            return f"Neither {where} nor the answer says one of the labels without denying it ({names})."
+        if reason == "denied_label" and asked:
+            return f"Neither {where} nor the answer says one of the labels without denying it ({asked})."
         if reason != "no_label":
             return f"Neither {where} nor the answer decides for one of the labels."
         return (
