@@ -117,7 +117,7 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
         _check_weights(section)
     quantised = None if lent or section.gguf_file else Quantisation.of(model_config)
     if quantised is not None:
-        quantised.refuse_unreadable(section.path)
+        quantised.refuse_unreadable(section.path, section.device)
     return _facts(section, model_config, geometry, quantised), ""
 
 
@@ -147,7 +147,11 @@ def _why_unread(path: str, error: Exception) -> str:
         When the path is that of a folder that does not exist.
     """
     refuse_missing_folder("model.path", path)
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    # Of several lines the second says why the first is said.
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    if "trust_remote_code" in str(error):
+        reason += " Set model.trust_remote_code=true if you trust that code."
     return f"model.path: no model config could be read from {path!r}: {reason}"
 
 
