@@ -19,11 +19,10 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedModel
 
-from engine.attention.interface import armed
+from engine.attention.interface import armed, wide_eager
 from engine.attention.layout import SequenceLayout, packed_ids
 from engine.attention.own_code import by_own_code, has_own_code
 from engine.attention.visible_keys import chosen_rows
-from engine.attention.wide_eager import wide_eager
 from engine.errors import UnsupportedModelError
 from engine.machine.devices import fault_of, is_out_of_memory
 from engine.measuring.checking.witness import Witness
