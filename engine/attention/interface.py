@@ -27,6 +27,7 @@ from engine.errors import UnsupportedModelError
 
 IMPLEMENTATION = "headledger"
 OBSERVING = "headledger_observing"
+WIDE_EAGER = "headledger_wide_eager"
 
 AttentionHandler = Callable[[nn.Module, int, torch.Tensor, torch.Tensor, torch.Tensor, Masking], torch.Tensor]
 """Receives module, layer, query ``[H, T, d]``, key and value ``[KV, T, d]``, masking; returns output ``[T, H, d]``."""
@@ -302,10 +303,31 @@ def _observing_mask(*arguments: Any, config: Any, **options: Any) -> Any:
     return ALL_MASK_ATTENTION_FUNCTIONS[_observed[id(config)].own](*arguments, config=config, **options)
 
 
+def _wide_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Answer a call by the module's own eager attention, queries, keys and values in float32."""
+    eager = sys.modules[type(module).__module__].eager_attention_forward
+    floats = torch.promote_types(query.dtype, torch.float32)
+    added = attention_mask
+    if attention_mask is not None:
+        added = torch.zeros_like(attention_mask, dtype=floats)
+        added.masked_fill_(attention_mask < 0, torch.finfo(floats).min)
+    output, weights = eager(module, query.to(floats), key.to(floats), value.to(floats), added, **options)
+    return output.to(query.dtype), weights
+
+
 AttentionInterface.register(IMPLEMENTATION, _attention)
 AttentionMaskInterface.register(IMPLEMENTATION, _learnt_mask)
 AttentionInterface.register(OBSERVING, _observing_attention)
 AttentionMaskInterface.register(OBSERVING, _observing_mask)
+AttentionInterface.register(WIDE_EAGER, _wide_attention)
+AttentionMaskInterface.register(WIDE_EAGER, ALL_MASK_ATTENTION_FUNCTIONS["eager"])
 
 
 @contextmanager
@@ -394,3 +416,22 @@ def _set_implementation(model: PreTrainedModel, name: str) -> None:
         raise UnsupportedModelError(
             f"{type(model).__name__} computes attention in code of its own, which cannot be replaced"
         )
+
+
+@contextmanager
+def wide_eager(model: PreTrainedModel) -> Iterator[None]:
+    """Let a model's attention be its own eager one in float32, and restore what it was afterwards.
+
+    A second implementation of models that know eager alone (sinks), in which rounding shows.
+
+    Raises
+    ------
+    ValueError
+        Where the model's attention cannot be replaced.
+    """
+    previous = str(model.config._attn_implementation)
+    model.set_attn_implementation(WIDE_EAGER)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(previous)

@@ -121,7 +121,7 @@ def learnt_mask(
 
     first, length = sequence or (0, q_length)
     chunk_size = getattr(config, "attention_chunk_size", None)
-    sizes = [size for size in (local_size, chunk_size) if isinstance(size, int)]
+    sizes = [size for size in (local_size, chunk_size) if isinstance(size, int) and size > 0]
     rows = chosen_rows(length, sizes)
     seen = mask_rows(rows + first)[0, 0].cpu()
     shape = (batch_size, 1, q_length, kv_length)

@@ -207,6 +207,8 @@ def _check_logits(decoder: Decoder, unchanged: Trace, layout: SequenceLayout) ->
     """
     model = decoder.model
     logits = decision_logits(model, layout.token_ids, [layout], with_positions=False)[0]
+    decoder.see_logits(unchanged.leaving, logits)
+    unchanged.logit_difference = float(decoder.logit_difference(unchanged.leaving, unchanged.contrast))
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     given = [logits[token].double() for token in unchanged.contrast if token is not None]
     plain = float(given[0] - given[1])
@@ -215,13 +217,7 @@ def _check_logits(decoder: Decoder, unchanged: Trace, layout: SequenceLayout) ->
     allowed = tolerance("logits", dtype_name(decoder))
     bound = 2 * allowed.atol + allowed.rtol * float(logits.abs().max())
 
-    def fits() -> bool:
-        return any(abs(value - unchanged.logit_difference) <= bound for value in (stated, plain))
-
-    if not fits() and decoder.logit_scale != 1:
-        decoder.applies_logit_scale = False
-        unchanged.logit_difference = float(decoder.logit_difference(unchanged.leaving, unchanged.contrast))
-    if not fits():
+    if not any(abs(value - unchanged.logit_difference) <= bound for value in (stated, plain)):
         raise UnsupportedModelError(
             f"its logits differ by {stated:.4g}, final norm and output head alone give "
             f"{unchanged.logit_difference:.4g}: something scales them, which is not covered"

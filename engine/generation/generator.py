@@ -46,7 +46,8 @@ class Generator:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.tokenize = tokenize or self._bare_ids
         self.max_tokens = context_length(model.config)
-        self.unscaled_tokens = rope_settings(model.config.get_text_config()).original
+        ropes = rope_settings(model.config.get_text_config())
+        self.unscaled_tokens = min((rope.original for rope in ropes if rope.original is not None), default=None)
         self.ends = ends_of(model, tokenizer)
 
     def answers(

@@ -200,7 +200,7 @@ class TargetSums:
     def finished(
         self, leaving: torch.Tensor, first: torch.Tensor, token_ids: tuple[int, int], logits: torch.Tensor
     ) -> Attribution:
-        """Return the attribution, with the scale of logits that the config states or, where only that fits, without.
+        """Return the attribution.
 
         Parameters
         ----------
@@ -213,21 +213,9 @@ class TargetSums:
         logits
             Of the row, ``[vocabulary]``.
         """
-        decoder = self.attributor.decoder
-        dtype = str(decoder.model.dtype).removeprefix("torch.")
-        attribution = self._finished(leaving, first, token_ids, logits)
-        if decoder.logit_scale == 1 or attribution.is_sound(dtype):
-            return attribution
-        decoder.applies_logit_scale = False
-        unscaled = self._finished(leaving, first, token_ids, logits)
-        decoder.applies_logit_scale = not unscaled.is_sound(dtype)
-        return attribution if decoder.applies_logit_scale else unscaled
-
-    def _finished(
-        self, leaving: torch.Tensor, first: torch.Tensor, token_ids: tuple[int, int], logits: torch.Tensor
-    ) -> Attribution:
         assert self.direction is not None
         decoder, direction = self.attributor.decoder, self.direction.to(leaving.device)
+        decoder.see_logits(leaving, logits)
         towards, constant = decoder.direction(token_ids)
         frozen, bias = frozen_norm(decoder.final_norm, leaving, towards.to(direction))
         factor = (frozen @ direction) / (direction @ direction)

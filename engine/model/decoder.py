@@ -48,8 +48,8 @@ class Decoder:
         Whether layers run again need every row from the first on: state passes from row to row, or positions are
         counted from the first row that is there (Llama 4). The check before measuring finds the latter.
     applies_logit_scale
-        Whether the model applies the scale of logits that its config states; whoever compares with its logits finds
-        that some do not (Aya Vision, around a text decoder that does).
+        Whether the model applies the scale of logits that its config states; ``see_logits`` finds that some do not
+        (Aya Vision, around a text decoder that does).
 
     Raises
     ------
@@ -66,6 +66,7 @@ class Decoder:
                 f"this does not cover"
             )
         self.needs_all_rows, self.applies_logit_scale = self.is_hybrid, True
+        self._has_seen_logits = False
         self.base, self.layers = self._stack()
         # Layers without heads have none of these, and nobody looks for them there.
         nothing = nn.Identity()
@@ -198,6 +199,29 @@ class Decoder:
             towards = towards - weight[second].to(self.dtype)
             constant = 0.0 if bias is None else float(bias[first].to(self.dtype) - bias[second].to(self.dtype))
         return towards if scale == 1 else towards * scale, constant * scale
+
+    @torch.inference_mode()
+    def see_logits(self, leaving: torch.Tensor, logits: torch.Tensor) -> None:
+        """Find whether the model applies the scale of logits that its config states, from the first row that is shown.
+
+        All tokens together tell; the difference of two that are nearly tied does not.
+
+        Parameters
+        ----------
+        leaving
+            The row of the residual stream behind the last layer, ``[hidden]``.
+        logits
+            What the model made of it, ``[vocabulary]``.
+        """
+        if self._has_seen_logits or self.logit_scale == 1:
+            return
+        self._has_seen_logits = True
+        plain = self.head(self.final_norm(leaving[None]))[0].float()
+        given = logits.to(plain)
+        # Tokens that a model rules out have the lowest number there is.
+        kept = given > torch.finfo(given.dtype).min / 2
+        factor = float((plain[kept] @ given[kept]) / (plain[kept] @ plain[kept]))
+        self.applies_logit_scale = not abs(factor - 1) < abs(factor - self.logit_scale)
 
     def logit_difference(self, hidden: torch.Tensor, contrast: Contrast) -> torch.Tensor:
         """Return s of residual streams ``[..., hidden]`` behind the last layer, before any final soft-capping."""

@@ -17,7 +17,7 @@ from engine.model.classes import auto_class, check_code
 from engine.model.geometry import Geometry, refuse_norm_weighted, stated
 from engine.model.lent import lent_model
 from engine.model.limits import limits
-from engine.model.rotary import context_length, rope_settings
+from engine.model.rotary import RopeSettings, context_length, rope_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -34,8 +34,7 @@ class ModelFacts:
     hidden_size: int | None = None
     dtype: str = "float32"
     vocab_size: int | None = None
-    rope_kind: str | None = None
-    rope_original: int | None = None
+    ropes: tuple[RopeSettings, ...] = ()
     num_body_parameters: int | None = None
     intermediate_size: int | None = None
     head_dim: int | None = None
@@ -55,11 +54,10 @@ class ModelFacts:
 
         ``longrope`` has one set of frequencies up to the original context and another beyond it; ``dynamic`` has one
         per length beyond it. Both look at the longest position of the whole packed row, so only sequences of one
-        regime may share it.
+        regime may share it. Layers may differ in their scaling: each counts.
         """
-        if self.rope_original is None or num_tokens <= self.rope_original:
-            return 0
-        return num_tokens if self.rope_kind == "dynamic" else 1
+        beyond = [rope for rope in self.ropes if rope.original is not None and num_tokens > rope.original]
+        return tuple((rope, num_tokens if rope.kind == "dynamic" else 1) for rope in beyond)
 
 
 def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str]:
@@ -117,7 +115,7 @@ def read_model_facts(config: Config, needs_model: bool) -> tuple[ModelFacts, str
         _check_weights(section)
     quantised = None if lent or section.gguf_file else Quantisation.of(model_config)
     if quantised is not None:
-        quantised.refuse_unreadable(section.path)
+        quantised.refuse_unreadable(section.path, section.device)
     return _facts(section, model_config, geometry, quantised), ""
 
 
@@ -147,7 +145,11 @@ def _why_unread(path: str, error: Exception) -> str:
         When the path is that of a folder that does not exist.
     """
     refuse_missing_folder("model.path", path)
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    # Of several lines the second says why the first is said.
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    if "trust_remote_code" in str(error):
+        reason += " Set model.trust_remote_code=true if you trust that code."
     return f"model.path: no model config could be read from {path!r}: {reason}"
 
 
@@ -171,7 +173,6 @@ def _facts(
 ) -> ModelFacts:
     text = model_config.get_text_config()
     dtype = section.dtype if section.dtype != "auto" else str(getattr(text, "dtype", None) or "float32")
-    rope = rope_settings(text)
     num_parameters, num_body_parameters = _num_parameters(model_config, section.trust_remote_code) or (None, None)
     hidden_size = _largest(text, "hidden_size") or 0
     dtype = dtype.removeprefix("torch.")
@@ -191,8 +192,7 @@ def _facts(
         hidden_size=hidden_size,
         dtype=dtype,
         vocab_size=getattr(text, "vocab_size", None),
-        rope_kind=rope.kind,
-        rope_original=rope.original,
+        ropes=rope_settings(text),
         intermediate_size=_largest(text, "intermediate_size"),
         head_dim=_largest(text, "head_dim") or hidden_size // geometry.num_heads,
         weight_bytes=weight_bytes,

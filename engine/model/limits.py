@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engine.model.geometry import stated
+from engine.model.rotary import rope_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -32,6 +33,7 @@ def limits(model_config: PreTrainedConfig) -> tuple[int, ...]:
     parts = [part for part in (rope, *rope.values()) if isinstance(part, Mapping)]
     found = [size for name in _LIMITS for size in stated(text, name)]
     found += [part.get("original_max_position_embeddings") for part in parts]
+    found += [scaling.original for scaling in rope_settings(text)]
     return tuple(sorted({int(size) for size in found if isinstance(size, int) and size > 0}))
 
 

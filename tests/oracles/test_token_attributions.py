@@ -112,6 +112,21 @@ def test_keys_sum_to_the_heads_own_attribution(kind):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["aya_vision", "cohere2_vision"])
+def test_tokens_that_are_nearly_tied_do_not_hide_which_scale_logits_have(kind):
+    model, (sample, *_) = tiny_model(kind).bfloat16(), samples(VOCABULARY)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(sample.input_ids.astype(np.int64))[None]).logits[0, sample.decision_position]
+    likeliest = logits.float().sort(descending=True)
+    place = int((likeliest.values[:-1] - likeliest.values[1:]).argmin())
+    tied = replace(sample, contrast_token_ids=tuple(likeliest.indices[place : place + 2].tolist()))
+    _, found = attributed(model, [tied])
+    _, exact = attributed(model.float(), [tied])
+    dla, wanted = (tables["head_attributions"]["dla"].to_numpy() for tables in (found, exact))
+    assert np.abs(dla - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", GATED_OR_HYBRID)
 def test_gated_and_hybrid_models_are_attributed_too(kind):
     planned = samples(VOCABULARY)

@@ -10,6 +10,7 @@ import transformers as hf
 from engine.attention.layout import sequence_layout
 from engine.measuring.probe import Probe, UnsupportedModelError
 from engine.model.facts import ModelFacts
+from engine.model.rotary import RopeSettings, rope_settings
 from engine.planning.units import pack
 from engine.schema import BASE_STATISTICS
 from engine.tolerances import tolerance
@@ -95,7 +96,7 @@ BY_LENGTH = {
                 rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0},
             )
         ),
-        ModelFacts(rope_kind="dynamic", rope_original=32),
+        ModelFacts(ropes=(RopeSettings("dynamic", 32),)),
     ),
     "phi3_longrope": (
         lambda: hf.Phi3ForCausalLM(
@@ -113,7 +114,29 @@ BY_LENGTH = {
                 },
             )
         ),
-        ModelFacts(rope_kind="longrope", rope_original=32),
+        ModelFacts(ropes=(RopeSettings("longrope", 32),)),
+    ),
+    "gemma3, layers that differ": (
+        lambda: hf.Gemma3ForCausalLM(
+            hf.Gemma3TextConfig(
+                **{**SMALL, "max_position_embeddings": 32},
+                num_key_value_heads=2,
+                head_dim=8,
+                sliding_window=500,
+                layer_types=["sliding_attention", "full_attention", "sliding_attention"][: SMALL["num_hidden_layers"]],
+                rope_parameters={
+                    "full_attention": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0},
+                    "sliding_attention": {
+                        "rope_type": "longrope",
+                        "rope_theta": 1e4,
+                        "short_factor": [1.0] * 4,
+                        "long_factor": [3.0, 5.0, 7.0, 9.0],
+                        "original_max_position_embeddings": 25,
+                    },
+                },
+            )
+        ),
+        ModelFacts(ropes=(RopeSettings("longrope", 25), RopeSettings("dynamic", 32))),
     ),
 }
 
@@ -201,6 +224,7 @@ def test_scalings_that_look_at_the_longest_position_are_packed_by_regime(family)
     make, facts = BY_LENGTH[family]
     torch.manual_seed(0)
     model = make().eval()
+    assert {rope._replace(factor=None) for rope in rope_settings(model.config)} == set(facts.ropes)
     randomize(model, seed=4, scale=0.3)
     samples = [encoded(length, seed=length, vocabulary=23) for length in (90, 60, 20, 31, 60)]
     batches = pack(samples, 1000, facts.rope_regime)

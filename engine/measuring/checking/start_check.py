@@ -19,7 +19,7 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedModel
 
-from engine.attention.interface import armed
+from engine.attention.interface import armed, wide_eager
 from engine.attention.layout import SequenceLayout, packed_ids
 from engine.attention.own_code import by_own_code, has_own_code
 from engine.attention.visible_keys import chosen_rows
@@ -260,7 +260,8 @@ def _beyond_noise(
 ) -> tuple[float, str]:
     """Compare logits with what the model's own two attentions differ by on the sample's beginning.
 
-    These are its eager and its sdpa attention; where it has code of its own, that code and the same in float32.
+    These are its eager and its sdpa attention; where it has code of its own or knows eager alone (sinks), that and the
+    same in float32.
 
     Returns
     -------
@@ -290,9 +291,12 @@ def _beyond_noise(
                 model.set_attn_implementation(name)
                 found.append(plain_logits(model, short))
         except (ValueError, ImportError):  # it knows one alone
-            pass
+            which = "its own eager attention and the same in float32"
         finally:
             model.set_attn_implementation(own)
+        if len(found) == 1:
+            with wide_eager(model):
+                found.append(plain_logits(model, short))
     between = float((found[0] - found[1]).abs().max()) if len(found) == 2 else math.nan
     (measured,) = probe.measure(short.token_ids, [short])
     mine = min((float((measured.logits - logits).abs().max()) for logits in found), default=math.inf)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config.model import AdapterSection
 from engine.errors import ConfigError
+from engine.machine.devices import is_out_of_memory
+from engine.model.checkpoints.folders import refuse_missing_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,6 +43,7 @@ def check_adapter(adapter: AdapterSection, *, allow_pickle: bool) -> None:
             f"model.adapter: {adapter.path!r} is applied by the package peft, which is not installed here; without it "
             f"the base model would be measured. Install it ({_INSTALL}), on every node of the run."
         )
+    refuse_missing_folder("model.adapter.path", adapter.path)
     folder = Path(adapter.path)
     if not folder.is_dir():
         return  # on the hub: loading says why
@@ -48,9 +51,14 @@ def check_adapter(adapter: AdapterSection, *, allow_pickle: bool) -> None:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         kind = str(settings["peft_type"])
     except (OSError, ValueError, KeyError, TypeError):
+        several = sorted(file.parent.name for file in folder.glob("*/adapter_config.json"))
         raise ConfigError(
-            f"model.adapter.path: {adapter.path!r} holds no adapter_config.json that can be read; give the folder that "
-            f"PEFT's or TRL's save_pretrained wrote."
+            f"model.adapter.path: {adapter.path!r} holds no adapter_config.json that can be read; give "
+            + (
+                f"one of the adapters in it ({', '.join(several[:5])})."
+                if several
+                else "the folder that PEFT's or TRL's save_pretrained wrote."
+            )
         ) from None
     _refuse_tokens(adapter, kind)
     _refuse_switched(adapter, kind, settings.get("alora_invocation_tokens"))
@@ -104,7 +112,9 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
     try:
         return wrapped.merge_and_unload(safe_merge=True).eval()
     # A kind of adapter that cannot be merged has no such method, or one that says so.
-    except (ValueError, NotImplementedError, AttributeError) as error:
+    except (ValueError, RuntimeError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ConfigError(
             f"model.adapter.merge: {adapter.path!r} cannot be merged into the weights: {error}. Set "
             f"model.adapter.merge=false to keep it beside them."

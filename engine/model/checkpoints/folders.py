@@ -45,6 +45,10 @@ _KINDS: tuple[tuple[tuple[str, ...], str], ...] = (
         "version for transformers (with config.json)",
     ),
     (("checkpoint-*",), "checkpoints of a training: give one of them, {latest}"),
+    (
+        ("*/adapter_config.json",),
+        "adapters in folders of their own: give the base as model.path and one of these folders as model.adapter.path",
+    ),
     (("snapshots/*",), "a model of the hub's cache: give {latest}"),
     (
         ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.pkl"),
@@ -84,9 +88,10 @@ def check_folder(section: ModelSection, *, needs_weights: bool) -> None:
     has_config = (place / "config.json").is_file()
     weights = [file for file in place.glob("*.safetensors") if not file.name.startswith(("adapter_", "consolidated"))]
     weights += place.glob("pytorch_model*.bin")
-    if (place / _ADAPTER).is_file():
-        _refuse_adapter(section.path, place / _ADAPTER, is_whole=has_config and bool(weights))
-    if has_config and weights:
+    is_whole = has_config and bool(weights)
+    if (place / _ADAPTER).is_file() or (is_whole and any(place.glob("adapter_model.*"))):
+        _refuse_adapter(section.path, place / _ADAPTER, is_whole=is_whole)
+    if is_whole:
         _refuse_pointers(section.path, weights)
         _refuse_other_quantisation(section.path, place / "config.json")
         return

@@ -21,6 +21,7 @@ _PACKAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "bitsandbytes": (("bitsandbytes", "bitsandbytes"),),
     "compressed-tensors": (("compressed_tensors", "compressed-tensors"),),
     "eetq": (("kernels", "kernels"),),
+    "fouroversix": (("fouroversix", "fouroversix"),),
     "fp_quant": (("fp_quant", "fp_quant"),),
     "gptq": (("optimum", "optimum"), ("gptqmodel", "gptqmodel")),
     "higgs": (("flute", "flute-kernel"),),
@@ -35,8 +36,12 @@ _PACKAGES: dict[str, tuple[tuple[str, str], ...]] = {
 """Packages by the method's name in ``quantization_config``, as transformers' quantisers ask for them."""
 
 _BITS = {"bitnet": 2, "eetq": 8, "fbgemm_fp8": 8, "fp8": 8, "mxfp8": 8, "mxfp4": 4, "nvfp4": 4}
-_WHOLE_ON_CPU = ("fp8", "mxfp8", "mxfp4", "fbgemm_fp8")
+_WHOLE_ON_CPU = ("fp8", "mxfp8", "mxfp4")
 """Methods whose weights transformers unpacks to the model's dtype where there is no GPU."""
+_NEVER_ON_CPU = ("eetq", "fbgemm_fp8", "fp_quant", "higgs", "metal", "spqr", "vptq")
+"""Methods whose quantisers refuse to load where there is no GPU."""
+_ONLY_MADE = ("nvfp4",)
+"""Methods by which transformers quantises while it loads, and whose checkpoints it does not load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,15 @@ class Quantisation:
         """Return what would have to be installed here to read it."""
         return [pip for module, pip in _PACKAGES.get(self.method, ()) if importlib.util.find_spec(module) is None]
 
-    def refuse_unreadable(self, path: str) -> None:
+    def refuse_unreadable(self, path: str, device: str) -> None:
         """Refuse weights that nothing here can read.
+
+        Parameters
+        ----------
+        path
+            ``model.path``.
+        device
+            ``model.device``.
 
         Raises
         ------
@@ -85,11 +97,16 @@ class Quantisation:
         """
         from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 
-        known = {name.partition("_4bit")[0].partition("_8bit")[0] for name in AUTO_QUANTIZER_MAPPING}
+        known = {name.partition("_4bit")[0].partition("_8bit")[0] for name in AUTO_QUANTIZER_MAPPING} - {*_ONLY_MADE}
         if self.method not in known:
             raise ConfigError(
                 f"model.path: the weights in {path!r} are quantised by {self.method!r}, which transformers does not "
                 f"read; it reads {', '.join(sorted(known))}. Give the original weights, or a version in one of these."
+            )
+        if device == "cpu" and self.method in _NEVER_ON_CPU:
+            raise ConfigError(
+                f"model.device: the weights in {path!r} are quantised ({self.words()}), which transformers does not "
+                f"load on a CPU; set model.device=cuda on a machine that has a GPU, or give the original weights."
             )
         missing = self.missing_packages()
         if missing:

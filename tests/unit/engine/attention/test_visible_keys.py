@@ -142,9 +142,10 @@ def dilated(_batch, _head, row, key):
             {"mask_function": dilated, "local_size": 3, "config": SimpleNamespace(attention_chunk_size=4)},
             r"neither causal nor a sliding window of 3 keys, a sliding window of \d+ keys, chunks of 4 keys, which",
         ),
+        ({"mask_function": sliding_window_causal_mask_function(0), "local_size": 0}, "nor a sliding window of 0 keys"),
         ({"attention_mask": torch.tensor([[True] * 29 + [False]])}, "hides some tokens as padding"),
     ],
-    ids=["bidirectional", "dilated", "dilated, with sizes", "padding"],
+    ids=["bidirectional", "dilated", "dilated, with sizes", "nothing", "padding"],
 )
 def test_a_mask_that_is_not_covered_says_why(options, fault):
     given = {"mask_function": causal_mask_function, **options}

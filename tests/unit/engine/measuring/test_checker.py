@@ -114,3 +114,14 @@ def test_the_bound_that_decided_is_told_with_the_true_ratio(llama, monkeypatch):
     own["eager"] = 0.21
     with pytest.raises(UnsupportedModelError, match=r"differ by 0\.2, and its own eager and sdpa attention by 0\.01"):
         start_check.check(llama, Probe(llama), layout, "s0", "float32")
+
+
+@pytest.mark.parametrize("kind", ["gpt_oss", "granite_swa"])
+def test_a_model_that_knows_eager_attention_alone_is_held_to_its_noise_too(kind):
+    model = tiny_model(kind, scale=0.3).bfloat16()
+    before = model.config._attn_implementation
+    checker, _ = checked(model, (71, 18, 40))
+    assert checker.found is not None and checker.found.largest_deviation < 1
+    assert checker.found.logits_over_tolerance is not None and checker.found.logits_over_tolerance > 1
+    assert "its own eager attention and the same in float32" in checker.found.bound
+    assert model.config._attn_implementation == before

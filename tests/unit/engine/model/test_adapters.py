@@ -135,6 +135,17 @@ def test_fine_tunes_of_peft_give_the_logits_that_peft_gives(tmp_path, settings):
 
 @needs_peft
 @pytest.mark.filterwarnings("ignore")
+def test_what_has_no_place_in_the_weights_is_not_merged(tmp_path):
+    wanted = trained(tmp_path / "tuned", target_modules=["o_proj"], lora_bias=True)
+    with pytest.raises(ConfigError, match=r"cannot be merged into the weights: .*no bias.*merge=false"):
+        load_model(config_of(tmp_path / "tuned"), torch.device("cpu"))
+    model = load_model(config_of(tmp_path / "tuned", merge=False), torch.device("cpu"))
+    with torch.no_grad():
+        torch.testing.assert_close(model(torch.tensor([[5, 6, 7, 8, 9]])).logits, wanted, rtol=1e-4, atol=1e-4)
+
+
+@needs_peft
+@pytest.mark.filterwarnings("ignore")
 def test_what_is_added_to_shared_weights_is_not_merged(tmp_path):
     wanted = trained(tmp_path / "tuned", target_modules=["embed_tokens", "o_proj"])
     with pytest.raises(ConfigError, match=r"model\.adapter\.merge: .* adds to model\.embed_tokens.* lm_head too"):
@@ -156,19 +167,26 @@ def test_without_peft_nothing_is_measured(lora, monkeypatch):
     ("files", "words"),
     [
         ({}, "holds no adapter_config.json"),
+        (
+            {"one/adapter_config.json": {}, "two/adapter_config.json": {}},
+            r"give one of the adapters in it \(one, two\)",
+        ),
         ({"adapter_config.json": {"peft_type": "PREFIX_TUNING"}}, "is a PREFIX_TUNING adapter"),
         ({"adapter_config.json": {"peft_type": "LORA", "alora_invocation_tokens": [5]}}, "begins at its invocation"),
         ({"adapter_config.json": {"peft_type": "LORA"}}, "holds no weights"),
         ({"adapter_config.json": {"peft_type": "LORA"}, "adapter_model.bin": ""}, "only as a pickle"),
     ],
-    ids=["nothing", "prefix", "switched", "no weights", "pickle"],
+    ids=["nothing", "several", "prefix", "switched", "no weights", "pickle"],
 )
 def test_folders_that_hold_no_adapter_are_refused(tmp_path, monkeypatch, files, words):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(ConfigError, match=words):
         check_adapter(AdapterSection(path=str(tmp_path)), allow_pickle=False)
+    with pytest.raises(ConfigError, match=r"model\.adapter\.path: no such folder: .*none"):
+        check_adapter(AdapterSection(path=str(tmp_path / "none")), allow_pickle=False)
 
 
 def test_the_folder_of_an_adapter_stands_for_its_base_with_it(lora, tmp_path):

@@ -1,6 +1,7 @@
 """What a model path may name that is no model: named, with what to give instead."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -68,6 +69,25 @@ def test_an_adapter_beside_whole_weights_is_refused(demo, needs_model):
     (demo / "adapter_config.json").write_text("no JSON")
     with pytest.raises(ConfigError, match="a base model that it does not name"):
         load_model(config_of(demo), torch.device("cpu"))
+    (demo / "adapter_config.json").unlink()
+    (demo / "adapter_model.safetensors").write_text("x")
+    with pytest.raises(ConfigError, match="whole weights and beside them an adapter"):
+        read_model_facts(config_of(demo), needs_model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"layer_types": ["none"]}, r"validate_layer_type': ValueError: .*layer_types"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "made.Own"}}, r"Set model\.trust_remote_code=true if you"),
+    ],
+    ids=["layers", "code"],
+)
+def test_a_config_that_cannot_be_read_says_why(demo, settings, words):
+    with_settings(demo, **settings)
+    with pytest.raises(ConfigError, match=words):
+        read_model_facts(config_of(demo), needs_model=True)
+    assert re.search(words, read_model_facts(config_of(demo), needs_model=False)[1])
 
 
 @pytest.mark.parametrize(
@@ -84,6 +104,10 @@ def test_an_adapter_beside_whole_weights_is_refused(demo, needs_model):
         ({"best.ckpt": "x"}, r"PyTorch pickled \(best.ckpt\).*load_state_dict"),
         ({"model.bin": "x", "config.json": {"model_type": "qwen2"}}, r"pickled \(model.bin\)"),
         ({"checkpoint-500/config.json": {}, "checkpoint-1500/config.json": {}}, "checkpoint-1500'"),
+        (
+            {"one/adapter_config.json": {}, "two/adapter_config.json": {}},
+            "adapters in folders of their own: give the base",
+        ),
         ({"global_step100/x": "x", "config.json": {"model_type": "qwen2"}}, "DeepSpeed"),
         ({"snapshots/abc/config.json": {}, "refs/main": "abc"}, "hub's cache: give .*abc"),
     ],

@@ -94,9 +94,20 @@ def test_what_a_cpu_unpacks_counts_whole(tmp_path):
             {"quant_method": "a_new_one", "bits": 3},
             "quantised by 'a_new_one', which transformers does not read; .*gptq",
         ),
+        ({"quant_method": "nvfp4"}, "quantised by 'nvfp4', which transformers does not read; .*gptq"),
     ],
-    ids=["package", "method"],
+    ids=["package", "method", "only made"],
 )
 def test_what_cannot_be_read_is_refused_in_the_plan(tmp_path, settings, words):
     with pytest.raises(ConfigError, match=words):
         read_model_facts(folder_of(tmp_path, quantization_config=settings), needs_model=False)
+
+
+def test_what_no_cpu_loads_is_refused_in_the_plan_of_one(tmp_path):
+    config = folder_of(tmp_path, quantization_config={"quant_method": "fbgemm_fp8"})
+    assert read_model_facts(config, needs_model=False)[0].quantisation == "fbgemm_fp8, 8 bits"
+    config.model.device = "cpu"
+    with pytest.raises(
+        ConfigError, match=r"model\.device: .*\(fbgemm_fp8, 8 bits\), which transformers does not load on"
+    ):
+        read_model_facts(config, needs_model=False)
