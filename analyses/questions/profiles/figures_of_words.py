@@ -48,7 +48,10 @@ def numbers_figure(answers: Answers) -> Figure | Absent:
     rows = _measured(answers, measure).filter(pl.col("key_group").is_in(names))
     if rows.is_empty():
         return Absent("figures_lift", "No sample holds numbers or line items that the run has key groups for.")
-    guide = "The same for figures anywhere in the text."
+    guide = (
+        "The same for numbers, percentages and years anywhere in the text, in each kind of rows and in the same groups "
+        "of samples."
+    )
     if rows["key_group"].is_in(STATEMENT_GROUPS).any():
         guide = (
             "The same for figures anywhere in the text, and where a table was found for its line items, the columns of "
