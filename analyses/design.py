@@ -53,7 +53,7 @@ MEANINGS: Mapping[str, str] = {
 }
 """Meaning to colour, by the name that charts give it."""
 
-_NAMELESS = (TEAL, VIOLET, GREEN, AMBER, PINK, SKY, OLIVE, GREY)
+_NAMELESS = (TEAL, AMBER, VIOLET, OLIVE, PINK, SKY, GREEN, GREY)
 """Colours of names without a meaning, never those of right and wrong; the first is that of the vocabulary."""
 
 

@@ -145,7 +145,8 @@ def _side_by_side(table: pl.DataFrame, has_equal_types: Sequence[bool]) -> list[
             ends = table.select("accuracy", "accuracy_ci_low", "accuracy_ci_high").rows()
             values = ["{} ({} to {})".format(*map(percent_text, row)) for row in ends]
         if name == "smallest_pvalue_adjusted":
-            values = [p_text(value).removeprefix("p ").removeprefix("= ") for value in values]
+            smallest = table[name].cast(pl.Float64).to_list()
+            values = [p_text(value).removeprefix("p ").removeprefix("= ") for value in smallest]
         rows.append((label, values))
     for name in table.columns:
         if name.startswith("share_"):

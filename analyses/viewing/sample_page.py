@@ -72,7 +72,7 @@ def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action:
         "by": by,
         "what": weights.what,
         "exports": downloads("/sample", plain, (*PICTURES, *TABLES)),
-        "heaviest": [(visible_token(shown[at]), value_text("max_weight", values[at])) for at in heaviest],
+        "heaviest": [(visible_token(shown[at]), value_text("max_weight", float(values[at]))) for at in heaviest],
         "noun": statement_noun(),
         "statement": [
             [{"text": cell.text, "is_number": cell.is_number, **_shade(cell.weight, most)} for cell in cells]
