@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#999999")
-"""Colours of names without a meaning of their own (Okabe and Ito 2008, the last two ours)."""
+"""The scheme ``okabe_ito`` where numbers ask for it (Okabe and Ito 2008, the last two ours); names have their own."""
 
 BLUE, VERMILLION, GREEN, AMBER = "#1478B8", "#D55E00", "#0A8F68", "#B07A00"
 VIOLET, PINK, SKY, TEAL, OLIVE = "#8C6BB1", "#C0609A", "#3A8FC4", "#13909E", "#7A8A2E"
@@ -53,8 +53,8 @@ MEANINGS: Mapping[str, str] = {
 }
 """Meaning to colour, by the name that charts give it."""
 
-_NAMELESS = (TEAL, VIOLET, GREEN, AMBER, PINK, SKY, OLIVE)
-"""Colours of further names beside those with a meaning; the first is that of the vocabulary."""
+_NAMELESS = (TEAL, AMBER, VIOLET, OLIVE, PINK, SKY, GREEN, GREY)
+"""Colours of names without a meaning, never those of right and wrong; the first is that of the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ DARK = Neutrals(
 def colours_of(names: Sequence[str]) -> list[str]:
     """Return a colour for each name: that of its meaning, or one that no other name of these has."""
     fixed = {name: MEANINGS[name] for name in names if name in MEANINGS}
-    free = [colour for colour in _NAMELESS if colour not in fixed.values()] if fixed else list(OKABE_ITO)
+    free = [colour for colour in _NAMELESS if colour not in fixed.values()]
     others = [name for name in names if name not in fixed]
     return [fixed.get(name) or free[others.index(name) % len(free)] for name in names]
 

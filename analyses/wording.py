@@ -141,8 +141,19 @@ def difference_text(statistic: str, value: float | None) -> str:
         return "unknown"
     unit = statistic_unit(statistic)
     if unit == "share of attention":
-        return f"{100 * value:+.{_digits(100 * value)}f} points"
-    return f"{value:+.2g} {unit}" if unit in ("nats", "tokens") else f"{value:+.2g}"
+        return f"{points_text(value)} points"
+    number = signed_text(value, 2)
+    return f"{number} {unit}" if unit in ("nats", "tokens") else number
+
+
+def signed_text(value: float, digits: int) -> str:
+    """Return a signed number with so many significant digits, zeros too: "-1.40" stands beside "-1.35"."""
+    return f"{value:+#.{digits}g}".removesuffix(".")
+
+
+def points_text(share: float) -> str:
+    """Return a signed share in percentage points, without the unit: "+2.0"."""
+    return f"{100 * share:+.{_digits(100 * share)}f}"
 
 
 def _digits(value: float) -> int:

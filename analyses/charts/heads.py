@@ -125,7 +125,7 @@ def _difference_colour(
     reach = f"{json.dumps(limits)}[chosen_comparison][chosen_rows][chosen_statistic]"
     return alt.Color(
         "difference:Q",
-        title=next(iter(comparisons.values())) if len(comparisons) == 1 else "a minus b",
+        title=next(iter(comparisons.values())) if len(comparisons) == 1 else "difference",
         scale=alt.Scale(
             domainMin=alt.ExprRef(f"-{reach}"),
             domainMax=alt.ExprRef(reach),

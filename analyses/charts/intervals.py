@@ -74,7 +74,8 @@ def correlations(
             alt.Tooltip("num_samples:Q", title="n"),
         ],
     )
-    height = 18 * max(frame["target"].value_counts()["count"].to_list())
+    # On a telephone labels have two lines.
+    height = 22 * max(frame["target"].value_counts()["count"].to_list())
     layers = alt.layer(zero, rules, points, width=style.figure_sizes.width * 0.75, height=height)
     return layers.add_params(chosen)
 

@@ -71,13 +71,15 @@ def head_grid(frame: pl.DataFrame, style: VisualizationSettings, title: alt.Titl
     """
     width, height = cell_size(frame, style)
     axis = {"labelAngle": 0, "labelOverlap": True, "ticks": False, "domain": False}
+    # Beside one or two layers the whole title is longer than the chart is high.
+    layer_title = "layer" if height * (_largest(frame, "layer") + 1) < 110 else "layer (0 reads the input)"
     # Also layers and heads of which nothing is drawn: a cell's place says which head it is.
     heads, layers = (alt.Scale(domain=list(range(int(_largest(frame, name)) + 1))) for name in ("head", "layer"))
     return (
         chart_of(frame, title)
         .encode(
             x=alt.X("head:O", title="head", axis=alt.Axis(**axis), scale=heads),
-            y=alt.Y("layer:O", title="layer (0 reads the input)", axis=alt.Axis(**axis), scale=layers),
+            y=alt.Y("layer:O", title=layer_title, axis=alt.Axis(**axis), scale=layers),
         )
         .properties(width=alt.Step(width), height=height * (_largest(frame, "layer") + 1))
     )

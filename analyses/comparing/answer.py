@@ -90,7 +90,7 @@ def _summary(run: AnalysedRun) -> pl.DataFrame:
         "num_tests": len(tests),
         "num_significant": tests.filter(is_significant()).height,
         "smallest_pvalue_adjusted": tests["pvalue_adjusted"].min(),
-        "num_replicated": int(tests["is_replicated"].fill_null(False).sum()),
+        "num_replicated": tests.filter(is_significant() & pl.col("is_replicated").fill_null(False)).height,
         "type_rows": type_rows(run),
     }
     counts = dict(types["head_type"].value_counts().iter_rows())

@@ -37,7 +37,7 @@ from analyses.reporting.page import environment, excerpt
 from analyses.reporting.tables import write_table
 from analyses.runs.key_groups import declared_statistics
 from analyses.settings.visualization import VisualizationSettings
-from analyses.wording import count_text, percent_text
+from analyses.wording import count_text, p_text, percent_text
 from engine.schema import layout
 
 TABLES = {
@@ -144,6 +144,9 @@ def _side_by_side(table: pl.DataFrame, has_equal_types: Sequence[bool]) -> list[
         if name == "accuracy":
             ends = table.select("accuracy", "accuracy_ci_low", "accuracy_ci_high").rows()
             values = ["{} ({} to {})".format(*map(percent_text, row)) for row in ends]
+        if name == "smallest_pvalue_adjusted":
+            smallest = table[name].cast(pl.Float64).to_list()
+            values = [p_text(value).removeprefix("p ").removeprefix("= ") for value in smallest]
         rows.append((label, values))
     for name in table.columns:
         if name.startswith("share_"):

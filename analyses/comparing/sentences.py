@@ -79,7 +79,13 @@ def _heads(row: dict[str, Any], compared: RunComparison) -> Sentence:
             f"of {count_text(row['num_tests'], 'test')} in both, {row['num_significant']:,} and "
             f"{row['num_significant_other']:,} are significant, {row['num_agreeing']:,} in both with the same sign"
         )
-    if row["num_changed"] is not None:
+    if row["num_changed"] is not None and not row["num_tested"]:
+        changes = compared.changes.filter(pl.col("other_run") == row["other_run"])["difference"]
+        parts.append(
+            "no change of a head could be tested in the common samples (it is the same in all of them, or clusters are "
+            f"too few); {int((changes == 0).sum()):,} of {len(changes):,} are exactly 0"
+        )
+    elif row["num_changed"] is not None:
         claims.append(_change_claim(row))
         parts.append(
             f"{row['num_changed']:,} of {row['num_tested']:,} tested statistics of heads changed significantly in the "

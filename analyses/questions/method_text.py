@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from analyses.inference.multiplicity import ASSUMPTIONS
-from analyses.questions.answers import Asked
+from analyses.questions.answers import Answers, Asked
+from analyses.questions.comparisons import held_columns
 from analyses.runs.clusters import noun_of_samples
 from analyses.settings.analysis import WILD_BOOTSTRAP, AnalysisSettings
 from analyses.wording import plural
@@ -39,6 +40,14 @@ def independence(asked: Asked) -> str:
 def covariates_text(settings: AnalysisSettings) -> str:
     """Return the covariates of the adjusted model."""
     return ", ".join(settings.covariates) or "no covariates"
+
+
+def held_text(answers: Answers, text: str) -> str:
+    """Return ``text`` with "year held fixed" in its place; nothing where no such column varies in this run."""
+    samples = answers.run.samples
+    names = [name for name in answers.settings.held_fixed if name in samples.columns]
+    held = [name for name in names if held_columns(samples[name], name)]
+    return text.format(f"{' and '.join(held)} held fixed") if held else ""
 
 
 def adjusted_model(asked: Asked, errors: str = CR2) -> str:

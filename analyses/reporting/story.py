@@ -63,6 +63,8 @@ def _question(answers: Answers) -> str:
     shown = answers.comparison
     groups = f"{shown.label_a} and {shown.label_b} samples" if shown else "samples"
     num_heads = answers["head_types"].height
+    if num_heads == 1:
+        return f"Does the one attention head tell {groups} apart, and does it matter for the answer?"
     return f"Which of {num_heads:,} attention heads tell {groups} apart, and which of them matter for the answer?"
 
 

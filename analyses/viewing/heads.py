@@ -11,7 +11,7 @@ from analyses.charts import intervals
 from analyses.charts.parts import named_rows
 from analyses.settings.visualization import VisualizationSettings
 from analyses.viewing.source import ViewedRun
-from analyses.wording import query_group_label, statistic_label, value_text
+from analyses.wording import query_group_label, signed_text, statistic_label, value_text
 
 STRONGEST = 12
 """Samples listed on each side."""
@@ -95,7 +95,10 @@ def _facts(viewed: ViewedRun, layer: int, head: int) -> list[tuple[str, str]]:
     if effects is not None:
         own = effects.filter(layer=layer, head=head, measure="lead").drop_nulls("mean")
         facts += [
-            (kind.replace("_", " "), f"{mean:+.3g} nats of the answer's lead")
+            (
+                kind.replace("_", " ").replace("dla", "direct attribution"),
+                f"{signed_text(mean, 3)} nats of the answer's lead",
+            )
             for kind, mean in own.select("kind", "mean").iter_rows()
         ]
     return facts or [("Analysis", "not analysed yet: python -m analyses.report makes it")]

@@ -10,7 +10,7 @@ import polars as pl
 from analyses.viewing.links import PICTURES, TABLES, Asked, NotThereError, downloads, shown_value, within
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import ViewedRun
-from analyses.wording import segment_label, statement_noun, visible_token
+from analyses.wording import segment_label, statement_noun, value_text, visible_token
 
 NUM_HEAVIEST = 12
 """Tokens that are named above the text, the heaviest."""
@@ -72,7 +72,7 @@ def shown_sample(viewed: ViewedRun, run: int, asked: Asked, prefix: str, action:
         "by": by,
         "what": weights.what,
         "exports": downloads("/sample", plain, (*PICTURES, *TABLES)),
-        "heaviest": [(visible_token(shown[at]), f"{100 * values[at]:.2g} %") for at in heaviest],
+        "heaviest": [(visible_token(shown[at]), value_text("max_weight", float(values[at]))) for at in heaviest],
         "noun": statement_noun(),
         "statement": [
             [{"text": cell.text, "is_number": cell.is_number, **_shade(cell.weight, most)} for cell in cells]
@@ -89,9 +89,13 @@ def _parts(
     segments: Sequence[tuple[str, int, int]],
     decision: int | None,
 ) -> list[tuple[str, str, list[dict[str, object]]]]:
-    """Return the parts of the text: segment, what it is called, and its tokens with their shades."""
+    """Return the parts of the text: segment, what it is called, and its tokens with their shades.
+
+    ``decision`` is the row that decides; the token that it wrote, the next one, is marked, as in the report.
+    """
+    decided = -1 if decision is None else decision + 1
     tokens: list[dict[str, object]] = [
-        {"text": text, "position": at, "is_decision": at == decision, **_shade(values[at], top)}
+        {"text": text, "position": at, "is_decided": at == decided, **_shade(values[at], top)}
         for at, text in enumerate(shown)
     ]
     return [(name, segment_label(name), tokens[start:end]) for name, start, end in segments]
@@ -122,4 +126,4 @@ def _ways(viewed: ViewedRun, layer: int) -> list[tuple[str, str]]:
 
 
 def _shade(weight: float, top: float) -> dict[str, str]:
-    return {"shade": f"{min(1.0, weight / top):.3f}", "share": f"{100 * weight:.2g} %"}
+    return {"shade": f"{min(1.0, weight / top):.3f}", "share": value_text("max_weight", weight)}

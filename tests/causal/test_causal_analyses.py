@@ -217,6 +217,7 @@ def test_the_sentences_tell_of_the_deciding_head(tables):
     assert "changes the lead of the label that the model favours by -2" in told and "in 12 clusters" in told
     assert "95 % interval" in told and "adjusted p" in told and "max-T p" in told and "turns 50.0 %" in told
     assert "ablation (replaced by zero, in all rows) moves" in cause_text(found, *VERDICT)
+    assert all("favoured without the head" in line for line in sentences["head_screening"] if "per nat" in line)
     assert any(line.startswith(f"Layer {VERDICT[0]}: no attention to verdict") for line in sentences["knockout_curves"])
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from analyses.questions.answers import Answers
 from analyses.questions.attributions.values import FIRST, KEY_GROUP, WHOLE_HEAD, attributed, first_side
 from analyses.questions.claims import Claim, Sentence, difference_claim
-from analyses.wording import count_text, interval_name, key_group_label, p_text
+from analyses.wording import count_text, interval_name, key_group_label, p_text, signed_text
 
 Row = dict[str, Any]
 """A row of the table, by column."""
@@ -78,8 +78,9 @@ def _sentence(answers: Answers, row: Row, level: float) -> Sentence:
     claim = difference_claim("attribution", FAMILY, subject, row, level)
     text = (
         f"Head {row['layer']}.{row['head']} carries {keys_text(row)} towards {towards_text(answers, row)}: "
-        f"{row['mean_b']:+.2g} nats in wrong answers, {row['mean_a']:+.2g} in right ones (adjusted difference, right "
-        f"minus wrong, {row['difference']:+.2g} nats, {name} {row['ci_low']:+.2g} to {row['ci_high']:+.2g}, adjusted "
+        f"{signed_text(row['mean_b'], 2)} nats in wrong answers, {signed_text(row['mean_a'], 2)} in right ones "
+        f"(adjusted difference, right minus wrong, {signed_text(row['difference'], 2)} nats, {name} "
+        f"{signed_text(row['ci_low'], 2)} to {signed_text(row['ci_high'], 2)}, adjusted "
         f"{p_text(row['pvalue_claim'])} by every check; n = {row['num_b']:,} and {row['num_a']:,} in "
         f"{count_text(row['num_clusters'], 'cluster')})."
     )

@@ -6,7 +6,7 @@ from analyses.questions.answers import Answers
 from analyses.questions.attributions.sentences import FAMILY, found, keys_text, towards_text
 from analyses.questions.chapters import Headline
 from analyses.questions.claims import held_text
-from analyses.wording import count_text
+from analyses.wording import count_text, signed_text
 
 _LINK = "attributions"
 
@@ -26,6 +26,7 @@ def attribution_headlines(answers: Answers) -> list[Headline]:
     text = (
         f"Attribution: {len(certain):,} of {counted} {'differs' if len(certain) == 1 else 'differ'} between right and "
         f"wrong answers. Head {row['layer']}.{row['head']} carries {keys_text(row)} towards "
-        f"{towards_text(answers, row)}: {row['mean_b']:+.2g} nats in wrong answers, {row['mean_a']:+.2g} in right ones."
+        f"{towards_text(answers, row)}: {signed_text(row['mean_b'], 2)} nats in wrong answers, "
+        f"{signed_text(row['mean_a'], 2)} in right ones."
     )
     return [Headline(text, _LINK, pvalue=least, is_finding=True)]

@@ -226,7 +226,8 @@ def _screening(answers: Answers) -> list[str]:
         lines.append(
             f"{row['num_heads']} {names[row['heads']]}: ablating one changes the lead by {row['mean_size']:.3g} nats "
             f"in size on average; per nat that its gradient foretells, by {row['slope']:.2f}{ends}; rank correlation "
-            f"{rho}{_ceiling(row)} (lead: {answers.contrast})."
+            f"{rho}{_ceiling(row)} ({answers.contrast}; here the lead of the label that is favoured without the head, "
+            "so that noise counts for nothing, in the chart of the one that the model favours)."
         )
     return lines
 

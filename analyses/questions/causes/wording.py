@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analyses.wording import key_group_label
+from analyses.wording import key_group_label, signed_text
 
 _REPLACED = {
     "zero": "replaced by zero",
@@ -61,7 +61,7 @@ def part_label(row: Mapping[str, object]) -> str:
 
 def nats_text(value: float | None) -> str:
     """Return a change with its sign: "-1.66 nats"."""
-    return "unknown" if value is None else f"{value:+.3g} nats"
+    return "unknown" if value is None else f"{signed_text(value, 3)} nats"
 
 
 def measure_label(name: str, vocabulary: str | None) -> str:

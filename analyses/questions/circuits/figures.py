@@ -19,7 +19,7 @@ from analyses.questions.circuits.sentences import (
     lead_edges,
 )
 from analyses.questions.figure import Absent, Figure, rounded
-from analyses.wording import count_text, key_group_label
+from analyses.wording import count_text, key_group_label, signed_text
 
 NUM_DRAWN = 30
 """Edges drawn at most: those with the largest size, verified where that was done."""
@@ -62,7 +62,7 @@ def _graph(answers: Answers) -> Figure | Absent:
             f"change of the answer's lead if an edge is cut; {answers.contrast}; {line}",
             "solid: significant by every check; dashed: not, or foretold by gradients alone",
         ],
-        description="; ".join(f"{row['edge']}: {row['size']:+.3g} nats" for row in rows),
+        description="; ".join(f"{row['edge']}: {signed_text(row['size'], 3)} nats" for row in rows),
     )
     guide = (
         f"The {count_text(len(rows), 'edge')} with the largest effects, from what heads read (below) over heads, by "

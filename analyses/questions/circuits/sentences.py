@@ -11,7 +11,7 @@ from analyses.questions.answers import Answers
 from analyses.questions.circuits.answer import NOTHING
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue, is_certain, smallest
-from analyses.wording import count_text, interval_name, key_group_label, p_text, percent_text
+from analyses.wording import count_text, interval_name, key_group_label, p_text, percent_text, signed_text
 
 EDGES_FAMILY = "edges of the circuit"
 CURVE_FAMILY = "edges kept against random ones"
@@ -133,7 +133,7 @@ def _constant(verified: pl.DataFrame) -> str:
     if same.is_empty():
         return ""
     row = same.sort(pl.col("mean").abs(), descending=True).row(0, named=True)
-    return f" Without an error, so without a p-value: {edge_text(row)}, {row['mean']:+.3g} nats."
+    return f" Without an error, so without a p-value: {edge_text(row)}, {signed_text(row['mean'], 3)} nats."
 
 
 def _heads_text(answers: Answers, edges: pl.DataFrame) -> str:
@@ -183,9 +183,10 @@ def _sentence(answers: Answers, row: dict[str, Any], level: float) -> Sentence:
     )
     text = edge_text(row)
     return Sentence(
-        f"{text[0].upper()}{text[1:]}: {row['mean']:+.3g} nats of the lead on real runs ({name} {row['ci_low']:+.3g} "
-        f"to {row['ci_high']:+.3g}, adjusted {p_text(row['pvalue_adjusted'])}), {row['linearised']:+.3g} by "
-        f"gradients; n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}.",
+        f"{text[0].upper()}{text[1:]}: {signed_text(row['mean'], 3)} nats of the lead on real runs ({name} "
+        f"{signed_text(row['ci_low'], 3)} to {signed_text(row['ci_high'], 3)}, adjusted "
+        f"{p_text(row['pvalue_adjusted'])}), {signed_text(row['linearised'], 3)} by gradients; "
+        f"n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}.",
         claim,
     )
 

@@ -11,7 +11,7 @@ from analyses.questions.chapters import Headline, Tile
 from analyses.questions.circuits.sentences import EDGES_FAMILY, certain_edges, edge_text, lead_edges
 from analyses.questions.claims import held_text
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue
-from analyses.wording import count_text
+from analyses.wording import count_text, signed_text
 
 _LINK = "circuit_graph"
 
@@ -58,9 +58,8 @@ def circuit_tiles(answers: Answers) -> list[Tile]:
         )
         return [Tile(label, figure, told, _LINK, f"none of {counted} of the circuit is shown to matter")]
     row = _largest(certain)
-    clause = (
-        f"{figure} edges of the circuit move the answer's lead, most of all {edge_text(row)} ({row['mean']:+.3g} nats)"
-    )
+    most = f"{edge_text(row)} ({signed_text(row['mean'], 3)} nats)"
+    clause = f"{figure} edges of the circuit move the answer's lead, most of all {most}"
     told = f"Edges of the circuit, cut alone on real runs. {_largest_text(certain)} {size}. {beside}."
     return [Tile(label, figure, told, _LINK, clause, True)]
 
@@ -77,6 +76,5 @@ def _largest(certain: pl.DataFrame) -> dict[str, Any]:
 
 def _largest_text(certain: pl.DataFrame) -> str:
     row, start = _largest(certain), "Between heads the" if len(_inner(certain)) else "The"
-    return (
-        f"{start} largest is {edge_text(row)}: {row['mean']:+.3g} nats ({row['ci_low']:+.3g} to {row['ci_high']:+.3g})."
-    )
+    interval = f"{signed_text(row['ci_low'], 3)} to {signed_text(row['ci_high'], 3)}"
+    return f"{start} largest is {edge_text(row)}: {signed_text(row['mean'], 3)} nats ({interval})."

@@ -14,6 +14,14 @@ from analyses.questions.figure import Absent, Figure, rounded, sample_line
 NUM_STRONGEST = 12
 """Correlations drawn of each target."""
 
+_TARGETS = {
+    "certainty": "how certain the model says it is",
+    "probability": "the probability it gives its answer",
+    "magnitude": "the magnitude it names",
+    "year": "the year",
+}
+"""What a target is, in words; any other column goes by its name."""
+
 
 def correlations_figure(answers: Answers) -> Figure | Absent:
     """Draw what goes with certainty, probability, magnitude and year, or say why not."""
@@ -34,9 +42,9 @@ def correlations_figure(answers: Answers) -> Figure | Absent:
         subtitle=f"the {NUM_STRONGEST} smallest p of each; {answers.intervals}, {sample_line(answers)}",
     )
     guide = (
-        "Each line is a head (layer.head) and a statistic whose values rise (right) or fall (left) with how certain "
-        "the model says it is, the probability it gives its answer, the magnitude it names, or the year. These are the "
-        "strongest of many, so read the colour: only what is significant after adjustment over all heads is a finding."
+        "Each line is a head (layer.head) and a statistic whose values rise (right) or fall (left) with "
+        f"{' or '.join(_TARGETS.get(str(name), shown) for name, shown in targets.items())}. These are the strongest of "
+        "many, so read the colour: only what is significant after adjustment over all heads is a finding."
     )
     return Figure("correlations", "Confident and uncertain answers", guide, specification(chart), ("correlations",))
 

@@ -9,7 +9,6 @@ from analyses.charts.parts import specification
 from analyses.questions.answers import Answers
 from analyses.questions.decodability.answer import CONTROL, HEADS
 from analyses.questions.figure import Absent, Figure, rounded, sample_line
-from analyses.wording import statement_noun
 
 
 def decodability_figure(answers: Answers) -> Figure | Absent:
@@ -46,9 +45,9 @@ def decodability_figure(answers: Answers) -> Figure | Absent:
         "A sparse model predicts, for samples it has not seen, whether the answer was right (or what else was asked) "
         "from the heads alone. Beside it stand models that need no head, and the heads on exchanged labels (control), "
         "which must lie at 0.5. Only where the heads lie above every model without heads do they know something that "
-        f"length, margin or the figures of the {statement_noun()} do not tell. The AUROC is the chance that a sample "
-        "of the first kind is ranked above one of the other. Below 0.5 the model learnt what was the other way round "
-        "in samples it had not seen: there was too little to learn from, which is no finding."
+        "length, answer, margin, covariates and counts do not tell. The AUROC is the chance that a sample of the first "
+        "kind is ranked above one of the other. Below 0.5 the model learnt what was the other way round in samples it "
+        "had not seen: there was too little to learn from, which is no finding."
     )
     return Figure("decodability", "Do the heads know?", guide, specification(chart), ("decodability",))
 

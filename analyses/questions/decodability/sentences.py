@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, direction_of, held_text
 from analyses.questions.decodability.answer import CONTROL, HEADS
 from analyses.wording import count_text, p_text, resampled_name
 
@@ -97,11 +97,14 @@ def _beside_baseline(
         verdict = "the heads tell less than it does"
     else:
         verdict = "it is not decided which tells more"
+        if pvalue is not None and low * high > 0:
+            # An interval beside 0 would seem to decide it.
+            verdict += f" ({held_text(pvalue, level, alpha)}, as one of two claims)"
     claim = Claim(
         "prediction",
         FAMILY,
         f"{heads['target']} heads minus {best['model']}",
-        is_finding="decided" not in verdict,
+        is_finding="not decided" not in verdict,
         direction=direction_of(heads["difference"]),
         value=heads["difference"],
         ci_low=low,

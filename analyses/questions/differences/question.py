@@ -27,7 +27,7 @@ from analyses.questions.differences.strata import replication_by_stratum
 from analyses.questions.differences.tables import GROUP_DIFFERENCES, LAYER_CLUSTERS, REPLICATION_BY_STRATUM
 from analyses.questions.families import claim_pvalue, is_significant, smallest
 from analyses.questions.figure import Absent, Figure
-from analyses.questions.method_text import covariates_text, errors_text
+from analyses.questions.method_text import covariates_text, errors_text, held_text
 from analyses.questions.question import NUM_LISTED, Question
 from analyses.settings.analysis import AnalysisSettings
 from analyses.wording import plural
@@ -92,9 +92,10 @@ class Differences(Question):
             "The same model is fitted to normal scores of the ranks; a difference is called significant only where it "
             "and every other adjusted p that was computed agree.",
             "So must a rank test whose variance is pooled over both groups, correlation within clusters allowed for, "
-            "the same where whole clusters of like size are exchanged, and the model with "
-            f"{' and '.join(settings.held_fixed) or 'nothing more'} held fixed too. Statistics that are piled up on "
-            "one value, so that fewer than 10 samples of a group would differ from it, are not tested.",
+            "the same where whole clusters of like size are exchanged"
+            f"{held_text(answers, ', and the model with {} too')}. "
+            "Statistics that are piled up on one value, so that fewer than 10 samples of a group would differ from it, "
+            "are not tested.",
             "Whether a difference depends on the predicted label is a family of its own.",
             "Welch's t-test, Mann-Whitney with AUC and Hedges g are unadjusted and treat samples as independent.",
         ]

@@ -80,8 +80,9 @@ def _headline(answers: Answers, comparison: Comparison) -> Headline:
     head = f"head {best['layer']}.{best['head']} ({query_group_label(best['query_group'])})"
     if not found.num_differing:
         text = (
-            f"{start}: no head is shown to differ ({count_text(found.num_tests, 'test')} of {found.num_heads:,} heads, "
-            f"{size}; nearest to it is {head}, {_held(answers, found)} after all checks)."
+            f"{start}: no head is shown to differ ({count_text(found.num_tests, 'test')} of "
+            f"{count_text(found.num_heads, 'head')}, {size}; nearest to it is {head}, {_held(answers, found)} after "
+            "all checks)."
         )
         return Headline(text, _EVIDENCE, pvalue=found.pvalue)
     text = (

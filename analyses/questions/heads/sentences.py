@@ -24,8 +24,8 @@ def head_type_sentences(answers: Answers) -> list[str]:
         others = "; the others lie near a threshold" if num_others > 1 else "; the other one lies near a threshold"
         others = others if num_others else ""
         sentences.append(
-            f"{num_firm:,} of them keep their type in at least {percent_text(FIRM)} of the resamples of the clusters"
-            f"{others}."
+            f"{num_firm:,} of them {'keeps its' if num_firm == 1 else 'keep their'} type in at least "
+            f"{percent_text(FIRM)} of the resamples of the clusters{others}."
         )
     if answers["head_types"]["random_lift"].is_null().all() and answers.vocabulary:
         sentences.append(

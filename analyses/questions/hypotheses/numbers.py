@@ -73,6 +73,8 @@ def sample_numbers(run: Run, hypothesis: Hypothesis) -> SampleNumbers:
     inside, outside = exists & chosen, exists & ~chosen
     shares = values if hypothesis.scale == "value" else _shares(run, hypothesis)
     is_share = hypothesis.statistic is None or statistic_unit(hypothesis.statistic) == "share of attention"
+    if hypothesis.contrast == "slope":
+        notes.extend(_out_of_order(shares if is_share else values, inside))
     return SampleNumbers(
         numbers,
         _in_words(run, hypothesis, np.flatnonzero(chosen)),
@@ -106,6 +108,18 @@ def _over_layers(values: np.ndarray, contrast: str, inside: np.ndarray, outside:
     if not outside.any():
         raise CannotTestError("there is no other layer to compare with")
     return mean - values[:, outside].mean(axis=1)
+
+
+def _out_of_order(values: np.ndarray, inside: np.ndarray) -> list[str]:
+    """Say where ``[samples, layers]`` is largest and smallest, as charts show it, where layers do not rise or fall."""
+    layers, means = np.flatnonzero(inside), np.nanmean(values[:, inside], axis=0)
+    if len({np.sign(step) for step in np.diff(means)} - {0.0}) < 2:
+        return []
+    most, least = layers[means.argmax()], layers[means.argmin()]
+    return [
+        f"this is a trend, not a change from every layer to the next: the mean is highest in layer {most} and lowest "
+        f"in layer {least}"
+    ]
 
 
 def _layer_range(hypothesis: Hypothesis, num_layers: int) -> np.ndarray:

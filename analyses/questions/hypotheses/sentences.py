@@ -11,7 +11,7 @@ import polars as pl
 from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.hypotheses.answer import CANNOT, NOT_DECIDED, NOT_UNDERSTOOD, SHARE
-from analyses.wording import count_text, interval_name, p_text
+from analyses.wording import count_text, interval_name, p_text, points_text, signed_text
 
 FAMILY = "hypotheses"
 
@@ -69,15 +69,19 @@ def _sentence(row: Mapping[str, Any], alpha: float, held: str) -> str:
         return f"{start} {_capital((row['note'] or 'no reason known').removeprefix(f'{NOT_UNDERSTOOD}. '))}."
     scale = 100 if row["unit"].startswith(SHARE) else 1
     unit = row["unit"].replace(SHARE, "percentage points")
-    effect = f"{scale * row['effect']:+.3g} {unit}"
-    interval = f"{interval_name(alpha)} {scale * row['ci_low']:+.3g} to {scale * row['ci_high']:+.3g}"
+    effect = f"{signed_text(scale * row['effect'], 3)} {unit}"
+    interval = (
+        f"{interval_name(alpha)} {signed_text(scale * row['ci_low'], 3)} to {signed_text(scale * row['ci_high'], 3)}"
+    )
     if row["unit"].startswith("log-odds"):
         low, high = np.exp(row["ci_low"]), np.exp(row["ci_high"])
         each = " per layer" if "per layer" in row["unit"] else ""
         interval += f"; the odds are {np.exp(row['effect']):.2f} times as high{each}, {low:.2f} to {high:.2f}"
     ending = {"two-sided": "other than 0"}.get(row["direction"], f"{row['direction']} than 0")
     if row["pvalue_fixed"] is not None:
-        interval += f"; with {held} held fixed {scale * row['effect_fixed']:+.3g}, {p_text(row['pvalue_fixed'])}"
+        interval += (
+            f"; with {held} held fixed {signed_text(scale * row['effect_fixed'], 3)}, {p_text(row['pvalue_fixed'])}"
+        )
     size = f"{count_text(row['num_samples'], 'sample')} of {count_text(row['num_clusters'], 'cluster')}"
     note = f" {_capital(row['note'])}." if row["note"] else ""
     note = f"{_on_the_chart(row)}{note}"
@@ -95,9 +99,9 @@ def _on_the_chart(row: Mapping[str, Any]) -> str:
     text = ""
     if row.get("effect_share") is not None and not row["unit"].startswith(SHARE):
         each = " per layer" if "per layer" in row["unit"] else ""
-        text = f" As a share of attention it is {100 * row['effect_share']:+.2g} points{each}"
+        text = f" As a share of attention it is {points_text(row['effect_share'])} points{each}"
         if row["share_ci_low"] is not None:
-            text += f" ({100 * row['share_ci_low']:+.2g} to {100 * row['share_ci_high']:+.2g})"
+            text += f" ({points_text(row['share_ci_low'])} to {points_text(row['share_ci_high'])})"
         text += "."
     if row.get("num_layers_other"):
         text += (

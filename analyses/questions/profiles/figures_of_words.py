@@ -11,6 +11,7 @@ from analyses.questions.answers import Answers
 from analyses.questions.figure import Absent, Figure, drawn_groups, rounded, row_menu, sample_line
 from analyses.runs.key_groups import absent_key_groups, of_kind
 from analyses.runs.vocabulary import NUMBER_GROUPS
+from engine.schema import STATEMENT_GROUPS
 
 MAX_TOP_TOKENS = 20
 """Tokens drawn in the chart of the decision token; the table holds ``visualization.max_tokens``."""
@@ -48,11 +49,16 @@ def numbers_figure(answers: Answers) -> Figure | Absent:
     if rows.is_empty():
         return Absent("figures_lift", "No sample holds numbers or line items that the run has key groups for.")
     guide = (
-        "The same for figures: numbers, percentages and years anywhere in the text, and where a table was "
-        "found its line items, the columns of the recent and the prior period, and its large and small amounts. Two "
-        "rows that lie apart (recent and prior, large and small) are read differently often; whether that is more than "
-        "chance is tested under Hypotheses."
+        "The same for numbers, percentages and years anywhere in the text, in each kind of rows and in the same groups "
+        "of samples."
     )
+    if rows["key_group"].is_in(STATEMENT_GROUPS).any():
+        guide = (
+            "The same for figures anywhere in the text, and where a table was found for its line items, the columns of "
+            "the recent and the prior period, and its large and small amounts. Two rows that lie apart (recent and "
+            "prior, large and small) are read differently often; whether that is more than chance, this chart does "
+            "not say."
+        )
     return _compared(answers, rows, measure, "figures_lift", "Numbers and magnitudes", guide)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from analyses.questions.answers import Answers
 from analyses.questions.chapters import Headline
 from analyses.questions.claims import Claim, Sentence, difference_claim, held_text
-from analyses.wording import count_text, interval_name, key_group_label, p_text
+from analyses.wording import count_text, interval_name, key_group_label, p_text, signed_text
 
 Row = dict[str, Any]
 """A row of the table, by column."""
@@ -101,8 +101,9 @@ def _sentence(answers: Answers, row: Row, level: float) -> Sentence:
     claim = difference_claim("reading", FAMILY, subject, row, level)
     text = (
         f"{measure_text(row)} is {row['mean_b']:.3g} in wrong answers, {row['mean_a']:.3g} in right ones (adjusted "
-        f"difference, right minus wrong, {row['difference']:+.2g}, {interval_name(answers.settings.alpha)} "
-        f"{row['ci_low']:+.2g} to {row['ci_high']:+.2g}, adjusted {p_text(row['pvalue_claim'])} by every check; n = "
+        f"difference, right minus wrong, {signed_text(row['difference'], 2)}, {interval_name(answers.settings.alpha)} "
+        f"{signed_text(row['ci_low'], 2)} to {signed_text(row['ci_high'], 2)}, adjusted "
+        f"{p_text(row['pvalue_claim'])} by every check; n = "
         f"{row['num_b']:,} and {row['num_a']:,} in {count_text(row['num_clusters'], 'cluster')})."
     )
     return Sentence(text, claim)

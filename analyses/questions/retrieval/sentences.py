@@ -11,7 +11,7 @@ from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence, difference_claim
 from analyses.questions.retrieval.tables import EVIDENCE_HEADS, RETRIEVAL_DIFFERENCES, RETRIEVAL_HEADS
 from analyses.questions.retrieval.values import PROMPT, has_evidence, is_measured
-from analyses.wording import count_text, interval_name, p_text, percent_text, query_group_label
+from analyses.wording import count_text, interval_name, p_text, percent_text, query_group_label, signed_text
 
 Row = dict[str, Any]
 """A row of a table, by column."""
@@ -105,7 +105,9 @@ def _head(answers: Answers, row: Row) -> Sentence:
         num_samples=row["num_samples"],
         num_clusters=row["num_clusters"],
     )
-    copies = "" if row["copy_score"] is None else f", copy score {row['copy_score']:+.2g} standard deviations"
+    copies = (
+        "" if row["copy_score"] is None else f", copy score {signed_text(row['copy_score'], 2)} standard deviations"
+    )
     text = (
         f"Head {name} fetches from the {source} in {percent_text(row['score'])} of the rows (by chance "
         f"{percent_text(row['chance'])}; {percent_text(row['copyable'])} of what is written stands there{copies})."

@@ -9,7 +9,7 @@ import pytest
 from analyses.charts import heads, intervals
 from analyses.charts.parts import Menus, category_scale, specification
 from analyses.charts.themes import theme_of_files
-from analyses.design import DARK, LIGHT, MEANINGS, OKABE_ITO, colours_of, contrast, style_sheet
+from analyses.design import DARK, LIGHT, MEANINGS, colours_of, contrast, style_sheet
 from analyses.settings.visualization import VisualizationSettings
 from tests.fixtures.places import ROOT
 
@@ -48,7 +48,18 @@ def test_a_meaning_has_its_colour_wherever_it_stands():
     assert colours_of(["all", "correct", "incorrect"])[1:] == [MEANINGS["correct"], MEANINGS["incorrect"]]
     types = ["financial", "causal", "mixed"]
     assert len(set(colours_of(types))) == 3 and colours_of(types)[1] == MEANINGS["causal"]
-    assert colours_of(["a", "b"]) == list(OKABE_ITO[:2])
+
+
+def test_names_without_a_meaning_are_never_coloured_as_right_or_wrong():
+    colours = colours_of([f"name {number}" for number in range(8)])
+    taken = MEANINGS["correct"], MEANINGS["incorrect"]
+    assert len(set(colours)) == 8 and all(contrast(colour, LIGHT.paper) >= 3 for colour in colours)
+    assert all(_distance(colour, other) > 30 for colour in colours for other in taken)
+
+
+def _distance(one, other):
+    """Return how far two colours lie apart in red, green and blue, 0 to 441."""
+    return sum((int(one[at : at + 2], 16) - int(other[at : at + 2], 16)) ** 2 for at in (1, 3, 5)) ** 0.5
 
 
 def test_groups_that_are_compared_can_be_told_apart():

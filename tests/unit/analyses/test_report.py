@@ -236,7 +236,8 @@ def odd_run(run_dir, oddity):
             lambda f: f.with_columns(pl.lit(None, dtype=pl.Float32).alias(n) for n in f.columns[4:]),
         )
     elif oddity == "no cluster":
-        edit_table(run_dir, "samples", lambda f: f.with_columns(cluster=pl.lit(None, dtype=pl.String)))
+        nothing = pl.lit(None, dtype=pl.String).alias("cluster"), pl.lit(None, dtype=pl.Int32).alias("year")
+        edit_table(run_dir, "samples", lambda f: f.with_columns(nothing))
     elif oddity == "no vocabulary":
         edit_table(run_dir, "head_stats", lambda f: f.select([n for n in f.columns if not n.startswith("mass_")]))
     elif oddity == "zero baselines":
@@ -281,6 +282,9 @@ def test_odd_runs_get_a_report_that_explains_what_is_absent(tmp_path, oddity):
         "no vocabulary": "The run has no vocabulary",
     }.get(oddity, "Comparison is_correct")
     assert expected in text
+    if oddity == "no cluster":
+        said = text + result.report.read_text()
+        assert "year held fixed" not in said and "or the year" not in said, "no year is known there"
     pictures = list((run_dir / "analysis" / "visualizations").glob(f"*.{kind}"))
     assert pictures and all("NaN" not in path.read_text() for path in pictures)
 

@@ -92,7 +92,8 @@ def test_words_and_numbers():
     assert statistic_label("norm_mass_number") == "Norm-weighted weight on numbers"
     assert value_text("mass_profit", 0.1234) == "12.3 %" and value_text("mass_profit", 0.00012) == "0.012 %"
     assert (
-        difference_text("mass_profit", -0.0412) == "-4.1 points" and difference_text("entropy_nats", 0.5) == "+0.5 nats"
+        difference_text("mass_profit", -0.0412) == "-4.1 points"
+        and difference_text("entropy_nats", 0.5) == "+0.50 nats"
     )
     assert value_text("mean_distance", None) == "unknown" and value_text("entropy_normalized", 0.25) == "0.25"
     assert p_text(0.00001) == "p < 0.0001" and p_text(0.0312) == "p = 0.031" and p_text(None) == "p unknown"

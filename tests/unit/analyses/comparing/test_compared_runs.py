@@ -14,7 +14,7 @@ import statsmodels.api as sm
 
 from analyses.comparing.analysed_runs import counted_nouns, open_runs, shared_nouns
 from analyses.comparing.answer import compare_runs, hold_against_levels
-from analyses.comparing.page import TABLES, write_comparison
+from analyses.comparing.page import TABLES, _side_by_side, write_comparison
 from analyses.comparing.sentences import sentences
 from analyses.comparing.tables import COMPARED_CHANGES
 from analyses.report import main
@@ -128,6 +128,20 @@ def test_sentences_claim_what_passes_and_nothing_else(compared):
     something, text = claims(found.pairs.with_columns(**{name: pl.lit(value) for name, value in numbers.items()}))
     assert all(claim.is_finding for claim in something.values()) and "one is right more often" in text
     assert something["answers of runs"].direction == "higher" and something["changes of heads"].count == 3
+
+
+def test_a_copy_is_said_to_be_one_and_counts_keep_to_their_labels(tmp_path):
+    """Of what passes every check some replicates, never more; p has the format of all p."""
+    written(tmp_path / "one", planted={("decision", "mass_profit", 1, 2): 0.1})
+    analyze(tmp_path / "one")
+    runs = open_runs([tmp_path / "one", shutil.copytree(tmp_path / "one", tmp_path / "copy")])
+    found = compare_runs(runs)
+    assert (found.runs["num_replicated"] <= found.runs["num_significant"]).all()
+    said = " ".join(sentences(found, 0.05))
+    assert "0 of 0" not in said and re.search(r"; ([\d,]+) of \1 are exactly 0", said)
+    page = _side_by_side(found.runs, [True, True])
+    (smallest,) = [values for label, values in page if label == "Smallest adjusted p"]
+    assert all(re.fullmatch(r"0\.\d+|1|< 0\.0001", value) for value in smallest)
 
 
 def test_answers_and_changes_of_all_pairs_share_alpha():

@@ -223,6 +223,17 @@ def test_planted_knowledge_is_found_beyond_every_baseline(run_dir):
     assert "Do the heads tell correct from incorrect?" in told and "the heads tell more than it does" in told
 
 
+def test_an_interval_beside_0_that_decides_nothing_says_why(run_dir):
+    """Ends of one sign and "not decided" would contradict each other without the level that the claim is held to."""
+    quick = DecodabilitySettings(targets=("is_correct",), folds=3, repeats=1, permutations=2)
+    table = decodability(open_tables(run_dir), SETTINGS, quick)
+    table = table.with_columns(
+        difference_ci_low=pl.lit(-0.25), difference_ci_high=pl.lit(-0.04), difference_pvalue=pl.lit(0.007)
+    )
+    (told,) = decodability_sentences(table, level=0.004)
+    assert "not decided which tells more (p = 0.014, its level is 0.004, as one of two claims)" in told
+
+
 def test_the_same_seed_gives_the_same_table(run_dir):
     quick = DecodabilitySettings(targets=("is_correct",), folds=3, repeats=1, permutations=2)
     first, second = (decodability(open_tables(run_dir), SETTINGS, quick) for _ in range(2))

@@ -19,7 +19,7 @@ from analyses.questions.hypotheses.answer import (
     SUPPORTED,
     hypotheses,
 )
-from analyses.questions.hypotheses.numbers import sample_numbers
+from analyses.questions.hypotheses.numbers import _out_of_order, sample_numbers
 from analyses.questions.hypotheses.sentences import verdict_sentences
 from analyses.questions.hypotheses.tables import HYPOTHESES
 from analyses.runs.run import open_tables
@@ -341,3 +341,10 @@ def test_without_a_vocabulary_none_is_guessed(tmp_path):
     run_dir = write_run(tmp_path / "nameless", num_samples=30, num_layers=2, num_heads=2, key_groups=GROUPS)
     row = hypotheses(open_tables(run_dir), SETTINGS, ["later_layers_more_vocabulary"]).row(0, named=True)
     assert row["verdict"] == "cannot be tested" and "no key group that is its whole vocabulary" in row["note"]
+
+
+@pytest.mark.parametrize(("means", "is_said"), [([0.1, 0.2, 0.3, 0.3], False), ([0.1, 0.44, 0.23, 0.28], True)])
+def test_a_slope_says_where_its_layers_are_not_in_order(means, is_said):
+    """ "Later layers show more" is a trend: a reader of the chart sees that layer 1 has the most."""
+    notes = _out_of_order(np.tile(means, (5, 1)), np.ones(4, dtype=bool))
+    assert bool(notes) == is_said and all("highest in layer 1 and lowest in layer 0" in note for note in notes)

@@ -82,7 +82,8 @@ def test_the_sentences_name_it(planted):
     lines = retrieval_sentences(planted)
     assert lines[0].startswith("1 of 6 heads fetches what is written, by the largest weight on a token of the prompt")
     assert (
-        lines[1].startswith("Head 1.2 fetches from the prompt in ") and "copy score +6 standard deviations" in lines[1]
+        lines[1].startswith("Head 1.2 fetches from the prompt in ")
+        and "copy score +6.0 standard deviations" in lines[1]
     )
     assert "of the rows of wrong answers and " in lines[3]
     families = [claim.family for line in lines for claim in claims_of(line)]

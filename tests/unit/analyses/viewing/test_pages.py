@@ -194,6 +194,16 @@ def test_segments_and_tokens_are_those_of_the_text(run_dir):
     assert len(shown_tokens(tokens)) == len(tokens)
 
 
+def test_the_token_that_the_decision_row_wrote_is_marked_as_in_the_report(run_dir, pages):
+    sample_id, tokens = first_text(run_dir)
+    decision = table(run_dir, "samples").filter(sample_id=sample_id)["decision_position"][0]
+    (marked,) = re.findall(
+        r'title="token (\d+): ([^"]+)" class="decided">([^<]*)', shown(pages, "/sample", id=sample_id)
+    )
+    assert (int(marked[0]), marked[2]) == (decision + 1, tokens["token"][decision + 1])
+    assert re.fullmatch(r"\d+\.\d+ %", marked[1]), "a share has the format of all shares"
+
+
 def test_a_heads_strongest_samples_on_both_sides(run_dir, pages):
     stats = table(run_dir, "head_stats").filter(query_group="decision", layer=1, head=2)
     joined = stats.join(table(run_dir, "samples").select("sample_id", "is_correct"), on="sample_id")
