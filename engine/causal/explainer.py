@@ -208,7 +208,9 @@ def _check_logits(decoder: Decoder, unchanged: Trace, layout: SequenceLayout) ->
     model = decoder.model
     logits = decision_logits(model, layout.token_ids, [layout], with_positions=False)[0]
     decoder.see_logits(unchanged.leaving, logits)
-    unchanged.logit_difference = float(decoder.logit_difference(unchanged.leaving, unchanged.contrast))
+    if not decoder.applies_logit_scale:
+        with torch.no_grad():
+            unchanged.logit_difference = float(decoder.logit_difference(unchanged.leaving, unchanged.contrast))
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     given = [logits[token].double() for token in unchanged.contrast if token is not None]
     plain = float(given[0] - given[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import marshal
+import json
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -10,8 +10,6 @@ from engine.inputs.answers.decided import DecidedLabel
 from engine.inputs.answers.words import LabelWord
 
 _DIGEST_BYTES = 8
-_WITHOUT_REFERENCES = 2
-"""A version of the bytes in which equal values are equal, whoever else holds their parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +33,21 @@ class Verdict:
     def packed(self, answer: str) -> bytes:
         """Return the verdict on an answer as bytes for this run: some 200, where the objects take a thousand."""
         decided, word = self.decided, self.decided.word
-        return _digest(answer) + marshal.dumps(
-            (
-                self.end,
-                self.flags,
-                (decided.recorded, decided.label, decided.source, decided.flags, decided.language),
-                (word.label, word.spelling, word.start, word.end),
-            ),
-            _WITHOUT_REFERENCES,
+        told = (
+            self.end,
+            self.flags,
+            (decided.recorded, decided.label, decided.source, decided.flags, decided.language),
+            (word.label, word.spelling, word.start, word.end),
         )
+        return _digest(answer) + json.dumps(told, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def unpacked(cls, content: bytes, answer: str) -> Verdict | None:
         """Return what ``packed`` made bytes of; None where there are none, or of another answer."""
         if content[:_DIGEST_BYTES] != _digest(answer):
             return None
-        end, flags, (recorded, label, source, own, language), word = marshal.loads(content[_DIGEST_BYTES:])
-        return cls(DecidedLabel(recorded, label, source, LabelWord(*word), own, language), end, flags)
+        end, flags, (recorded, label, source, own, language), word = json.loads(content[_DIGEST_BYTES:])
+        return cls(DecidedLabel(recorded, label, source, LabelWord(*word), tuple(own), language), end, tuple(flags))
 
 
 def _digest(answer: str) -> bytes:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config.model import AdapterSection
 from engine.errors import ConfigError
-from engine.machine.devices import is_out_of_memory
 from engine.model.checkpoints.folders import refuse_missing_folder
 
 if TYPE_CHECKING:
@@ -113,6 +112,8 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
         return wrapped.merge_and_unload(safe_merge=True).eval()
     # A kind of adapter that cannot be merged has no such method, or one that says so.
     except (ValueError, RuntimeError, AttributeError) as error:
+        from engine.machine.devices import is_out_of_memory  # with torch, which plans load after their mistakes
+
         if is_out_of_memory(error):
             raise
         raise ConfigError(
