@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from analyses.inference.multiplicity import ASSUMPTIONS
 from analyses.questions.answers import Answers, Asked
 from analyses.questions.comparisons import held_columns
@@ -42,12 +44,17 @@ def covariates_text(settings: AnalysisSettings) -> str:
     return ", ".join(settings.covariates) or "no covariates"
 
 
-def held_text(answers: Answers, text: str) -> str:
+def held_names(names: Iterable[str]) -> str:
+    """Return columns that are held fixed, in words."""
+    return " and ".join(name.replace("_", " ") for name in names)
+
+
+def held_fixed_text(answers: Answers, text: str) -> str:
     """Return ``text`` with "year held fixed" in its place; nothing where no such column varies in this run."""
     samples = answers.run.samples
     names = [name for name in answers.settings.held_fixed if name in samples.columns]
     held = [name for name in names if held_columns(samples[name], name)]
-    return text.format(f"{' and '.join(held)} held fixed") if held else ""
+    return text.format(f"{held_names(held)} held fixed") if held else ""
 
 
 def adjusted_model(asked: Asked, errors: str = CR2) -> str:

@@ -32,6 +32,7 @@ Progress = Callable[[int, int, int], None]
 _MOST_VERDICT_BYTES, _PLACE_BYTES = 2**26, 120
 """Bytes of verdicts that are kept, some 200,000 of them; what each takes beside its own bytes."""
 _MOST_TEXTS = 1_000
+"""Texts of rejects that are held to be shared."""
 
 Rows = Callable[[Iterable[Record]], Iterator[ScannedRow]]
 """Scans records, in their order: one after the other, or in several processes."""

@@ -29,7 +29,7 @@ from engine.measuring.contrasts import Decode
 from engine.measuring.fetching.retrieval import retrieval_target
 from engine.measuring.measured import Measured
 from engine.measuring.probe import Probe
-from engine.measuring.tables.attributions import num_attributed, targets_of, unsummed
+from engine.measuring.tables.attributions import num_attributed, targets_of, why_unsummed
 from engine.measuring.tables.reading import received_rows
 from engine.measuring.tables.unit import unit_tables
 from engine.measuring.unit_results import UnitProgress, UnitResult, halves_of
@@ -217,7 +217,7 @@ class Measurer:
         tables = unit_tables(sound, key_groups, settings, kept, self.decode, tolerated(self.dtype))
         facts |= {
             "num_attributed": num_attributed(tables),
-            "why_unattributed": self.probe.why_unattributed or unsummed(sound, self.dtype),
+            "why_unattributed": self.probe.why_unattributed or why_unsummed(sound, self.dtype),
             "max_row_sum_error": max((sample.row_sum_error() for sample in sound), default=0.0),
             "max_future_mass": max((sample.future_mass() for sample in sound), default=0.0),
         }

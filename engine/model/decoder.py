@@ -163,15 +163,9 @@ class Decoder:
         return [child for layer in self.layers for child in layer.children() if is_norm(child)]
 
     def mlp_bias(self, layer: int) -> torch.Tensor | None:
-        """Return the bias of the MLP's last projection ``[hidden]``, or None."""
-        for mlp in self.mlps[layer]:
-            for name, module in mlp.named_modules():
-                with present(module):
-                    bias = getattr(module, "bias", None)
-                is_last = name.rpartition(".")[2] in _MLP_PROJECTIONS or (module is mlp and isinstance(mlp, nn.Linear))
-                if is_last and isinstance(bias, torch.Tensor):
-                    return bias
-        return None
+        """Return the bias of the MLP's last projection ``[hidden]``, of several modules their sum, or None."""
+        biases = [bias for mlp in self.mlps[layer] if (bias := _last_bias(mlp)) is not None]
+        return torch.stack(biases).sum(dim=0) if len(biases) > 1 else next(iter(biases), None)
 
     def head_columns(self, layer: int) -> torch.Tensor:
         """Return ``W_O`` by head, ``[hidden, H, head_dim]``."""
@@ -234,6 +228,16 @@ def _found(part: nn.Module | None, owner: nn.Module) -> nn.Module:
     if part is None:
         raise UnsupportedModelError(f"{type(owner).__name__} has a part that is not known (output projection or MLP)")
     return part
+
+
+def _last_bias(mlp: nn.Module) -> torch.Tensor | None:
+    for name, module in mlp.named_modules():
+        with present(module):
+            bias = getattr(module, "bias", None)
+        is_last = name.rpartition(".")[2] in _MLP_PROJECTIONS or (module is mlp and isinstance(mlp, nn.Linear))
+        if is_last and isinstance(bias, torch.Tensor):
+            return bias
+    return None
 
 
 def _first_of(owner: nn.Module, names: Iterable[str]) -> nn.Module | None:

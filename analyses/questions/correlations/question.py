@@ -14,7 +14,7 @@ from analyses.questions.correlations.sentences import correlation_family, correl
 from analyses.questions.correlations.tables import CORRELATIONS
 from analyses.questions.families import claim_pvalue, smallest
 from analyses.questions.figure import Absent, Figure
-from analyses.questions.method_text import held_text
+from analyses.questions.method_text import held_fixed_text
 from analyses.questions.question import NUM_LISTED, Question
 
 
@@ -42,7 +42,7 @@ class Correlations(Question):
         return [
             f"Correlations are Spearman's, with CR2 errors clustered by {answers.cluster_noun}, adjusted like the "
             "differences within each target; a finding needs the same with the covariates held fixed"
-            f"{held_text(answers, ', with {} too')}, and by the pooled variance."
+            f"{held_fixed_text(answers, ', with {} too')}, and by the pooled variance."
         ]
 
     def sentences(self, answers: Answers) -> Mapping[str, list[str]]:

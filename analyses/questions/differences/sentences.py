@@ -13,6 +13,7 @@ from analyses.questions.claims import PRIMARY, Claim, Sentence, direction_of
 from analyses.questions.comparisons import Comparison
 from analyses.questions.families import claim_pvalue, is_certain
 from analyses.questions.figure import NUM_STRONGEST
+from analyses.questions.method_text import held_names
 from analyses.runs.labels import labels_of
 from analyses.wording import (
     count_text,
@@ -174,7 +175,7 @@ def difference_sentence(answers: Answers, row: dict[str, Any], labels: tuple[str
         "ranks": row["pvalue_ranks_adjusted"],
         "pooled variance": row["pvalue_pooled_adjusted"],
         "exchanged clusters": row["pvalue_exchange"],
-        f"{_held_text(answers)} held fixed": row["pvalue_fixed_adjusted"],
+        f"{held_names(answers.settings.held_fixed)} held fixed": row["pvalue_fixed_adjusted"],
     }
     failed = [check for check, pvalue in checks.items() if pvalue is not None and pvalue > level]
     if failed:
@@ -226,10 +227,6 @@ def _replicated_text(row: dict[str, Any]) -> str:
     return "no"
 
 
-def _held_text(answers: Answers) -> str:
-    return " and ".join(name.replace("_", " ") for name in answers.settings.held_fixed)
-
-
 def _held(answers: Answers, tested: pl.DataFrame) -> tuple[str, ...]:
     """Return the columns that were held fixed in a second fit; none where there was none."""
     return answers.settings.held_fixed if tested["pvalue_fixed"].is_not_null().any() else ()
@@ -240,7 +237,8 @@ def _fixed_text(answers: Answers, row: dict[str, Any]) -> str:
     if row["pvalue_fixed"] is None:
         return ""
     difference = difference_text(row["statistic"], row["difference_fixed"])
-    return f"; with {_held_text(answers)} held fixed {difference}, adjusted {p_text(row['pvalue_fixed_adjusted'])}"
+    names, pvalue = held_names(answers.settings.held_fixed), p_text(row["pvalue_fixed_adjusted"])
+    return f"; with {names} held fixed {difference}, adjusted {pvalue}"
 
 
 _CONFOUNDED = "cannot be told from the predicted label here: the difference may be that of the label."

@@ -14,7 +14,7 @@ from analyses.questions.hypotheses.answer import DECIDED, hypotheses, settled
 from analyses.questions.hypotheses.figures import hypothesis_figure
 from analyses.questions.hypotheses.sentences import FAMILY, hypothesis_sentences
 from analyses.questions.hypotheses.tables import HYPOTHESES
-from analyses.questions.method_text import held_text
+from analyses.questions.method_text import held_fixed_text
 from analyses.questions.question import Question
 from analyses.wording import count_text, p_text
 
@@ -44,7 +44,7 @@ class Hypotheses(Question):
         return [
             "A hypothesis is tested by one number per sample, with CR2 errors clustered by "
             f"{answers.cluster_noun}, adjusted over all hypotheses; on normal scores too, and where groups "
-            f"are compared by the variance pooled under the null{held_text(answers, ' and with {}')}."
+            f"are compared by the variance pooled under the null{held_fixed_text(answers, ' and with {}')}."
         ]
 
     def sentences(self, answers: Answers) -> Mapping[str, list[str]]:

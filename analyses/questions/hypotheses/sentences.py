@@ -11,6 +11,7 @@ import polars as pl
 from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.hypotheses.answer import CANNOT, NOT_DECIDED, NOT_UNDERSTOOD, SHARE
+from analyses.questions.method_text import held_names
 from analyses.wording import count_text, interval_name, p_text, points_text, signed_text
 
 FAMILY = "hypotheses"
@@ -20,7 +21,7 @@ def hypothesis_sentences(answers: Answers) -> list[str]:
     """Tell of each hypothesis; those that this run's samples cannot test share one sentence."""
     is_untestable = pl.col("verdict") == CANNOT
     untestable = answers["hypotheses"].filter(is_untestable)
-    alpha, held = answers.settings.alpha, " and ".join(answers.settings.held_fixed).replace("_", " ")
+    alpha, held = answers.settings.alpha, held_names(answers.settings.held_fixed)
     level = answers.level(FAMILY)
     lines = verdict_sentences(answers["hypotheses"].filter(~is_untestable), alpha, level=level, held=held)
     if len(untestable) < 2:

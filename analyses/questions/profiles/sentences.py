@@ -11,6 +11,7 @@ from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.comparisons import EVERYONE
 from analyses.questions.figure import NUM_STRONGEST
+from analyses.questions.method_text import held_names
 from analyses.questions.profiles.orders import Ends, ends, order_family
 from analyses.wording import (
     count_text,
@@ -72,7 +73,11 @@ def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list
     for row in significant.head(NUM_STRONGEST).to_dicts():
         parts = ("difference", "difference_ci_low", "difference_ci_high", "difference_fixed")
         limits = [_measured(measure, row[name]) for name in parts]
-        fixed = "" if row["difference_fixed"] is None else f", with {_held(answers)} held fixed {limits[3]}"
+        fixed = (
+            ""
+            if row["difference_fixed"] is None
+            else f", with {held_names(answers.settings.held_fixed)} held fixed {limits[3]}"
+        )
         text = (
             f"{key_group_label(row['key_group']).capitalize()} ({query_group_label(row['query_group'])}): {labels} "
             f"samples differ by {limits[0]} ({level} {limits[1]} to {limits[2]}{fixed}, adjusted "
@@ -94,10 +99,6 @@ def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list
         )
         sentences.append(Sentence(text, claim))
     return sentences
-
-
-def _held(answers: Answers) -> str:
-    return " and ".join(name.replace("_", " ") for name in answers.settings.held_fixed)
 
 
 def _order_claim(answers: Answers, family: str, subject: str, ranked: Ends, row: Mapping[str, Any]) -> Claim:

@@ -129,7 +129,7 @@ def _span_rows(
     }
 
 
-def unsummed(samples: Iterable[Measured], dtype: str) -> str:
+def why_unsummed(samples: Iterable[Measured], dtype: str) -> str:
     """Return why samples have no attributions though parts were found: those do not add up; empty where they do."""
     attributed = (sample.found.attributions for sample in samples if sample.found.attributions)
     if all(any(found.is_sound(dtype) for found in each) for each in attributed):
