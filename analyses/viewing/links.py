@@ -20,6 +20,9 @@ def link(path: str, asked: Asked, **changes: str) -> str:
     return f"{path}?{urlencode(kept)}"
 
 
+_FIELDS = {"rows": "group of query rows", "by": "shade"}
+"""What fields are called, where their names do not say it."""
+
 TABLES = (("CSV", "csv"), ("Python code", "code"))
 """Exports of a page that is a table: their names and kinds."""
 
@@ -32,9 +35,33 @@ def downloads(path: str, asked: Asked, kinds: Sequence[tuple[str, str]] = TABLES
     return [(label, f"{link(path, asked)}&as={kind}") for label, kind in kinds]
 
 
-def within(text: str, number: int) -> int:
-    """Return a whole number from 0 to below ``number``; 0 where the text is none."""
-    return min(int(text), number - 1) if text.isdecimal() and len(text) < 9 else 0
+def asked_number(asked: Asked, name: str, number: int, default: int = 0) -> int:
+    """Return the field ``name``, a whole number from 0 to below ``number``; ``default`` where it is not asked for.
+
+    Raises
+    ------
+    NotThereError
+        When it is anything else: nothing is shown in place of what was asked for.
+    """
+    text, own = asked.get(name) or str(default), name.removeprefix("other_")
+    if not (text.isdecimal() and len(text) < 9 and int(text) < number):
+        raise NotThereError(f"There is no {_FIELDS.get(own, own)} {text!r} here; allowed: 0 to {number - 1}.")
+    return int(text)
+
+
+def asked_name(asked: Asked, name: str, allowed: Sequence[str], default: str) -> str:
+    """Return the field ``name``, one of ``allowed``; ``default``, or else the first, where it is not asked for.
+
+    Raises
+    ------
+    NotThereError
+        When it is none of them.
+    """
+    own = name.removeprefix("other_")
+    text = asked.get(name) or (default if default in allowed else allowed[0])
+    if text not in allowed:
+        raise NotThereError(f"There is no {_FIELDS.get(own, own)} {text!r} here; allowed: {', '.join(allowed)}.")
+    return text
 
 
 def shown_value(value: object, name: str = "") -> str:

@@ -20,7 +20,7 @@ from analyses.querying.fence import QueryError
 from analyses.settings.visualization import VisualizationSettings
 from analyses.viewing import code
 from analyses.viewing.heads import head_page
-from analyses.viewing.links import Asked, NotThereError, downloads, link, shown_value, within
+from analyses.viewing.links import Asked, NotThereError, asked_name, asked_number, downloads, link, shown_value
 from analyses.viewing.picture import png_of, token_svg
 from analyses.viewing.sample_page import layer_and_way, shown_sample, tokens_of
 from analyses.viewing.samples import OPERATORS, list_columns, sample_list
@@ -80,9 +80,14 @@ class Pages:
         self.routes: Mapping[str, Page] = {path: _in_words_of_its_run(page) for path, page in pages.items()}
 
     def run_of(self, asked: Asked, name: str = "run") -> int:
-        """Return which run is asked for; the first where none is."""
-        text = asked.get(name, "0")
-        return int(text) if text.isdecimal() and int(text) < len(self.runs) else 0
+        """Return which run is asked for; the first where none is.
+
+        Raises
+        ------
+        NotThereError
+            When there are not so many runs.
+        """
+        return asked_number(asked, name, len(self.runs))
 
     def _page(self, template: str, path: str, viewed: ViewedRun, asked: Asked, title: str, **values: object) -> Reply:
         partial = ""
@@ -103,7 +108,7 @@ class Pages:
         """Return the list of samples."""
         found = sample_list(viewed, asked)
         if asked.get("as") == "csv":
-            return Reply(csv_text(found.everything), "text/csv", "samples.csv")
+            return Reply(csv_text(found.everything), "text/csv", f"{viewed.name}-samples.csv")
         if asked.get("as") == "code":
             return Reply(code.samples_code(viewed.run.run_dir, asked), _PYTHON, f"{viewed.name}-samples.py")
         falls = asked.get("down") != "1"
@@ -162,26 +167,28 @@ class Pages:
         tokens = tokens_of(viewed, sample_id)
         layer, by = layer_and_way(viewed, asked, "")
         if asked["as"] == "code":
-            return Reply(code.sample_code(viewed.run.run_dir, sample_id, layer, by), _PYTHON, f"{sample_id}.py")
+            return Reply(
+                code.sample_code(viewed.run.run_dir, sample_id, layer, by), _PYTHON, f"{viewed.name}-{sample_id}.py"
+            )
         weights = weights_of(viewed, sample_id, len(tokens), layer, by)
         if asked["as"] in ("svg", "png"):
             return _picture(viewed, sample_id, tokens, weights, asked["as"])
         frame = tokens.with_columns(weight=pl.Series(weights.values).fill_nan(None))
-        return Reply(csv_text(frame), "text/csv", "sample.csv")
+        return Reply(csv_text(frame), "text/csv", f"{file}.csv")
 
     def head(self, viewed: ViewedRun, asked: Asked) -> Reply:
         """Return one head with its strongest samples."""
         run = viewed.run
-        where = within(asked.get("layer", ""), run.num_layers), within(asked.get("head", ""), run.num_heads)
-        rows, statistic, names = asked.get("rows", ""), asked.get("statistic", ""), run.statistics
-        rows = rows if rows in run.query_groups else _first(run.query_groups, "decision")
-        statistic = statistic if statistic in names else _first(names, f"mass_{run.vocabulary}")
+        where = asked_number(asked, "layer", run.num_layers), asked_number(asked, "head", run.num_heads)
+        rows = asked_name(asked, "rows", run.query_groups, "decision")
+        statistic = asked_name(asked, "statistic", run.statistics, f"mass_{run.vocabulary}")
         style = VisualizationSettings.from_mapping(run.section("visualization") or {})
         page = head_page(viewed, style, where, rows, statistic, low=asked.get("low") == "1")
+        file = f"{viewed.name}-head-{where[0]}-{where[1]}"
         if asked.get("as") == "csv":
-            return Reply(csv_text(page.values), "text/csv", f"head-{where[0]}-{where[1]}.csv")
+            return Reply(csv_text(page.values), "text/csv", f"{file}.csv")
         if asked.get("as") == "code":
-            return Reply(code.head_code(run.run_dir, where, rows, statistic), _PYTHON, f"head-{where[0]}-{where[1]}.py")
+            return Reply(code.head_code(run.run_dir, where, rows, statistic), _PYTHON, f"{file}.py")
         here = {"run": str(self.run_of(asked)), "layer": str(where[0]), "by": str(where[1])}
         return self._page(
             "head.html.j2",
@@ -197,7 +204,7 @@ class Pages:
             rows=rows,
             groups=[(name, query_group_label(name)) for name in run.query_groups],
             statistic=statistic,
-            statistics=[(name, statistic_label(name)) for name in names],
+            statistics=[(name, statistic_label(name)) for name in run.statistics],
             low=asked.get("low", ""),
             links={"sample": link("/sample", here), "sorted": {}},
             downloads=downloads("/head", asked),
@@ -216,7 +223,7 @@ class Pages:
             except QueryError as error:
                 problem = str(error)
         if answer is not None and asked.get("as") == "csv":
-            return Reply(csv_text(answer), "text/csv", "answer.csv")
+            return Reply(csv_text(answer), "text/csv", f"{viewed.name}-query.csv")
         if asked.get("as") == "code":
             return Reply(code.sql_code(viewed.run.run_dir, sql), _PYTHON, f"{viewed.name}-query.py")
         start = "SELECT predicted_label, COUNT(*) AS number\nFROM samples GROUP BY predicted_label"
@@ -236,10 +243,6 @@ class Pages:
         )
 
 
-def _first(names: Sequence[str], wanted: str) -> str:
-    return wanted if wanted in names else names[0]
-
-
 def _picture(viewed: ViewedRun, sample_id: str, tokens: pl.DataFrame, weights: Weights, kind: str) -> Reply:
     """Return a sample's shaded tokens as a picture; where no PNG can be drawn, that is said."""
     row = viewed.run.samples.row(viewed.run.rows_of[sample_id], named=True)
@@ -249,7 +252,7 @@ def _picture(viewed: ViewedRun, sample_id: str, tokens: pl.DataFrame, weights: W
     svg = token_svg(title, weights.what, shown, np.nan_to_num(weights.values), segments, row["decision_position"])
     if kind == "png":
         try:
-            return Reply(png_of(svg), "image/png", f"{sample_id}.png")
+            return Reply(png_of(svg), "image/png", f"{viewed.name}-{sample_id}.png")
         except RuntimeError as problem:
             raise NotThereError(f"No PNG: {problem}.") from None
-    return Reply(svg, "image/svg+xml", f"{sample_id}.svg")
+    return Reply(svg, "image/svg+xml", f"{viewed.name}-{sample_id}.svg")

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from analyses.viewing.links import PICTURES, TABLES, Asked, NotThereError, downloads, shown_value, within
+from analyses.viewing.links import (
+    PICTURES,
+    TABLES,
+    Asked,
+    NotThereError,
+    asked_name,
+    asked_number,
+    downloads,
+    shown_value,
+)
 from analyses.viewing.single_sample import segments_of, shown_tokens, statement_rows, weights_of
 from analyses.viewing.source import ViewedRun
 from analyses.wording import segment_label, statement_noun, value_text, visible_token
@@ -113,11 +122,9 @@ def tokens_of(viewed: ViewedRun, sample_id: str) -> pl.DataFrame:
 
 def layer_and_way(viewed: ViewedRun, asked: Asked, prefix: str) -> tuple[int, str]:
     """Return the layer that is asked for, and what shades the tokens."""
-    last = viewed.run.num_layers - 1
-    layer = within(asked.get(f"{prefix}layer", str(last)), viewed.run.num_layers)
-    by = asked.get(f"{prefix}by", "mean")
-    is_known = by in ("mean", "rollout", "attribution") or (by.isdecimal() and int(by) < viewed.run.num_heads)
-    return layer, by if is_known else "mean"
+    layers = viewed.run.num_layers
+    layer = asked_number(asked, f"{prefix}layer", layers, default=layers - 1)
+    return layer, asked_name(asked, f"{prefix}by", [name for name, _ in _ways(viewed, layer)], "mean")
 
 
 def _ways(viewed: ViewedRun, layer: int) -> list[tuple[str, str]]:

@@ -83,7 +83,9 @@ def sample_list(viewed: ViewedRun, asked: Mapping[str, str]) -> SampleList:
             notes.append(f"The filter {column} {OPERATORS.get(asked.get('op', ''), '?')} {value!r} says nothing here.")
         else:
             frame = frame.filter(condition)
-    if (sort := asked.get("sort", "")) in known:
+    if (sort := asked.get("sort", "")) and sort not in known:
+        notes.append(f"There is no column {sort!r} to sort by; the order is that of the run.")
+    if sort in known:
         frame = frame.sort(sort, descending=asked.get("down") == "1", nulls_last=True, maintain_order=True)
     num_pages = max(1, -(-len(frame) // PAGE))
     page = min(max(_whole(asked.get("page", "1")), 1), num_pages)

@@ -237,6 +237,33 @@ def test_what_is_not_there_is_said(pages):
     assert "has no sample" in shown(pages, "/side", id="nope", other_id="nope")
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "said"),
+    [
+        ("/head", {"layer": "2"}, r"no layer '2' here; allowed: 0 to 1"),
+        ("/head", {"layer": "1", "head": "99"}, r"no head '99' here; allowed: 0 to 2"),
+        ("/head", {"head": "-1", "as": "csv"}, r"no head '-1' here"),
+        ("/head", {"rows": "thinking"}, r"no group of query rows 'thinking' here; allowed: .*decision"),
+        ("/head", {"statistic": "mass_nothing"}, r"no statistic 'mass_nothing' here; allowed: .*entropy_nats"),
+        ("/sample", {"layer": "x"}, r"no layer 'x' here"),
+        ("/sample", {"by": "3"}, r"no shade '3' here; allowed: mean, 0, 1, 2, rollout, attribution"),
+        ("/sample", {"by": "7", "as": "svg"}, r"no shade '7' here"),
+        ("/", {"run": "1"}, r"no run '1' here; allowed: 0 to 0"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else str(value).strip("/").split(" here")[0],
+)
+def test_nothing_is_shown_in_place_of_what_was_asked_for(run_dir, pages, path, asked, said):
+    sample_id, _ = first_text(run_dir)
+    with pytest.raises(NotThereError, match=said):
+        shown(pages, path, **({"id": sample_id} if path == "/sample" else {}), **asked)
+
+
+def test_a_column_that_is_not_there_sorts_nothing_and_is_said(viewed):
+    found = sample_list(viewed, {"sort": "colour"})
+    assert found.rows["sample_id"].to_list() == viewed.run.samples["sample_id"].head(50).to_list()
+    assert found.notes == ("There is no column 'colour' to sort by; the order is that of the run.",)
+
+
 def test_two_samples_stand_side_by_side_each_with_its_own_layer(run_dir, pages):
     ids = table(run_dir, "samples")["sample_id"].to_list()
     body = shown(pages, "/side", id=ids[0], other_id=ids[1], layer="0", other_layer="1")

@@ -91,7 +91,7 @@ def test_a_run_is_read_again_when_asked(server):
 
 def test_downloads_have_names(server):
     _, headers, body = asked(server, "/?as=csv")
-    assert headers["Content-Disposition"] == 'attachment; filename="samples.csv"' and body.startswith("sample_id,")
+    assert headers["Content-Disposition"] == 'attachment; filename="run-samples.csv"' and body.startswith("sample_id,")
 
 
 def test_the_command_prints_the_link_and_ends_with_ctrl_c(run_dir):
