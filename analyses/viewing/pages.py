@@ -166,10 +166,9 @@ class Pages:
         sample_id = asked.get("id", "")
         tokens = tokens_of(viewed, sample_id)
         layer, by = layer_and_way(viewed, asked, "")
+        file = f"{viewed.name}-{sample_id}"
         if asked["as"] == "code":
-            return Reply(
-                code.sample_code(viewed.run.run_dir, sample_id, layer, by), _PYTHON, f"{viewed.name}-{sample_id}.py"
-            )
+            return Reply(code.sample_code(viewed.run.run_dir, sample_id, layer, by), _PYTHON, f"{file}.py")
         weights = weights_of(viewed, sample_id, len(tokens), layer, by)
         if asked["as"] in ("svg", "png"):
             return _picture(viewed, sample_id, tokens, weights, asked["as"])
