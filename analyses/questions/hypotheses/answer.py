@@ -162,7 +162,9 @@ def _test(run: Run, settings: AnalysisSettings, hypothesis: Hypothesis) -> _Resu
             estimate = mean_estimator(cluster, settings.alpha)
         else:
             estimate = _test_groups(run, settings, hypothesis, numbers.values, result)
-        result.columns |= beside_chart(estimate, numbers.shares, numbers.layers, result.columns["effect"])
+        result.columns |= beside_chart(
+            estimate, numbers.shares, numbers.layers, result.columns["effect"], numbers.halves
+        )
     except CannotTestError as reason:
         result.columns["verdict"] = CANNOT
         result.notes.insert(0, str(reason))

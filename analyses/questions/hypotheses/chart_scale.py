@@ -6,7 +6,9 @@ something that no layer shows. So a decided verdict is ``mixed`` where
 
 * the same number as a share of attention has the other sign, or
 * a layer has the other sign and its own interval lies on the other side of 0 (means and differences over layers, not
-  slopes: there the layers are what is compared).
+  slopes: there the layers are what is compared), or
+* of a slope, the later half of the layers shows less than the earlier half where the slope rises, or more where it
+  falls: a line through all layers and a comparison of two halves are both "later layers show more".
 
 This takes a claim back and never makes one, so that it needs no level of its own.
 """
@@ -66,7 +68,11 @@ def difference_estimator(samples: ModelSamples, is_member: np.ndarray, alpha: fl
 
 
 def beside_chart(
-    estimate: Estimator, shares: np.ndarray | None, layers: np.ndarray | None, effect: float
+    estimate: Estimator,
+    shares: np.ndarray | None,
+    layers: np.ndarray | None,
+    effect: float,
+    halves: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the columns that say what the chart shows of a hypothesis.
 
@@ -80,10 +86,13 @@ def beside_chart(
         ``[samples, layers]``: its number of each layer; None where layers are what is compared.
     effect
         What was estimated on the scale that was tested.
+    halves
+        ``[samples]``: of a slope, the later half of the layers minus the earlier half; None otherwise.
     """
     columns: dict[str, Any] = {"effect_share": None, "share_ci_low": None, "share_ci_high": None}
     if shares is not None:
         columns = dict(zip(columns, estimate(shares), strict=True))
+    columns["effect_halves"] = None if halves is None else estimate(halves)[0]
     columns |= {"num_layers_same": None, "num_layers_other": None}
     if layers is not None:
         each = [estimate(layers[:, layer]) for layer in range(layers.shape[1]) if not np.isnan(layers[:, layer]).all()]
@@ -94,7 +103,7 @@ def beside_chart(
 
 
 def is_mixed(columns: Mapping[str, Any]) -> bool:
-    """Return whether the chart shows the other sign, or some layer does."""
-    share, effect = columns.get("effect_share"), columns["effect"]
-    is_other_sign = share is not None and not np.isnan(share) and np.sign(share) * np.sign(effect) < 0
+    """Return whether the chart shows the other sign, or some layer does, or the halves of a slope's layers do."""
+    shown = [columns.get(name) for name in ("effect_share", "effect_halves")]
+    is_other_sign = any(np.sign(value) * np.sign(columns["effect"]) < 0 for value in shown if value is not None)
     return is_other_sign or bool(columns.get("num_layers_other"))

@@ -38,6 +38,8 @@ class SampleNumbers:
         ``[samples]``: the same as a share of attention, as charts draw it; None where it is no share of attention.
     layers
         ``[samples, layers]``: the same of each layer that is averaged; None where layers are compared with one another.
+    halves
+        ``[samples]``: of a slope, the later half of its layers minus the earlier half, as charts draw it; else None.
     """
 
     values: np.ndarray
@@ -46,6 +48,7 @@ class SampleNumbers:
     notes: list[str]
     shares: np.ndarray | None = None
     layers: np.ndarray | None = None
+    halves: np.ndarray | None = None
 
 
 def sample_numbers(run: Run, hypothesis: Hypothesis) -> SampleNumbers:
@@ -73,8 +76,11 @@ def sample_numbers(run: Run, hypothesis: Hypothesis) -> SampleNumbers:
     inside, outside = exists & chosen, exists & ~chosen
     shares = values if hypothesis.scale == "value" else _shares(run, hypothesis)
     is_share = hypothesis.statistic is None or statistic_unit(hypothesis.statistic) == "share of attention"
+    halves = None
     if hypothesis.contrast == "slope":
-        notes.extend(_out_of_order(shares if is_share else values, inside))
+        drawn = shares if is_share else values
+        notes.extend(_out_of_order(drawn, inside))
+        halves = _later_minus_earlier(drawn, inside)
     return SampleNumbers(
         numbers,
         _in_words(run, hypothesis, np.flatnonzero(chosen)),
@@ -82,6 +88,7 @@ def sample_numbers(run: Run, hypothesis: Hypothesis) -> SampleNumbers:
         notes,
         shares=_over_layers(shares, hypothesis.contrast, inside, outside) if is_share else None,
         layers=values[:, inside] if hypothesis.contrast in ("difference", "versus") else None,
+        halves=halves,
     )
 
 
@@ -108,6 +115,13 @@ def _over_layers(values: np.ndarray, contrast: str, inside: np.ndarray, outside:
     if not outside.any():
         raise CannotTestError("there is no other layer to compare with")
     return mean - values[:, outside].mean(axis=1)
+
+
+def _later_minus_earlier(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return ``[samples]`` from ``[samples, layers]``; of an odd number of layers the middle one counts for neither."""
+    layers = np.flatnonzero(inside)
+    half = len(layers) // 2
+    return values[:, layers[-half:]].mean(axis=1) - values[:, layers[:half]].mean(axis=1)
 
 
 def _out_of_order(values: np.ndarray, inside: np.ndarray) -> list[str]:

@@ -104,6 +104,10 @@ def _on_the_chart(row: Mapping[str, Any]) -> str:
         if row["share_ci_low"] is not None:
             text += f" ({points_text(row['share_ci_low'])} to {points_text(row['share_ci_high'])})"
         text += "."
+    halves = row.get("effect_halves")
+    if halves is not None and halves * row["effect"] < 0:
+        shown = signed_text(halves, 3) if row.get("effect_share") is None else f"{points_text(halves)} points"
+        text += f" Yet the later half of the layers minus the earlier half is {shown}."
     if row.get("num_layers_other"):
         text += (
             f" Layers disagree: {row['num_layers_same']} with an interval on that side of 0, "

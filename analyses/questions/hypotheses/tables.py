@@ -65,6 +65,11 @@ HYPOTHESES = AnswerTable(
         Column("share_ci_low", pl.Float64, "Lower end of its interval (1 - alpha), clustered"),
         Column("share_ci_high", pl.Float64, "Upper end of its interval (1 - alpha), clustered"),
         Column(
+            "effect_halves",
+            pl.Float64,
+            "Of a slope: the later half of the layers minus the earlier half, on the charts' scale; else null",
+        ),
+        Column(
             "num_layers_same", pl.Int32, "Layers whose own interval lies on the effect's side of 0; null for slopes"
         ),
         Column("num_layers_other", pl.Int32, "Layers whose own interval lies on the other side of 0; null for slopes"),
