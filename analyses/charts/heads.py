@@ -28,6 +28,8 @@ from analyses.charts.parts import (
     named,
     names_in_vega,
     scheme,
+    written_difference,
+    written_value,
 )
 from analyses.charts.scatter import NATS
 from analyses.settings.visualization import VisualizationSettings
@@ -56,14 +58,15 @@ def head_map(frame: pl.DataFrame, style: VisualizationSettings, *, menus: Menus,
         "value:Q",
         title="mean",
         scale=alt.Scale(zero=False, **scheme(style, "sequential")),
-        legend=gradient_legend(),
+        legend=gradient_legend(shown=written_value(menus.is_share())),
     )
     base = (
         head_grid(frame, style, title)
         .transform_filter("datum.query_group == chosen_rows")
         .transform_calculate(value="datum[chosen_statistic]")
+        .transform_calculate(written=written_value(menus.is_share()))
     )
-    tooltip = [*_WHICH_HEAD, alt.Tooltip("value:Q", title="mean", format=".4g")]
+    tooltip = [*_WHICH_HEAD, alt.Tooltip("written:N", title="mean")]
     cells = base.mark_rect(cursor="pointer").encode(color=colour, tooltip=tooltip)
     return alt.layer(cells, *frames_of_marked(base), params=named(*menus.parameters(), *marked_head()))
 
@@ -102,13 +105,14 @@ def difference_map(
             p="datum[chosen_statistic + '@p']",
             mark="datum[chosen_statistic + '@mark']",
         )
+        .transform_calculate(written=written_difference(menus.is_share(), "datum.difference"))
     )
     tooltip = [
         *_WHICH_HEAD,
-        alt.Tooltip("difference:Q", format="+.4g"),
+        alt.Tooltip("written:N", title="difference"),
         alt.Tooltip("p:Q", title="adjusted p", format=".3g"),
     ]
-    colour = _difference_colour(style, comparisons, limits)
+    colour = _difference_colour(style, comparisons, limits, written_difference(menus.is_share()))
     cells = base.mark_rect(cursor="pointer").encode(color=colour, tooltip=tooltip)
     marks = _significance_marks(base, max(20.0, 0.12 * min(cell_size(frame, style)) ** 2), tooltip)
     params = named(comparison_menu(comparisons), *menus.parameters(), *marked_head())
@@ -120,8 +124,12 @@ def _difference_colour(
     style: VisualizationSettings,
     comparisons: Mapping[str, str],
     limits: Mapping[str, Mapping[str, Mapping[str, float]]],
+    shown: str,
 ) -> alt.Color:
-    """Return the colour of a difference, whose scale follows the menus and reaches as far on both sides of 0."""
+    """Return the colour of a difference, whose scale follows the menus and reaches as far on both sides of 0.
+
+    ``shown`` is Vega's expression for a difference as text.
+    """
     reach = f"{json.dumps(limits)}[chosen_comparison][chosen_rows][chosen_statistic]"
     return alt.Color(
         "difference:Q",
@@ -132,7 +140,7 @@ def _difference_colour(
             domainMid=0,
             **scheme(style, "diverging"),
         ),
-        legend=gradient_legend(),
+        legend=gradient_legend(shown=shown),
     )
 
 
@@ -246,17 +254,21 @@ def change_map(
     ``frame``: ``query_group, statistic, layer, head, difference, ci_low, ci_high, pvalue_adjusted, limit`` (largest
     |difference| of the statistic)``, is_significant``.
     """
+    names = ("difference", "ci_low", "ci_high")
+    written = {f"shown_{name}": written_difference(menus.is_share(), f"datum.{name}") for name in names}
     base = (
         head_grid(frame, style, alt.Title(alt.ExprRef(menus.title()), subtitle=subtitle))
         .transform_filter(CHOSEN_ROWS)
-        .transform_calculate(share="datum.difference / max(datum.limit, 1e-12)")
+        .transform_calculate(share="datum.difference / max(datum.limit, 1e-12)", **written)
     )
     cells = base.mark_rect().encode(
         color=_share_colour(style, [f"{pair[1]} minus", pair[0], "(share of the largest)"]),
         tooltip=[
             *_WHICH_HEAD,
-            alt.Tooltip("difference:Q", format="+.4g"),
-            *interval_tooltip("+.4g"),
+            *(
+                alt.Tooltip(f"shown_{name}:N", title=told)
+                for name, told in zip(names, ("difference", "interval from", "to"), strict=True)
+            ),
             alt.Tooltip("pvalue_adjusted:Q", title="adjusted p", format=".3g"),
         ],
     )

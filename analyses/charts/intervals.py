@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import polars as pl
 
-from analyses.charts.parts import SHARE, category_scale, chart_of, has_intervals, interval_tooltip, mean_tooltip, menu
+from analyses.charts.parts import (
+    SHARE,
+    category_scale,
+    chart_of,
+    has_intervals,
+    interval_tooltip,
+    mean_tooltip,
+    menu,
+    written_value,
+)
 from analyses.charts.scatter import NATS
 from analyses.design import GREY
 from analyses.settings.visualization import VisualizationSettings
@@ -132,22 +141,28 @@ def causal_ranking(
     )
 
 
-def head_distribution(style: VisualizationSettings, *, groups: Sequence[str], title: str) -> alt.TopLevelMixin:
+def head_distribution(
+    style: VisualizationSettings, *, groups: Sequence[str], title: str, is_share: bool
+) -> alt.TopLevelMixin:
     """Draw how one head's values spread over samples: middle half as a bar, median, 5 to 95 % as a line.
 
-    Data ``rows``: ``group, q05, q25, median, q75, q95, num_samples``.
+    Data ``rows``: ``group, q05, q25, median, q75, q95, num_samples``. The parameter ``is_share`` (whether they are
+    shares of attention) can be set with them.
     """
-    base = alt.Chart(alt.NamedData("rows"), title=alt.Title(title))
+    names = ("q05", "q25", "median", "q75", "q95")
+    base = alt.Chart(alt.NamedData("rows"), title=alt.Title(title)).transform_calculate(
+        **{f"shown_{name}": written_value("is_share", f"datum.{name}") for name in names}
+    )
     y = alt.Y("group:N", title=None, sort=list(groups), axis=alt.Axis(labelLimit=160))
     colour = alt.Color("group:N", sort=list(groups), scale=category_scale(style, groups), legend=None)
-    x = {"title": "value of the samples", "scale": alt.Scale(zero=False)}
+    axis = alt.Axis(labelExpr=written_value("is_share"))
+    x = {"title": "value of the samples", "scale": alt.Scale(zero=False), "axis": axis}
     tooltip = [
         alt.Tooltip("group:N", title="samples"),
-        alt.Tooltip("q05:Q", title="5 % lie below", format=".4g"),
-        alt.Tooltip("q25:Q", title="25 %", format=".4g"),
-        alt.Tooltip("median:Q", format=".4g"),
-        alt.Tooltip("q75:Q", title="75 %", format=".4g"),
-        alt.Tooltip("q95:Q", title="95 %", format=".4g"),
+        *(
+            alt.Tooltip(f"shown_{name}:N", title=told)
+            for name, told in zip(names, ("5 % lie below", "25 %", "median", "75 %", "95 %"), strict=True)
+        ),
         alt.Tooltip("num_samples:Q", title="n"),
     ]
     rules = base.mark_rule(strokeWidth=1.5).encode(y=y, x=alt.X("q05:Q", **x), x2=alt.X2("q95:Q"), color=colour)
@@ -155,7 +170,8 @@ def head_distribution(style: VisualizationSettings, *, groups: Sequence[str], ti
         y=y, x=alt.X("q25:Q", **x), x2=alt.X2("q75:Q"), color=colour, tooltip=tooltip
     )
     ticks = base.mark_tick(thickness=3, size=20).encode(y=y, x=alt.X("median:Q", **x), color=colour, tooltip=tooltip)
-    return alt.layer(rules, bars, ticks, width=style.figure_sizes.width // 2, height=30 * len(groups))
+    drawn = alt.layer(rules, bars, ticks, width=style.figure_sizes.width // 2, height=30 * len(groups))
+    return drawn.add_params(alt.param(name="is_share", value=is_share))
 
 
 def head_lifts(style: VisualizationSettings, *, num_rows: int, has_intervals: bool, title: str) -> alt.TopLevelMixin:

@@ -156,7 +156,7 @@ def layer_profile(
 def _profile_panel(
     frame: pl.DataFrame, style: VisualizationSettings, groups: Sequence[str], title: str, unit: str
 ) -> alt.LayerChart | alt.FacetChart:
-    number_format = SHARE if unit == "share of attention" else "~g"
+    number_format, told = (SHARE, ".3%") if unit == "share of attention" else ("~g", ".4g")
     axis = alt.Axis(tickCount=5, format=number_format)
     x = alt.X(
         "layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False)
@@ -170,7 +170,10 @@ def _profile_panel(
     base = alt.Chart(frame).transform_filter("datum.query_group == chosen_rows")
     band = base.mark_area(opacity=0.22).encode(x=x, y=low, y2=alt.Y2("ci_high:Q"), color=colour)
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).encode(
-        x=x, y=y, color=colour, tooltip=mean_tooltip("statistic", ".4g", alt.Tooltip("layer:Q"))
+        x=x,
+        y=y,
+        color=colour,
+        tooltip=mean_tooltip("statistic", told, alt.Tooltip("layer:Q")),
     )
     heading = alt.Title(title, fontSize=12, offset=6)
     size = {"width": style.figure_sizes.width // 3 - 10, "height": style.figure_sizes.height * 0.42}
@@ -283,7 +286,10 @@ def profiles_by_depth(
     colour = alt.Color("group:N", title="run", sort=list(runs), scale=category_scale(style, runs), legend=legend)
     band = base.mark_area(opacity=0.2).encode(x=x, y=alt.Y("ci_low:Q", **y), y2=alt.Y2("ci_high:Q"), color=colour)
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30)).encode(
-        x=x, y=alt.Y("mean:Q", **y), color=colour, tooltip=mean_tooltip("statistic", ".4g", alt.Tooltip("layer:Q"))
+        x=x,
+        y=alt.Y("mean:Q", **y),
+        color=colour,
+        tooltip=mean_tooltip("statistic", ".4g", alt.Tooltip("layer:Q")),
     )
     sized = alt.layer(band, line, width=style.figure_sizes.width, height=style.figure_sizes.height)
     return sized.add_params(*menus.parameters())

@@ -13,6 +13,7 @@ from altair.utils.schemapi import debug_mode
 
 from analyses.design import OKABE_ITO, colours_of
 from analyses.settings.visualization import VisualizationSettings
+from analyses.wording import statistic_unit
 
 alt.data_transformers.disable_max_rows()
 
@@ -24,7 +25,7 @@ unchecked_parts = partial(debug_mode, False)
 """Context in which a chart is held against Vega-Lite's schema when it is whole, and its parts are not one by one."""
 
 SHARE = ".3~%"
-"""Axis format of shares of attention: 0.5%, 10%."""
+"""Format of shares of attention: "0.5 %", "10 %"."""
 
 
 LONG_FRAME = 50
@@ -108,9 +109,20 @@ def named_rows(chart: alt.TopLevelMixin, **rows: pl.DataFrame) -> dict[str, obje
     return content | {"datasets": {name: frame.to_dicts() for name, frame in rows.items()}}
 
 
-def gradient_legend(number_format: str = "~g") -> alt.Legend:
-    """Return the legend of a continuous colour."""
-    return alt.Legend(gradientLength=150, format=number_format, tickCount=5, titleLimit=220)
+def gradient_legend(number_format: str = "~g", shown: str = "") -> alt.Legend:
+    """Return the legend of a continuous colour; ``shown``: Vega's expression for its numbers as text."""
+    written: dict[str, Any] = {"labelExpr": shown} if shown else {"format": number_format}
+    return alt.Legend(gradientLength=150, tickCount=5, titleLimit=220, **written)
+
+
+def written_value(is_share: str, value: str = "datum.value") -> str:
+    """Return Vega's expression for a value as text: in percent where the expression ``is_share`` holds."""
+    return f"({is_share}) ? format({value}, '{SHARE}') : format({value}, '.4~g')"
+
+
+def written_difference(is_share: str, value: str = "datum.value") -> str:
+    """Return Vega's expression for a difference as text: in percentage points where ``is_share`` holds."""
+    return f"({is_share}) ? format(100 * {value}, '+.3~g') + ' points' : format({value}, '+.4~g')"
 
 
 def menu(label: str, options: Mapping[str, str]) -> alt.BindRadioSelect:
@@ -145,6 +157,11 @@ class Menus:
         """Return the Vega expression of a title that follows the menus."""
         rows, statistics = names_in_vega(self.query_groups), names_in_vega(self.statistics)
         return f"{rows}[chosen_rows] + ': ' + {statistics}[chosen_statistic]"
+
+    def is_share(self) -> str:
+        """Return the Vega expression of whether the chosen statistic is a share of attention."""
+        shares = [quoted(name) for name in self.statistics if statistic_unit(name) == "share of attention"]
+        return f"indexof([{', '.join(shares)}], chosen_statistic) >= 0"
 
 
 CHOSEN_ROWS = "datum.query_group == chosen_rows && datum.statistic == chosen_statistic"

@@ -17,6 +17,7 @@ from analyses.charts.parts import (
     marked_head,
     names_in_vega,
     scheme,
+    written_value,
 )
 from analyses.design import GREY
 from analyses.settings.visualization import VisualizationSettings
@@ -77,18 +78,26 @@ def heads_side_by_side(
     ``frame``: ``query_group, statistic, layer, head, one, other``.
     """
     title = alt.Title(f"The same heads in {pair[0]} and in {pair[1]}")
-    base = chart_of(frame, title).transform_filter(CHOSEN_ROWS)
+    share = menus.is_share()
+    axis = alt.Axis(labelExpr=written_value(share))
+    base = (
+        chart_of(frame, title)
+        .transform_filter(CHOSEN_ROWS)
+        .transform_calculate(
+            shown_one=written_value(share, "datum.one"), shown_other=written_value(share, "datum.other")
+        )
+    )
     points = base.mark_point(filled=True, size=45, opacity=0.75).encode(
-        x=alt.X("one:Q", title=pair[0], scale=alt.Scale(zero=False)),
-        y=alt.Y("other:Q", title=pair[1], scale=alt.Scale(zero=False)),
+        x=alt.X("one:Q", title=pair[0], scale=alt.Scale(zero=False), axis=axis),
+        y=alt.Y("other:Q", title=pair[1], scale=alt.Scale(zero=False), axis=axis),
         color=alt.Color(
             "layer:Q", title="layer", scale=alt.Scale(**scheme(style, "sequential")), legend=gradient_legend("d")
         ),
         tooltip=[
             alt.Tooltip("layer:Q"),
             alt.Tooltip("head:Q"),
-            alt.Tooltip("one:Q", title=pair[0], format=".4g"),
-            alt.Tooltip("other:Q", title=pair[1], format=".4g"),
+            alt.Tooltip("shown_one:N", title=pair[0]),
+            alt.Tooltip("shown_other:N", title=pair[1]),
         ],
     )
     line = base.mark_line(color=GREY, strokeDash=[5, 3]).encode(x=alt.X("one:Q"), y=alt.Y("one:Q", title=pair[1]))
@@ -111,7 +120,7 @@ def volcano(
     ----------
     frame
         ``comparison, effect_size_adjusted, evidence`` (-log10 p), ``rows, shown, statistic_label, layer, head,
-        difference, pvalue_adjusted, is_significant``.
+        difference_text, pvalue_adjusted, is_significant``.
     thresholds
         ``comparison, evidence``: above it tests are significant after adjustment; no row where none is.
     style, subtitle
@@ -126,7 +135,7 @@ def volcano(
         alt.ExprRef(f"{names_in_vega(comparisons)}[chosen_comparison] + ': effect and evidence of every test'"),
         subtitle=subtitle,
     )
-    x = alt.X("effect_size_adjusted:Q", title="adjusted difference in standard deviations")
+    x = alt.X("effect_size_adjusted:Q", title="adjusted difference, in SDs")
     y = alt.Y("evidence:Q", title="−log10 of the unadjusted p")
     base = chart_of(frame, title).transform_filter(here).encode(x=x, y=y)
     chosen = base.transform_filter("datum.layer == marked_layer && datum.head == marked_head").mark_point(
@@ -150,7 +159,7 @@ def _tests(base: alt.Chart, style: VisualizationSettings, query_groups: Sequence
             alt.Tooltip("shown:N", title="head"),
             alt.Tooltip("statistic_label:N", title="statistic"),
             alt.Tooltip("rows:N", title="attention of"),
-            alt.Tooltip("difference:Q", format="+.4g"),
+            alt.Tooltip("difference_text:N", title="difference"),
             alt.Tooltip("effect_size_adjusted:Q", title="in standard deviations", format="+.2f"),
             alt.Tooltip("pvalue_adjusted:Q", title="adjusted p", format=".3g"),
         ],

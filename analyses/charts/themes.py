@@ -8,6 +8,9 @@ from analyses.design import DARK, LIGHT, Neutrals
 
 _FONT = "DejaVu Sans, Verdana, Segoe UI, Helvetica, Arial, sans-serif"
 
+_NUMBERS = {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["$", ""], "percent": "\u00a0%"}
+"""How numbers are written (d3-format's locale)."""
+
 
 def _theme(neutrals: Neutrals) -> dict[str, object]:
     ink, muted, grid, paper = neutrals.ink, neutrals.muted, neutrals.line, neutrals.paper
@@ -15,6 +18,8 @@ def _theme(neutrals: Neutrals) -> dict[str, object]:
     return {
         "background": paper,
         "font": _FONT,
+        # As sentences and tables have it: "10 %".
+        "locale": {"number": _NUMBERS},
         "title": {
             "anchor": "start",
             "color": ink,

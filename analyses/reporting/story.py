@@ -69,7 +69,13 @@ def _question(answers: Answers) -> str:
 
 
 def _answer(tiles: Sequence[Tile]) -> str:
-    text = "; ".join(tile.clause for tile in tiles)
+    """Return one sentence: how the model did, and what was found; where nothing was, what was looked for in vain.
+
+    What found nothing beside something that did is left to its tile: a sentence of five parts is read by nobody.
+    """
+    first, others = tiles[:1], tiles[1:]
+    found = [tile for tile in others if tile.is_finding]
+    text = "; ".join(tile.clause for tile in [*first, *(found or others)])
     return f"{text[:1].upper()}{text[1:]}."
 
 

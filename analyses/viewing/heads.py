@@ -11,7 +11,7 @@ from analyses.charts import intervals
 from analyses.charts.parts import named_rows
 from analyses.settings.visualization import VisualizationSettings
 from analyses.viewing.source import ViewedRun
-from analyses.wording import query_group_label, signed_text, statistic_label, value_text
+from analyses.wording import query_group_label, signed_text, statistic_label, statistic_unit, value_text
 
 STRONGEST = 12
 """Samples listed on each side."""
@@ -81,8 +81,11 @@ def head_page(
         rows.append({"group": _SIDES[key], "num_samples": len(own), **spread})
     chart = None
     if len(known):
+        is_share = statistic_unit(statistic) == "share of attention"
         title = f"Head {layer}.{head}, {query_group_label(query_group)}: {statistic_label(statistic).lower()}"
-        drawn = intervals.head_distribution(style, groups=[row["group"] for row in rows], title=title)
+        drawn = intervals.head_distribution(
+            style, groups=[row["group"] for row in rows], title=title, is_share=is_share
+        )
         chart = named_rows(drawn, rows=pl.DataFrame(rows))
     return HeadPage(sides, known, chart, _facts(viewed, layer, head))
 

@@ -74,7 +74,7 @@ def _styles() -> str:
 
 def _bundle() -> str:
     """Return the scripts that draw charts, as the report embeds them; empty where they could not be made."""
-    drawn = named_rows(head_distribution(VisualizationSettings(), groups=["all"], title=""))
+    drawn = named_rows(head_distribution(VisualizationSettings(), groups=["all"], title="", is_share=False))
     with tempfile.TemporaryDirectory(prefix="headledger-view-") as folder:
         return export_charts([ChartFiles(drawn, "values", Path(folder) / "values", ())]).bundle
 

@@ -34,7 +34,7 @@ _VOLCANO_COLUMNS = (
     "comparison",
     "layer",
     "head",
-    "difference",
+    "difference_text",
     "effect_size_adjusted",
     "pvalue_adjusted",
     "shown",
@@ -155,7 +155,9 @@ def _points(answers: Answers, tested: pl.DataFrame, num_comparisons: int) -> pl.
     step = max(1, -(-len(rest) // (allowed - num_first)))
     drawn = pl.concat([tested[:num_first], rest.gather_every(step)])
     labels = {name: wording.statistic_label(name) for name in tested["statistic"].unique()}
+    told = [wording.difference_text(*pair) for pair in drawn.select("statistic", "difference").iter_rows()]
     return drawn.with_columns(
+        pl.Series("difference_text", told, dtype=pl.String),
         shown=pl.format("layer {}, head {}", "layer", "head"),
         rows=pl.col("query_group").replace(row_menu(answers)),
         statistic_label=pl.col("statistic").replace(labels),

@@ -63,6 +63,7 @@ def atlas_content(answers: Answers) -> dict[str, object] | None:
         "groups": groups,
         "rows": row_menu(answers),
         "statistics": statistic_menu(answers),
+        "shares": [name for name in statistic_menu(answers) if wording.statistic_unit(name) == "share of attention"],
         "distributions": _distributions(answers, shown_rows, groups),
         "lifts": _lifts(answers, _lift_rows_shown(answers, rows)),
         "heads": {
@@ -270,7 +271,8 @@ def panel_figures(answers: Answers, content: Mapping[str, Any]) -> list[Figure]:
             f"Head {key}, {wording.query_group_label(start['rows'])}: "
             f"{wording.statistic_label(start['statistic']).lower()}"
         )
-        chart = intervals.head_distribution(answers.style, groups=content["groups"], title=title)
+        is_share = start["statistic"] in content["shares"]
+        chart = intervals.head_distribution(answers.style, groups=content["groups"], title=title, is_share=is_share)
         guide = "How the values of the samples spread: median, middle half, and 5 to 95 %."
         made.append(
             Figure(

@@ -32,7 +32,7 @@ function atlasPanel() {
     const names = ["q05", "q25", "median", "q75", "q95", "num_samples"];
     const data = found.map((row, slot) => row && Object.assign({ group: atlas.groups[slot] },
       Object.fromEntries(names.map((name, at) => [name, row[at]])))).filter(Boolean);
-    return draw(place, { rows: data });
+    return draw(place, { rows: data }, { is_share: atlas.shares.includes(statistic) });
   }
 
   function lifts(key) {

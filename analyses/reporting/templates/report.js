@@ -107,7 +107,7 @@ function hideNameless(place) {
   for (const mark of place.querySelectorAll('[role="graphics-symbol"]:not([aria-label])')) mark.setAttribute("aria-hidden", "true");
 }
 
-async function draw(place, data) {
+async function draw(place, data, values = {}) {
   const name = place.dataset.chart;
   const wide = place.clientWidth - 2;
   // Where there is room, the chart's own menu stands beside it and not on it.
@@ -123,6 +123,7 @@ async function draw(place, data) {
   if (data) specification.datasets = data;
   for (const parameter of specification.params || []) {
     if (parameter.name in known) parameter.value = known[parameter.name];
+    if (parameter.name in values) parameter.value = values[parameter.name];
     if (parameter.name === "marked_layer") parameter.value = chosen.layer;
     if (parameter.name === "marked_head") parameter.value = chosen.head;
   }
