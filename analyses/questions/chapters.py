@@ -89,6 +89,9 @@ class Tile:
         Its part of the answer in one sentence, without a full stop.
     is_finding
         Whether something was found; the tile is set apart where it was.
+    is_further
+        Whether it is about more than the report's own question (which heads differ, and which matter): the answer
+        leaves its clause out where nothing was found.
     """
 
     label: str
@@ -97,6 +100,7 @@ class Tile:
     link: str
     clause: str
     is_finding: bool = False
+    is_further: bool = False
 
 
 class Headline(str):

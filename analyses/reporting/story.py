@@ -69,13 +69,8 @@ def _question(answers: Answers) -> str:
 
 
 def _answer(tiles: Sequence[Tile]) -> str:
-    """Return one sentence: how the model did, and what was found; where nothing was, what was looked for in vain.
-
-    What found nothing beside something that did is left to its tile: a sentence of five parts is read by nobody.
-    """
-    first, others = tiles[:1], tiles[1:]
-    found = [tile for tile in others if tile.is_finding]
-    text = "; ".join(tile.clause for tile in [*first, *(found or others)])
+    """Return one sentence; further questions that found nothing are left to their tiles, or it has too many parts."""
+    text = "; ".join(tile.clause for tile in tiles if tile.is_finding or not tile.is_further)
     return f"{text[:1].upper()}{text[1:]}."
 
 

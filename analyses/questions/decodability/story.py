@@ -63,7 +63,7 @@ def decodability_tiles(answers: Answers) -> list[Tile]:
         why = "Prediction is turned off (analysis.decodability)." if turned_off else "Errors could not be predicted."
         if len(heads) and heads["note"][0]:
             why = f"Errors could not be predicted: {heads['note'][0]}."
-        return [Tile(label, "not tested", why, _LINK, "whether heads foretell errors was not tested")]
+        return [Tile(label, "not tested", why, _LINK, "whether heads foretell errors was not tested", is_further=True)]
     row = heads.row(0, named=True)
     claims = _claims(answers, rows)
     knows, is_better = claims[0].is_finding, any(one.is_finding and one.direction == "higher" for one in claims[1:])
@@ -82,4 +82,4 @@ def decodability_tiles(answers: Answers) -> list[Tile]:
     )
     more = f", {compared or 'and not shown to beat what needs no head'}" if knows or is_worse else ""
     clause = f"{verdict} (AUROC {row['auroc']:.2f}{against}){more}"
-    return [Tile(label, f"AUROC {row['auroc']:.2f}", beside, _LINK, clause, knows)]
+    return [Tile(label, f"AUROC {row['auroc']:.2f}", beside, _LINK, clause, knows, is_further=True)]

@@ -1,6 +1,7 @@
 """Charts at the size of a real model, in both themes."""
 
 import json
+import re
 from copy import deepcopy
 
 import pytest
@@ -75,6 +76,25 @@ def test_choosing_another_statistic_changes_the_map(figures):
                 parameter["value"] = statistic
         drawn.append(vl_convert.vegalite_to_svg(specification, vl_version=vegalite_version(specification)))
     assert "Weight on profit terms" in drawn[0] and "Entropy (nats)" in drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "written"),
+    [
+        ("head_map", "mass_profit", r">[\d.]+\xa0%<"),
+        ("head_map", "entropy_nats", r">[\d.]+<"),
+        ("difference_map", "mass_profit", r">[+−][\d.]+ points<"),
+        ("difference_map", "entropy_nats", r">[+−][\d.]+<"),
+    ],
+)
+def test_legends_have_the_unit_of_the_chosen_statistic(figures, name, chosen, written):
+    changed = deepcopy(figures[name].specification)
+    (parameter,) = [one for one in changed["params"] if one["name"] == "chosen_statistic"]
+    parameter["value"] = chosen
+    drawn = vl_convert.vegalite_to_svg(changed | {"config": THEMES["light"]}, vl_version=vegalite_version(changed))
+    legend = drawn[drawn.index('class="mark-group role-legend"') :]
+    labels = re.findall(r">[^<>]*\d[^<>]*<", legend)
+    assert [label for label in labels if re.fullmatch(written, label)], labels
 
 
 def test_difference_colours_reach_as_far_on_both_sides(figures):

@@ -6,6 +6,8 @@ import re
 import polars as pl
 import pytest
 
+from analyses.questions.chapters import Tile
+from analyses.reporting.story import _answer
 from analyses.reporting.write import STEPS, analyze
 from tests.fixtures.synthetic_run import add_causes, add_metadata, edit_table, write_run
 
@@ -100,6 +102,17 @@ def test_it_is_in_every_output(told):
         assert " ".join(words.split()) in text
     assert result.headlines[0] == story["answer"] and 'class="tiles"' in page and 'data-chart="summary_map"' in page
     assert steps == list(STEPS)
+
+
+def test_the_answer_tells_what_was_asked_and_further_questions_only_where_something_was_found():
+    def one(clause, **more):
+        return Tile("label", "1", "beside", "link", clause, **more)
+
+    right, none = one("the model is right"), one("no head is shown to differ")
+    tiles = [right, none, one("heads are not shown to foretell errors", is_further=True)]
+    assert _answer(tiles) == "The model is right; no head is shown to differ."
+    tiles = [right, none, one("heads foretell errors", is_finding=True, is_further=True)]
+    assert _answer(tiles) == "The model is right; no head is shown to differ; heads foretell errors."
 
 
 def test_no_sentence_of_it_points_to_nothing(told):
