@@ -10,7 +10,7 @@ from analyses.questions.answers import Answers, Asked
 from analyses.questions.chapters import ERRORS, Headline, Part
 from analyses.questions.families import smallest
 from analyses.questions.figure import Absent, Figure
-from analyses.questions.hypotheses.answer import DECIDED, hypotheses, settled
+from analyses.questions.hypotheses.answer import CONTRADICTED, DECIDED, SUPPORTED, hypotheses, settled
 from analyses.questions.hypotheses.figures import hypothesis_figure
 from analyses.questions.hypotheses.sentences import FAMILY, hypothesis_sentences
 from analyses.questions.hypotheses.tables import HYPOTHESES
@@ -68,8 +68,10 @@ class Hypotheses(Question):
             for row in decided.to_dicts()
         )
         text = f"Of {count_text(len(table), 'hypothesis')}: {listed}{f'. {named}' if named else ''}."
-        least = table["pvalue_claim"].min()
-        return [Headline(text, "hypotheses", pvalue=least, is_finding=len(decided) > 0)]  # pyright: ignore[reportArgumentType]
+        # A mixed verdict is one that the chart takes back: no finding to begin a report with.
+        found = table.filter(pl.col("verdict").is_in((SUPPORTED, CONTRADICTED)))
+        least = (found if len(found) else table)["pvalue_claim"].min()
+        return [Headline(text, "hypotheses", pvalue=least, is_finding=len(found) > 0)]  # pyright: ignore[reportArgumentType]
 
     def results(self, answers: Answers) -> Mapping[str, object]:
         """Return the whole table."""

@@ -157,7 +157,7 @@ def _facts(answers: Answers) -> dict[Head, list[list[str]]]:
                 ]
             )
         facts += [
-            [name, f"{row[column]:.3g}"]
+            [name, wording.value_text(column, row[column])]
             for column, name in (
                 ("entropy_normalized", "Entropy relative to uniform"),
                 ("previous_token", "Weight on the previous token"),
