@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from analyses.charts import intervals
 from analyses.charts.parts import named_rows
+from analyses.charts.single_heads import head_distribution
 from analyses.settings.visualization import VisualizationSettings
 from analyses.viewing.source import ViewedRun
 from analyses.wording import query_group_label, signed_text, statistic_label, statistic_unit, value_text
@@ -83,9 +83,7 @@ def head_page(
     if len(known):
         is_share = statistic_unit(statistic) == "share of attention"
         title = f"Head {layer}.{head}, {query_group_label(query_group)}: {statistic_label(statistic).lower()}"
-        drawn = intervals.head_distribution(
-            style, groups=[row["group"] for row in rows], title=title, is_share=is_share
-        )
+        drawn = head_distribution(style, groups=[row["group"] for row in rows], title=title, is_share=is_share)
         chart = named_rows(drawn, rows=pl.DataFrame(rows))
     return HeadPage(sides, known, chart, _facts(viewed, layer, head))
 

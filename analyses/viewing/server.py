@@ -22,8 +22,8 @@ from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analyses.charts.export import ChartFiles, export_charts
-from analyses.charts.intervals import head_distribution
 from analyses.charts.parts import named_rows
+from analyses.charts.single_heads import head_distribution
 from analyses.design import style_sheet
 from analyses.settings.visualization import VisualizationSettings
 from analyses.viewing.links import NotThereError

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from analyses import wording
-from analyses.charts import intervals
+from analyses.charts import single_heads
 from analyses.charts.parts import named_rows
 from analyses.questions.answers import Answers
 from analyses.questions.causes.values import KEYS, has_causes
@@ -272,7 +272,7 @@ def panel_figures(answers: Answers, content: Mapping[str, Any]) -> list[Figure]:
             f"{wording.statistic_label(start['statistic']).lower()}"
         )
         is_share = start["statistic"] in content["shares"]
-        chart = intervals.head_distribution(answers.style, groups=content["groups"], title=title, is_share=is_share)
+        chart = single_heads.head_distribution(answers.style, groups=content["groups"], title=title, is_share=is_share)
         guide = "How the values of the samples spread: median, middle half, and 5 to 95 %."
         made.append(
             Figure(
@@ -294,7 +294,7 @@ def panel_figures(answers: Answers, content: Mapping[str, Any]) -> list[Figure]:
         ]
         title = f"Head {key}, {wording.query_group_label(start['rows'])}: weight over that of uniform attention"
         has_any = any(row["ci_low"] is not None for row in rows)
-        chart = intervals.head_lifts(answers.style, num_rows=len(lifts), has_intervals=has_any, title=title)
+        chart = single_heads.head_lifts(answers.style, num_rows=len(lifts), has_intervals=has_any, title=title)
         guide = "Weight over that of uniform attention, with intervals; random vocabularies beside the words."
         made.append(
             Figure("head_lift", "Lift", guide, named_rows(chart, rows=pl.DataFrame(rows)), ("head_lifts",), "panel")
