@@ -14,6 +14,11 @@ from analyses.wording import cluster_noun
 
 def cluster_codes(run: Run, column: str) -> np.ndarray:
     """Return ``[samples]`` codes of the samples' clusters; a sample without a cluster is one of its own."""
+    return np.unique(cluster_names(run, column), return_inverse=True)[1]
+
+
+def cluster_names(run: Run, column: str) -> np.ndarray:
+    """Return ``[samples]`` texts that tell clusters apart, those of several runs too: what is alike is one cluster."""
     if column not in run.samples.columns:
         raise SettingsError(
             f"{run.run_dir}: analysis.cluster_by names {column!r}, which is no column of samples; columns: "
@@ -21,8 +26,7 @@ def cluster_codes(run: Run, column: str) -> np.ndarray:
         )
     alone = pl.format("sample {}", "sample_id")
     known = pl.format("cluster {}", pl.col(column).cast(pl.String))
-    labels = run.samples.select(pl.when(pl.col(column).is_null()).then(alone).otherwise(known)).to_series()
-    return np.unique(labels.to_numpy(), return_inverse=True)[1]
+    return run.samples.select(pl.when(pl.col(column).is_null()).then(alone).otherwise(known)).to_series().to_numpy()
 
 
 def noun_of_clusters(run: Run, settings: AnalysisSettings) -> str:

@@ -93,4 +93,9 @@ def _beside(table: pl.DataFrame, row: Row) -> str:
 
 def _shared(row: Row) -> str:
     number = row["num_shared_clusters"]
-    return f" {count_text(number, 'cluster')} are in both runs, so that not all of it is new." if number else ""
+    if not number:
+        return ""
+    return (
+        f" {count_text(number, 'cluster')} {'is' if number == 1 else 'are'} in both runs and judged by models that were "
+        "trained without them."
+    )
