@@ -2,9 +2,9 @@
 
 One row per target, query group, preset and model. The model is that of ``inference.held_out.transfer``, trained on all
 samples of this run; AUROC and calibration are those of the other run's samples, which nothing was chosen by. Clusters
-that both runs have (by name, or by the id of a sample without one) are dealt into folds, and each fold is judged by a model that
-was trained without it: what is remembered of a company, or of a sample, is no knowledge. Beside the heads stand models
-that need no head, trained and judged alike: length, margin, surprisal, and all three.
+that both runs have (by name, or by the id of a sample without one) are dealt into folds, and each fold is judged by a
+model that was trained without it: what is remembered of a company, or of a sample, is no knowledge. Beside the heads
+stand models that need no head, trained and judged alike: length, margin, surprisal, and all three.
 """
 
 from __future__ import annotations

@@ -95,7 +95,5 @@ def _shared(row: Row) -> str:
     number = row["num_shared_clusters"]
     if not number:
         return ""
-    return (
-        f" {count_text(number, 'cluster')} {'is' if number == 1 else 'are'} in both runs and judged by models that were "
-        "trained without them."
-    )
+    are = "is" if number == 1 else "are"
+    return f" {count_text(number, 'cluster')} {are} in both runs and judged by models that were trained without them."

@@ -156,7 +156,7 @@ def test_what_is_remembered_of_shared_clusters_is_no_knowledge(tmp_path, without
     def edited(frame):
         return frame.with_columns(cluster=pl.lit(None, pl.String))
 
-    runs = [run_of(tmp_path / name, 4, 0.0) for name in "ab"]  # one run, twice
+    runs = [run_of(tmp_path / name, 5, 0.0) for name in "ab"]  # one run, twice
     for run_dir in runs:
         if run_dir.name in without_clusters:
             edit_table(run_dir, "samples", edited)
