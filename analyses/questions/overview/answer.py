@@ -73,7 +73,7 @@ def over_constant(run: Run, settings: AnalysisSettings) -> tuple[float, float, f
     estimate = clustered_mean(difference[:, None], codes, 1 - settings.alpha)
     if not _varies_between_clusters(estimate):
         return float(difference.mean()), float("nan"), float("nan")
-    return float(difference.mean()), float(estimate.ci_low[0]), float(estimate.ci_high[0])
+    return float(difference.mean()), max(-1.0, float(estimate.ci_low[0])), min(1.0, float(estimate.ci_high[0]))
 
 
 def _confusion(run: Run, settings: AnalysisSettings, counted: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, direction_of, held_text
 from analyses.questions.comparisons import EVERYONE
 from analyses.questions.figure import NUM_STRONGEST
 from analyses.questions.method_text import held_names
@@ -69,7 +69,7 @@ def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list
         smallest = compared.select(pl.col("pvalue_claim").min()).item()
         text = (
             f"No kind of word differs significantly between {labels} samples when heads are averaged (smallest "
-            f"adjusted {p_text(smallest)})."
+            f"adjusted {held_text(smallest, words_level, answers.settings.alpha)})."
         )
         claim = Claim("difference", WORDS_FAMILY, measure, is_finding=False, pvalue=smallest, level=words_level)
         sentences.append(Sentence(text, claim))
@@ -79,7 +79,7 @@ def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list
         fixed = (
             ""
             if row["difference_fixed"] is None
-            else f", with {held_names(answers.settings.held_fixed)} held fixed {limits[3]}"
+            else f", with {held_names(answers, answers.comparison.column)} held fixed {limits[3]}"
         )
         text = (
             f"{key_group_label(row['key_group']).capitalize()} ({query_group_label(row['query_group'])}): {labels} "

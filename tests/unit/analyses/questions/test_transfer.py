@@ -149,7 +149,7 @@ def test_the_command_writes_the_table_and_names_a_run_that_is_none(tmp_path, cap
 
 @pytest.mark.parametrize(
     ("without_clusters", "num_shared"),
-    [((), 40), (("a",), 40), (("a", "b"), 160)],
+    [((), 38), (("a",), 38), (("a", "b"), 160)],
     ids=["by name", "by the ids of one run", "by ids alone"],
 )
 def test_what_is_remembered_of_shared_clusters_is_no_knowledge(tmp_path, without_clusters, num_shared):
