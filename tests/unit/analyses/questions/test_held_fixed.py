@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from analyses.inference.adjusted.design import ModelSamples
+from analyses.inference.adjusted.effects import adjusted_effects
 from analyses.questions.method_text import at_the_mean, held_names, unknown_text
 from analyses.questions.profiles.orders import Ranking, attention_orders, ends
 from analyses.settings.analysis import AnalysisSettings
@@ -78,3 +80,21 @@ def test_what_cannot_be_compared_is_not_called_about_the_same(shift, noise, num_
     found = ends(table, "words", "mass", 0.05)
     assert found is not None and (found.is_tested, found.is_alike) == (is_tested, is_alike)
     assert (found.pvalue is not None) == is_tested
+
+
+@pytest.mark.parametrize(
+    ("num_b", "num_clusters", "said"),
+    [
+        (
+            16,
+            2,
+            'too few clusters to carry the difference: 1.0 degrees of freedom (16 in group "wrong", of 2 clusters)',
+        ),
+        (3, 40, 'too few samples to carry the difference: 2.3 degrees of freedom (3 in group "wrong")'),
+        (16, 40, ""),
+    ],
+)
+def test_it_is_said_whether_samples_or_clusters_lack(num_b, num_clusters, said):
+    rows = np.arange(40)
+    samples = ModelSamples(rows * 7 % 40 >= num_b, rows % num_clusters, None, {}, ("right", "wrong"))
+    assert adjusted_effects(np.random.default_rng(0).normal(size=(40, 1)), samples).note[0] == said
