@@ -128,6 +128,7 @@ def _balanced(
     num_clusters = len(np.unique(codes))
     if _varies_between_clusters(estimate):
         low, high, method = value + float(estimate.ci_low[0]), value + float(estimate.ci_high[0]), "clustered"
+        method = f"approximate {method}" if estimate.is_approximate[0] else method
     else:
         low, high = value - float(np.sqrt(reach[0])), value + float(np.sqrt(reach[1]))
         method = "Wilson per label, clusters as trials, combined (MOVER)"

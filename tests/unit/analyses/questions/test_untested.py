@@ -8,9 +8,12 @@ import pytest
 
 from analyses.inference.adjusted.design import ModelSamples
 from analyses.inference.adjusted.effects import adjusted_effects
+from analyses.questions.causes.agreement import head_agreement
 from analyses.questions.method_text import at_the_mean, held_names, unknown_text
 from analyses.questions.profiles.orders import Ranking, attention_orders, ends
+from analyses.runs.run import open_tables
 from analyses.settings.analysis import AnalysisSettings
+from tests.fixtures.synthetic_run import add_causes, write_run
 
 
 def asked(held, covariates=(), **columns):
@@ -98,3 +101,14 @@ def test_it_is_said_whether_samples_or_clusters_lack(num_b, num_clusters, said):
     rows = np.arange(40)
     samples = ModelSamples(rows * 7 % 40 >= num_b, rows % num_clusters, None, {}, ("right", "wrong"))
     assert adjusted_effects(np.random.default_rng(0).normal(size=(40, 1)), samples).note[0] == said
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("num_clusters", "has_interval"), [(1, False), (4, False), (20, True)])
+def test_too_few_clusters_give_agreements_no_interval(tmp_path, num_clusters, has_interval):
+    run_dir = write_run(tmp_path / "run", num_samples=40, num_layers=2, num_clusters=num_clusters, num_shards=1)
+    add_causes(run_dir, 2, 4)
+    agreement, screening = head_agreement(open_tables(run_dir), AnalysisSettings())
+    for table, names in ((agreement, ("rho", "ci_low", "ci_high")), (screening, ("slope", "slope_ci_low"))):
+        found = table.drop_nulls(names[0])
+        assert len(found) and all(found[name].is_not_null().any() == has_interval for name in names[1:])
