@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from analyses.runs.copies import copied_rows
 from analyses.runs.derived_columns import with_derived
 from analyses.runs.integrity import check_integrity
 from analyses.runs.layouts import FileLayout
@@ -93,6 +94,11 @@ class Run:
     def rows_of(self) -> Mapping[str, int]:
         """Sample to its row in ``samples``."""
         return {name: row for row, name in enumerate(self.samples["sample_id"])}
+
+    @cached_property
+    def copies(self) -> Sequence[np.ndarray]:
+        """Rows of ``samples`` of each set of copies: samples of which every number is the same."""
+        return copied_rows(self.samples, self.head_stats, self.statistics)
 
     @property
     def headless_layers(self) -> tuple[int, ...]:

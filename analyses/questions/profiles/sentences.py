@@ -28,7 +28,7 @@ from analyses.wording import (
 
 WORDS_FAMILY = "kinds of words between the groups"
 
-UNRANKED = "which is more could not be tested, for too few clusters or the same difference in every sample"
+UNRANKED = "which is more could not be tested: clusters too few or too unequal, or the same difference in every sample"
 """Why nothing is ranked, and nothing called about the same."""
 
 
