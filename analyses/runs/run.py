@@ -17,8 +17,7 @@ import numpy as np
 import polars as pl
 import yaml
 
-from analyses.runs.copies import copied_rows
-from analyses.runs.derived_columns import with_derived
+from analyses.runs.derived_columns import copied_rows, with_derived
 from analyses.runs.integrity import check_integrity
 from analyses.runs.layouts import FileLayout
 from analyses.runs.units import LeftOut, RunError, check_units, scan_table, table_files, unit_folders
