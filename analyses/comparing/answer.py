@@ -71,7 +71,9 @@ def hold_against_levels(pairs: Sequence[tuple[dict[str, Any], pl.DataFrame, pl.D
     for number, (pair, _, changes) in enumerate(pairs):
         pair["level_answers"], pair["level_changes"] = (levels[f"{name} {number}"] for name in ("answers", "changes"))
         if pair.get("num_tested") is not None:
-            pair["num_changed"] = changes.filter(is_changed(pair["level_changes"])).height
+            changed = is_changed(pair["level_changes"])
+            pair["num_changed"] = changes.filter(changed).height
+            pair["num_unchanged"] = changes.filter(pl.col("is_unchanged").fill_null(False) & ~changed).height
 
 
 def _summary(run: AnalysedRun) -> pl.DataFrame:
@@ -120,9 +122,9 @@ def _compare_pair(first: AnalysedRun, other: AnalysedRun) -> tuple[dict[str, obj
     if is_same and pair["num_samples"] > 1:
         changes = changes_of_heads(first, other, names)
         pair["num_tested"] = changes["pvalue_adjusted"].count()
-        pair["num_unchanged"] = int(changes["is_unchanged"].fill_null(False).sum())
     elif pair["num_samples"] <= 1:
-        notes.append("no samples of the same id, so no change of a sample can be tested")
+        shared = "only one sample" if pair["num_samples"] else "no samples"
+        notes.append(f"{shared} of the same id, so no change of a sample can be tested")
     return {**pair, "note": "; ".join(notes) or None}, heads, changes
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from analyses.comparing.analysed_runs import PLAIN_NOUNS, CountedNouns
 from analyses.comparing.answer import RunComparison
-from analyses.comparing.common_samples import EQUIVALENT
+from analyses.comparing.common_samples import EQUIVALENT, is_changed
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.wording import count_text, interval_name, p_text, percent_text
 
@@ -87,12 +87,30 @@ def _heads(row: dict[str, Any], compared: RunComparison) -> Sentence:
         )
     elif row["num_changed"] is not None:
         claims.append(_change_claim(row))
-        parts.append(
-            f"{row['num_changed']:,} of {row['num_tested']:,} tested statistics of heads changed significantly in the "
-            f"common samples, on ranks too (level {row['level_changes']:.2g}); {row['num_unchanged']:,} are unchanged, "
-            f"each to within {EQUIVALENT:g} standard deviations between samples; of the others neither is shown"
-        )
+        parts.append(_changes(row, compared.changes.filter(pl.col("other_run") == row["other_run"])))
     return Sentence(f"{'; '.join(parts)}." if parts else "no statistic is in both.", *claims)
+
+
+def _changes(row: dict[str, Any], changes: pl.DataFrame) -> str:
+    """Say how many statistics of heads changed, how many did not, and of how many neither is known."""
+    small = changes.filter(is_changed(row["level_changes"]) & pl.col("is_unchanged").fill_null(False)).height
+    untested = changes.filter(pl.col("pvalue").is_null())["difference"]
+    bound = f"{EQUIVALENT:g} standard deviations between samples"
+    parts = [
+        f"{row['num_changed']:,} of {row['num_tested']:,} tested statistics of heads changed significantly in the "
+        f"common samples, on ranks too (level {row['level_changes']:.2g})"
+    ]
+    if small:
+        parts[0] += f", {small:,} of them by less than {bound}"
+    parts.append(f"{row['num_unchanged']:,} are unchanged, each to within {bound}")
+    if row["num_tested"] > row["num_changed"] + row["num_unchanged"]:
+        parts.append("of the others neither is shown")
+    if len(untested):
+        parts.append(
+            f"{len(untested):,} more could not be tested (the same change in all samples, or clusters are too few), "
+            f"{int((untested == 0).sum()):,} of them exactly 0"
+        )
+    return "; ".join(parts)
 
 
 def _change_claim(row: dict[str, Any]) -> Claim:

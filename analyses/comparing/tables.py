@@ -122,7 +122,7 @@ COMPARED_PAIRS = AnswerTable(
             "Of them changed significantly after adjustment, on ranks too, at level_changes",
         ),
         Column("level_changes", pl.Float64, "Level that adjusted p of changes are held against", span="0..1"),
-        Column("num_unchanged", pl.Int32, "Of them unchanged: the interval of the change lies within the bound"),
+        Column("num_unchanged", pl.Int32, "Of them not changed, the interval of the change within the bound"),
         NOTE,
     ),
 )

@@ -38,13 +38,15 @@ class Association:
 
 
 def reliability(means: np.ndarray) -> float:
-    """Return the share of the spread of means over heads that is no noise, 0.04..1.
+    """Return the share of the spread of means over heads that is no noise, 0.04..1; NaN where no resample knows it.
 
     Parameters
     ----------
     means
         ``[1 + resamples, heads]``, those of all clusters first.
     """
+    if np.isnan(means[1:]).all():
+        return float("nan")
     spread = float(np.var(means[0], ddof=1))
     noise = float(np.nanvar(means[1:], axis=0).mean())
     return float(np.clip(1 - noise / spread, _FLOOR, 1.0)) if spread > 0 else _FLOOR

@@ -24,18 +24,18 @@ class Pairs:
     Attributes
     ----------
     pvalue
-        ``[things, things]`` symmetric, not adjusted, NaN where a pair cannot be compared.
+        ``[things, things]`` symmetric, not adjusted, NaN where a pair cannot be compared: too few clusters, or the same
+        difference in every sample; 1 where that is 0.
     """
 
     pvalue: np.ndarray
 
     def adjusted(self) -> np.ndarray:
-        """Return the p-values adjusted by Holm over all pairs, symmetric; 1 where there is none."""
+        """Return the p-values adjusted by Holm over all pairs, symmetric; NaN where there is none, 1 for itself."""
         size = len(self.pvalue)
         above = np.triu_indices(size, 1)
         found = np.ones((size, size))
-        own = adjust_pvalues(self.pvalue[above], "holm")
-        found[above] = np.where(np.isnan(own), 1.0, own)
+        found[above] = adjust_pvalues(self.pvalue[above], "holm")
         return np.minimum(found, found.T)
 
 
@@ -56,6 +56,8 @@ def compare_pairs(values: np.ndarray, cluster: np.ndarray) -> Pairs:
         change = values[:, one] - values[:, other]
         known = ~np.isnan(change)
         if known.sum() < 2 or np.ptp(change[known]) == 0:
+            is_equal = known.any() and not change[known].any()
+            pvalue[one, other] = pvalue[other, one] = 1.0 if is_equal else np.nan
             continue
         samples = known.tobytes()  # pairs of the same samples share a design
         if samples not in regressions:

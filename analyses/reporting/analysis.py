@@ -69,7 +69,8 @@ def _answered(
         frames |= {table.name: table.declared(answer[table.name]) for table in expected}
     answers = Answers(run, settings, style, asked.comparisons, means, frames, transfer=transfer)
     smallest = {name: p for question in registry.QUESTIONS for name, p in question.families(answers).items()}
-    answers = replace(answers, levels=shared_levels(smallest, settings.alpha))
+    tested = {name: p for name, p in smallest.items() if p == p}
+    answers = replace(answers, levels=shared_levels(tested, settings.alpha))
     settled = {name: frame for question in registry.QUESTIONS for name, frame in question.settled(answers).items()}
     return replace(answers, frames={**frames, **settled})
 

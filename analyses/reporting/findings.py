@@ -55,11 +55,12 @@ def level_lines(answers: Answers, sentences: Mapping[str, Sequence[str]]) -> lis
     primary = sum(claim.family == PRIMARY for claim in found)
     further = {claim.family for claim in found} - {PRIMARY}
     name = answers.comparison.name if answers.comparison else "no comparison"
-    counted = f"{count_text(len(further), noun)} of {len(answers.levels):,}" if answers.levels else "none was tested"
+    counted = f"{count_text(len(further), noun)} of {len(answers.levels):,} with a finding"
+    counted = counted if answers.levels else "none was tested"
     lines = [
         f"Heads by {name} are the primary family, at level {alpha:g}: {'something' if primary else 'nothing'} was "
         f"found there. All other tests are further findings and share a second level of {alpha:g}, adjusted across "
-        f"their families by Holm: {counted} with a finding."
+        f"their families by Holm: {counted}."
     ]
     draws, least = answers.settings.permutations, min(answers.levels.values(), default=alpha)
     if draws and 1 / (draws + 1) > least:

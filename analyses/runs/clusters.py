@@ -11,9 +11,19 @@ from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings, SettingsError
 from analyses.wording import cluster_noun
 
+_COPIES = "copies of "
+
 
 def cluster_codes(run: Run, column: str) -> np.ndarray:
     """Return ``[samples]`` codes of the samples' clusters; a sample without a cluster is one of its own."""
+    return np.unique(cluster_names(run, column), return_inverse=True)[1]
+
+
+def cluster_names(run: Run, column: str) -> np.ndarray:
+    """Return ``[samples]`` texts that tell clusters apart, those of several runs too: what is alike is one cluster.
+
+    Copies of one sample in several clusters are one observation, and a cluster of their own.
+    """
     if column not in run.samples.columns:
         raise SettingsError(
             f"{run.run_dir}: analysis.cluster_by names {column!r}, which is no column of samples; columns: "
@@ -21,8 +31,17 @@ def cluster_codes(run: Run, column: str) -> np.ndarray:
         )
     alone = pl.format("sample {}", "sample_id")
     known = pl.format("cluster {}", pl.col(column).cast(pl.String))
-    labels = run.samples.select(pl.when(pl.col(column).is_null()).then(alone).otherwise(known)).to_series()
-    return np.unique(labels.to_numpy(), return_inverse=True)[1]
+    names = run.samples.select(pl.when(pl.col(column).is_null()).then(alone).otherwise(known)).to_series()
+    names = names.to_numpy().astype(object)
+    for rows in [rows for rows in run.copies if len(set(names[rows])) > 1]:
+        names[rows] = f"{_COPIES}{run.samples['sample_id'][int(rows[0])]}"
+    return names
+
+
+def num_copies(run: Run, column: str) -> tuple[int, int]:
+    """Return how many samples are copies of one another in several clusters, and of how many samples."""
+    copied = [name for name in cluster_names(run, column) if name.startswith(_COPIES)]
+    return len(copied), len(set(copied))
 
 
 def noun_of_clusters(run: Run, settings: AnalysisSettings) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import yaml
 
-from analyses.runs.derived_columns import with_derived
+from analyses.runs.derived_columns import copied_rows, with_derived
 from analyses.runs.integrity import check_integrity
 from analyses.runs.layouts import FileLayout
 from analyses.runs.units import LeftOut, RunError, check_units, scan_table, table_files, unit_folders
@@ -93,6 +93,11 @@ class Run:
     def rows_of(self) -> Mapping[str, int]:
         """Sample to its row in ``samples``."""
         return {name: row for row, name in enumerate(self.samples["sample_id"])}
+
+    @cached_property
+    def copies(self) -> Sequence[np.ndarray]:
+        """Rows of ``samples`` of each set of copies: samples of which every number is the same."""
+        return copied_rows(self.samples, self.head_stats, self.statistics)
 
     @property
     def headless_layers(self) -> tuple[int, ...]:

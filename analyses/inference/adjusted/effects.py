@@ -196,15 +196,18 @@ def why_untestable(samples: ModelSamples, design: Design | None, num_clusters: i
 
 
 def why_difference_unreliable(samples: ModelSamples, robust: ClusterErrors) -> str:
-    """Say why no p-value can be given although a difference can, naming the smallest cell."""
-    reason = why_unreliable(robust.degrees_of_freedom, "samples", "the difference", robust.dominance)
+    """Say why no p-value can be given although a difference can, naming the smallest cell, or what clusters lack."""
+    sides = list(zip(samples.names, (samples.is_a, ~samples.is_a), strict=True))
+    name, rows = min(sides, key=lambda side: int(side[1].sum()))
+    smallest, number = Cell(name, "", int(rows.sum())), len(np.unique(samples.cluster[rows]))
+    counted = [str(cell) for cell in cells(samples) if cell.num_samples < MIN_CELL]
+    lacking = "clusters" if not counted and number < smallest.num_samples else "samples"
+    reason = why_unreliable(robust.degrees_of_freedom, lacking, "the difference", robust.dominance)
     if not reason or robust.degrees_of_freedom >= MIN_DEGREES_OF_FREEDOM:
         return reason
-    groups = zip(samples.names, (samples.is_a, ~samples.is_a), strict=True)
-    smallest = min((Cell(name, "", int(rows.sum())) for name, rows in groups), key=lambda cell: cell.num_samples)
-    counted = [str(cell) for cell in cells(samples) if cell.num_samples < MIN_CELL]
     cell = "; ".join(counted) or f'{smallest.num_samples} in group "{smallest.group}"'
-    return f"{reason} ({cell})"
+    of_clusters = f", of {number} cluster{'s' * (number > 1)}" if lacking == "clusters" else ""
+    return f"{reason} ({cell}{of_clusters})"
 
 
 def _describe(design: Design, errors: Errors) -> str:

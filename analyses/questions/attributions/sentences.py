@@ -8,7 +8,7 @@ import polars as pl
 
 from analyses.questions.answers import Answers
 from analyses.questions.attributions.values import FIRST, KEY_GROUP, WHOLE_HEAD, attributed, first_side
-from analyses.questions.claims import Claim, Sentence, difference_claim
+from analyses.questions.claims import Claim, Sentence, difference_claim, held_text
 from analyses.wording import count_text, interval_name, key_group_label, p_text, signed_text
 
 Row = dict[str, Any]
@@ -50,10 +50,11 @@ def attribution_sentences(answers: Answers) -> list[str]:
         count=len(certain),
     )
     if certain.is_empty():
+        least = held_text(claim.pvalue, level, answers.settings.alpha)
         text = (
             f"None of {count_text(len(tested), 'attribution')} differs between right and wrong predictions by every "
-            f"check (smallest adjusted {p_text(claim.pvalue)}; {answers.contrast}). That is no evidence that nothing "
-            f"pushes wrong answers, only that this many samples do not show it.{missing}"
+            f"check (smallest adjusted {least}; {answers.contrast}). That is no evidence that nothing pushes wrong "
+            f"answers, only that this many samples do not show it.{missing}"
         )
         return [Sentence(text, claim)]
     verb = "differs" if len(certain) == 1 else "differ"

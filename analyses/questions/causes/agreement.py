@@ -88,12 +88,16 @@ def head_agreement(run: Run, settings: AnalysisSettings) -> tuple[pl.DataFrame, 
     return agreement, _screening(run, measured, setting, weights, settings.alpha, size)
 
 
+MIN_CLUSTERS = 5
+"""With fewer clusters redrawn ones say nothing of the error: of a single one all are the same."""
+
+
 def _resamples(num_clusters: int, present: np.ndarray, seed: int) -> np.ndarray:
-    """Return ``[1 + resamples, clusters]``: everyone once, then how often each cluster is drawn."""
+    """Return ``[1 + resamples, clusters]``: everyone once, then how often each cluster is drawn; nobody of too few."""
     drawn = np.zeros((1 + NUM_RESAMPLES, num_clusters))
     drawn[0, present] = 1
     random = np.random.default_rng(seed)
-    if len(present):
+    if len(present) >= MIN_CLUSTERS:
         drawn[1:, present] = random.multinomial(len(present), np.full(len(present), 1 / len(present)), NUM_RESAMPLES)
     return drawn
 

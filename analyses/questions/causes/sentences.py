@@ -68,7 +68,7 @@ def _kind(answers: Answers, kind: str) -> list[str]:
         count=len(certain),
     )
     if certain.is_empty():
-        least = p_text(tested.sort("pvalue_adjusted")["pvalue_adjusted"][0])
+        least = held_text(claim.pvalue, alpha, answers.settings.alpha)
         text = (
             f"{what}: none of {count_text(len(tested), 'effect')} on the lead of the answer, {answers.contrast}, is "
             f"significant by every check (smallest adjusted {least}). That is no evidence that none matters, only "

@@ -105,7 +105,12 @@ def cause_tiles(answers: Answers) -> list[Tile]:
             return [_tile(answers, kind, rows, label, link, constant_text(lead.filter(kind=kind)))]
     if answers.get("circuit_edges") is not None:
         return []
-    return [Tile(label, "not tested", f"No cause was tested head by head.{constant_text(lead)}", link, unknown)]
+    if lead.is_empty():
+        return [Tile(label, "not tested", f"No cause was tested head by head.{constant_text(lead)}", link, unknown)]
+    notes = lead["note"].drop_nulls().unique().sort().to_list()
+    why = "" if constant_text(lead) else f" ({notes[0]})" if notes else ""
+    beside = f"No effect of a head could be tested{why}.{constant_text(lead)}"
+    return [Tile(label, "not tested", beside, link, "which heads matter for the answer could not be tested")]
 
 
 def _tile(answers: Answers, kind: str, rows: pl.DataFrame, label: str, link: str, constant: str) -> Tile:

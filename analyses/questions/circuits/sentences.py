@@ -9,7 +9,7 @@ import polars as pl
 from analyses.inference.adjusted.tested_means import SAME_EVERYWHERE
 from analyses.questions.answers import Answers
 from analyses.questions.circuits.answer import NOTHING
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, direction_of, held_text
 from analyses.questions.families import MEAN_CHECKS, claim_pvalue, is_certain, smallest
 from analyses.wording import count_text, interval_name, key_group_label, p_text, percent_text, signed_text
 
@@ -84,10 +84,10 @@ def edge_sentences(answers: Answers) -> list[str]:
     )
     counted = count_text(len(verified), "edge")
     if certain.is_empty():
-        least = smallest(tested["pvalue_adjusted"])
+        least = held_text(claim.pvalue, level, answers.settings.alpha)
         text = (
             f"None of {counted} that path patching verified changes the lead of the answer, {answers.contrast}, by "
-            f"every check (smallest adjusted {p_text(least)}). That is no evidence that none matters, only that this "
+            f"every check (smallest adjusted {least}). That is no evidence that none matters, only that this "
             f"many samples do not show it.{_constant(verified)}{heads}"
         )
         return [Sentence(text, claim)]

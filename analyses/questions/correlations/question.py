@@ -14,7 +14,7 @@ from analyses.questions.correlations.sentences import correlation_family, correl
 from analyses.questions.correlations.tables import CORRELATIONS
 from analyses.questions.families import claim_pvalue, smallest
 from analyses.questions.figure import Absent, Figure
-from analyses.questions.method_text import held_fixed_text
+from analyses.questions.method_text import held_fixed_text, held_names
 from analyses.questions.question import NUM_LISTED, Question
 
 
@@ -47,7 +47,9 @@ class Correlations(Question):
 
     def sentences(self, answers: Answers) -> Mapping[str, list[str]]:
         """Return per target how many heads go with it."""
-        lines = correlation_sentences(answers["correlations"], answers.settings.alpha, answers.levels)
+        table = answers["correlations"]
+        held = {target: held_names(answers, target) for target in table["target"].unique()}
+        lines = correlation_sentences(table, answers.settings.alpha, answers.levels, held)
         return {"correlations": lines or ["Nothing was correlated: analysis.correlations is empty."]}
 
     def figures(self, answers: Answers) -> list[Figure | Absent]:

@@ -29,11 +29,15 @@ def correlation_family(target: str, family: str) -> str:
 
 
 def correlation_sentences(
-    table: pl.DataFrame, alpha: float = 0.05, levels: Mapping[str, float] | None = None
+    table: pl.DataFrame,
+    alpha: float = 0.05,
+    levels: Mapping[str, float] | None = None,
+    held: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Say per target how many heads go with it, and the strongest of them.
 
-    ``levels`` are those of the families, alpha where none is given; intervals cover 1 - alpha.
+    ``levels`` are those of the families, alpha where none is given; intervals cover 1 - alpha. ``held`` says per target
+    what was held fixed in a second fit.
     """
     lines: list[str] = []
     for (name,), rows in table.group_by("target", maintain_order=True):
@@ -66,19 +70,20 @@ def correlation_sentences(
             text += " That is no evidence that nothing goes with it, only that this many samples do not show it."
         lines.append(Sentence(text, claim))
         heads = significant.unique(["query_group", "layer", "head"], keep="first", maintain_order=True)
+        fixed = (held or {}).get(str(name), "time")
         lines.extend(
-            _sentence(row, words, alpha, level_of[row["family"]]) for row in heads.head(NUM_STRONGEST).to_dicts()
+            _sentence(row, words, alpha, level_of[row["family"]], fixed) for row in heads.head(NUM_STRONGEST).to_dicts()
         )
     return lines
 
 
-def _sentence(row: Mapping[str, Any], words: str, alpha: float, level: float) -> Sentence:
+def _sentence(row: Mapping[str, Any], words: str, alpha: float, level: float, held: str) -> Sentence:
     more = "higher" if row["rho"] > 0 else "lower"
     left = row["rho_partial"]
     adjusted = p_text(row["pvalue_partial_adjusted"])
     partial = "" if left is None else f"; {left:+.2f} among samples alike in the covariates, adjusted {adjusted}"
     if row["rho_fixed"] is not None:
-        partial += f"; {row['rho_fixed']:+.2f} with time held fixed, adjusted {p_text(row['pvalue_fixed_adjusted'])}"
+        partial += f"; {row['rho_fixed']:+.2f} with {held} held fixed, adjusted {p_text(row['pvalue_fixed_adjusted'])}"
     size = f"n = {row['num_samples']:,} in {count_text(row['num_clusters'], 'cluster')}"
     statistic = statistic_label(row["statistic"])
     claim = Claim(

@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence
+from analyses.questions.claims import Claim, Sentence, held_text
 from analyses.questions.decodability.answer import HEADS
 from analyses.questions.decodability.figures import heads_beside_others
 from analyses.questions.decodability.presets import BEFORE, preset_label
 from analyses.questions.decodability.probes import TOGETHER
 from analyses.questions.figure import Absent, Figure, sample_line
-from analyses.wording import count_text, p_text, percent_text, query_group_label, resampled_name
+from analyses.wording import count_text, percent_text, query_group_label, resampled_name
 
 Row = dict[str, Any]
 """A row of the table, by column."""
@@ -130,7 +130,8 @@ def _named(row: Row) -> str:
 def _auroc(answers: Answers, row: Row) -> str:
     interval = f"{resampled_name(answers.settings.alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f}"
     pvalue = row["pvalue_adjusted"]
-    return f"AUROC {row['auroc']:.2f} ({interval}{'' if pvalue is None else f', adjusted {p_text(pvalue)}'})"
+    adjusted = held_text(pvalue, answers.level(FAMILY), answers.settings.alpha)
+    return f"AUROC {row['auroc']:.2f} ({interval}{'' if pvalue is None else f', adjusted {adjusted}'})"
 
 
 def _listed(rows: pl.DataFrame) -> str:

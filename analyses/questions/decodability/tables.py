@@ -87,7 +87,8 @@ DECODABILITY = AnswerTable(
 def _transfer_method(asked: Asked) -> str:
     return (
         "sparse logistic models trained on all samples of this run, the penalty chosen in folds grouped by "
-        f"{asked.cluster_noun}, judged once on the samples of another run; intervals redraw its clusters for models "
+        f"{asked.cluster_noun}, judged once on the samples of another run, those of clusters that both runs have by "
+        "models trained without them, cluster by cluster in folds; intervals redraw its clusters for models "
         f"that stay as they are; assumes that {independence(asked)}"
     )
 
@@ -119,7 +120,11 @@ TRANSFER = AnswerTable(
         Column("num_training_clusters", pl.Int32, "Clusters of these"),
         Column("num_judged", pl.Int32, "Samples of the other run that are judged"),
         Column("num_judged_clusters", pl.Int32, "Clusters of these"),
-        Column("num_shared_clusters", pl.Int32, "Clusters that both runs name: samples of these are not all new"),
+        Column(
+            "num_shared_clusters",
+            pl.Int32,
+            "Clusters of both runs, by name or the id of a sample without one; judged by models trained without them",
+        ),
         Column("num_features", pl.Int32, "Features the model may choose from"),
         Column("num_used", pl.Int32, "Features with a weight"),
         NOTE,

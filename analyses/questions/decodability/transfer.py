@@ -1,12 +1,15 @@
 """Do the heads of another run tell too: probes trained on this run, judged on the other one.
 
 One row per target, query group, preset and model. The model is that of ``inference.held_out.transfer``, trained on all
-samples of this run; AUROC and calibration are those of the other run's samples, which nothing was chosen by. Beside the
-heads stand models that need no head, trained and judged alike: length, margin, surprisal, and all three.
+samples of this run; AUROC and calibration are those of the other run's samples, which nothing was chosen by. Clusters
+that both runs have (by name, or by the id of a sample without one) are dealt into folds, and each fold is judged by a
+model that was trained without it: what is remembered of a company, or of a sample, is no knowledge. Beside the heads
+stand models that need no head, trained and judged alike: length, margin, surprisal, and all three.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +17,9 @@ import polars as pl
 from scipy import stats
 
 from analyses.inference.held_out.features import Features
-from analyses.inference.held_out.folds import cluster_counts
+from analyses.inference.held_out.folds import cluster_counts, deal_folds
 from analyses.inference.held_out.transfer import Judged, judged, transferred
+from analyses.inference.joined_clusters import joined_clusters
 from analyses.questions.answers import Asked
 from analyses.questions.comparisons import Comparison, comparisons_of
 from analyses.questions.decodability.answer import (
@@ -28,11 +32,12 @@ from analyses.questions.decodability.answer import (
 from analyses.questions.decodability.features import HeadFeatures, head_features
 from analyses.questions.decodability.presets import BEFORE, asked_probes, preset_features
 from analyses.questions.decodability.tables import TRANSFER
-from analyses.runs.clusters import cluster_codes
+from analyses.runs.clusters import cluster_codes, cluster_names
 from analyses.runs.numbers import numbers_of
 from analyses.runs.run import Run
 from analyses.settings.columns import Group, SettingsError, group_name
 from analyses.settings.decodability import DecodabilitySettings, Preset
+from analyses.wording import count_text
 
 Row = dict[str, Any]
 """A row of the table, by column."""
@@ -93,7 +98,7 @@ def _rows(
     problem = _why_not(pair, heads, asked.run, other)
     if problem:
         return [row | {"note": problem}]
-    sets = _Sets.of(asked, other, pair)
+    sets = _Sets.of(asked, other, pair, choices.folds)
     row |= sets.facts()
     if problem := sets.why_few():
         return [row | {"note": problem}]
@@ -136,25 +141,45 @@ def _simple(run: Run) -> dict[str, np.ndarray]:
 
 
 class _Sets:
-    """The training samples, of this run, and the judged ones, of the other, one behind the other."""
+    """The training samples, of this run, and the judged ones, of the other, one behind the other.
 
-    def __init__(self, chosen: list[np.ndarray], labels: list[np.ndarray], clusters: list[np.ndarray], shared: int):
-        self.chosen, self.shared = chosen, shared
-        self.labels, self.clusters = np.concatenate(labels), np.concatenate(clusters)
+    ``clusters`` are the same for both; ``folds`` deals those that both have, -1 elsewhere.
+    """
+
+    def __init__(self, chosen: list[np.ndarray], labels: list[np.ndarray], clusters: np.ndarray, num_folds: int):
+        self.chosen, self.clusters = chosen, clusters
+        self.labels = np.concatenate(labels)
         self.is_training = np.arange(len(self.labels)) < len(labels[0])
+        shared = np.intersect1d(clusters[self.is_training], clusters[~self.is_training])
+        self.shared = len(shared)
+        self.folds = np.full(len(clusters), -1)
+        is_shared = np.isin(clusters, shared)
+        if self.shared:
+            own = is_shared & self.is_training
+            dealt = deal_folds(self.labels[own], clusters[own], min(num_folds, self.shared), 0)
+            fold_of = dict(zip(clusters[own].tolist(), dealt.tolist(), strict=True))
+            self.folds[is_shared] = [fold_of[code] for code in clusters[is_shared].tolist()]
 
     @classmethod
-    def of(cls, asked: Asked, other: Run, pair: list[Comparison]) -> _Sets:
+    def of(cls, asked: Asked, other: Run, pair: list[Comparison], num_folds: int) -> _Sets:
         """Choose the members of both comparisons, at most as many as held-out prediction takes."""
-        chosen, labels, clusters = [], [], []
+        chosen, labels, names, ids, alone = [], [], [], [], []
         for run, comparison in zip((asked.run, other), pair, strict=True):
             codes = cluster_codes(run, asked.settings.cluster_by)
             member, _ = drawn_samples(comparison.is_member, codes, asked.run.seed)
             chosen.append(member)
             labels.append(comparison.is_a[member])
-            clusters.append(codes[member] + (0 if run is asked.run else 1 + int(cluster_max(asked))))
-        names = [set(run.samples["cluster"].drop_nulls()) for run in (asked.run, other)]
-        return cls(chosen, labels, clusters, len(names[0] & names[1]))
+            names.append(cluster_names(run, asked.settings.cluster_by)[member])
+            ids.append(run.samples["sample_id"].to_numpy()[member])
+            alone.append(run.samples[asked.settings.cluster_by].is_null().to_numpy()[member])
+        own = {sample_id: row for row, sample_id in enumerate(ids[0])}
+        same = np.full(len(ids[0]) + len(ids[1]), -1)
+        for row, sample_id in enumerate(ids[1]):
+            # Where both clusters are known, an id in two clusters is no more than a row number.
+            at = own.get(sample_id, -1)
+            same[len(ids[0]) + row] = at if at >= 0 and (alone[0][at] or alone[1][row]) else -1
+        codes = np.unique(np.concatenate(names), return_inverse=True)[1]
+        return cls(chosen, labels, joined_clusters(codes, same), num_folds)
 
     def facts(self) -> Row:
         """Return how many samples and clusters of each run there are."""
@@ -168,40 +193,55 @@ class _Sets:
     def why_few(self) -> str:
         """Return why there are too few samples to train on, or to judge; empty where there are enough."""
         for name, rows in (("this run", self.is_training), ("the other run", ~self.is_training)):
-            least = min(int(self.labels[rows].sum()), int((~self.labels[rows]).sum()))
+            least = _of_rarer(self.labels[rows])
             if least < MIN_CLASS:
                 return f"{name} has {least} samples of one class; transfer needs {MIN_CLASS} of each"
             if len(np.unique(self.clusters[rows])) < MIN_CLUSTERS:
                 return f"{name} has fewer than {MIN_CLUSTERS} clusters"
+        for _, training in self._rounds():
+            if (least := _of_rarer(self.labels[training])) < MIN_CLASS // 2:
+                return f"without clusters of the other run, this run has {count_text(least, 'sample')} of one class"
         return ""
+
+    def _rounds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the samples that are judged together, and those that their model is trained on, as booleans."""
+        for fold in np.unique(self.folds[~self.is_training]):
+            is_apart = (self.folds == fold) & (fold >= 0)
+            yield ~self.is_training & (self.folds == fold), self.is_training & ~is_apart
 
     def judge(self, name: str, parts: list[np.ndarray], asked: Asked, choices: DecodabilitySettings) -> Row:
         """Return what a model's row holds beyond counts."""
-        seed, labels = asked.run.seed, self.labels
-        features = Features.of(np.vstack([part[rows] for part, rows in zip(parts, self.chosen, strict=True)]))
-        found = transferred(
-            features,
-            labels,
-            self.clusters,
-            self.is_training,
-            num_folds=choices.folds,
-            num_screened=choices.screened,
-            seed=[seed, 8],
-        )
-        counts = cluster_counts(self.clusters[~self.is_training], RESAMPLES, [seed, 9])
-        result = judged(found.log_odds, labels[~self.is_training], float(labels[self.is_training].mean()), counts)
+        values = np.vstack([part[rows] for part, rows in zip(parts, self.chosen, strict=True)])
+        log_odds, base_rate = np.zeros(len(values)), np.zeros(len(values))
+        is_used = np.zeros(values.shape[1], dtype=bool)
+        for rows, training in self._rounds():
+            both = rows | training
+            found = transferred(
+                Features.of(values[both]),
+                self.labels[both],
+                self.clusters[both],
+                training[both],
+                num_folds=min(choices.folds, len(np.unique(self.clusters[training]))),
+                num_screened=choices.screened,
+                seed=[asked.run.seed, 8],
+            )
+            log_odds[rows], base_rate[rows] = found.log_odds, self.labels[training].mean()
+            is_used |= found.weights != 0
+        apart = ~self.is_training
+        counts = cluster_counts(self.clusters[apart], RESAMPLES, [asked.run.seed, 9])
+        result = judged(log_odds[apart], self.labels[apart], base_rate[apart], counts)
         return {
             "model": name,
-            "num_features": features.num_features,
-            "num_used": int((found.weights != 0).sum()),
+            "num_features": values.shape[1],
+            "num_used": int(is_used.sum()),
             "pvalue": _above_chance(result),
             **_columns(result, asked.settings.alpha),
         }
 
 
-def cluster_max(asked: Asked) -> int:
-    """Return the largest cluster code of the run that is asked."""
-    return int(cluster_codes(asked.run, asked.settings.cluster_by).max(initial=0))
+def _of_rarer(labels: np.ndarray) -> int:
+    """Return how many samples the rarer class has."""
+    return min(int(labels.sum()), int((~labels).sum()))
 
 
 def _above_chance(result: Judged) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence
+from analyses.questions.claims import Claim, Sentence, held_text
 from analyses.questions.decodability.answer import HEADS
 from analyses.questions.decodability.presets import BEFORE, preset_label
-from analyses.wording import count_text, p_text, percent_text, query_group_label, resampled_name
+from analyses.wording import count_text, percent_text, query_group_label, resampled_name
 
 Row = dict[str, Any]
 """A row of the table, by column."""
@@ -60,7 +60,7 @@ def transfer_sentences(answers: Answers) -> list[str]:
         verdict = "They tell something" if knows else "It is not shown"
         interval = f"{resampled_name(answers.settings.alpha)} {row['ci_low']:.2f} to {row['ci_high']:.2f}"
         size = f"{row['num_judged']:,} samples of {count_text(row['num_judged_clusters'], 'cluster')}"
-        auroc = f"AUROC {row['auroc']:.2f} ({interval}, {p_text(pvalue)}; {size})"
+        auroc = f"AUROC {row['auroc']:.2f} ({interval}, {held_text(pvalue, level, answers.settings.alpha)}; {size})"
         text = (
             f"{_asked(question, row, rows)} {verdict}: {auroc}, {_calibration(row)}{_beside(table, row)}{_shared(row)}"
         )
@@ -93,4 +93,7 @@ def _beside(table: pl.DataFrame, row: Row) -> str:
 
 def _shared(row: Row) -> str:
     number = row["num_shared_clusters"]
-    return f" {count_text(number, 'cluster')} are in both runs, so that not all of it is new." if number else ""
+    if not number:
+        return ""
+    are = "is" if number == 1 else "are"
+    return f" {count_text(number, 'cluster')} {are} in both runs and judged by models that were trained without them."

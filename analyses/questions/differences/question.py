@@ -27,7 +27,7 @@ from analyses.questions.differences.strata import replication_by_stratum
 from analyses.questions.differences.tables import GROUP_DIFFERENCES, LAYER_CLUSTERS, REPLICATION_BY_STRATUM
 from analyses.questions.families import claim_pvalue, is_significant, smallest
 from analyses.questions.figure import Absent, Figure
-from analyses.questions.method_text import covariates_text, errors_text, held_fixed_text
+from analyses.questions.method_text import at_the_mean, covariates_text, errors_text, held_fixed_text, unknown_text
 from analyses.questions.question import NUM_LISTED, Question
 from analyses.settings.analysis import AnalysisSettings
 from analyses.wording import plural
@@ -96,6 +96,8 @@ class Differences(Question):
             f"{held_fixed_text(answers, ', and the model with {} too')}. "
             "Statistics that are piled up on one value, so that fewer than 10 samples of a group would differ from it, "
             "are not tested.",
+            *([f"{why}."] if (why := unknown_text(answers)) else []),
+            *at_the_mean(answers),
             "Whether a difference depends on the predicted label is a family of its own.",
             "Welch's t-test, Mann-Whitney with AUC and Hedges g are unadjusted and treat samples as independent.",
         ]

@@ -13,7 +13,7 @@ from analyses.questions.claims import PRIMARY, Claim, Sentence, direction_of
 from analyses.questions.comparisons import Comparison
 from analyses.questions.families import claim_pvalue, is_certain
 from analyses.questions.figure import NUM_STRONGEST
-from analyses.questions.method_text import held_names
+from analyses.questions.method_text import held_names, unknown_text
 from analyses.runs.labels import labels_of
 from analyses.wording import (
     count_text,
@@ -80,14 +80,15 @@ def _verdict(answers: Answers, name: str, tested: pl.DataFrame, significant: pl.
 def _verdict_text(answers: Answers, name: str, tested: pl.DataFrame, significant: pl.DataFrame, alpha: float) -> str:
     correction, at = _CORRECTIONS[answers.settings.correction], f"{alpha:.2g}"
     checks = "on ranks too, and by max-T" if tested["pvalue_max_t"].is_not_null().any() else "on ranks too"
-    held = " and ".join(name.replace("_", " ") for name in _held(answers, tested))
-    also = f", with {held} held fixed as well" if held else ""
+    is_held = tested["pvalue_fixed"].is_not_null().any()
+    also = f", with {_held_in(answers, name)} held fixed as well" if is_held else ""
+    drift = "" if is_held or not (why := unknown_text(answers)) else f" {why}: a drift can do that too."
     if tested.is_empty():
         notes = answers.tests_of(name)["note"].drop_nulls().value_counts(sort=True)["note"]
         why = f": {notes[0]}" if len(notes) else ""
         return f"Comparison {name}: no test could be made{why}. The notes in group_differences say why for each."
     if significant.is_empty():
-        best = tested.sort("pvalue").row(0, named=True)
+        best = tested.sort("pvalue_adjusted", "pvalue").row(0, named=True)
         return (
             f"Comparison {name}: none of {count_text(len(tested), 'test')} is significant (adjusted by {correction} "
             f"at {at}). The smallest adjusted p is {best['pvalue_adjusted']:.2g} (head {best['layer']}."
@@ -101,21 +102,22 @@ def _verdict_text(answers: Answers, name: str, tested: pl.DataFrame, significant
             f"Comparison {name}: {len(significant):,} of {count_text(len(tested), 'test')} "
             f"{'passes' if len(significant) == 1 else 'pass'} {correction} at {at}, but not {checks}{also}. A few "
             "large values can do that when a group is small, or a drift in time: a hint, no finding; "
-            f"{_replication_text(significant)}.{strongest}"
+            f"{_replication_text(significant)}.{drift}{strongest}"
         )
     weaker = len(significant) - len(certain)
     hints = f" Another {weaker:,} {'passes' if weaker == 1 else 'pass'} {correction} alone, a hint." if weaker else ""
     return (
         f"Comparison {name}: {len(certain):,} of {count_text(len(tested), 'test')} "
         f"{'is' if len(certain) == 1 else 'are'} significant (adjusted by {correction} at {at}, {checks}){also}; "
-        f"{_replication_text(certain)}.{hints}{strongest}"
+        f"{_replication_text(certain)}.{drift}{hints}{strongest}"
     )
 
 
 def _replication_text(significant: pl.DataFrame) -> str:
     if not significant["is_replicated"].is_not_null().any():
         return "replication was not tested"
-    return f"{int(significant['is_replicated'].fill_null(False).sum()):,} of them also replicate on clusters kept apart"
+    number = int(significant["is_replicated"].fill_null(False).sum())
+    return f"{number:,} of them also {'replicates' if number == 1 else 'replicate'} on clusters kept apart"
 
 
 _CORRECTIONS = {
@@ -175,7 +177,7 @@ def difference_sentence(answers: Answers, row: dict[str, Any], labels: tuple[str
         "ranks": row["pvalue_ranks_adjusted"],
         "pooled variance": row["pvalue_pooled_adjusted"],
         "exchanged clusters": row["pvalue_exchange"],
-        f"{held_names(answers.settings.held_fixed)} held fixed": row["pvalue_fixed_adjusted"],
+        f"{_held_in(answers, row['comparison'])} held fixed": row["pvalue_fixed_adjusted"],
     }
     failed = [check for check, pvalue in checks.items() if pvalue is not None and pvalue > level]
     if failed:
@@ -227,9 +229,9 @@ def _replicated_text(row: dict[str, Any]) -> str:
     return "no"
 
 
-def _held(answers: Answers, tested: pl.DataFrame) -> tuple[str, ...]:
-    """Return the columns that were held fixed in a second fit; none where there was none."""
-    return answers.settings.held_fixed if tested["pvalue_fixed"].is_not_null().any() else ()
+def _held_in(answers: Answers, name: str) -> str:
+    """Return the columns that were held fixed in a second fit of a comparison, in words."""
+    return held_names(answers, next((one.column for one in answers.comparisons if one.name == name), ""))
 
 
 def _fixed_text(answers: Answers, row: dict[str, Any]) -> str:
@@ -237,7 +239,7 @@ def _fixed_text(answers: Answers, row: dict[str, Any]) -> str:
     if row["pvalue_fixed"] is None:
         return ""
     difference = difference_text(row["statistic"], row["difference_fixed"])
-    names, pvalue = held_names(answers.settings.held_fixed), p_text(row["pvalue_fixed_adjusted"])
+    names, pvalue = _held_in(answers, row["comparison"]), p_text(row["pvalue_fixed_adjusted"])
     return f"; with {names} held fixed {difference}, adjusted {pvalue}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, direction_of, held_text
 from analyses.questions.differences.layer_clusters import NO_STRETCH
 from analyses.questions.families import EVERYTHING, family_name
 from analyses.questions.figure import NUM_STRONGEST
@@ -39,10 +39,13 @@ def layer_cluster_sentences(answers: Answers) -> list[str]:
         level = pl.col("family").replace_strict(levels, default=None, return_dtype=pl.Float64)
         significant = tested.filter(pl.col("pvalue_adjusted") <= level)
         if significant.is_empty():
-            smallest = f" (smallest adjusted {p_text(tested['pvalue_adjusted'][0])})" if len(tested) else ""
+            least = tested["pvalue_adjusted"][0] if len(tested) else None
+            own = levels[tested["family"][0]] if len(tested) else answers.settings.alpha
+            smallest = f" (smallest adjusted {held_text(least, own, answers.settings.alpha)})" if len(tested) else ""
             text = f"Comparison {comparison.name}, heads averaged: no stretch of neighbouring layers differs{smallest}."
-            family = stretch_family(comparison.name, families[0] if families else EVERYTHING)
-            sentences.append(Sentence(text, Claim("stretch", family, comparison.name, is_finding=False)))
+            family = stretch_family(comparison.name, tested["family"][0] if len(tested) else EVERYTHING)
+            claim = Claim("stretch", family, comparison.name, is_finding=False, pvalue=least, level=own)
+            sentences.append(Sentence(text, claim))
         labels = comparison.label_a, comparison.label_b
         sentences.extend(
             _stretch_sentence(row, labels, levels[row["family"]]) for row in significant.head(NUM_STRONGEST).to_dicts()
@@ -111,9 +114,10 @@ def interaction_sentences(answers: Answers) -> list[str]:
             count=len(significant),
         )
         if significant.is_empty():
+            shown = held_text(claim.pvalue, levels[families[0]], answers.settings.alpha)
             text = (
                 f"{start}: in none of {count_text(len(tested), 'test')} does the difference between {labels[0]} and "
-                f"{labels[1]} samples depend on what the model said (smallest adjusted {p_text(claim.pvalue)})."
+                f"{labels[1]} samples depend on what the model said (smallest adjusted {shown})."
             )
             sentences.append(Sentence(text, claim))
             continue
@@ -123,8 +127,9 @@ def interaction_sentences(answers: Answers) -> list[str]:
             f"{start}: in {heads} of {len(tested):,} the difference between {labels[0]} and {labels[1]} samples "
             "depends on what the model said; the difference over all samples hides that. Most of all in head "
             f"{row['layer']}.{row['head']} ({query_group_label(row['query_group'])}), {statistic_label(name).lower()}: "
-            f"among samples predicted “{row['interaction_label']}” it is larger by "
-            f"{difference_text(name, row['interaction'])} than among the others, adjusted "
+            f"among samples predicted “{row['interaction_label']}” it lies "
+            f"{difference_text(name, abs(row['interaction'])).removeprefix('+')} "
+            f"{'above' if row['interaction'] > 0 else 'below'} that among the others, adjusted "
             f"{p_text(row['pvalue_interaction_adjusted'])}."
         )
         sentences.append(Sentence(text, claim))
@@ -153,6 +158,7 @@ def stratum_sentences(answers: Answers) -> list[str]:
         start = f"Comparison {name}, by {str(column).replace('_', ' ')} ({parts})"
         tested = per_finding.filter("known")
         keeping, everywhere = int(tested["keeps"].sum()), int(tested["everywhere"].sum())
+        keep, are = "keeps its" if keeping == 1 else "keep their", "is" if everywhere == 1 else "are"
         total = count_text(len(per_finding), "finding")
         if tested.is_empty():
             why = next(iter(rows.filter(pl.col("keeps_sign").is_null())["note"].drop_nulls()), "too few samples")
@@ -160,7 +166,7 @@ def stratum_sentences(answers: Answers) -> list[str]:
             continue
         those = total if len(tested) == len(per_finding) else f"the {len(tested):,} of {total} tested in every part"
         sentences.append(
-            f"{start}: {keeping:,} of {those} keep their sign in every part, {everywhere:,} are significant in every "
+            f"{start}: {keeping:,} of {those} {keep} sign in every part, {everywhere:,} {are} significant in every "
             "part. The parts are of the same samples that the findings were made on."
         )
     return sentences

@@ -12,6 +12,8 @@ from analyses.questions.answers import Answers
 from analyses.questions.claims import Claim, Sentence, direction_of
 from analyses.questions.hypotheses.answer import CANNOT, NOT_DECIDED, NOT_UNDERSTOOD, SHARE
 from analyses.questions.method_text import held_names
+from analyses.settings.columns import group_column
+from analyses.settings.hypotheses import read_hypotheses
 from analyses.wording import count_text, interval_name, p_text, points_text, signed_text
 
 FAMILY = "hypotheses"
@@ -21,9 +23,13 @@ def hypothesis_sentences(answers: Answers) -> list[str]:
     """Tell of each hypothesis; those that this run's samples cannot test share one sentence."""
     is_untestable = pl.col("verdict") == CANNOT
     untestable = answers["hypotheses"].filter(is_untestable)
-    alpha, held = answers.settings.alpha, held_names(answers.settings.held_fixed)
-    level = answers.level(FAMILY)
-    lines = verdict_sentences(answers["hypotheses"].filter(~is_untestable), alpha, level=level, held=held)
+    alpha, level = answers.settings.alpha, answers.level(FAMILY)
+    groups = {one.name: one.group for one in read_hypotheses(answers.settings.hypotheses) if one.group is not None}
+    lines: list[str] = []
+    for row in answers["hypotheses"].filter(~is_untestable).iter_slices(1):
+        group = groups.get(row["hypothesis"][0])
+        held = held_names(answers, "" if group is None else group_column(group))
+        lines += verdict_sentences(row, alpha, level=level, held=held)
     if len(untestable) < 2:
         return lines + verdict_sentences(untestable, answers.settings.alpha)
     named = "; ".join(

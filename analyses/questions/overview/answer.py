@@ -73,7 +73,7 @@ def over_constant(run: Run, settings: AnalysisSettings) -> tuple[float, float, f
     estimate = clustered_mean(difference[:, None], codes, 1 - settings.alpha)
     if not _varies_between_clusters(estimate):
         return float(difference.mean()), float("nan"), float("nan")
-    return float(difference.mean()), float(estimate.ci_low[0]), float(estimate.ci_high[0])
+    return float(difference.mean()), max(-1.0, float(estimate.ci_low[0])), min(1.0, float(estimate.ci_high[0]))
 
 
 def _confusion(run: Run, settings: AnalysisSettings, counted: pl.DataFrame) -> pl.DataFrame:
@@ -128,6 +128,7 @@ def _balanced(
     num_clusters = len(np.unique(codes))
     if _varies_between_clusters(estimate):
         low, high, method = value + float(estimate.ci_low[0]), value + float(estimate.ci_high[0]), "clustered"
+        method = f"approximate {method}" if estimate.is_approximate[0] else method
     else:
         low, high = value - float(np.sqrt(reach[0])), value + float(np.sqrt(reach[1]))
         method = "Wilson per label, clusters as trials, combined (MOVER)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyses.runs.clusters import cluster_codes, noun_of_clusters, noun_of_samples
+from analyses.runs.clusters import cluster_codes, noun_of_clusters, noun_of_samples, num_copies
 from analyses.runs.key_groups import absent_key_groups, of_kind
 from analyses.runs.run import Run
 from analyses.settings.analysis import AnalysisSettings
@@ -13,7 +13,13 @@ from analyses.wording import count_text, headless_text
 
 def _clusters(run: Run, settings: AnalysisSettings) -> str:
     number = len(np.unique(cluster_codes(run, settings.cluster_by)))
+    copied, of = num_copies(run, settings.cluster_by)
     counted = count_text(number, noun_of_clusters(run, settings))
+    if copied:
+        counted += (
+            f", copies apart: {copied:,} samples are copies of {of:,} in several clusters (every number of every head "
+            "is the same), and the copies of one are taken as a cluster of their own"
+        )
     unknown = run.samples[settings.cluster_by].null_count()
     if not unknown:
         return counted

@@ -73,7 +73,7 @@ def attention_orders(rankings: list[Ranking], query_group: str, cluster: np.ndar
                     "method": METHOD,
                 },
                 schema=ATTENTION_ORDERS.schema,
-            )
+            ).with_columns(pl.col("pvalue_highest", "pvalue_lowest").fill_nan(None))
         )
     return pl.concat(parts)
 
@@ -92,13 +92,15 @@ def order_family(order: str) -> str:
 class Ends:
     """What stands at the two ends of a ranking, each with whatever does not differ from it; highest first.
 
-    ``is_alike`` says that the highest does not differ from the lowest: nothing is ranked.
+    ``is_tested`` says that every pair with the highest or the lowest could be compared; without that nothing is ranked.
+    ``is_alike`` says that the highest does not differ from the lowest: nothing is ranked either.
     """
 
     highest: tuple[str, ...]
     lowest: tuple[str, ...]
+    is_tested: bool
     is_alike: bool
-    pvalue: float
+    pvalue: float | None
 
 
 def ends(table: pl.DataFrame, order: str, statistic: str, level: float) -> Ends | None:
@@ -108,8 +110,9 @@ def ends(table: pl.DataFrame, order: str, statistic: str, level: float) -> Ends 
         return None
     highest = rows.filter(pl.col("pvalue_highest").is_null() | (pl.col("pvalue_highest") > level))["member"].to_list()
     lowest = rows.filter(pl.col("pvalue_lowest").is_null() | (pl.col("pvalue_lowest") > level))["member"].to_list()
-    pvalue = float(rows["pvalue_highest"][-1])
-    return Ends(tuple(highest), tuple(reversed(lowest)), pvalue > level, pvalue)
+    is_tested = rows["pvalue_highest"][1:].is_not_null().all() and rows["pvalue_lowest"][:-1].is_not_null().all()
+    pvalue = rows["pvalue_highest"][-1]
+    return Ends(tuple(highest), tuple(reversed(lowest)), is_tested, pvalue is None or pvalue > level, pvalue)
 
 
 def smallest_of_orders(table: pl.DataFrame) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence, direction_of
+from analyses.questions.claims import Claim, Sentence, direction_of, held_text
 from analyses.questions.comparisons import EVERYONE
 from analyses.questions.figure import NUM_STRONGEST
 from analyses.questions.method_text import held_names
@@ -27,6 +27,9 @@ from analyses.wording import (
 )
 
 WORDS_FAMILY = "kinds of words between the groups"
+
+UNRANKED = "which is more could not be tested: clusters too few or too unequal, or the same difference in every sample"
+"""Why nothing is ranked, and nothing called about the same."""
 
 
 def key_group_sentences(answers: Answers, measure: str) -> list[str]:
@@ -66,7 +69,7 @@ def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list
         smallest = compared.select(pl.col("pvalue_claim").min()).item()
         text = (
             f"No kind of word differs significantly between {labels} samples when heads are averaged (smallest "
-            f"adjusted {p_text(smallest)})."
+            f"adjusted {held_text(smallest, words_level, answers.settings.alpha)})."
         )
         claim = Claim("difference", WORDS_FAMILY, measure, is_finding=False, pvalue=smallest, level=words_level)
         sentences.append(Sentence(text, claim))
@@ -76,7 +79,7 @@ def _differing_words(answers: Answers, measure: str, rows: pl.DataFrame) -> list
         fixed = (
             ""
             if row["difference_fixed"] is None
-            else f", with {held_names(answers.settings.held_fixed)} held fixed {limits[3]}"
+            else f", with {held_names(answers, answers.comparison.column)} held fixed {limits[3]}"
         )
         text = (
             f"{key_group_label(row['key_group']).capitalize()} ({query_group_label(row['query_group'])}): {labels} "
@@ -106,7 +109,7 @@ def _order_claim(answers: Answers, family: str, subject: str, ranked: Ends, row:
         "order",
         family,
         subject,
-        is_finding=not ranked.is_alike,
+        is_finding=ranked.is_tested and not ranked.is_alike,
         pvalue=ranked.pvalue,
         level=answers.level(family),
         num_samples=row["num_samples"],
@@ -118,12 +121,13 @@ def _most_and_least(measure: str, shown: Mapping[str, Mapping[str, Any]], ranked
     as_text = percent_text if measure == "mass" else _times
     most, least = shown[ranked.highest[0]], shown[ranked.lowest[0]]
     unit = "" if measure == "mass" else " times what uniform attention would give"
+    low, high = as_text(least["mean"]), as_text(most["mean"])
+    if not ranked.is_tested:
+        return f"the kinds of the vocabulary get {low} to {high}{unit}; {UNRANKED}"
     if ranked.is_alike:
-        low, high = as_text(least["mean"]), as_text(most["mean"])
         return f"the kinds of the vocabulary get about the same, {low} to {high}{unit}"
     interval = f"{name} {as_text(most['ci_low'])} to {as_text(most['ci_high'])}"
     names = [_with_equals(end, key_group_label) for end in (ranked.highest, ranked.lowest)]
-    high, low = as_text(most["mean"]), as_text(least["mean"])
     if measure == "mass":
         return f"of the vocabulary, {names[0]} get the most ({high}, {interval}) and {names[1]} the least ({low})"
     return (
@@ -167,7 +171,9 @@ def layer_sentences(answers: Answers) -> list[str]:
         high, low = rows_of[ranked.highest[0]], rows_of[ranked.lowest[0]]
         means = value_text(name, high["mean"]), value_text(name, low["mean"])
         start = f"{statistic_label(name)} ({query_group_label(answers.decision_group)})"
-        if ranked.is_alike:
+        if not ranked.is_tested:
+            text = f"{start} is {means[1]} to {means[0]}, by layer; {UNRANKED}; n = {high['num_samples']:,}."
+        elif ranked.is_alike:
             text = f"{start} is about the same in all layers ({means[1]} to {means[0]}); n = {high['num_samples']:,}."
         else:
             limits = f"{value_text(name, high['ci_low'])} to {value_text(name, high['ci_high'])}"
@@ -196,7 +202,7 @@ def top_token_sentences(answers: Answers) -> list[str]:
     size = f"n = {rows[0]['num_samples']:,} samples"
     family = order_family("tokens")
     ranked = ends(answers["attention_orders"], "tokens", "mass", answers.level(family))
-    if ranked is None:
+    if ranked is None or not ranked.is_tested:
         return [f"Kept among the heaviest: {', '.join(lines)}; {size}."]
     claim = _order_claim(answers, family, "decision_top_tokens", ranked, rows[0])
     if len(ranked.highest) == 1:

@@ -136,7 +136,7 @@ ATTENTION_ORDERS = AnswerTable(
         Column(
             "pvalue_highest",
             pl.Float64,
-            "p of the paired difference from the highest member, Holm over all pairs; null for itself",
+            "p of the paired difference from the highest member, Holm over all pairs; null for itself, or untested",
             span="0..1",
         ),
         Column("pvalue_lowest", pl.Float64, "The same from the lowest member", span="0..1"),

@@ -46,10 +46,11 @@ def reading_sentences(answers: Answers) -> list[str]:
     )
     counted = count_text(len(tested), "measure")
     if certain.is_empty():
+        least = held_text(claim.pvalue, level, answers.settings.alpha)
         text = (
             f"None of {counted} of reading and receiving differs between right and wrong predictions by every check "
-            f"(smallest adjusted {p_text(claim.pvalue)}). That is no evidence that both read alike, only that this "
-            f"many samples do not show a difference."
+            f"(smallest adjusted {least}). That is no evidence that both read alike, only that this many samples do "
+            "not show a difference."
         )
         return [Sentence(text, claim)]
     verb = "differs" if len(certain) == 1 else "differ"

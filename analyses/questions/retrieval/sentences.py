@@ -8,7 +8,7 @@ import polars as pl
 
 from analyses.questions.answer_table import AnswerTable
 from analyses.questions.answers import Answers
-from analyses.questions.claims import Claim, Sentence, difference_claim
+from analyses.questions.claims import Claim, Sentence, difference_claim, held_text
 from analyses.questions.retrieval.tables import EVIDENCE_HEADS, RETRIEVAL_DIFFERENCES, RETRIEVAL_HEADS
 from analyses.questions.retrieval.values import PROMPT, has_evidence, is_measured
 from analyses.wording import count_text, interval_name, p_text, percent_text, query_group_label, signed_text
@@ -135,7 +135,7 @@ def _differences(answers: Answers) -> list[str]:
     if certain.is_empty():
         text = (
             f"No head is shown to fetch more in right or in wrong predictions ({count_text(len(tested), 'test')}, "
-            f"smallest adjusted {p_text(least)}). That is no evidence that none does."
+            f"smallest adjusted {held_text(least, level, answers.settings.alpha)}). That is no evidence that none does."
         )
         return [Sentence(text, claim)]
     verb = "differs" if len(certain) == 1 else "differ"

@@ -147,13 +147,13 @@ def test_a_copy_is_said_to_be_one_and_counts_keep_to_their_labels(tmp_path):
 def test_answers_and_changes_of_all_pairs_share_alpha():
     """A p of 0.02 passes alone and, among four families with it, does not."""
     few = COMPARED_CHANGES.empty()
-    one = pl.DataFrame({"pvalue_adjusted": [0.02], "pvalue_ranks_adjusted": [0.01]})
+    one = pl.DataFrame({"pvalue_adjusted": [0.02], "pvalue_ranks_adjusted": [0.01], "is_unchanged": [True]})
     pairs = [({"pvalue": 0.02, "num_tested": 1}, one, one), ({"pvalue": 0.3, "num_tested": 1}, few, one)]
     hold_against_levels(pairs, 0.05)
     assert [pair["num_changed"] for pair, _, _ in pairs] == [0, 0] and pairs[0][0]["level_answers"] == 0.0125
     alone = [({"pvalue": None, "num_tested": 1}, few, one)]
     hold_against_levels(alone, 0.05)
-    assert alone[0][0]["num_changed"] == 1
+    assert alone[0][0]["num_changed"] == 1 and alone[0][0]["num_unchanged"] == 0  # never both
 
 
 def test_layers_are_compared_by_relative_depth(compared):
@@ -267,3 +267,37 @@ def test_types_of_unequal_rows_do_not_stand_side_by_side(tmp_path):
     page = " ".join((paths[0] / "analysis" / "compared_runs.html").read_text().split())
     assert "Head types come from all tokens in whole and from decision token in decided" in page
     assert "have other thresholds" in page and "Not beside them: decided, strict" in page
+
+
+@pytest.mark.parametrize(
+    ("pvalues", "equivalent", "said", "not_said"),
+    [
+        ([0.001, 0.001], [True, False], "2 of 2 tested statistics of heads changed", "neither is shown"),
+        ([0.001, 0.9], [True, True], "1 of them by less than 0.2 standard deviations", "neither is shown"),
+        ([0.001, 0.9], [False, True], "1 are unchanged", "1 of them by less than"),
+        (
+            [0.9, 0.9],
+            [True, False],
+            "1 are unchanged, each to within 0.2 standard deviations between samples; of the",
+            "more",
+        ),
+        ([None, 0.9], [None, True], "1 more could not be tested", "neither is shown"),
+        ([None, 0.9], [None, True], "1 of them exactly 0", "neither is shown"),
+    ],
+)
+def test_no_change_is_counted_twice_nor_left_out(compared, pvalues, equivalent, said, not_said):
+    _, found = compared
+    changes = (
+        found.changes.filter(other_run="moved")
+        .head(2)
+        .with_columns(
+            pl.Series("difference", [0.0, 0.1]),
+            pl.Series("is_unchanged", equivalent),
+            *(pl.Series(name, pvalues, pl.Float64) for name in ("pvalue", "pvalue_adjusted", "pvalue_ranks_adjusted")),
+        )
+    )
+    pair = found.pairs.filter(other_run="moved").to_dicts()[0] | {"num_tested": changes["pvalue"].count()}
+    hold_against_levels([(pair, COMPARED_CHANGES.empty(), changes)], 0.05)
+    pairs = pl.DataFrame([pair], schema=found.pairs.schema)
+    text = " ".join(sentences(dataclasses.replace(found, pairs=pairs, changes=changes), 0.05))
+    assert said in text and not_said not in text

@@ -47,7 +47,7 @@ def test_pairs_that_cannot_be_compared_are_adjusted_with_the_others_left():
     adjusted = found.adjusted()
     above = np.triu_indices(4, 1)
     own = found.pvalue[above]
-    expected = np.ones(6)
+    expected = np.full(6, np.nan)
     expected[~np.isnan(own)] = multipletests(own[~np.isnan(own)], method="holm")[1]
     np.testing.assert_allclose(adjusted[above], expected)
     np.testing.assert_array_equal(adjusted, adjusted.T)

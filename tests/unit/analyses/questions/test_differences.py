@@ -212,7 +212,7 @@ def test_balanced_accuracy_never_pretends_to_know(is_correct, cluster, low, high
     samples = samples.with_columns(
         sample_id=pl.int_range(pl.len()).cast(pl.String), is_correct=np.array(is_correct, bool)
     )
-    table = accuracy(SimpleNamespace(samples=samples, run_dir="run", section=lambda name: {}), QUICK)
+    table = accuracy(SimpleNamespace(samples=samples, run_dir="run", copies=(), section=lambda name: {}), QUICK)
     row = table.filter(pl.col("measure") == "balanced accuracy").row(0, named=True)
     assert 0 < row["ci_low"] < row["value"] or row["value"] == 0
     assert row["ci_low"] < row["value"] <= row["ci_high"] and row["ci_high"] - row["ci_low"] < 0.99
@@ -229,7 +229,9 @@ def test_wilson_counts_companies_not_their_samples():
             "is_correct": [True] * 10,
         }
     )
-    row = accuracy(SimpleNamespace(samples=samples, run_dir="run", section=lambda name: {}), QUICK).row(0, named=True)
+    row = accuracy(SimpleNamespace(samples=samples, run_dir="run", copies=(), section=lambda name: {}), QUICK).row(
+        0, named=True
+    )
     assert row["ci_low"] == pytest.approx(wilson_interval(2, 2)[0]) and row["method"] == "Wilson, clusters as trials"
 
 

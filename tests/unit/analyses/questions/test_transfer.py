@@ -10,14 +10,16 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from analyses.inference.held_out.features import Features
 from analyses.inference.held_out.transfer import judged, transferred
+from analyses.questions.answers import Asked
 from analyses.questions.claims import claims_of
+from analyses.questions.decodability.transfer import transfer
 from analyses.questions.decodability.transfer_sentences import FAMILY, transfer_sentences
 from analyses.report import main
 from analyses.reporting.analysis import answer_questions
 from analyses.runs.run import open_tables
 from analyses.settings.analysis import AnalysisSettings
 from analyses.settings.visualization import VisualizationSettings
-from tests.fixtures.synthetic_run import add_metadata, write_run
+from tests.fixtures.synthetic_run import add_metadata, edit_table, write_run
 
 QUICK = {
     "permutations": 0,
@@ -143,3 +145,23 @@ def test_the_command_writes_the_table_and_names_a_run_that_is_none(tmp_path, cap
     capsys.readouterr()
     assert main([str(one), "--transfer", str(tmp_path / "nothing")]) != 0
     assert "no such directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("without_clusters", "num_shared"),
+    [((), 38), (("a",), 38), (("a", "b"), 160)],
+    ids=["by name", "by the ids of one run", "by ids alone"],
+)
+def test_what_is_remembered_of_shared_clusters_is_no_knowledge(tmp_path, without_clusters, num_shared):
+    def edited(frame):
+        return frame.with_columns(cluster=pl.lit(None, pl.String))
+
+    runs = [run_of(tmp_path / name, 5, 0.0) for name in "ab"]  # one run, twice
+    for run_dir in runs:
+        if run_dir.name in without_clusters:
+            edit_table(run_dir, "samples", edited)
+    run, other = map(open_tables, runs)
+    settings = AnalysisSettings.from_mapping(QUICK | {"decodability": QUICK["decodability"] | {"folds": 3}})
+    table = transfer(Asked(run, settings, VisualizationSettings.from_mapping({}), (), pl.DataFrame()), other)
+    row = table.filter(model="heads").row(0, named=True)
+    assert row["auroc"] < 0.65 and row["pvalue"] > 0.05 and row["num_shared_clusters"] == num_shared
