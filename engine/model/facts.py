@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.config import Config
 from engine.config.model import ModelSection
 from engine.errors import ConfigError, UnsupportedModelError
-from engine.model.checkpoints.adapters import check_adapter
+from engine.model.checkpoints.adapters import check_adapter, with_adapter
 from engine.model.checkpoints.folders import SAFETENSORS, WEIGHT_PATTERNS, check_folder, refuse_missing_folder
 from engine.model.checkpoints.gguf import told_of_gguf
 from engine.model.checkpoints.quantised import Quantisation
@@ -230,3 +230,16 @@ def skeleton(model_config: PreTrainedConfig, trust_remote_code: bool = False, dt
         return auto_class(model_config, trust_remote_code).from_config(
             model_config, trust_remote_code=trust_remote_code, **stated
         )
+
+
+def unloaded(section: ModelSection, model_config: PreTrainedConfig) -> PreTrainedModel:
+    """Return the model that loading would give, without numbers: with its adapter, where that is in a folder.
+
+    Raises
+    ------
+    ConfigError
+        When the adapter does not fit.
+    """
+    model = skeleton(model_config, section.trust_remote_code, section.dtype)
+    adapter = section.adapter
+    return with_adapter(model, adapter) if adapter is not None and Path(adapter.path).is_dir() else model

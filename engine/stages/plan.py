@@ -54,15 +54,14 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
     facts, warning = read_model_facts(config, needs_model=needs_model)
     if warning:
         print(printable(f"Warning: {warning}"), file=sys.stderr)
-    if config.causal.is_on and facts.num_layers is not None:
-        from engine.causal.coverage import refuse_uncovered
-
-        refuse_uncovered(config)
     from engine.measuring.checking.coverage import left_out
     from engine.measuring.checking.rehearsal import rehearse
 
     caveats = rehearse(config, needs_model=needs_model)
+    if config.causal.is_on and facts.num_layers is not None:
+        from engine.causal.coverage import refuse_uncovered
 
+        refuse_uncovered(config)
     answers: dict[str, Answer] = {}
     generates = config.generation.enabled and options.stage != "plan"  # a dry run loads no weights
     if generates:

@@ -18,10 +18,11 @@ from engine.attention.interface import armed
 from engine.attention.masking import Masking
 from engine.config import Config
 from engine.errors import ConfigError, UnsupportedModelError
+from engine.model.checkpoints.bases import other_base
 from engine.model.checkpoints.headers import held_against_weights
 from engine.model.checkpoints.quantised import Quantisation
 from engine.model.classes import has_remote_code
-from engine.model.facts import read_config, skeleton
+from engine.model.facts import read_config, unloaded
 from engine.model.geometry import Geometry
 from engine.model.lent import lent_model
 
@@ -59,22 +60,27 @@ def rehearse(config: Config, *, needs_model: bool) -> list[str]:
         return []
     try:
         stated = read_config(section)
-        if has_remote_code(stated, section.trust_remote_code):
-            return []
+        is_own = not has_remote_code(stated, section.trust_remote_code)
     except Exception:  # a config that cannot be read, which planning says elsewhere
         return []
+    warnings = other_base(section, stated)
+    if not is_own:
+        return warnings
     try:
-        model = skeleton(stated, dtype=section.dtype)
+        model = unloaded(section, stated)
+    except ConfigError:
+        raise
     except ImportError as error:
         words = f"model.path: {section.path!r} cannot be built here: {' '.join(str(error).split())[:300]}"
         if needs_model:
             raise ConfigError(words) from None
-        return [f"{words} Whether its config holds together is therefore not known."]
+        return [*warnings, f"{words} Whether its config holds together is therefore not known."]
     except Exception as error:  # transformers raises many types here
         raise ConfigError(_of_config(section.path, "be built", error, stated)) from None
     quantised = Quantisation.of(stated)
     has_known_shapes = Path(section.path).is_dir() and (quantised is None or quantised.is_held_against_headers)
-    warnings = held_against_weights(section, stated) if has_known_shapes else []
+    if has_known_shapes:
+        warnings += held_against_weights(section, stated)
     try:
         _run(model.eval())
     except UnsupportedModelError as error:
