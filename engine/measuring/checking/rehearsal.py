@@ -27,10 +27,12 @@ from engine.model.geometry import Geometry
 from engine.model.lent import lent_model
 
 _NUM_TOKENS = 8
-_WRONG_SHAPES = (" shape", "size of tensor", "expanded size")
+_WRONG_SHAPES = ("shape", "size of tensor", "expanded size")
 """Words of errors about shapes, which are there without numbers too."""
 _WINDOWS = {"sliding_window": "sliding_attention", "attention_chunk_size": "chunked_attention"}
 """What a config calls the reach of a kind of layer."""
+_NO_WRITERS = ("Classification", "QuestionAnswering", "MultipleChoice", "RewardModel")
+"""How names of models end that have another head than one of tokens."""
 
 
 def rehearse(config: Config, *, needs_model: bool) -> list[str]:
@@ -63,7 +65,7 @@ def rehearse(config: Config, *, needs_model: bool) -> list[str]:
         is_own = not has_remote_code(stated, section.trust_remote_code)
     except Exception:  # a config that cannot be read, which planning says elsewhere
         return []
-    warnings = other_base(section, stated)
+    warnings = [*other_base(section, stated), *_of_architectures(section.path, stated)]
     if not is_own:
         return warnings
     try:
@@ -121,6 +123,16 @@ def _run(model: PreTrainedModel) -> None:
             f"layer(s) {', '.join(map(str, absent))} call no attention, and the config says that they have heads; this "
             f"is not covered"
         )
+
+
+def _of_architectures(path: str, stated: PreTrainedConfig) -> Iterator[str]:
+    """Yield what the names of a checkpoint's own class tell: that its answers were no tokens."""
+    for name in getattr(stated, "architectures", None) or ():
+        if name.endswith(_NO_WRITERS):
+            yield (
+                f"config.json in {path!r} says that its weights are those of a {name}, which writes no tokens: what is "
+                f"measured is the language model that it was made from, with the head that this one has."
+            )
 
 
 def _check_heads(geometry: Geometry, layer: int, num_heads: int, num_kv_heads: int) -> None:

@@ -198,3 +198,18 @@ def test_files_that_are_cut_off_or_not_there_are_refused(tmp_path):
         rehearse(config, needs_model=False)
     (tmp_path / "model.safetensors.index.json").write_text("{")
     assert rehearse(config, needs_model=False) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "number"),
+    [
+        (["LlamaForSequenceClassification"], 1),
+        (["LlamaForTokenClassification"], 1),
+        (["LlamaForCausalLM"], 0),
+        (["LlamaModel"], 0),
+        (None, 0),
+    ],
+)
+def test_a_checkpoint_that_writes_no_tokens_is_said(tmp_path, names, number):
+    found = rehearse(config_of(tmp_path, "llama", {"architectures": names}), needs_model=True)
+    assert len(found) == number and all("which writes no tokens" in warning for warning in found)
