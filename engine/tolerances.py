@@ -39,7 +39,7 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 
 def tolerance(quantity: str, dtype: str = "float32") -> Tolerance:
     """Return the tolerance of a quantity for a model's dtype."""
-    return TOLERANCES[quantity, dtype]
+    return TOLERANCES[quantity, tolerated(dtype)]
 
 
 def tolerated(dtype: str) -> str:

@@ -99,9 +99,11 @@ def learnt_mask(
     VisibleKeys
         With a fault when rows see later keys, or other keys than those of a window, a chunk or all before them.
     """
+    has_numbers = torch.device(device).type != "meta"
+    asked_on = device if has_numbers else torch.device("cpu")  # of a model without weights, the functions are there
 
     def mask_rows(rows: torch.Tensor) -> torch.Tensor:
-        places = rows.to(device) + q_offset
+        places = rows.to(asked_on) + q_offset
 
         def of_place(batch: torch.Tensor, head: torch.Tensor, row: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
             return mask_function(batch, head, places[row], key)
@@ -114,7 +116,7 @@ def learnt_mask(
             mask_function=of_place,
             allow_is_causal_skip=False,
             use_vmap=use_vmap,
-            device=device,
+            device=asked_on,
         )
         assert seen is not None, "a mask that may not be skipped is there"
         return seen.expand(batch_size, 1, len(rows), kv_length)
@@ -126,7 +128,7 @@ def learnt_mask(
     seen = mask_rows(rows + first)[0, 0].cpu()
     shape = (batch_size, 1, q_length, kv_length)
     try:
-        if attention_mask is not None and not bool(attention_mask.all()):
+        if attention_mask is not None and has_numbers and not bool(attention_mask.all()):
             raise UnsupportedModelError("hides some tokens as padding, which is not covered")
         window = _learnt(seen[:, first : first + length], rows, local_size, chunk_size)
     except UnsupportedModelError as error:

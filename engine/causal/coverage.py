@@ -8,7 +8,7 @@ from engine.causal.explainer import check_methods
 from engine.config import Config
 from engine.errors import ConfigError, UnsupportedModelError
 from engine.model.decoder import Decoder
-from engine.model.facts import read_config, skeleton
+from engine.model.facts import read_config, unloaded
 from engine.model.lent import lent_model
 from engine.model.streams import Unsummed, unsummed
 
@@ -49,7 +49,7 @@ def refuse_uncovered(config: Config) -> None:
     except Exception:  # a config that cannot be read, which planning says elsewhere
         return
     try:
-        model = lent.model if lent else skeleton(read_config(settings), settings.trust_remote_code)
+        model = lent.model if lent else unloaded(settings, read_config(settings))
     except Exception:  # code that does not run without weights, which the replica will load
         return
     try:

@@ -68,7 +68,7 @@ def check_code(model_config: PreTrainedConfig, trust_remote_code: bool) -> None:
             f"model type {model_config.model_type!r} does not say where its output head is; this is not covered"
         )
     auto = auto_class(model_config, trust_remote_code)
-    if trust_remote_code and auto.__name__ in (getattr(model_config, "auto_map", None) or {}):
+    if has_remote_code(model_config, trust_remote_code):
         return  # what the code does is seen by the check before measuring
     for kind, made in _classes(auto, model_config):
         if not made._can_set_attn_implementation() and kind not in WITH_ALIBI:
@@ -76,6 +76,21 @@ def check_code(model_config: PreTrainedConfig, trust_remote_code: bool) -> None:
                 f"model type {kind!r} ({made.__name__}) computes attention in code of its own, which cannot be "
                 f"measured from outside; this is not covered"
             )
+
+
+def has_remote_code(model_config: PreTrainedConfig, trust_remote_code: bool) -> bool:
+    """Whether a model is loaded by code that comes with it."""
+    auto = auto_class(model_config, trust_remote_code)
+    return trust_remote_code and auto.__name__ in (getattr(model_config, "auto_map", None) or {})
+
+
+def own_class(auto: Any, model_config: PreTrainedConfig) -> Any:
+    """Return the class of transformers itself that an auto class loads; None where it comes with the model's code."""
+    made = _made(auto._model_mapping, model_config)
+    if not isinstance(made, tuple):
+        return made
+    architectures = getattr(model_config, "architectures", None) or []
+    return next((one for one in made if one.__name__ in architectures), made[0])
 
 
 def _classes(auto: Any, model_config: PreTrainedConfig) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.config import Config
 from engine.config.model import ModelSection
 from engine.errors import ConfigError, UnsupportedModelError
-from engine.model.checkpoints.adapters import check_adapter
+from engine.model.checkpoints.adapters import check_adapter, with_adapter
 from engine.model.checkpoints.folders import SAFETENSORS, WEIGHT_PATTERNS, check_folder, refuse_missing_folder
 from engine.model.checkpoints.gguf import told_of_gguf
 from engine.model.checkpoints.quantised import Quantisation
@@ -178,7 +178,7 @@ def _facts(
     dtype = dtype.removeprefix("torch.")
     weight_bytes = None
     if num_parameters is not None and num_body_parameters is not None:
-        itemsize = 4 if dtype == "float32" else 2
+        itemsize = {"float64": 8, "float32": 4}.get(dtype, 2)
         weight_bytes = num_parameters * itemsize
         if quantised is not None:
             sizes = num_parameters, num_body_parameters, itemsize
@@ -220,11 +220,26 @@ def _num_parameters(model_config: PreTrainedConfig, trust_remote_code: bool) -> 
     return sum(size for size, _ in sizes), sum(size for size, is_at_end in sizes if not is_at_end)
 
 
-def skeleton(model_config: PreTrainedConfig, trust_remote_code: bool = False) -> PreTrainedModel:
-    """Return a model on the meta device, which has every module and holds no numbers."""
+def skeleton(model_config: PreTrainedConfig, trust_remote_code: bool = False, dtype: str = "auto") -> PreTrainedModel:
+    """Return a model on the meta device, which has every module and no numbers, made as transformers' loading does."""
     import torch
+    from transformers.initialization import meta_device_safe_creation_ops
 
-    with torch.device("meta"):
+    stated = {} if dtype == "auto" else {"dtype": getattr(torch, dtype)}
+    with torch.device("meta"), meta_device_safe_creation_ops():
         return auto_class(model_config, trust_remote_code).from_config(
-            model_config, trust_remote_code=trust_remote_code
+            model_config, trust_remote_code=trust_remote_code, **stated
         )
+
+
+def unloaded(section: ModelSection, model_config: PreTrainedConfig) -> PreTrainedModel:
+    """Return the model that loading would give, without numbers: with its adapter, where that is in a folder.
+
+    Raises
+    ------
+    ConfigError
+        When the adapter does not fit.
+    """
+    model = skeleton(model_config, section.trust_remote_code, section.dtype)
+    adapter = section.adapter
+    return with_adapter(model, adapter) if adapter is not None and Path(adapter.path).is_dir() else model

@@ -14,6 +14,7 @@ from engine.model.checkpoints.adapters import check_adapter, with_adapter
 from engine.model.checkpoints.downloads import fetch_model
 from engine.model.checkpoints.folders import check_folder
 from engine.model.checkpoints.gguf import told_of_gguf
+from engine.model.checkpoints.headers import refuse_incomplete
 from engine.model.classes import auto_class
 from engine.model.facts import read_config
 from engine.model.lent import lent_model
@@ -99,6 +100,7 @@ def _with_weights(settings: ModelSection, placement: Mapping[str, Any]) -> Any:
             trust_remote_code=settings.trust_remote_code,
             use_safetensors=None if settings.allow_pickle else True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with both shapes
             **told_of_gguf(settings),
             **placement,
         )
@@ -114,12 +116,7 @@ def _with_weights(settings: ModelSection, placement: Mapping[str, Any]) -> Any:
             f"and weights (model.safetensors), or name a model on the hub that this machine can reach or has cached."
         ) from None
     model, loading = loaded
-    absent = sorted({*map(str, loading.get("missing_keys", ())), *map(str, loading.get("mismatched_keys", ()))})
-    if absent:
-        raise ConfigError(
-            f"model.path: the weights in {settings.path!r} lack {len(absent)} tensor(s) that the model needs, such as "
-            f"{', '.join(absent[:3])}; they would be random numbers. Complete the checkpoint."
-        )
+    refuse_incomplete(settings.path, loading)
     return model
 
 

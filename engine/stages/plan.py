@@ -50,15 +50,18 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
     from engine.planning.plan_text import plan_lines
     from engine.planning.prepare import prepare_plan
 
-    facts, warning = read_model_facts(config, needs_model=options.stage != "plan")
+    needs_model = options.stage != "plan"
+    facts, warning = read_model_facts(config, needs_model=needs_model)
     if warning:
         print(printable(f"Warning: {warning}"), file=sys.stderr)
+    from engine.measuring.checking.coverage import left_out
+    from engine.measuring.checking.rehearsal import rehearse
+
+    caveats = rehearse(config, needs_model=needs_model)
     if config.causal.is_on and facts.num_layers is not None:
         from engine.causal.coverage import refuse_uncovered
 
         refuse_uncovered(config)
-    from engine.measuring.checking.coverage import left_out
-
     answers: dict[str, Answer] = {}
     generates = config.generation.enabled and options.stage != "plan"  # a dry run loads no weights
     if generates:
@@ -67,7 +70,7 @@ def plan_anew(config: Config, run_dir: RunDirectory, options: RunOptions, curren
         _set_earlier_run_aside(run_dir, options)
         answers = generate_answers(config, run_dir, current)
     with run_dir.plan.folder_beside() as folder:
-        prepared = prepare_plan(config, facts, folder, answers, left_out(config))
+        prepared = prepare_plan(config, facts, folder, answers, [*caveats, *left_out(config)])
         current.refuse_changes(current.stamps, consequence="Nothing was planned.")
         if not generates:
             _set_earlier_run_aside(run_dir, options)

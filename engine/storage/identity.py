@@ -221,7 +221,7 @@ def write_run_yaml(
     is_debug
         Whether the run measures a few samples only, to be looked at.
     """
-    earlier = run_dir.read_run_yaml()
+    earlier, plan = run_dir.read_run_yaml(), run_dir.plan.read()
     before = {} if earlier is None else earlier["timings"]
     facts = next((manifest["facts"] for manifest in run_dir.ledger.manifests(run_dir.plan.units())), None)
     run_dir.write_run_yaml(
@@ -239,6 +239,7 @@ def write_run_yaml(
             "attention": facts.get("attention") if facts else None,
             "fallback_layers": facts.get("fallback_layers") if facts else None,
             "start_check": run_dir.read_json(layout.START_CHECK),
+            "warnings": [] if plan is None else plan.warnings,
             "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
             "timings": {**before, **{name: round(value, 3) for name, value in timings.items()}},
         }

@@ -168,6 +168,8 @@ class RunRecord(TypedDict):
     """Layers that another backend than ``attention`` computed, by its name, in the first unit."""
     start_check: object
     """What the check before measuring found; None before it."""
+    warnings: list[str]
+    """What the plan warned of."""
     machine: dict[str, object]
     """Operating system and number of CPUs."""
     timings: dict[str, float]

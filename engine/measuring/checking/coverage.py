@@ -6,9 +6,11 @@ from engine.config import Config
 from engine.errors import UnsupportedModelError
 from engine.measuring.attribution import Attributor
 from engine.measuring.fetching.copying import Copier
-from engine.model.facts import read_config, skeleton
+from engine.model.facts import read_config, unloaded
 from engine.model.lent import lent_model
 from engine.model.streams import unsummed
+
+_HINT = " model.adapter.merge=true adds the adapter to the weights, beside which it is now."
 
 
 def left_out(config: Config) -> list[str]:
@@ -22,7 +24,7 @@ def left_out(config: Config) -> list[str]:
         return []
     try:
         stated = lent.model.config if lent else read_config(settings)
-        model = lent.model if lent else skeleton(stated, settings.trust_remote_code)
+        model = lent.model if lent else unloaded(settings, stated)
     except Exception:  # transformers raises many types here
         return []
     known, sentences = unsummed(stated), []
@@ -34,9 +36,11 @@ def left_out(config: Config) -> list[str]:
             why = str(error)
         if why:
             also = " (and statistics.contribution)" if statistics.contribution else ""
+            hint = _HINT if settings.adapter is not None and not settings.adapter.merge else ""
             sentences.append(
                 f"statistics.attribution{also} will be left out, all else is measured: {why}, so that its margin is "
-                f"no sum of parts that are known. statistics.attribution=false says the same without this warning."
+                f"no sum of parts that are known. statistics.attribution=false says the same without this "
+                f"warning.{hint}"
             )
     if statistics.retrieval:
         try:

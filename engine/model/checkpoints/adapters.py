@@ -75,21 +75,49 @@ def check_adapter(adapter: AdapterSection, *, allow_pickle: bool) -> None:
 def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedModel:
     """Return a model with an adapter, merged into its weights or beside them.
 
+    A model without numbers (on the meta device) is refused where one with numbers is; the adapter's own are read.
+
     Raises
     ------
     ConfigError
         When the adapter does not belong to the model, or not all of it can be applied.
     """
+    has_numbers = model.device.type != "meta"
+    wrapped = _applied(model, adapter, has_numbers=has_numbers)
+    if not adapter.merge:
+        return wrapped.get_base_model().eval()
+    _refuse_tied(adapter, wrapped)
+    try:
+        return wrapped.merge_and_unload(safe_merge=has_numbers).eval()
+    # A kind of adapter that cannot be merged has no such method, or one that says so.
+    except (ValueError, RuntimeError, AttributeError) as error:
+        from engine.machine.devices import is_out_of_memory  # with torch, which plans load after their mistakes
+
+        if is_out_of_memory(error):
+            raise
+        if not has_numbers and "meta" in str(error):
+            return model.eval()  # what hangs on numbers proves nothing
+        raise ConfigError(
+            f"model.adapter.merge: {adapter.path!r} cannot be merged into the weights: {error}. Set "
+            f"model.adapter.merge=false to keep it beside them."
+        ) from None
+
+
+def _applied(model: PreTrainedModel, adapter: AdapterSection, *, has_numbers: bool) -> Any:
+    """Return PEFT's wrapper around a model with an adapter beside its weights."""
     peft: Any = importlib.import_module("peft")  # optional, so that no type checker may count on it
     revision = {} if adapter.revision is None else {"revision": adapter.revision}
+    place = {} if has_numbers else {"torch_device": "cpu"}
     try:
         settings: Any = peft.PeftConfig.from_pretrained(adapter.path, **revision)
         _refuse_tokens(adapter, str(settings.peft_type.value))
         _refuse_switched(adapter, str(settings.peft_type.value), getattr(settings, "alora_invocation_tokens", None))
         _resize(model, adapter, revision)
         settings.inference_mode = True
+        if not has_numbers and isinstance(getattr(settings, "init_lora_weights", None), str):
+            settings.init_lora_weights = True  # others begin with what they make of the model's numbers
         wrapped: Any = peft.get_peft_model(model, settings)
-        loaded: Any = wrapped.load_adapter(adapter.path, "default", is_trainable=False, **revision)
+        loaded: Any = wrapped.load_adapter(adapter.path, "default", is_trainable=False, **revision, **place)
     except ConfigError:
         raise
     except Exception as error:  # peft raises many types here
@@ -105,21 +133,7 @@ def with_adapter(model: PreTrainedModel, adapter: AdapterSection) -> PreTrainedM
             f"{strangers[0]}: the adapter would be applied in part. It belongs to another model, or to another version "
             f"of it."
         )
-    if not adapter.merge:
-        return wrapped.get_base_model().eval()
-    _refuse_tied(adapter, wrapped)
-    try:
-        return wrapped.merge_and_unload(safe_merge=True).eval()
-    # A kind of adapter that cannot be merged has no such method, or one that says so.
-    except (ValueError, RuntimeError, AttributeError) as error:
-        from engine.machine.devices import is_out_of_memory  # with torch, which plans load after their mistakes
-
-        if is_out_of_memory(error):
-            raise
-        raise ConfigError(
-            f"model.adapter.merge: {adapter.path!r} cannot be merged into the weights: {error}. Set "
-            f"model.adapter.merge=false to keep it beside them."
-        ) from None
+    return wrapped
 
 
 def _refuse_switched(adapter: AdapterSection, kind: str, invocation_tokens: object) -> None:

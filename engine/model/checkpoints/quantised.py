@@ -13,12 +13,13 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+_BITSANDBYTES = "bitsandbytes"
 _PACKAGES: dict[str, tuple[tuple[str, str], ...]] = {
     # method: (module, what pip calls it)
     "aqlm": (("aqlm", "aqlm"),),
     "auto-round": (("auto_round", "auto-round"),),
     "awq": (("gptqmodel", "gptqmodel"),),
-    "bitsandbytes": (("bitsandbytes", "bitsandbytes"),),
+    _BITSANDBYTES: ((_BITSANDBYTES, _BITSANDBYTES),),
     "compressed-tensors": (("compressed_tensors", "compressed-tensors"),),
     "eetq": (("kernels", "kernels"),),
     "fouroversix": (("fouroversix", "fouroversix"),),
@@ -51,7 +52,7 @@ class Quantisation:
     Attributes
     ----------
     method
-        Its name, such as ``gptq``.
+        Its name, such as ``gptq``; empty where the config does not say.
     bits
         Of one weight, scales left out; None where the config does not say.
     """
@@ -63,18 +64,23 @@ class Quantisation:
     def of(cls, model_config: PreTrainedConfig) -> Quantisation | None:
         """Return what a config says of its weights; None where they are not quantised."""
         found = getattr(model_config, "quantization_config", None)
+        found = found or getattr(model_config.get_text_config(), "quantization_config", None)
         if found is None:
-            found = getattr(model_config.get_text_config(), "quantization_config", None)
-        settings = found if isinstance(found, Mapping) else getattr(found, "to_dict", dict)()
-        if not settings:
             return None
-        method = str(settings.get("quant_method") or "unknown")
-        method = "bitsandbytes" if method.startswith("bitsandbytes") else method
+        settings = found if isinstance(found, Mapping) else getattr(found, "to_dict", dict)()
+        method = str(settings.get("quant_method") or "")
+        if method.startswith(_BITSANDBYTES) or settings.get("load_in_8bit") or settings.get("load_in_4bit"):
+            method = _BITSANDBYTES
         return cls(method, _bits(method, settings))
 
     def words(self) -> str:
         """Return it for a person."""
         return self.method if self.bits is None else f"{self.method}, {self.bits:g} bits"
+
+    @property
+    def is_held_against_headers(self) -> bool:
+        """Whether headers of weights can be held against the config here: nothing but the shapes is asked for."""
+        return self.method == "bitnet"
 
     def missing_packages(self) -> list[str]:
         """Return what would have to be installed here to read it."""
@@ -97,6 +103,12 @@ class Quantisation:
         """
         from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 
+        if not self.method:
+            raise ConfigError(
+                f"model.path: the config.json in {path!r} has a quantization_config that names no quant_method, with "
+                f"which transformers loads nothing. Take quantization_config out if the weights are plain, or give the "
+                f"config.json that was saved with them."
+            )
         known = {name.partition("_4bit")[0].partition("_8bit")[0] for name in AUTO_QUANTIZER_MAPPING} - {*_ONLY_MADE}
         if self.method not in known:
             raise ConfigError(
@@ -142,7 +154,7 @@ class Quantisation:
 
 def _bits(method: str, settings: Mapping[str, object]) -> float | None:
     """Return the bits of a weight: stated, in the method's name, or in groups; the largest of several."""
-    if method == "bitsandbytes":
+    if method == _BITSANDBYTES:
         return 4 if settings.get("load_in_4bit") or settings.get("_load_in_4bit") else 8
     if method in _BITS:
         return _BITS[method]
