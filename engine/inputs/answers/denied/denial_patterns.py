@@ -109,7 +109,7 @@ def pattern_after(words: list[str], breaks: list[str], verbs: list[str]) -> str:
     """
     joined = [word for word in words if JOINED.match(word)]
     endings = [word for word in words if word.startswith("*")]
-    spaced = [word for word in words if word not in joined and word not in endings]
+    spaced = [word for word in words if word not in joined]
     stop = phrases([word for word in breaks if not JOINED.match(word)])
     halt = phrases([word for word in breaks if JOINED.match(word)])
     between = rf"(?:{MARKS}+(?!{stop}){LETTER}+(?:['’]{LETTER}*)?){{0,3}}?"

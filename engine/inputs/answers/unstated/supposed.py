@@ -123,7 +123,7 @@ def supposed(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> l
         if index > first and (is_split or _supposes(part, codes) or _is_case(text, start, end, words[index - 1])):
             marked[first:index] = [True] * (index - first)
         if index > first:
-            is_case = before < first and _OTHERWISE.search(part) and _condition(codes).search(last)
+            is_case = _OTHERWISE.search(part) and _condition(codes).search(last)
             if is_case and words[first - 1].label != words[first].label:  # "Yes, if …. Otherwise no."
                 marked[before:index] = [True] * (index - before)
             before, last = first, part
