@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from engine.inputs.answers.languages import JOINED, languages, phrases, words_of
-from engine.inputs.answers.unstated.events import BEGIN, EVENTS
+from engine.inputs.answers.unstated.phrases import BEGIN, EVENTS
 from engine.inputs.answers.words import LabelWord
 
 _PART = re.compile(
