@@ -13,7 +13,7 @@ from engine.inputs.outcomes.spans import concluded_answer
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "transcript": ("full_model_response", "transcript", "full_transcript", "chat_log"),
-    "messages": ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns"),
+    "messages": ("messages", "conversations", "conversation", "convo", "chat", "dialog", "dialogue", "turns"),
     "prompt": (
         "prompt",
         "full_prompt",
@@ -90,6 +90,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
 """What people call a field, the likeliest first; a name also counts with words around it (``model_answer``)."""
 _WANTED = frozenset(("expected", "gold", "target", "targets", "reference", "ideal", "truth", "correct", "true"))
 """Words of a field that holds what should have been answered, not what was."""
+_PARTS = frozenset(("extracted", "parsed", "id", "ids"))
+"""Words of a field that holds less than the model's answer, or only names it."""
+_NO_CLASSES = frozenset(("model", "version", "provider", "engine", "role", "status", "finish", "object", "split"))
+"""Words of a field whose few values are no labels."""
 _SAY_NOTHING = frozenset(("text", "content", "value", "raw", "string", "str"))
 """Names of what lies inside an object that has the field's own name (``output.text``)."""
 _LONGEST_LABEL = 60
@@ -140,8 +144,10 @@ def guess_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> Gues
 
     if take("transcript", _are_transcripts):
         found.source = "transcript"
-    elif take("messages", _are_conversations):
+    elif take("messages", _are_conversations) or take("prompt", _are_conversations):
         found.source = "messages"
+        if "prompt" in found.fields:
+            found.fields["messages"], found.others["messages"] = found.fields.pop("prompt"), found.others.pop("prompt")
         take("response", _are_texts)
     else:
         take("prompt", _are_texts)
@@ -173,6 +179,7 @@ def truth_fields(columns: Mapping[str, Sequence[object]], num_rows: int) -> dict
     others = {path for key in ("id", "year", "cluster", "prompt", "system") for path in _named(key, list(columns))}
     plain = [path for path, values in columns.items() if path not in others and _are_labels(values)]
     plain = [path for path in plain if not all(isinstance(value, float) for value in columns[path])]
+    plain = [path for path in plain if not set(_own_name(path).split("_")) & _NO_CLASSES]
     classes = [path for path in plain if len({str(value) for value in columns[path]}) <= max(num_rows / 2, 2)]
     return {"actual": classes or plain} if plain else {}
 
@@ -200,7 +207,7 @@ def _named(key: str, paths: Sequence[str]) -> list[str]:
     for path in paths:
         last = _own_name(path)
         words = set(re.split(r"[^a-z0-9]+", last))
-        if key == "response" and words & _WANTED:
+        if key == "response" and (words & _PARTS or _all_words(path) & _WANTED):
             continue
         for rank, name in enumerate(_NAMES[key]):
             if last in (name, f"{name}s"):
@@ -210,6 +217,10 @@ def _named(key: str, paths: Sequence[str]) -> list[str]:
                 order.append((rank + len(_NAMES[key]), path.count("."), path))
                 break
     return [path for _, _, path in sorted(order)]
+
+
+def _all_words(path: str) -> set[str]:
+    return {word for step in re.split(r"[.\[]", path) for word in _in_words(step.strip("]\"'")).split("_")}
 
 
 def _own_name(path: str) -> str:

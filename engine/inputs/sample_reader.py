@@ -111,6 +111,9 @@ class SampleReader:
             flags = (*flags, *more)
         if actual.text and actual.label is None:
             flags = (*flags, "unknown_actual_label")
+        if ranked is None and labels.choices is not None:
+            given = [conversation.prompt or "", *(message.content for message in conversation.messages)]
+            flags += () if labels.choices.are_shown(given) else ("choices_not_shown",)
         if record.repeated_keys:
             flags = (*flags, "repeated_keys")
         is_correct, more = correctness(

@@ -116,6 +116,16 @@ CAVEATS_OF_FLAGS = {
     "several_accepted": "the true answer's field holds several answers: they are taken to be right alike, and "
     "actual_label is the said one or else the first. If an answer needs all of them, say in a field of its own whether "
     "it is right (predictions.fields.correct)",
+    "choices_not_shown": "none of the row's choices stands in what is measured as the model's prompt, so that it "
+    "probably saw more. Name the field that holds the prompt with its choices in predictions.fields.prompt, or join "
+    "such prompts (predictions.join)",
+    "input_as_json": "the log holds the model's input as an object without messages or a prompt, written as JSON, "
+    "which is measured as it stands. If a program made the model's prompt of it, join these prompts (predictions.join)",
+    "part_of_input": "the log holds the model's input as an object, of which the prompt alone is measured: other texts "
+    "beside it (a system text, documents) are left out. If the model was given them, join the whole prompts "
+    "(predictions.join)",
+    "part_of_output": "the log holds the model's output as an object, of which the answer alone is measured. If the "
+    "model wrote the object as JSON, it wrote more: set predictions.fields.response to output",
     "trace_score_unassigned": "a score names a trace alone, in which several generations answer: it counts for none of "
     "them. If one kind of them is scored, keep it with predictions.filter, such as {name: answer}; where the scores "
     "stand in the observations' own file, set predictions.fields.correct to the score's path as well, such as "

@@ -29,7 +29,7 @@ _SAID_NUMBER = re.compile(
     r"\b(?:is|are|be|as|answer|answers?|predict\w*|choose|chose|choice|pick|select\w*|"
     r"label\w*|class\w*|but|sondern|"
     r"option|rat\w+|scor\w+|category|therefore|thus|hence|so|say|(?:label|mark|rate|call)\w* it|go(?:ing)? with|"
-    r"assign\w*|give(?:\s+an?)?|(?:giv\w+|rat\w+|scor\w+|award\w*)\s+(?:it|this|that|the)(?:\s+\w+)??(?:\s+(?:an?|as|with))?|output|ist|lautet|est|"
+    r"(?:rating|score|answer|label|grade|prediction)\s+(?:\w+\s+)?from\s+[\"'“*]*\d+[\"'”*]*\s+to|assign\w*|give(?:\s+an?)?|(?:giv\w+|rat\w+|scor\w+|award\w*)\s+(?:it|this|that|the)(?:\s+\w+)??(?:\s+(?:an?|as|with))?|output|ist|lautet|est|"
     r"es|è|é|ответ|это|adalah)\s+[\"'“*_`(\[$\\]*)\Z",
     re.IGNORECASE,
 )
@@ -159,6 +159,8 @@ _LEADS = re.compile(
 _CASED = re.compile("[a-zà-öø-ɏа-я]")
 """Of a word in a script with small letters."""
 _UNIT_BEFORE = re.compile(r"\d[ \t]+\Z|\d[ \t]*°[ \t]*\Z|\b(?:Mr|Mrs|Ms|Dr|Prof|St)\.[ \t]+\Z")
+_GRADED = re.compile(r"\b(?:got|gets?|getting|earn\w*|receiv\w*)\s+an?\s+[*_\"'“]*\Z", re.IGNORECASE)
+"""Before a letter that is somebody's grade ("I got a B in physics")."""
 _ARTICLES = frozenset("AEIOYaeioy")
 _LETTER_VERBS = (
     r"beats|wins|to|through|plus|as well|along|together|versus|vs|"
@@ -296,7 +298,7 @@ def _is_no_choice(text: str, start: int, end: int, is_prose: bool) -> bool:
         return True
     if text[start:end] in _ARTICLES and _IS_ARTICLE.match(text, end):
         return True
-    if _UNIT_BEFORE.search(before):
+    if _UNIT_BEFORE.search(before) or (is_prose and _GRADED.search(before)):
         return True
     noun = re.search(r"([^\W\d_]+(?:['’][^\W\d_]+)?)([,;]?)[ \t]+[*_\"'“‘(\[]{0,3}\Z", before)
     if noun is None or noun.group(2) or before[-1:] in "([":

@@ -34,11 +34,11 @@ from engine.inputs.answers.words import LabelWord, LabelWords
 _GAP = 40
 """Characters behind a label in which its clause is looked for."""
 _CHOICE = re.compile(r"[<>|/\[\]{}]")
-_BOUNDARY = re.compile(r"\s*[*_`\"'”’»)\]}$]*\s*(?:[,;:(（，；：—–\n]|-\s|[.!?。](?!\d))")
+_BOUNDARY = re.compile(r"\s*[*_`\"'”’»)\]}$]*\s*(?:[,;:(（，；：،؛—–\n]|-\s|[.!?؟。](?!\d))")
 
 
-_CLAUSE_END = re.compile(r"[,;，；、.!?。！？\n]")
-_SENTENCE_STOP = re.compile(r"[\n!?。！？]|\.(?!\d)")
+_CLAUSE_END = re.compile(r"[,;，；、،؛.!?。！？؟\n]")
+_SENTENCE_STOP = re.compile(r"[\n!?。！？؟]|\.(?!\d)")
 _SENTENCE_REACH = 300
 _COMING = re.compile(
     r"\b(?:will|is\s+going\s+to|(?:is|are)\s+(?:\w+\s+)?(?:expected|likely|set|bound|poised|projected)\s+to|should)\s+"

@@ -77,8 +77,11 @@ def conclusion(mentions: Mentions, subject: re.Pattern[str] | None = None) -> Co
     if decided:
         return Conclusion(last.reading, heard)
     labels = tuple(dict.fromkeys(label for s in chosen for label in s.labels))
-    is_beside = all(s.reading.is_beside for s in chosen) or chosen[-1].reading.is_beside
-    if is_beside or (len(labels) > 1 and chosen[-1].reading.word) or _is_of_another(mentions, chosen, subject):
+    if (
+        chosen[-1].reading.is_beside
+        or (len(labels) > 1 and chosen[-1].reading.word)
+        or _is_of_another(mentions, chosen, subject)
+    ):
         return Conclusion(Reading(None, "ambiguous_label", labels), heard)
     return Conclusion(chosen[-1].reading, heard)
 

@@ -109,13 +109,14 @@ def parsed(text: str, name: str) -> object:
 
 
 def is_message_list(text: str) -> bool:
-    """Whether a text is what JSON or Python writes for a list of chat messages."""
-    if not re.match(r"\s*\[\s*\{", text) or not re.search(r"[\"'](?:role|from)[\"']\s*:", text):
+    """Whether a text is what JSON or Python writes for a list of chat messages, or for an object around one."""
+    if not re.match(r"\s*(?:\[\s*)?\{", text) or not re.search(r"[\"'](?:role|from)[\"']\s*:", text):
         return False
     try:
         value = parsed(text, "")
     except RowRejected:
         return False
+    value = value.get("messages") if isinstance(value, Mapping) else value
     return isinstance(value, list) and all(isinstance(item, Mapping) and {"role", "from"} & set(item) for item in value)
 
 

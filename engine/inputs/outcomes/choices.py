@@ -39,6 +39,11 @@ class Choices:
             for name, text in zip(self.names, self.texts, strict=True)
         }
 
+    def are_shown(self, texts: Sequence[str]) -> bool:
+        """Whether one of some texts holds the text of a choice, or no choice has another text than its name."""
+        said = {folded(text) for text in self.texts} - {folded(name) for name in self.names} - {""}
+        return not said or any(choice in shown for shown in map(folded, texts) for choice in said)
+
     def index_of(self, value: object) -> int | None:
         """Return which choice a value names: by its text, its name, or its number from 0; None where it is none.
 

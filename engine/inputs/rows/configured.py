@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from engine.config import Config, FieldsSection, PredictionsSection
 from engine.inputs.answers.recorded import plain_text
+from engine.inputs.readers.evaluations.langfuse import INPUT_AS_JSON, PART_OF_INPUT, PART_OF_OUTPUT
 from engine.inputs.readers.evaluations.langfuse_scores import TRACE_SCORES, UNASSIGNED
 from engine.inputs.readers.evaluations.log_records import FIRST_OF_SCORES, FIRST_SCORE_LACKS, THOUGHT
 from engine.inputs.readers.reader import OnBytes
@@ -119,11 +120,21 @@ def _field(record: Record, settings: PredictionsSection, key: str) -> str | None
     return record.fields.get(key, name) if name == _DEFAULTS.get(key) else name
 
 
+def _replaced_flags(settings: PredictionsSection) -> frozenset[str]:
+    """Return flags of a log's input or output that do not hold where the config names another field or joins one."""
+    joined = {name for join in settings.join for name in join.fields}
+    own = {key for key in ("prompt", "messages", "response") if getattr(settings.fields, key) != _DEFAULTS[key]}
+    replaced = joined | own
+    of_input = (INPUT_AS_JSON, PART_OF_INPUT) if replaced & {"prompt", "messages"} else ()
+    return frozenset((*of_input, *((PART_OF_OUTPUT,) if "response" in replaced else ())))
+
+
 class _Told:
     """What the formats of logs tell of rows, as far as the config does not say otherwise."""
 
     def __init__(self, settings: PredictionsSection):
         self.settings = settings
+        self._replaced = _replaced_flags(settings)
         self._first: dict[tuple[str, str], str] = {}
         self._scores: dict[str, str] = {}
         """Where the score is that counts, by file."""
@@ -136,7 +147,7 @@ class _Told:
         values = record.values
         if not self.settings.fields.id and told.task and record.has_companions:
             values = {**values, "sample_id": f"{told.task}-{values.get('sample_id', told.sample_id)}"}
-        flags = told.flags
+        flags = tuple(flag for flag in told.flags if flag not in self._replaced)
         correct = self.settings.fields.correct
         if correct is not None:
             answered = (FIRST_OF_SCORES, UNASSIGNED) if correct.startswith(TRACE_SCORES) else (FIRST_OF_SCORES,)

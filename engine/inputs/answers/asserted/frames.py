@@ -17,6 +17,7 @@ from engine.inputs.answers.asserted.phrases import (
     BOLD,
     BOUND_FOR,
     CASES,
+    CHANGED_TO,
     CHECKED,
     CHOSEN,
     CLASSED,
@@ -140,7 +141,7 @@ def is_stated(
     )
     if is_undone(before, behind, text[end : end + 200]) and not (is_opinion and REVIEWER.match(before)):
         return False
-    if is_opinion or CHOSEN.search(raw):
+    if is_opinion or CHOSEN.search(raw) or CHANGED_TO.search(before):
         return True
     if COULD.search(before) or (is_moving and PACE.search(before)):
         return False

@@ -42,6 +42,10 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 """Verbs by which somebody calls something what stands in quotes."""
+_SO_TO_SAY = re.compile(
+    r"\b(?:genauer|besser|anders|kurz|ehrlich|offen|einfach|knapp|streng|grob|gelinde)\s+gesagt\Z", re.IGNORECASE
+)
+"""How something is said, by nobody else ("genauer gesagt")."""
 _QUOTED_BEHIND = re.compile(r"[^\n.!?。「」]{0,20}[\"'”’»“」』]\s*,?\s*")
 _CLAUSE = re.compile(r"[,،;:：(（—–]|\s-\s")
 _IMPERSONAL = re.compile(
@@ -149,7 +153,7 @@ def _said_before(before: str, ahead: str, codes: tuple[str, ...]) -> int | None:
     for found in by_name.finditer(before):
         last = max(last or 0, found.end())
     for found in alone.finditer(before):
-        if not own.search(before[: found.start()]):
+        if not (own.search(before[: found.start()]) or _SO_TO_SAY.search(before, 0, found.end())):
             last = max(last or 0, found.end())
     for found in _thinking(codes).finditer(before):
         if _has_speaker(before, found, ahead, codes):

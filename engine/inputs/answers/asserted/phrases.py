@@ -32,6 +32,14 @@ WRITER = re.compile(
     rf"\b(?:I|we|let\s+me|let['’]s)(?:['’](?:m|d|ll|ve|re))?\s+{BETWEEN}{{0,6}}?{CONCLUDES}\b(?P<rest>[^.;!?\n]*)\Z",
     re.IGNORECASE,
 )
+CHANGED_TO = re.compile(
+    r"(?:\b(?:my|our|the|\A[\W_]*)\s*(?:final\s+)?(?:answer|prediction|forecast|verdict|rating|choice|call|assessment|label|conclusion|"
+    r"recommendation)\s+(?:(?:has|have|is|was|now|therefore|thus)\s+){0,2}(?:chang|mov|shift|switch|revis|updat|correct|flip)\w*|"
+    r"\A[\W_]*(?:chang|switch|revis|updat|correct|upgrad|downgrad)\w*(?:\s+(?:my|the|to))?(?:\s+(?:answer|prediction|forecast|rating|label))?)"
+    rf"\s+from\s+[^.;!?\n]{{1,60}}?\s+to\s+(?:an?\s+)?{DRESS}\Z",
+    re.IGNORECASE,
+)
+"""An answer that is changed, up to what it is changed to ("my answer changed from B to …")."""
 IMPERATIVE = re.compile(
     rf"\A[\W_]*(?:{BETWEEN}{{0,8}}?,\s*)?(?:expect|look\s+for|go\s+with|predicting|expecting|forecasting|anticipat\w+|"
     rf"predict|leaning|going\s+with|choosing|picking|voting)\b[^.;!?\n]*\Z",

@@ -31,8 +31,13 @@ _BY_WORD_OF = re.compile(
     r"(?:据|據|根据|根據|依照|依据|按照|照)(?P<who>[^，。！？；：,\s]{1,14}?)(?:称|稱|说|說|介绍|透露|所说|所述|所言|表示|的说法|的說法|的看法|的观点|的预测|的判断|"
     r"的意见|的预期|的估计|报道|報道)|(?:在|依|照)?(?P<view>[^，。！？；：,\s在]{1,10})看来"
 )
+_RUMOURED = {
+    "ja": re.compile(r"[^。、\n]{0,8}?と(?:言わ|いわ|噂さ|伝えら|報じら)れて(?:い|お)"),
+    "ko": re.compile(r"[^.,\n]{0,10}?[다라](?:고\s*(?:합니다|한다|해요|전해|알려)|는\s+(?:말|소문|얘기|이야기|소식))"),
+}
+"""Behind a label: it is said by others ("増加すると言われています"), nobody knows who."""
 _NOBODY = re.compile(
-    r"理由|可以|可(?!可)|能|应该|可能|因此|所以|综上|由此|据此|不|被|来|总的|总体|总之|一般|具体|换句话|简单|这|那|此|该|其|它|有|增长|下降|利润|收益|营收|收入|成本|现金|资产|负债|"
+    r"理由|可以|可(?!可)|能|应该|可能|因此|所以|综上|由此|据此|不|被|来|总的|总体|总之|一般|具体|换句话|简单|这|那|此|该|其|它|有(?!些?人)|增长|下降|利润|收益|营收|收入|成本|现金|资产|负债|"
     r"变化|信号|迹象|因素|普遍被|综合|整体|每股|意味|长期|目前|现在|如此|也就是"
 )
 """Chinese: what is no subject of somebody who speaks."""
@@ -60,6 +65,7 @@ def said_at_end(before: str, behind: str, codes: tuple[str, ...]) -> bool:
             "tr" in codes and _in_turkish(before, behind),
             "hi" in codes and _in_hindi(before, behind),
             "zh" in codes and _in_chinese(before),
+            any(_RUMOURED[code].match(behind) for code in ("ja", "ko") if code in codes),
             any(_with_title(before, behind, code) for code in ("ja", "ko") if code in codes),
             _by_people(before, behind, codes),
         )

@@ -232,7 +232,7 @@ def _is_final(text: str, start: int, end: int, first: int) -> bool:
 
 def _is_supposed(text: str, position: int) -> bool:
     """Whether a cue stands in a clause that supposes: if the answer is A, whether the answer is B."""
-    clause = re.split(r"[.!?\n,;。！？，；]", text[max(0, position - _BEFORE) : position])[-1]
+    clause = re.split(r"[.!?\n,;。！？，；،؛؟]", text[max(0, position - _BEFORE) : position])[-1]
     return bool(pattern_of(tuple(languages()), "supposing").search(clause))
 
 

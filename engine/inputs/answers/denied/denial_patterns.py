@@ -10,7 +10,7 @@ from engine.inputs.answers.languages import HANGUL, JOINED, LETTER, UNSPACED, la
 from engine.inputs.answers.unstated.walls import CLOSED, DASHED, WRAP
 
 MARKS = r"(?-i:[^\S\n]|[_*\"'’‘“”`«»-])"
-STOPS = rf".!?;:,，、。！？；：\n|()（）{CLOSED}{DASHED}"
+STOPS = rf".!?;:,،؛؟，、。！？；：\n|()（）{CLOSED}{DASHED}"
 _JOINED_REACH = 10
 _NEXT_CLAUSE = rf"(?-i:(?<=[{UNSPACED}])[ ](?=[{UNSPACED}]))"
 """A blank in a script that puts none between words."""
@@ -30,6 +30,12 @@ _WRONG_ANSWERS = ("오답", "誤答", "distractor")
 _ANSWERS_OF_OTHERS = (
     "إجابتك", "جوابك", "توقعك", "إجابته", "إجابتها", "schülerantwort", "cevabın", "cevabınız", "yanıtın", "yanıtınız",
 )  # fmt: skip
+_AT_FIRST = (
+    r"(?:first|initial|original|starting|erste[rnms]?|ursprüngliche[rnms]?|anfängliche[rnms]?|premi(?:er|ère)|initiale?|primer[ao]?|"
+    r"inicial|prim[ao]|iniziale|primeir[ao]|перв\w{2}|изначальн\w{2}|первоначальн\w{2})"
+)
+_WAS = r"(?:was|were|had\s+been|war|était|fut|era|fue|foi|был[аои]?)"
+"""An answer that came first, and was the answer no longer ("my first answer was C")."""
 _GIVEN = (
     "guess",
     "pick",
@@ -49,6 +55,10 @@ _NAMED = (
 )
 """The name of somebody, by which an answer is theirs ("Peter's answer")."""
 _BY = r"(?:(?:given\s+|made\s+)?(?:of|by|from)\s+(?:the\s+)?)?"
+_VERDICTS = frozenset(
+    ("correct", "incorrect", "right", "wrong", "true", "false", "valid", "invalid", "accurate", "inaccurate")
+)
+_IS = re.compile(r"\b(?:is|was|are)\s+(?:(?:\w+ly|also|indeed|thus|therefore)\s+)?[*_\"']*\Z", re.IGNORECASE)
 _HANDED = r"(?<!here is )(?<!here's )(?<!here’s )(?<!this is )(?<!these are )"
 _WHICH = (
     r"(?:(?:which|that|this|it)\s+(?:is|was)|(?:that|it)['’]s|was|ce\s+qui\s+est|c['’]est|lo\s+(?:cual|que)\s+es|il\s+che\s+è|"
@@ -99,7 +109,7 @@ def pattern_after(words: list[str], breaks: list[str], verbs: list[str]) -> str:
     """
     joined = [word for word in words if JOINED.match(word)]
     endings = [word for word in words if word.startswith("*")]
-    spaced = [word for word in words if word not in joined and word not in endings]
+    spaced = [word for word in words if word not in joined]
     stop = phrases([word for word in breaks if not JOINED.match(word)])
     halt = phrases([word for word in breaks if JOINED.match(word)])
     between = rf"(?:{MARKS}+(?!{stop}){LETTER}+(?:['’]{LETTER}*)?){{0,3}}?"
@@ -143,7 +153,9 @@ def wrong_answers() -> re.Pattern[str]:
     nouns = phrases([*words_of(languages(), "nouns"), *_NOUNS_OF_ANSWERS])
     between = r"[\s*_\"'“”-]{0,4}"
     which = r"(?:(?:que|qui|che|that|which|yang|die|das)\s+(?:es|est|è|é|is|ist)?\s*)?"
+    at_first = rf"(?:{_AT_FIRST}\s+(?:\w+\s+)?{nouns}|{nouns}\s+{_AT_FIRST})(?:\s+I\s+\w+)?\s+{_WAS}\b"
     return re.compile(
+        rf"{at_first}(?!\s+(?:right|correct|indeed|confirmed|richtig|bonne|correct[ao]|верн\w+)\b)(?:\s*[:：])?[^,.:!?;\n]{{0,24}}\Z|"
         rf"(?:{phrases(_WRONG_ANSWERS)}|{wrong}{between}(?:{LETTER}+[\s_]+)?{nouns}|{nouns}{between}{which}{wrong})[^,.!?;\n。，；！？]{{0,24}}\Z",
         re.IGNORECASE,
     )
@@ -162,6 +174,11 @@ def answers_of_others() -> re.Pattern[str]:
         r"[^,.!?;\n。，；！？]{0,24}\Z",
         re.IGNORECASE,
     )
+
+
+def is_judged(said: str, before: str) -> bool:
+    """Return whether a label is a verdict on somebody's answer, not that answer ("the student's answer is wrong")."""
+    return said in _VERDICTS and bool(_IS.search(before))
 
 
 def pattern_ended(words: list[str]) -> str:

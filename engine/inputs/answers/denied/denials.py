@@ -8,9 +8,11 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 
+from engine.inputs.answers.denied.comparisons import SENTENCE_END, compared_labels
 from engine.inputs.answers.denied.denial_patterns import (
     STOPS,
     answers_of_others,
+    is_judged,
     pattern_after,
     pattern_before,
     pattern_doubted,
@@ -19,14 +21,12 @@ from engine.inputs.answers.denied.denial_patterns import (
     wrong_answers,
 )
 from engine.inputs.answers.languages import ELSEWHERE, HANGUL, LETTER, UNSPACED, phrases, words_of
-from engine.inputs.answers.unstated.undecided import not_as_good
 from engine.inputs.answers.unstated.walls import CLOSED, DASHED, walled
 from engine.inputs.answers.words import LabelWord
 
 _REACH_BEFORE, _REACH_AFTER = 80, 60
 _REACH_OF_DOUBT = 100
 """Characters in which a denial is looked for."""
-_SENTENCE_END = re.compile(rf"[{DASHED}\n;!?。！？；]|\.(?!\d)")
 _PREFIX = re.compile(rf"[^\W\d_{UNSPACED}{HANGUL}]{{1,10}}\Z")
 _ENDING = "…"
 """Marks a configured negation that stands behind the label."""
@@ -47,36 +47,6 @@ _LESS_OF_FIRST = re.compile(
     re.IGNORECASE,
 )
 """Between two labels that are compared: the second is meant."""
-_CHANGED = (
-    r"(?:\b(?:upgrad|downgrad|rais|cut|mov|chang|revis|switch|lower|shift|amend|adjust|updat|correct|flip|änder|wechs|"
-    r"korrig|modifi|cambi|correg|corrig|mud|alter|меня|измен|исправ)\w*\b[^.!?\n]{0,40}\b|[^.!?。\n]{0,40}(?=[从從由]))"
-)
-_A = r"(?:(?:an?|ein\w*|une?|una|uma?)\s+)?[\"'*“«]*"
-_CHANGED_FROM = re.compile(rf"{_CHANGED}(?:(?:from|von|de|da|do|с|со)\s+{_A}|[从從由]\s*)\Z", re.IGNORECASE)
-_CHANGED_TO = re.compile(rf"{_CHANGED}(?:to|zu|auf|à|a|en|para|in|на)\s+{_A}\Z", re.IGNORECASE)
-_TO = re.compile(
-    rf"[\"'*”»]*(?:\s+(?:to|zu|auf|à|a|en|para|in|на)\s+{_A}|\s*(?:改为|改為|改成|变为|變為|变成|修改为|更改为|更改為)\s*)",
-    re.IGNORECASE,
-)
-_FROM = re.compile(rf"[\"'*]*\s+from\s+{_A}", re.IGNORECASE)
-"""Between the labels of a verdict that is changed ("upgraded from hold to buy")."""
-_NOT_SO_MUCH = re.compile(r"\bnot\s+so\s+much\s+(?:an?\s+)?[\"'*]*\Z", re.IGNORECASE)
-_AS = re.compile(r"[\"'*]*\s+(?:but|as)\s+(?:an?\s+)?[\"'*]*", re.IGNORECASE)
-"""Around the first of two labels that the second replaces ("not so much a decrease as an increase")."""
-_PREFERRED = re.compile(r"\bprefer\w*\s+(?:an?\s+|the\s+)?[\"'*]*\Z", re.IGNORECASE)
-_KARA = re.compile(r"\s*(?:から|에서)\s*")
-_CHANGED_BEHIND = re.compile(r"\s*(?:に|へ|으?로)\s*(?:変更|修正|訂正|変え|改め|변경|수정|바꾸|바꿉|바꿔|정정)")
-"""Around the labels of an answer that is changed, where its verb stands last."""
-_MORE = re.compile(
-    r"\b(?P<more>más|mas|plus|mais|più|plutôt|mieux|mejor|melhor|meglio)\b|\b(?:menos|moins|meno|peor|pire|pior|peggio)\b",
-    re.IGNORECASE,
-)
-_QUE = re.compile(
-    r"[\"'*”»]*\s*(?:(?:es|est|è|é|sera|será|sarà)\s+)?(?:(?:más|plus|mais|più|menos|moins|meno)\s+\w+\s+)?(?:do\s+)?(?:que\s|qu['’]|che\s)"
-    r"\s*(?:(?:une?|una|uma?|el|la|le|o|a|il|lo)\s+|un['’]|l['’])?[\"'*“«]*",
-    re.IGNORECASE,
-)
-"""Between two labels that are compared, where the word for "than" is a relative pronoun, too."""
 _STRUCK = re.compile(r"(?:(?:\A|[\s*_\"'(>])~~|<(?:s|del|strike)>)[*_\"']*\Z")
 _JOINED_GAP = 16
 _PLURAL = re.compile(r"[*_`\"')]*\s+(?:are|were|aren't|sind|sont|son|sono|são|seem|look)\b", re.IGNORECASE)
@@ -132,7 +102,9 @@ class Denials:
             re.IGNORECASE,
         )
         self._unbelieved = re.compile(phrases(unbelieved), re.IGNORECASE)
-        self._clause_end = re.compile(rf"[,;:.!?\n()（）。！？；，、{CLOSED}{DASHED}]|{phrases(breaks)}", re.IGNORECASE)
+        self._clause_end = re.compile(
+            rf"[,;:.!?\n()（）。！？；，、،؛؟{CLOSED}{DASHED}]|{phrases(breaks)}", re.IGNORECASE
+        )
         self._ended = re.compile(pattern_ended(words_of(codes, "ends") if judged else []), re.IGNORECASE)
         refusals = _without(("no", "nein", "non", "não", "нет"), spelled)
         self._verdict = re.compile(pattern_judged(judged, refusals, verbs, after), re.IGNORECASE)
@@ -142,8 +114,8 @@ class Denials:
         self._others = answers_of_others() if configured is None else nothing
         answers = phrases(_without((*judged, *_REFUSALS), spelled) if judged else ())
         self._refused = re.compile(
-            rf"[^\n.!?:;]{{0,40}}(?:[?？:：{DASHED}]|(?<=[)）]))[ \t*_]*{answers}"
-            r"(?=[*_\"'”)]*(?:\s*\Z|[ \t]*[\n.!,;]))",
+            rf"[^\n.!?:;]{{0,40}}(?:[?？:：={DASHED}]|(?<=[)）])|[ \t][(\[])[ \t*_]*{answers}"
+            r"(?=[*_\"'”)\]]*(?:\s*\Z|[ \t]*[\n.!,;]))",
             re.IGNORECASE,
         )
         choices = phrases([*words_of(codes, "choices"), "and", "or"])
@@ -171,16 +143,13 @@ class Denials:
         self._deny_joined(text, words, denied)
         for index, (word, following) in enumerate(pairwise(words)):
             gap = text[word.end : following.start] if following.start - word.end <= _REACH_AFTER else "\n"
-            if word.label == following.label or _SENTENCE_END.search(gap):
+            if word.label == following.label or SENTENCE_END.search(gap):
                 continue
-            compared = _compared(text, word, gap, following)
+            compared = compared_labels(text, word, gap, following)
             if compared is not None:
-                denied[index], denied[index + 1] = compared
-                continue
-            if _TO.fullmatch(gap) and _CHANGED_FROM.search(text, max(0, word.start - _REACH_AFTER), word.start):
-                denied[index] = True
-            elif _FROM.fullmatch(gap) and _CHANGED_TO.search(text, max(0, word.start - _REACH_AFTER), word.start):
-                denied[index + 1] = True
+                first, second = compared
+                denied[index] = denied[index] if first is None else first
+                denied[index + 1] = denied[index + 1] if second is None else second
             elif self._than.fullmatch(gap) and _LESS.search(text, max(0, word.start - 12), word.start):
                 denied[index] = denied[index + 1] = True
             elif self._than.fullmatch(gap) and _LESS_OF_FIRST.search(gap):
@@ -205,18 +174,24 @@ class Denials:
         for index, word in enumerate(words):
             before, last = text[max(0, word.start - 60) : word.start], words[index - 1].end if index else 0
             line = max(line, text.rfind("\n", last, word.start) + 1)
+            said = text[word.start : word.end].casefold()
             is_negated = word.end - word.start > 1 and _NEGATED.search(before)
-            if is_negated or _STRUCK.search(before) or _is_crossed(text, word, line) or self._is_no_answer(before):
+            if (
+                is_negated
+                or _STRUCK.search(before)
+                or _is_crossed(text, word, line)
+                or self._is_no_answer(before, said)
+            ):
                 denied[index] = True
-            elif not index or _SENTENCE_END.search(text, last, word.start):
-                is_said = text[word.start : word.end].casefold() in _YES_OR_NO
-                refused = None if is_said else self._refused.match(text, word.end)
+            elif not index or SENTENCE_END.search(text, last, word.start):
+                refused = None if said in _YES_OR_NO else self._refused.match(text, word.end)
                 is_own = refused and not (index + 1 < len(words) and words[index + 1].start < refused.end())
                 denied[index] = denied[index] or bool(is_own)
 
-    def _is_no_answer(self, before: str) -> bool:
-        """Whether the words before a label call it a wrong answer, or somebody else's."""
-        return bool(self._wrong.search(before) or self._others.search(before))
+    def _is_no_answer(self, before: str, said: str) -> bool:
+        """Whether the words before a label call it a wrong answer, or somebody else's that it does not judge."""
+        is_others = not is_judged(said, before) and self._others.search(before)
+        return bool(is_others or self._wrong.search(before))
 
     def _deny_joined(self, text: str, words: Sequence[LabelWord], denied: list[bool]) -> None:
         """Deny what is joined to a word that a denial stands behind ("A, B and C are wrong"), or to a wrong answer."""
@@ -269,24 +244,6 @@ class Denials:
             if other is not None and 0 <= other - start < match.end():
                 return False  # it denies the next label word
         return True
-
-
-def _compared(text: str, word: LabelWord, gap: str, following: LabelWord) -> tuple[bool, bool] | None:
-    """Return which of two labels the words between them deny; None where they compare nothing."""
-    if not_as_good().fullmatch(gap):
-        return True, bool(re.search(r"\bno\s", gap))
-    before = text[max(0, word.start - _REACH_AFTER) : word.start]
-    if _AS.fullmatch(gap) and _NOT_SO_MUCH.search(before):
-        return True, False
-    if _KARA.fullmatch(gap) and _CHANGED_BEHIND.match(text, following.end):
-        return True, False
-    if _TO.fullmatch(gap) and _PREFERRED.search(before):
-        return False, True
-    if _QUE.fullmatch(gap):
-        sentence = _SENTENCE_END.split(before)[-1]
-        more = _MORE.search(gap) or _MORE.search(sentence)
-        return None if more is None else (False, True) if more["more"] else (True, False)
-    return None
 
 
 def _is_crossed(text: str, word: LabelWord, line: int) -> bool:

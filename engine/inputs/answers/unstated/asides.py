@@ -12,7 +12,7 @@ from engine.inputs.answers.words import LabelWord
 
 _GAP = 40
 """Characters behind a label in which its clause is looked for."""
-_CLAUSE_END = re.compile(r"[,;，；、.!?。！？\n]")
+_CLAUSE_END = re.compile(r"[,;，；、،؛.!?。！？؟\n]")
 _NAMED_AS = re.compile(
     r"\b(?:classif|label|categori|rat|mark|describ|regard|see|view|assess|interpret|treat|identif|tag|read|count|com)\w*"
     r"(?:\s+\w+){0,5}\s+\Z",
@@ -22,6 +22,8 @@ _AS_PHRASE = re.compile(
     r"\s+(?:an?\s+whole|such|well(?!\s+as)|expected|always|usual|stated|shown|mentioned|\w+\s+as)\b", re.IGNORECASE
 )
 """Behind "as", where it begins no clause; nor does the second one of "as good as"."""
+_AT_FIRST = re.compile(r"(?:at\s+first|initially)\s+(?:and|but|then|before)\b", re.IGNORECASE)
+"""One of two movements, of which the second is no aside ("EPS will increase at first and then decrease")."""
 _AS_GOOD = re.compile(r"\b(?:as|so)\s+\w+\s+\Z", re.IGNORECASE)
 _WRITER = re.compile(r"\b(?:I|we|my)\s+\w+")
 _BEFORE_NOUNS = re.compile(
@@ -40,6 +42,12 @@ _SUBJECT = re.compile(
     re.IGNORECASE,
 )
 """Behind such a preposition and at least a word that it governs."""
+_VERB_SECOND = re.compile(
+    r"\s+(?:[^\s,;]+\s+){1,8}?(?:wird|werden|dürfte|dürften|sollte|sollten|ist|sind)\s+"
+    r"(?:d(?:er|ie|as)|dies\w+|ihre?|sein|seine|sich|es|er|sie|mit|von|eine?)\s",
+    re.IGNORECASE,
+)
+"""In German, the verb behind such a preposition's noun, and the subject behind it ("Trotz des Anstiegs wird der …")."""
 _CONCEDED = re.compile(
     r"[*_\"'”)]*\s+(?:is|was|seems?|looks?|appears?|sounds?|may\s+be|might\s+be)\s+(?:also\s+)?(?:an?\s+|the\s+)?(?:\w+ly\s+)?"
     r"(?:plausible|tempting|possible|reasonable|close|attractive|appealing|defensible|good|viable|decent|partly|partially|"
@@ -87,7 +95,7 @@ def is_said_aside(text: str, codes: tuple[str, ...], start: int, word: LabelWord
         inside = text[low + opened + 1 : closing.start() if closing else word.end]
         if inside.strip(" *_`\"'.") != text[word.start : word.end]:
             return True
-    clauses = re.split(r"[,;，；、]", before)
+    clauses = re.split(r"[,;，；、،؛]", before)
     side = _side(codes, clauses[-1])
     is_passed = side is not None and _is_passed(codes, clauses[-1], side)
     is_passed = is_passed or (side is not None and is_met(clauses[-1], codes))
@@ -119,6 +127,7 @@ def _side(codes: tuple[str, ...], clause: str) -> re.Match[str] | None:
             or _AS_PHRASE.match(clause, side.end())
             or _AS_GOOD.search(clause[: side.start()])
         )
+        is_named = is_named or bool(_AT_FIRST.match(clause, side.start()))
         if not is_named and clause[side.start() - 1 : side.start()] != "-":
             return side
     return None
@@ -129,6 +138,8 @@ def _is_passed(codes: tuple[str, ...], clause: str, side: re.Match[str]) -> bool
     if not _BEFORE_NOUNS.search(clause, 0, side.end()):
         return False
     if codes != ("en",) and FIRST_PERSON.search(clause, side.end()):
+        return True
+    if "de" in codes and _VERB_SECOND.match(clause, side.end()):
         return True
     subject = _SUBJECT.search(clause, side.end())
     return subject is not None and not _THAT.search(clause, side.end(), subject.end())

@@ -12,7 +12,7 @@ from functools import cache
 
 from engine.inputs.answers.languages import NOT_AFTER_TITLE, phrases, words_of
 from engine.inputs.answers.unstated.governors import is_ungoverned
-from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, OTHERS_SAID, OTHERS_WHO, any_form
+from engine.inputs.answers.unstated.reporting import CONCLUDING, INFERRING, OTHERS_SAID, OTHERS_WHO, any_form, offices
 from engine.inputs.answers.words import LabelWord
 
 
@@ -303,6 +303,8 @@ def _is_hearsay(before: str, ahead: str) -> bool:
     if said is None:
         return False
     who = before[: said.start()]
+    if not who.strip() and ahead.rstrip().endswith(",") and offices().search(ahead):
+        return not re.match(r"\s+(?:to|by)\b", before[said.end() :])
     if not who.strip() and ahead.rstrip().endswith(",") and said.group().endswith(("s", "that")):
         return not (_SOURCES.search(ahead) or _subject().search(ahead))
     return not (_NOT_FINITE.search(who) or _SOURCES.search(who) or _subject().search(who))

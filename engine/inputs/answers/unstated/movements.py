@@ -15,7 +15,7 @@ from engine.inputs.answers.languages import languages, pattern_of, phrases, word
 from engine.inputs.answers.unstated.reporting import FIRST_PERSON
 from engine.inputs.answers.words import LabelWord
 
-_BOUNDARY = re.compile(r"[,;:，；、：!?。！？\n()（）]|\.(?!\d)|\s[-–—]\s")
+_BOUNDARY = re.compile(r"[,;:，；、،؛：!?。！？؟\n()（）]|\.(?!\d)|\s[-–—]\s")
 _REACH_BEFORE, _REACH_BEHIND = 100, 60
 _WRITER = re.compile(
     r"\b(?:I|we|my|our|you|will|would|should|is|are|must|may|might|could|can)\s+\w+|\b(?:I|[Ww]e)['’](?:d|ll|m|re|ve)\s+\w+"
@@ -230,7 +230,7 @@ def _is_in_phrase(text: str, codes: tuple[str, ...], start: int, end: int, word:
 
 
 def _has_subject(text: str, topic: Topic, start: int, word: LabelWord) -> bool:
-    clause = re.split(r"[,;，；、.]", text[max(start, word.start - _REACH_BEFORE) : word.start])[-1]
+    clause = re.split(r"[,;，；、،؛.]", text[max(start, word.start - _REACH_BEFORE) : word.start])[-1]
     return speaks_of_subject(clause, 0, len(clause), topic)
 
 
@@ -261,7 +261,7 @@ def is_future(text: str) -> bool:
 
 
 def _is_side(text: str, codes: tuple[str, ...], start: int, word: LabelWord) -> bool:
-    clause = re.split(r"[,;，；、]", text[max(start, word.start - _REACH_BEFORE) : word.start])[-1]
+    clause = re.split(r"[,;，；、،؛]", text[max(start, word.start - _REACH_BEFORE) : word.start])[-1]
     kinds = ("sides", "concessives", "before", "unbelieved", "conditional", "contrasts")
     return any(pattern_of(codes, kind).search(clause) for kind in kinds)
 

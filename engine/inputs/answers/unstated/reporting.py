@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
+
+from engine.inputs.answers.languages import phrases, words_of
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -23,6 +26,7 @@ INFERRING = _words(
     """
 )
 """Further ones, of which only a denial or somebody else's modal tells that nobody draws it."""
+_SUPPOSING = ("project", "state", "declare", "presume", "suppose")
 TELLING = _words(
     """
     write report warn tell note hint claim insist swear announce guide boast promise tout rumour rumor
@@ -106,9 +110,11 @@ def _past(verb: str) -> str:
     return f"{verb}d" if verb.endswith("e") else f"{verb}ed"
 
 
+_THEY_SAY = "|".join((*CONCLUDING, *(verb for verb in TELLING if verb not in ("tell", "read")), *_SUPPOSING))
 OTHERS_SAID = re.compile(
-    rf"\b(?:{finite(CONCLUDING)}|has\s+it|(?:stat|declar|confirm|stress|emphasi[sz]|reiterat|acknowledg|admitt|explain|comment|add|"
-    r"mention)(?:ed|e?s)\s+that)\b",
+    rf"(?<=\bthey )(?:(?:\w+ly|also|all|both|still)\s+)?(?:{_THEY_SAY})\b|"
+    rf"\b(?:{finite(CONCLUDING)}|has\s+it|(?:stat|declar|confirm|stress|emphasi[sz]|reiterat|acknowledg|admitt|explain|comment|"
+    r"add|mention)(?:ed|e?s)\s+that)\b",
     re.IGNORECASE,
 )
 """Finite verbs by which somebody concludes."""
@@ -119,3 +125,9 @@ OTHERS_WHO = re.compile(
     re.IGNORECASE,
 )
 """A clause about others, up to where a label stands ("the consensus, which sees an increase, …")."""
+
+
+@cache
+def offices() -> re.Pattern[str]:
+    """Return a pattern of who speaks for somebody else, by an office, in English ("Our CEO, Jane Doe, stated …")."""
+    return re.compile(phrases(words_of(("en",), "speakers")), re.IGNORECASE)

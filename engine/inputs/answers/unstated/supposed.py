@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from engine.inputs.answers.languages import JOINED, languages, phrases, words_of
+from engine.inputs.answers.unstated.phrases import BEGIN, EVENTS
 from engine.inputs.answers.words import LabelWord
 
 _PART = re.compile(
@@ -54,12 +55,12 @@ _FORMS = {
     "tr": r"(?<![^\W_])\w+(?:[aeıiuü]r|m[ae]z|yor|[aeıiuü]rm[ıiuü]ş|ecek|acak)s[ae](?:[mnk]|lar|ler)?(?![^\W_])"
     r"(?!\s+(?:bile|dahi|da|de)(?!\w))"
     r"|(?<![^\W_])(?:halinde|takdirde|durumunda|şartıyla|koşuluyla|sürece)(?![^\W_])",
-    "de": r"\A[\s*_\"'(>-]*(?!(?:Seit|Mit|Laut|Statt|Anstatt|Wegen|Neben|Gegen|Zwischen|Nicht|Jetzt|Zuletzt)\b)"
+    "de": BEGIN + r"(?!(?:Seit|Mit|Laut|Statt|Anstatt|Wegen|Neben|Gegen|Zwischen|Nicht|Jetzt|Zuletzt)\b)"
     r"[A-ZÄÖÜ][a-zäöüß]+(?:t|en)\s+(?:sich|es|man|d(?:ie|er|as|em|en)|dies\w+|ihre?|seine?|deren)\s"
     r"[^,.;:]{1,80},\s*(?:so\s+|dann\s+)?"
     r"(?=(?-i:wird|werden|dürfte|dürften|könnte|steigt|sinkt|fällt|ist|kann)\b)",
-    "es": r"\A[\s*_\"'(>-]*De\s+(?:no\s+)?[^\W\d_]+(?:ar|er|ir)(?:se|lo|la)?\s+(?=[^,]{2,80},)",
-    "en": r"\A[\s*_\"'(>-]*(?:(?:So|Thus|Therefore|And|But),?\s+)?(?-i:[Ss]hould|[Ww]ere|[Hh]ad)\s+(?!(?:I|we|you)\b)"
+    "es": BEGIN + r"De\s+(?:no\s+)?[^\W\d_]+(?:ar|er|ir)(?:se|lo|la)?\s+(?=[^,]{2,80},)",
+    "en": BEGIN + r"(?:(?:So|Thus|Therefore|And|But),?\s+)?(?-i:[Ss]hould|[Ww]ere|[Hh]ad)\s+(?!(?:I|we|you)\b)"
     r"[^,.;:?]{3,80},(?=[^?]*\Z)",
 }  # fmt: skip
 """Conditions that a verb makes by its form or its place ("Should margins recover, …", 需要が回復すれば)."""
@@ -68,7 +69,7 @@ _REACH, _EDGE = 80, 12
 _FAR = 400
 """Characters between a label and a condition behind it that may govern it."""
 _CLAUSE_BEGINS = re.compile(
-    r"(?:\A|[,，、;:：—–(（]|\s-\s|(?<![^\W_])(?:and|so|then|that|dass|und|dann|que|qu['’]|et|donc|y|e|che|allora|что|и|то|bahwa|"
+    r"(?:\A|[,،，、;:：—–(（]|\s-\s|(?<![^\W_])(?:and|so|then|that|dass|und|dann|que|qu['’]|et|donc|y|e|che|allora|что|и|то|bahwa|"
     r"dan|maka|أن|ف|कि|तो|ve)\s)[\s*_\"'“(>]*\Z",
     re.IGNORECASE,
 )
@@ -79,7 +80,7 @@ _GAP = re.compile(
     re.IGNORECASE,
 )
 """Between a label and a condition behind it that governs it, not another clause."""
-_STOP = re.compile(r"[,，、:：。.;；]|\bthen\b")
+_STOP = re.compile(r"[,،，、:：。.;؛；]|\bthen\b")
 _FEW = re.compile(r"\s*(?:\S+\s+){0,6}\S*")
 """The words behind "without" that say what is lacking."""
 _A_THING = re.compile(
@@ -122,7 +123,7 @@ def supposed(text: str, words: Sequence[LabelWord], codes: tuple[str, ...]) -> l
         if index > first and (is_split or _supposes(part, codes) or _is_case(text, start, end, words[index - 1])):
             marked[first:index] = [True] * (index - first)
         if index > first:
-            is_case = before < first and _OTHERWISE.search(part) and _condition(codes).search(last)
+            is_case = _OTHERWISE.search(part) and _condition(codes).search(last)
             if is_case and words[first - 1].label != words[first].label:  # "Yes, if …. Otherwise no."
                 marked[before:index] = [True] * (index - before)
             before, last = first, part
@@ -253,6 +254,7 @@ def _opening(codes: tuple[str, ...]) -> re.Pattern[str]:
     """Return a pattern of what begins a condition, by a word or by the form or place of a verb."""
     known = [code for code in dict.fromkeys((*codes, "en")) if not languages()[code].is_partial]
     forms = "|".join(_FORMS[code] for code in known if code in _FORMS)
+    forms += "".join(rf"|{BEGIN}(?:{EVENTS[code]})" for code in known if code in EVENTS)
     before, behind = ([code for code in known if (code in _BEHIND) is is_behind] for is_behind in (False, True))
     return re.compile(
         rf"{phrases(words_of(known, 'conditions'))}|(?P<absence>{phrases(words_of(before, 'absences'))})|"

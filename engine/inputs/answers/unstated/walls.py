@@ -24,6 +24,8 @@ _HEADING = re.compile(r"[ \t]*(?:#|(?P<sign>\*\*|__|[*_])[^*_]+(?P=sign)[ \t]*\Z
 _ITEM = re.compile(r"[\s>*#•-]*\(?\w{1,2}[).][ \t*_]*")
 """What an option is listed by ("A)")."""
 _VERB_LAST = re.compile("[\u0900-\u097f]")
+_VALUE_BEHIND = re.compile(r"[ \t][-–—]\Z")
+"""What sets off the value at the end of a line ("Increase - no")."""
 _LONG_LINE = 60
 """Characters of a line that was broken at a width."""
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:['’][^\W\d_]+)?)[*_\"'`)”’»]*\Z")
@@ -81,7 +83,12 @@ def _goes_on(line: str, following: str, is_apart: bool) -> bool:
         return False
     last = _LAST_WORD.search(plain)
     before = plain[: last.start()].rstrip(_DRESS) if last else plain
-    if before and (before[-1] in _NO_WRAP_BEHIND or (last and _ITEM.fullmatch(plain, 0, last.start()))):
+    if before and (
+        before[-1] in _NO_WRAP_BEHIND
+        or (last and _ITEM.fullmatch(plain, 0, last.start()))
+        or _VALUE_BEHIND.search(before)
+        or (before[-1] == "(" and line.rstrip(" \t*_").endswith(")"))
+    ):
         return False  # a value, or a sentence of one word
     is_long = len(line) >= _LONG_LINE and not following.isupper()
     if not is_apart and (following.islower() or is_long) and not _HEADING.match(line):

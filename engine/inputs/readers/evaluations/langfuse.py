@@ -48,6 +48,9 @@ _ANSWERS = ("completion", "text", "output", "answer", "response", "generated_tex
 
 
 _WORDS = ("value", "string_value", "stringValue")
+_PROMPTS = ("prompt", "input", "text")
+"""Names that an input which is an object gives the prompt."""
+INPUT_AS_JSON, PART_OF_INPUT, PART_OF_OUTPUT = "input_as_json", "part_of_input", "part_of_output"
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
 _GENERATION = re.compile(rb'"type"\s*:\s*"GENERATION"', re.IGNORECASE)
 _VALUE = re.compile(rb'"value"\s*:')
@@ -168,16 +171,41 @@ def _record(record: Record, scores: FileScores | None) -> Record:
         if isinstance(tools, list):
             row.given["tools"] = tools
     else:
-        opened = written_list(given)
-        inside = inner(opened, "prompt") or inner(opened, "input") or inner(opened, "text")
-        row.source, row.given["prompt"] = "fields", inside if isinstance(inside, str) else given
+        problem = _add_prompt(row, given)
+        if problem:
+            return row.record(record, problem, "not_text")
     said = _with_roles(written_list(raw.get("output")))
     row.given["response"] = _answer(said, raw.get("output"))
+    if isinstance(said, Mapping) and isinstance(row.given["response"], str):
+        is_part = row.given["response"] != raw.get("output")
+        row.flags += [PART_OF_OUTPUT] if is_part and (len(said) > 1 or isinstance(raw.get("output"), str)) else []
     _add_scores(row, scores)
     if isinstance(said, list) and len(said) > 1 and chat_messages(said) is not None:
         problem = f"The output holds {len(said)} messages: which of them the model wrote to this input is not known."
         return row.record(record, problem, "several_answers")
     return row.record(record)
+
+
+def _add_prompt(row: LogRow, given: object) -> str:
+    """Let an input that is no list of messages be the prompt; return why it cannot be."""
+    row.source, opened = "fields", written_list(given)
+    if not isinstance(opened, Mapping):
+        row.given["prompt"] = given
+        return ""
+    name = next((name for name in _PROMPTS if isinstance(opened.get(name), str) and opened[name]), None)
+    if name is None and isinstance(given, str):
+        row.given["prompt"] = given
+        row.flags.append(INPUT_AS_JSON)
+        return ""
+    if name is None:
+        return (
+            f"The input is an object ({', '.join(map(str, opened))}), with none of messages, {', '.join(_PROMPTS)}: "
+            "what the model was given is not known. Join the prompts from another file (predictions.join)."
+        )
+    row.given["prompt"] = opened[name]
+    if any(isinstance(part, str | list | Mapping) and part for key, part in opened.items() if key != name):
+        row.flags.append(PART_OF_INPUT)
+    return ""
 
 
 def _add_scores(row: LogRow, scores: FileScores | None) -> None:

@@ -118,3 +118,20 @@ def test_places_that_count_from_1_are_refused_and_the_advice_works(tmp_path, pla
         read(places)
     for gold in ([int(place) - 1 for place in places], ["ABCD"[int(place) - 1] for place in places]):
         assert [sample.actual_label for sample in read(gold)] == ["ABCD"[int(place) - 1] for place in places]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "is_said"),
+    [
+        ("Which city?", CITIES, True),
+        ("Which city? A) Paris B) Rome C) New York", CITIES, False),
+        ("Which city?\nnew  york or another?", CITIES, False),
+        ("A, B or C?", ["A", "B", "C"], False),
+    ],
+)
+def test_a_prompt_that_shows_no_choice_is_said(tmp_path, prompt, options, is_said):
+    given = [{"id": "0", "prompt": prompt, "options": options, "gold": 0, "response": "Answer: A"}]
+    settings = {"prompt": {"source": "fields"}, "decision": {"field": None}}
+    fields = {"choices": "options", "target": "gold"}
+    sample = read_predictions(config(write(tmp_path, given), predictions={"fields": fields}, **settings)).samples[0]
+    assert ("choices_not_shown" in sample.flags) == is_said

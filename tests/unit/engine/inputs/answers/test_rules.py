@@ -100,9 +100,11 @@ RULES = {
     "doubt": (DIRECTIONS, "An increase in EPS next year seems rather doubtful.", "denied_label", {}),
     "wrong answer": (LETTERS, "La respuesta incorrecta es A", "denied_label", {}),
     "answers of others": (LETTERS, "The student's answer is A. The correct answer is B.", "B", {}),
+    "judged answer": (("correct", "incorrect"), "The student's answer is incorrect.", "incorrect", {}),
     "supposed": (LETTERS, "A would be right if C were not.", "ambiguous_label", {}),
     "condition": (DIRECTIONS, "If costs fall, EPS will increase.", "ambiguous_label", {}),
     "absence": (DIRECTIONS, "Without a recovery in demand, earnings will decrease.", "ambiguous_label", {}),
+    "event": (DIRECTIONS, "With a recovery, EPS would increase.", "ambiguous_label", {}),
     "clause": (DIRECTIONS, "I don't think that the company's EPS will increase.", "denied_label", {}),
     "opinion": (LETTERS, "Students often pick B. D is correct.", "D", {}),
     "hearsay": (
