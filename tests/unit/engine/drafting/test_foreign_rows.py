@@ -1,4 +1,4 @@
-"""Rows of tools that have no reader: what their fields are taken for, and what is not taken for an answer or a label."""
+"""Rows of tools that have no reader: what fields are taken for, and what is not taken for an answer or a label."""
 
 import json
 
