@@ -122,7 +122,7 @@ def _field(record: Record, settings: PredictionsSection, key: str) -> str | None
 
 def _replaced_flags(settings: PredictionsSection) -> frozenset[str]:
     """Return flags of a log's input or output that do not hold where the config names another field or joins one."""
-    joined = {name for join in settings.join for name in join.fields}
+    joined = {name for join in settings.join for name in join.fields or ()}
     own = {key for key in ("prompt", "messages", "response") if getattr(settings.fields, key) != _DEFAULTS[key]}
     replaced = joined | own
     of_input = (INPUT_AS_JSON, PART_OF_INPUT) if replaced & {"prompt", "messages"} else ()

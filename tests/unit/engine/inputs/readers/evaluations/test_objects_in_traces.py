@@ -78,3 +78,11 @@ def test_the_advice_is_followed(tmp_path):
     said = json.dumps({"answer": CASE.answer})
     first = read(tmp_path, CASE.question, said, fields={"response": "output"}).samples[0]
     assert first.response == said and "part_of_output" not in first.flags
+
+
+def test_a_join_that_takes_everything_over_leaves_the_flag(tmp_path):
+    rows = [{"id": f"obs-{case.number}", "difficulty": "hard"} for case in CASES]
+    (tmp_path / "more.jsonl").write_text(lines(rows), "utf-8")
+    joined = {"path": str(tmp_path / "more.jsonl"), "on": {"id": "id"}}
+    first = read(tmp_path, {"prompt": CASE.question, "system": "x"}, CASE.answer, join=[joined]).samples[0]
+    assert "part_of_input" in first.flags
