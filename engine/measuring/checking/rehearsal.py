@@ -58,8 +58,10 @@ def rehearse(config: Config, *, needs_model: bool) -> list[str]:
         Saying what is wrong with the config.
     """
     section = config.model
-    if lent_model() is not None or section.gguf_file is not None:
+    if lent_model() is not None:
         return []
+    if section.gguf_file is not None:
+        return [_unrun(section.path, "a GGUF file holds its config")]
     try:
         stated = read_config(section)
         is_own = not has_remote_code(stated, section.trust_remote_code)
@@ -67,7 +69,7 @@ def rehearse(config: Config, *, needs_model: bool) -> list[str]:
         return []
     warnings = [*other_base(section, stated), *_of_architectures(section.path, stated)]
     if not is_own:
-        return warnings
+        return [*warnings, _unrun(section.path, "its code comes with it")]
     try:
         model = unloaded(section, stated)
     except ConfigError:
@@ -90,6 +92,7 @@ def rehearse(config: Config, *, needs_model: bool) -> list[str]:
     except Exception as error:
         if not _is_about_numbers(error):
             raise ConfigError(_of_config(section.path, "run", error, stated)) from None
+        return [*warnings, _unrun(section.path, "what it does next hangs on numbers")]
     return warnings
 
 
@@ -115,6 +118,8 @@ def _run(model: PreTrainedModel) -> None:
     decoder = found if isinstance(found, PreTrainedModel) else model
     # Told that no token is padding, a model does not look for several texts in the row, which would take numbers.
     mask = torch.ones((1, _NUM_TOKENS), dtype=torch.long)
+    # The other ways of running experts ask for numbers, or for a dtype.
+    model.set_experts_implementation("batched_mm")
     with armed(model, answer):
         decoder(input_ids=torch.zeros_like(mask, device="meta"), attention_mask=mask, use_cache=False)
     absent = sorted(set(geometry.softmax_layers) - seen)
@@ -145,6 +150,14 @@ def _check_heads(geometry: Geometry, layer: int, num_heads: int, num_kv_heads: i
             f"layer {layer} has {num_heads} query heads and {num_kv_heads} key-value heads, and the first must be a "
             f"multiple of the second (num_attention_heads and num_key_value_heads in its config.json)"
         )
+
+
+def _unrun(path: str, why: str) -> str:
+    """Return the warning about a model that was not run to its end without its weights."""
+    return (
+        f"The plan could not run {path!r} to its end without its weights ({why}): whether all of it can be measured is "
+        f"told by the check before measuring."
+    )
 
 
 def _is_about_numbers(error: Exception) -> bool:

@@ -46,6 +46,18 @@ def edit(folder, edits):
     (folder / "config.json").write_text(json.dumps(stated | edits))
 
 
+ON_NUMBERS = {"dbrx", "jetmoe", "llama4", "llama4_text", "step3p7", "xmod"}
+"""Types that a forward without numbers does not get through."""
+
+
+def expected_warnings(config, kind):
+    said = (
+        f"The plan could not run {config.model.path!r} to its end without its weights (what it does next hangs on "
+        "numbers): whether all of it can be measured is told by the check before measuring."
+    )
+    return [said] if kind in ON_NUMBERS else []
+
+
 @pytest.mark.parametrize(
     ("base", "edits", "words"),
     [
@@ -108,7 +120,7 @@ def test_a_config_that_cannot_run_is_refused(tmp_path, base, edits, words):
 )
 def test_a_config_that_runs_is_not_refused(tmp_path, base, edits, model):
     config = config_of(tmp_path, base, edits, **model)
-    assert rehearse(config, needs_model=True) == []
+    assert rehearse(config, needs_model=True) == expected_warnings(config, base)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +140,7 @@ def test_no_type_that_runs_is_refused(tmp_path, kind):
     if plan_refusal(model.config, tiny_config(kind)) is None:
         model.config.save_pretrained(tmp_path)
         config = Config.model_validate({"predictions": {"path": "x"}, "model": {"path": str(tmp_path)}})
-        assert rehearse(config, needs_model=True) == []
+        assert rehearse(config, needs_model=True) == expected_warnings(config, kind)
 
 
 def saved(folder, **sizes):
