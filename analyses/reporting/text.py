@@ -64,8 +64,8 @@ def accuracy_lines(answers: Answers) -> list[str]:
         lines = ["accuracy: unknown, no sample has a known true label"]
     else:
         lines = [
-            f"{row['measure']}: {percent_text(row['value'])} ({row['method']} interval {percent_text(row['ci_low'])} "
-            f"to {percent_text(row['ci_high'])}, n = {row['num_samples']:,})"
+            f"{row['measure']}: {percent_text(row['value'])} (interval {percent_text(row['ci_low'])} to "
+            f"{percent_text(row['ci_high'])}, {row['method']}; n = {row['num_samples']:,})"
             for row in measures
         ]
     counted = "actual {actual_label}, predicted {predicted_label}: {num_samples:,}"

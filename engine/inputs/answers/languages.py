@@ -54,6 +54,8 @@ class Language:
         words between a cue and its label.
     final, corrections
         What marks a cue as the last word, in the cue itself or shortly before it.
+    reversals
+        What turns round what was said before ("*I expect the opposite*").
     concludes, connectors, conditional, supposing, sides, explains
         Sentences in prose: words that conclude, that lead to the conclusion within a sentence, that make a sentence
         conditional, that make a cue one, that begin a clause aside, and headings of an explanation.
@@ -133,6 +135,7 @@ class Language:
     modifiers: tuple[str, ...]
     final: tuple[str, ...]
     corrections: tuple[str, ...]
+    reversals: tuple[str, ...]
     copulas: tuple[str, ...]
     fillers: tuple[str, ...]
     concludes: tuple[str, ...]

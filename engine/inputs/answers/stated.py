@@ -1,6 +1,7 @@
 """The ranking: of all that an answer says about labels, what it states.
 
-1. The answer's field, in JSON, in a tag, or as ``key: value`` (``fields``); the last value counts.
+1. The answer's field, in JSON, in a tag, or as ``key: value`` (``fields``); the last value counts. An answer that says
+   yes or no to each label and nothing else (``verdict_rows``) states the one it says yes to.
 2. A cue: ``Answer:``, ``the answer is``, a box, ``####``, the configured pattern (``cues``).
 3. A bare label at the beginning of the first line, or alone on the last (``asserted.bare_labels``).
 4. The conclusion in prose (``prose.conclusion``), in English where a frame states it (``asserted``); or a question of
@@ -21,7 +22,8 @@ from engine.config.user_patterns import UserPattern
 from engine.inputs.answers.asserted.bare_labels import bare_label
 from engine.inputs.answers.asserted.questions import answered_question
 from engine.inputs.answers.cued.cues import CueReader, field_words
-from engine.inputs.answers.cued.taken_back import taken_back
+from engine.inputs.answers.cued.taken_back import taken_back, turned_round
+from engine.inputs.answers.cued.verdict_rows import verdict_rows
 from engine.inputs.answers.cued.whole_values import WholeValues
 from engine.inputs.answers.denied.denials import language_denials
 from engine.inputs.answers.fields import FieldAnswer, end_of_object, field_answer
@@ -151,6 +153,8 @@ class AnswerReader:
     def _in_text(self, mentions: Mentions, values: ValueReader) -> tuple[Reading, bool, Conclusion]:
         """Return what cues, a bare label or prose state, whether it is marked, and the conclusion in prose."""
         concluded = conclusion(mentions, self._subject)
+        if rows := verdict_rows(mentions.text, self.labels):
+            return rows, True, concluded
         cued = self._cues.stated(mentions, values.denials)
         if cued.word or cued.is_conflict:
             return self._unless_taken_back(mentions, cued), True, concluded
@@ -167,7 +171,8 @@ class AnswerReader:
             return asked, False, replace(concluded, labels=frozenset())
         if reading.word is None and cued.reason not in ("", "no_label") and reading.reason == "no_label":
             reading = cued
-        return reading, False, concluded
+        turned = turned_round(mentions, reading.word) if reading.word else None
+        return turned or reading, False, concluded
 
     def _unless_taken_back(self, mentions: Mentions, reading: Reading) -> Reading:
         word = reading.word

@@ -1,7 +1,8 @@
 """An answer that goes on behind what it states, with words of correction, and ends with another label.
 
 "Answer: B. Hmm, let me double-check … I made a mistake. The correct option is C." states neither B nor C beyond doubt:
-which of them counts, only its writer knows. Explanations that name other labels take nothing back.
+which of them counts, only its writer knows. Explanations that name other labels take nothing back. In prose, so does
+"EPS will increase, they say. I expect the opposite.", which leaves open what is the opposite of what.
 """
 
 from __future__ import annotations
@@ -39,6 +40,17 @@ def taken_back(mentions: Mentions, stated: LabelWord, after: int, subject: re.Pa
     if later.word is None or later.is_aside or later.word.label == stated.label:
         return None
     return Reading(None, "ambiguous_label", (stated.label, later.word.label), is_conflict=True)
+
+
+def turned_round(mentions: Mentions, stated: LabelWord) -> Reading | None:
+    """Return a conflict where a label in prose is followed by words that turn it round ("I expect the opposite")."""
+    said = _reverses().search(mentions.text, stated.end)
+    return Reading(None, "ambiguous_label", (stated.label,), is_conflict=True) if said else None
+
+
+@cache
+def _reverses() -> re.Pattern[str]:
+    return re.compile(phrases(words_of(languages(), "reversals")), re.IGNORECASE)
 
 
 @cache

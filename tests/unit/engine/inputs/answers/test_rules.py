@@ -59,6 +59,8 @@ RULES = {
         "decrease",
         {},
     ),
+    "verdicts": (LETTERS, "(A) no (B) no (C) yes", "C", {}),
+    "turned round": (DIRECTIONS, "EPS will increase. I expect the opposite.", "ambiguous_label", {}),
     "taken back": (LETTERS, "Answer: B.\n\nOops, I misread it. It should be C.", "ambiguous_label", {}),
     "several": (LETTERS, "Answer: A, C", "ambiguous_label", {}),
     "both": (LETTERS, "Answer: Both A", "ambiguous_label", {}),
