@@ -23,7 +23,7 @@ _WRONG = (
 )  # fmt: skip
 _TICKED, _CROSSED = r"[✅☑✓✔👍]\uFE0F?", r"[❌✗✘✕✖👎🚫]\uFE0F?"
 _HEADER = re.compile(
-    r"\s*\|?[ \t]*[\w ]{1,30}\|[ \t]*(?:is )?(?:the )?(?:correct|right|true|answer|verdict|chosen|selected|choice|prediction)"
+    r"\s*(?:\|[ \t]*)?[^\W_][\w ]{0,30}\|[ \t]*(?:is )?(?:the )?(?:correct|right|true|answer|verdict|chosen|selected|choice|prediction)"
     r"[ \t]*\??[ \t]*\|?[ \t]*\n(?:[ \t|:-]+\n)?",
     re.IGNORECASE,
 )
@@ -43,10 +43,10 @@ def verdict_rows(text: str, labels: LabelWords) -> Reading | None:
     labels
         The label words.
     """
+    if len(text) > _MOST:
+        return None
     header = _HEADER.match(text)
     start = header.end() if header else 0
-    if len(text) > start + _MOST:
-        return None
     lead = _LEAD.match(text, start)
     rows = _rows(text, lead.end() if lead else start, labels)
     names = tuple(word.label for word, _ in rows)
