@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -34,13 +35,10 @@ def layer_cluster_sentences(answers: Answers) -> list[str]:
                 f"{rows['note'].drop_nulls().first()}."
             )
             continue
-        families = tested["family"].unique(maintain_order=True).to_list()
-        levels = {one: answers.level(stretch_family(comparison.name, one)) for one in families}
-        level = pl.col("family").replace_strict(levels, default=None, return_dtype=pl.Float64)
-        significant = tested.filter(pl.col("pvalue_adjusted") <= level)
+        significant = significant_stretches(answers, comparison.name)
         if significant.is_empty():
             least = tested["pvalue_adjusted"][0] if len(tested) else None
-            own = levels[tested["family"][0]] if len(tested) else answers.settings.alpha
+            own = _stretch_level(answers, tested.row(0, named=True)) if len(tested) else answers.settings.alpha
             smallest = f" (smallest adjusted {held_text(least, own, answers.settings.alpha)})" if len(tested) else ""
             text = f"Comparison {comparison.name}, heads averaged: no stretch of neighbouring layers differs{smallest}."
             family = stretch_family(comparison.name, tested["family"][0] if len(tested) else EVERYTHING)
@@ -48,9 +46,51 @@ def layer_cluster_sentences(answers: Answers) -> list[str]:
             sentences.append(Sentence(text, claim))
         labels = comparison.label_a, comparison.label_b
         sentences.extend(
-            _stretch_sentence(row, labels, levels[row["family"]]) for row in significant.head(NUM_STRONGEST).to_dicts()
+            _stretch_sentence(row, labels, _stretch_level(answers, row))
+            for row in significant.head(NUM_STRONGEST).to_dicts()
         )
     return sentences
+
+
+def beside_heads(answers: Answers, comparison: str) -> str:
+    """Return, for the top of the report, what differs in a comparison that is no single head's; empty without any."""
+    stretches, interactions = significant_stretches(answers, comparison), significant_interactions(answers, comparison)
+    parts: list[str] = []
+    if len(stretches):
+        verb = "differs" if len(stretches) == 1 else "differ"
+        parts.append(
+            f"with heads averaged, {count_text(len(stretches), 'stretch of layers', 'stretches of layers')} {verb}"
+        )
+    if len(interactions):
+        parts.append(f"in {count_text(len(interactions), 'test')} the difference depends on what the model said")
+    return ", and ".join(parts)
+
+
+def significant_stretches(answers: Answers, comparison: str) -> pl.DataFrame:
+    """Return the rows of ``layer_clusters`` of a comparison that pass at the level of their family, strongest first."""
+    rows = answers["layer_clusters"].filter(pl.col("comparison") == comparison).drop_nulls("pvalue_adjusted")
+    return _at_own_level(answers, rows, stretch_family, "pvalue_adjusted").sort("pvalue_adjusted", "pvalue")
+
+
+def significant_interactions(answers: Answers, comparison: str) -> pl.DataFrame:
+    """Return the tests of a comparison whose interaction with the predicted label passes, strongest first."""
+    rows = answers.tests_of(comparison).drop_nulls("pvalue_interaction")
+    passing = _at_own_level(answers, rows, interaction_family, "pvalue_interaction_adjusted")
+    return passing.sort("pvalue_interaction")
+
+
+def _at_own_level(answers: Answers, rows: pl.DataFrame, named: Callable[[str, str], str], pvalue: str) -> pl.DataFrame:
+    """Return the rows whose p is at most the level of their family, which ``named`` names."""
+    keys = rows.select("comparison", "family").unique(maintain_order=True).rows()
+    passing = [
+        rows.filter((pl.col("family") == family) & (pl.col(pvalue) <= answers.level(named(comparison, family))))
+        for comparison, family in keys
+    ]
+    return pl.concat(passing) if passing else rows
+
+
+def _stretch_level(answers: Answers, row: dict[str, Any]) -> float:
+    return answers.level(stretch_family(row["comparison"], row["family"]))
 
 
 def stretch_family(comparison: str, family: str) -> str:
@@ -99,8 +139,7 @@ def interaction_sentences(answers: Answers) -> list[str]:
             continue
         families = tested["family"].unique(maintain_order=True).to_list()
         levels = {one: answers.level(interaction_family(comparison.name, one)) for one in families}
-        level = pl.col("family").replace_strict(levels, return_dtype=pl.Float64)
-        significant = tested.filter(pl.col("pvalue_interaction_adjusted") <= level).sort("pvalue_interaction")
+        significant = significant_interactions(answers, comparison.name)
         labels = comparison.label_a, comparison.label_b
         start = f"Comparison {comparison.name}, by predicted label"
         least = tested["pvalue_interaction_adjusted"].min()

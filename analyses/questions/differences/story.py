@@ -12,6 +12,7 @@ from analyses.questions.chapters import Headline, Tile
 from analyses.questions.claims import held_text
 from analyses.questions.comparisons import Comparison
 from analyses.questions.differences.sentences import heads_family
+from analyses.questions.differences.sentences_beyond_heads import beside_heads
 from analyses.questions.families import claim_pvalue, is_certain
 from analyses.wording import count_text, difference_text, p_text, plural, query_group_label, statistic_label
 
@@ -84,6 +85,8 @@ def _headline(answers: Answers, comparison: Comparison) -> Headline:
             f"{count_text(found.num_heads, 'head')}, {size}; nearest to it is {head}, {_held(answers, found)} after "
             "all checks)."
         )
+        if beside := beside_heads(answers, comparison.name):
+            text += f" But {beside}."
         return Headline(text, _EVIDENCE, pvalue=found.pvalue)
     text = (
         f"{start}: {found.num_differing:,} of {found.num_heads:,} heads {_differ(found)}, {_confirmed(answers, found)} "
@@ -124,6 +127,8 @@ def difference_tiles(answers: Answers) -> list[Tile]:
         beside = (
             f"Between {first.sides}, in {count_text(first.num_tests, 'test')}; that is no evidence of no difference."
         )
+        if elsewhere := beside_heads(answers, first.comparison.name):
+            beside = f"Between {first.sides}, in {count_text(first.num_tests, 'test')}; but {elsewhere}."
         return [Tile(label, f"0 of {first.num_heads:,}", beside, _EVIDENCE, none)]
     confirmed = _confirmed(answers, chosen)
     clause = (

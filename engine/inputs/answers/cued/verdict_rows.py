@@ -23,8 +23,8 @@ _WRONG = (
 )  # fmt: skip
 _TICKED, _CROSSED = r"[✅☑✓✔👍]\uFE0F?", r"[❌✗✘✕✖👎🚫]\uFE0F?"
 _HEADER = re.compile(
-    r"\s*(?:\|[ \t]*)?[^\W_][\w ]{0,30}\|[ \t]*(?:is )?(?:the )?(?:correct|right|true|answer|verdict|chosen|selected|choice|prediction)"
-    r"[ \t]*\??[ \t]*\|?[ \t]*\n(?:[ \t|:-]+\n)?",
+    r"\s*(?:\|[ \t]*)?[^\W_][\w ]{0,30}\|[ \t]*(?:is )?(?:the )?"
+    r"(?:correct|right|true|answer|verdict|chosen|selected|choice|prediction)[ \t?]*\|?[ \t]*\n(?:[ \t|:-]+\n)?",
     re.IGNORECASE,
 )
 _LEAD = re.compile(r"[\W_]*(?:(?:my |the )?(?:final )?(?:answers?|verdicts?)\b[ \t*_]*[:：][\W_]*)?", re.IGNORECASE)
