@@ -41,4 +41,16 @@ def absent_key_groups(run: Run) -> tuple[str, ...]:
     return tuple(name for name in counted if run.samples[f"{COUNT_PREFIX}{name}"].max() == 0)
 
 
+def why_no_words(run: Run, *, of_lift: bool) -> str:
+    """Return why there is no weight, or no lift, of words of the vocabulary."""
+    words = of_kind(run, "union", "category")
+    if not words:
+        return "The run has no vocabulary."
+    if of_lift and "baselines" not in run.tables:
+        return "The run has no baselines table."
+    if set(words) <= set(absent_key_groups(run)):
+        return "No sample holds a term of the vocabulary."
+    return "No value of the vocabulary's words is known."
+
+
 _PREFIXES = (MASS_PREFIX, NORM_MASS_PREFIX)

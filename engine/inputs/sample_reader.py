@@ -19,6 +19,7 @@ from engine.inputs.outcomes.free_answers import FreeAnswers, free_actual
 from engine.inputs.outcomes.ranked import ranked_answers
 from engine.inputs.outcomes.row_labels import LabelsOfRows, label_fields
 from engine.inputs.readers.record import Record
+from engine.inputs.rows.years import year_of
 from engine.inputs.selection import as_number, refuse_filtered
 from engine.inputs.transcripts import TranscriptReader
 from engine.inputs.turn_reader import TurnReader
@@ -119,11 +120,12 @@ class SampleReader:
         is_correct, more = correctness(
             values, fields.correct, decided.label, actual.label, threshold=decision.threshold
         )
-        flags = (*flags, *more)
+        year, doubt = year_of(values.get(fields.year))
+        flags = (*flags, *more, *doubt)
         sample = Sample(
             sample_id=sample_id,
             cluster=key_text(values.get(fields.cluster)),
-            year=_integer(values.get(fields.year)),
+            year=year,
             actual_label=actual.label,
             predicted_label=decided.label,
             raw_predicted_label=decided.recorded,
@@ -266,8 +268,3 @@ def _remark(recorded: object, response: str, field: str | None) -> str | None:
         return text
     value = answered_value(response, field) if field else None
     return text if value is None or "/" in value else value[:_MAX_REMARK]
-
-
-def _integer(value: object) -> int | None:
-    number = as_number(value)
-    return int(number) if number is not None and abs(number) < 2**31 else None

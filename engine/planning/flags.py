@@ -116,6 +116,10 @@ CAVEATS_OF_FLAGS = {
     "several_accepted": "the true answer's field holds several answers: they are taken to be right alike, and "
     "actual_label is the said one or else the first. If an answer needs all of them, say in a field of its own whether "
     "it is right (predictions.fields.correct)",
+    "year_from_text": "the year's field holds more than a year (a date, a quarter, a fiscal year): samples.year is the "
+    "one year that it names",
+    "unread_year": "the year's field names no year, or several: samples.year is null, and nothing is held fixed or "
+    "told apart by it for these rows. Write a year as a number",
     "choices_not_shown": "none of the row's choices stands in what is measured as the model's prompt, so that it "
     "probably saw more. Name the field that holds the prompt with its choices in predictions.fields.prompt, or join "
     "such prompts (predictions.join)",

@@ -9,7 +9,7 @@ from analyses.charts import intervals
 from analyses.charts.parts import specification
 from analyses.questions.answers import Answers
 from analyses.questions.figure import Absent, Figure, drawn_groups, rounded, row_menu, sample_line
-from analyses.runs.key_groups import absent_key_groups, of_kind
+from analyses.runs.key_groups import absent_key_groups, of_kind, why_no_words
 from analyses.runs.vocabulary import NUMBER_GROUPS
 from engine.schema import STATEMENT_GROUPS
 
@@ -22,7 +22,7 @@ def key_group_figure(answers: Answers, measure: str) -> Figure | Absent:
     name = f"key_group_{'weight' if measure == 'mass' else 'lift'}"
     rows = _measured(answers, measure).filter(pl.col("kind").is_in(["union", "category"]))
     if rows.is_empty():
-        return Absent(name, "The run has no vocabulary." if measure == "mass" else "The run has no baselines table.")
+        return Absent(name, why_no_words(answers.run, of_lift=measure == "lift"))
     if measure == "mass":
         title = "Which words heads look at"
         guide = (

@@ -20,6 +20,7 @@ from analyses.questions.families import is_significant
 from analyses.questions.figure import Figure, first_choice, row_menu, statistic_menu
 from analyses.questions.heads.details import QUANTILES
 from analyses.questions.heads.scores import rows_of
+from analyses.runs.key_groups import why_no_words
 
 MAX_NUMBERS = 300_000
 """Quantiles that the page holds at most; of a large model those of the first query groups only."""
@@ -242,8 +243,7 @@ def _absent(answers: Answers) -> Mapping[str, str]:
     """Return why a part of the panel is empty, by the part's name."""
     absent: dict[str, str] = {}
     if answers["head_lifts"].is_empty():
-        has = "baselines" in answers.run.tables
-        absent["lifts"] = "The run has no vocabulary." if has else "The run has no baselines table."
+        absent["lifts"] = why_no_words(answers.run, of_lift=True)
     if answers.tested["pvalue"].drop_nulls().is_empty():
         comparison = answers.comparison
         absent["tests"] = (comparison.problem if comparison else "") or "No comparison could be tested."
