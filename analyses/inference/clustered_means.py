@@ -30,7 +30,7 @@ def cluster_sums(values: np.ndarray, cluster: np.ndarray, weights: np.ndarray | 
     return matrix @ values
 
 
-def intraclass_correlation(centred: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def intraclass_correlation(centred: np.ndarray, codes: np.ndarray, total: np.ndarray | None = None) -> np.ndarray:
     """Return the analysis-of-variance estimate of the correlation within clusters, ``[tests]``, 0..1.
 
     (MSB - MSW) / (MSB + (m - 1) MSW) with m = (n - Σ n_g² / n) / (k - 1) (Donner 1986, International Statistical Review
@@ -42,12 +42,14 @@ def intraclass_correlation(centred: np.ndarray, codes: np.ndarray) -> np.ndarray
         ``[samples, tests]`` without NaN, less their mean.
     codes
         ``[samples]`` clusters 0..k-1.
+    total
+        ``[tests]`` sums of squares, where they are known already.
     """
     num_samples, sizes = len(codes), np.bincount(codes)
     num_clusters = len(sizes)
     if num_clusters < 2 or num_samples == num_clusters:
         return np.zeros(centred.shape[1])
-    total = (centred**2).sum(axis=0)
+    total = np.einsum("ij,ij->j", centred, centred) if total is None else total
     between = (cluster_sums(centred, codes) ** 2 / sizes[:, None]).sum(axis=0)
     within = (total - between) / (num_samples - num_clusters)
     between = between / (num_clusters - 1)

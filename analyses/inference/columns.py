@@ -30,9 +30,18 @@ def missing_patterns(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarra
         yield present[:, column], np.flatnonzero(inverse.reshape(-1) == pattern)
 
 
+def part_of(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return ``values[rows][:, columns]``, without a copy where that is everything."""
+    return values if rows.all() and len(columns) == values.shape[1] else values[rows][:, columns]
+
+
 def constant_columns(values: np.ndarray) -> np.ndarray:
     """Return which columns do not vary beyond float32 rounding; an empty column counts as constant."""
     if values.shape[0] == 0:
         return np.ones(values.shape[1], dtype=bool)
-    low, high = values.min(axis=0), values.max(axis=0)
+    return is_constant(values.min(axis=0), values.max(axis=0))
+
+
+def is_constant(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return which columns with these extremes do not vary beyond float32 rounding."""
     return high - low <= FLOAT_NOISE * np.maximum(np.abs(low), np.abs(high))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from analyses.inference.columns import constant_columns, missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns, part_of
 from analyses.inference.ranks import Ranks, rank_columns
 
 
@@ -72,7 +72,8 @@ def compare_groups(values: np.ndarray, is_a: np.ndarray, ranks: Ranks | None = N
     ranks = rank_columns(values) if ranks is None else ranks
     result = GroupComparison(*(np.full(num_tests, np.nan) for _ in range(7)), *np.zeros((2, num_tests), np.int64))
     for rows, columns in missing_patterns(values):
-        a, b = values[rows & is_a][:, columns], values[rows & ~is_a][:, columns]
+        part, is_first = part_of(values, rows, columns), is_a[rows]
+        a, b = part[is_first], part[~is_first]
         result.num_a[columns], result.num_b[columns] = len(a), len(b)
         if len(a):
             result.mean_a[columns] = a.mean(axis=0)
@@ -80,13 +81,15 @@ def compare_groups(values: np.ndarray, is_a: np.ndarray, ranks: Ranks | None = N
             result.mean_b[columns] = b.mean(axis=0)
         if min(len(a), len(b)) < 2:
             continue
-        varies = ~constant_columns(np.concatenate([a, b]))
-        columns, a, b = columns[varies], a[:, varies], b[:, varies]
-        if not len(columns):
+        varies = ~constant_columns(part)
+        if not varies.any():
             continue
-        result.standardizer[columns] = hedges_standardizer(a, b)
-        result.effect_size[columns] = hedges_g(a, b)
-        result.pvalue_welch[columns] = welch_pvalues(a, b)
+        if not varies.all():
+            columns, a, b = columns[varies], a[:, varies], b[:, varies]
+        moments = _moments(a, b)
+        result.standardizer[columns] = _standardizer(moments)
+        result.effect_size[columns] = (result.mean_a[columns] - result.mean_b[columns]) / result.standardizer[columns]
+        result.pvalue_welch[columns] = _welch(moments)
         result.pvalue_mannwhitney[columns], result.auc[columns] = _mann_whitney(ranks, is_a, columns, len(a), len(b))
     return result
 
@@ -98,11 +101,36 @@ def _mann_whitney(
     number = num_a + num_b
     of_a = ranks.doubled[columns][:, is_a] if len(columns) < len(ranks.doubled) else ranks.doubled[:, is_a]
     # A rank is doubled / 2 + 1; missing values carry -1 and none of them counts.
-    statistic = np.where(of_a >= 0, of_a, 0).sum(axis=1) / 2 + num_a - num_a * (num_a + 1) / 2
+    statistic = np.maximum(of_a, 0, out=of_a).sum(axis=1) / 2 + num_a - num_a * (num_a + 1) / 2
     variance = num_a * num_b / 12 * (number + 1 - ranks.ties[columns] / (number * (number - 1)))
     distance = np.abs(statistic - num_a * num_b / 2) - 0.5
     pvalue = np.clip(2 * stats.norm.sf(distance / np.sqrt(variance)), 0, 1)
     return pvalue, statistic / (num_a * num_b)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Means and variances of both groups, divided by ``scale`` (its square), and their sizes; arrays ``[tests]``."""
+
+    scale: np.ndarray
+    mean_a: np.ndarray
+    mean_b: np.ndarray
+    variance_a: np.ndarray
+    variance_b: np.ndarray
+    num_a: int
+    num_b: int
+
+
+def _moments(a: np.ndarray, b: np.ndarray) -> _Moments:
+    """Return the moments of ``[samples of the group, tests]`` without NaN, at least two samples each.
+
+    Divided by their size, so that squares of small masses stay far from underflow.
+    """
+    low = np.minimum(a.min(axis=0), b.min(axis=0))
+    scale = np.maximum(np.maximum(a.max(axis=0), b.max(axis=0)), -low)
+    scale = np.maximum(scale, np.finfo(np.float64).tiny)
+    a, b = a / scale, b / scale
+    return _Moments(scale, a.mean(axis=0), b.mean(axis=0), _variance(a), _variance(b), len(a), len(b))
 
 
 def welch_pvalues(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -118,16 +146,17 @@ def welch_pvalues(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     ndarray
         Equal to ``scipy.stats.ttest_ind(a, b, equal_var=False)``, which warns of columns that hardly vary.
     """
-    # Divided by their size, so that squares of small masses stay far from underflow.
-    scale = np.maximum(np.maximum(np.abs(a).max(axis=0), np.abs(b).max(axis=0)), np.finfo(np.float64).tiny)
-    a, b = a / scale, b / scale
-    part_a, part_b = _variance(a) / len(a), _variance(b) / len(b)
+    return _welch(_moments(a, b))
+
+
+def _welch(known: _Moments) -> np.ndarray:
+    part_a, part_b = known.variance_a / known.num_a, known.variance_b / known.num_b
     varies = part_a + part_b > 0
     variance = np.where(varies, part_a + part_b, 1.0)
     # Shares of the variance, not its squares: a variance near 1e-200 has none.
     share_a, share_b = part_a / variance, part_b / variance
-    freedom = 1 / np.where(varies, share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1), 1.0)
-    statistic = (a.mean(axis=0) - b.mean(axis=0)) / np.sqrt(variance)
+    freedom = 1 / np.where(varies, share_a**2 / (known.num_a - 1) + share_b**2 / (known.num_b - 1), 1.0)
+    statistic = (known.mean_a - known.mean_b) / np.sqrt(variance)
     return np.where(varies, 2 * stats.t.sf(np.abs(statistic), freedom), np.nan)
 
 
@@ -147,10 +176,14 @@ def hedges_standardizer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     The correction is Γ(m/2) / (√(m/2) Γ((m-1)/2)) with m = num_a + num_b - 2 (Hedges 1981, equation 6e).
     """
-    freedom = len(a) + len(b) - 2
-    pooled = (_variance(a) * (len(a) - 1) + _variance(b) * (len(b) - 1)) / freedom
+    return _standardizer(_moments(a, b))
+
+
+def _standardizer(known: _Moments) -> np.ndarray:
+    freedom = known.num_a + known.num_b - 2
+    pooled = (known.variance_a * (known.num_a - 1) + known.variance_b * (known.num_b - 1)) / freedom
     correction = np.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / np.sqrt(freedom / 2)
-    return np.where(pooled > 0, np.sqrt(pooled) / correction, np.nan)
+    return np.where(pooled > 0, known.scale * np.sqrt(pooled) / correction, np.nan)
 
 
 def _variance(values: np.ndarray) -> np.ndarray:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyses.inference.adjusted.cluster_errors import Errors
-from analyses.inference.adjusted.coefficients import design_of, fit_last
-from analyses.inference.adjusted.design import MIN_CELL, ModelSamples
-from analyses.inference.adjusted.effects import AdjustedEffects, adjusted_effects, part_of, prepare
+from analyses.inference.adjusted.coefficients import LastCoefficient, design_of
+from analyses.inference.adjusted.design import MIN_CELL, Design, ModelSamples
+from analyses.inference.adjusted.effects import AdjustedEffects, adjusted_effects, kept, prepare
 from analyses.inference.adjusted.exchange import adjusted_pooled, pooled_pvalues
-from analyses.inference.columns import constant_columns, missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns, part_of
 from analyses.inference.ranks import normal_scores
 
 ATOM = 0.1
@@ -61,6 +61,7 @@ def check_differences(
     fixed: ModelSamples | None = None,
     *,
     scores: np.ndarray | None = None,
+    pooled: np.ndarray | None = None,
     errors: Errors = "CR2",
 ) -> Checks:
     """Check adjusted differences.
@@ -75,12 +76,18 @@ def check_differences(
         The same samples with further columns to hold fixed, or None.
     scores
         ``normal_scores(values)`` where they are known already.
+    pooled
+        ``[tests]``: their p by the pooled variance as far as it is known already; NaN where it is not.
     """
     scores = normal_scores(values) if scores is None else scores
     untested = np.isnan(effects.pvalue)
     fuller = samples if fixed is None else fixed
     ranked = adjusted_effects(scores, samples, errors=errors).pvalue
-    found = [ranked, adjusted_pooled(scores, fuller)]
+    pooled = np.full(values.shape[1], np.nan) if pooled is None else pooled
+    missing = np.flatnonzero(np.isnan(pooled) & ~untested)
+    if len(missing):
+        pooled[missing] = adjusted_pooled(scores[:, missing], fuller)
+    found = [ranked, pooled]
     difference = np.full(values.shape[1], np.nan)
     if fixed is not None:
         again = adjusted_effects(values, fixed, errors=errors)
@@ -172,6 +179,15 @@ class Interactions:
     pvalue: np.ndarray
 
 
+@dataclass(frozen=True)
+class _InteractionModel:
+    """The regression on the interaction of group and predicted label, the same for tests with the same samples."""
+
+    design: Design
+    codes: np.ndarray
+    last: LastCoefficient
+
+
 def interactions(values: np.ndarray, scores: np.ndarray, samples: ModelSamples) -> Interactions:
     """Test whether the group's difference is another for another predicted label.
 
@@ -182,27 +198,38 @@ def interactions(values: np.ndarray, scores: np.ndarray, samples: ModelSamples) 
     effect, pvalue = nothing.copy(), nothing.copy()
     if samples.labels is None:
         return Interactions(("", ""), effect, pvalue)
-    texts = samples.labels.astype(str)
-    levels, counts = np.unique(texts, return_counts=True)
+    levels, counts = np.unique(samples.labels.astype(str), return_counts=True)
     first = str(levels[counts.argmax()])
     others = [str(level) for level in levels if level != first]
     labels = first, others[0] if len(others) == 1 else "the other labels"
     for rows, columns in missing_patterns(values):
-        is_a, is_first = samples.is_a[rows], texts[rows] == first
-        cells = [(is_a == a) & (is_first == b) for a in (True, False) for b in (True, False)]
-        if min(int(cell.sum()) for cell in cells) < MIN_CELL:
+        key = "interaction", rows.tobytes()
+        model = kept(samples, key, lambda rows=rows: _interaction_model(samples, rows, first, levels))
+        if model is None:
             continue
-        ones, group = np.ones(len(is_a)), is_a.astype(np.float64)
-        label = [(texts[rows] == level).astype(np.float64) for level in levels[1:]]
-        held = [column[rows] for column in samples.covariates.values()]
-        design = design_of([ones, *held, *label, group], group * is_first)
-        if design is None:
-            continue
-        cluster = samples.cluster[rows]
-        codes = np.unique(cluster, return_inverse=True)[1]
-        own, ranks = values[rows][:, columns], scores[rows][:, columns]
-        fit, ranked = fit_last(own, design, cluster), fit_last(ranks, design, cluster)
-        pooled = pooled_pvalues(ranks, design, codes)
+        own, ranks = part_of(values, rows, columns), part_of(scores, rows, columns)
+        fit, ranked = model.last.fit(own), model.last.fit(ranks)
+        pooled = pooled_pvalues(ranks, model.design, model.codes)
         effect[columns] = fit.effect
         pvalue[columns] = np.maximum(np.maximum(fit.pvalue, ranked.pvalue), pooled)
     return Interactions(labels, effect, pvalue)
+
+
+def _interaction_model(
+    samples: ModelSamples, rows: np.ndarray, first: str, levels: np.ndarray
+) -> _InteractionModel | None:
+    """Return the model of the chosen samples; None where a side lacks samples, or the interaction does not vary."""
+    assert samples.labels is not None
+    texts, is_a = samples.labels.astype(str)[rows], samples.is_a[rows]
+    is_first = texts == first
+    cells = [(is_a == a) & (is_first == b) for a in (True, False) for b in (True, False)]
+    if min(int(cell.sum()) for cell in cells) < MIN_CELL:
+        return None
+    ones, group = np.ones(len(is_a)), is_a.astype(np.float64)
+    label = [(texts == level).astype(np.float64) for level in levels[1:]]
+    held = [column[rows] for column in samples.covariates.values()]
+    design = design_of([ones, *held, *label, group], group * is_first)
+    if design is None:
+        return None
+    codes = np.unique(samples.cluster[rows], return_inverse=True)[1]
+    return _InteractionModel(design, codes, LastCoefficient(design, codes))

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from analyses.inference.adjusted.design import ModelSamples
-from analyses.inference.adjusted.effects import part_of, prepare
+from analyses.inference.adjusted.effects import prepare
 from analyses.inference.clustered_means import cluster_sums, intraclass_correlation
-from analyses.inference.columns import constant_columns, missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns, part_of
 
 POWER = 0.8
 """Chance of finding a difference of the smallest detectable size: Cohen's (1988) convention."""

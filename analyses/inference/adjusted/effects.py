@@ -19,7 +19,9 @@ Gelbach and Miller 2008), and every test is studentised again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -33,7 +35,7 @@ from analyses.inference.adjusted.cluster_errors import (
 )
 from analyses.inference.adjusted.design import MIN_CELL, Cell, Design, ModelSamples, build_design, cells
 from analyses.inference.clustered_means import cluster_sums
-from analyses.inference.columns import constant_columns, missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns, part_of
 
 NEARLY_ALL = 1e-8
 """A model that leaves less than this share of the sum of squares needs residuals, not differences of sums."""
@@ -133,18 +135,27 @@ class Prepared:
     unreliable: str
 
 
+Made = TypeVar("Made")
+_NEW = object()
 MAX_PREPARED = 64
 """Designs kept per set of samples; more patterns of missing values than that are prepared again."""
 
 
 def prepare(samples: ModelSamples, rows: np.ndarray, errors: Errors) -> Prepared:
     """Return the model of the chosen samples, from memory where it was made before."""
-    key = errors, rows.tobytes()
-    if key not in samples.prepared:
+    return kept(
+        samples, (errors, rows.tobytes()), lambda: _prepare(samples if rows.all() else samples.take(rows), errors)
+    )
+
+
+def kept(samples: ModelSamples, key: object, make: Callable[[], Made]) -> Made:
+    """Return what was made of some samples before under this key, or else make it."""
+    found = samples.prepared.get(key, _NEW)
+    if found is _NEW:
         if len(samples.prepared) >= MAX_PREPARED:
             samples.prepared.clear()
-        samples.prepared[key] = _prepare(samples if rows.all() else samples.take(rows), errors)
-    return samples.prepared[key]
+        found = samples.prepared[key] = make()
+    return found
 
 
 def _prepare(chosen: ModelSamples, errors: Errors) -> Prepared:
@@ -155,11 +166,6 @@ def _prepare(chosen: ModelSamples, errors: Errors) -> Prepared:
         return Prepared(clusters, design, None, untestable, "")
     robust = cluster_errors(design, codes, errors)
     return Prepared(clusters, design, robust, "", why_difference_unreliable(chosen, robust))
-
-
-def part_of(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return ``values[rows][:, columns]``, without a copy where that is everything."""
-    return values if rows.all() and len(columns) == values.shape[1] else values[rows][:, columns]
 
 
 def _empty_effects(num_tests: int) -> AdjustedEffects:

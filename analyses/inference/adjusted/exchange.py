@@ -19,14 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from analyses.inference.adjusted.design import Design, ModelSamples
-from analyses.inference.adjusted.effects import part_of, prepare
+from analyses.inference.adjusted.effects import prepare
 from analyses.inference.clustered_means import cluster_sums, intraclass_correlation
-from analyses.inference.columns import constant_columns, missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns, part_of
 
 MIN_STRATUM = 5
 """Clusters that are exchanged with one another at least, of one size where there are enough of it."""
@@ -35,38 +36,76 @@ COLUMNS_AT_ONCE = 2048
 """Tests whose exchanged statistics are in memory at once."""
 
 
-def null_correlations(values: np.ndarray, design: Design, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return r over √d of each column and the residuals e / (|e| √d) without the group, ``[samples, tests]``.
+@dataclass(frozen=True)
+class NullCorrelations:
+    """Correlations r / √d of the group's own part with what the model without the group leaves of each column.
+
+    Attributes
+    ----------
+    r
+        ``[tests]``; 0 for a constant column, and for one of which nothing is left.
+    residuals
+        ``[samples, tests]``: e, as long as it is left.
+    factor
+        ``[tests]``: 1 / (|e| √d); 0 where r is.
+    """
+
+    r: np.ndarray
+    residuals: np.ndarray
+    factor: np.ndarray
+
+
+def null_correlations(values: np.ndarray, design: Design, codes: np.ndarray) -> NullCorrelations:
+    """Return the correlations of each column.
 
     Parameters
     ----------
     values
-        ``[samples, tests]`` without NaN; constant columns get 0.
+        ``[samples, tests]`` without NaN.
     design
         The model; the last column of its basis is the group's own part.
     codes
         ``[samples]`` clusters 0..clusters-1.
     """
     nuisance, own = design.basis[:, :-1], design.basis[:, -1]
-    residuals = values - nuisance @ (nuisance.T @ values)
+    residuals = _less(values, nuisance, nuisance.T @ values)
     length = np.sqrt(np.einsum("ij,ij->j", residuals, residuals))
     is_left = ~constant_columns(values) & (length > 1e-9 * np.sqrt(np.einsum("ij,ij->j", values, values)))
-    residuals = np.divide(residuals, length, out=np.zeros_like(residuals), where=is_left)
-    correlation = intraclass_correlation(residuals, codes)
+    correlation = intraclass_correlation(residuals, codes, length**2)
     effect = (1 - correlation) + correlation * float((cluster_sums(own, codes) ** 2).sum())
-    residuals /= np.sqrt(np.maximum(effect, np.finfo(np.float64).tiny))
-    return own @ residuals, residuals
+    size = length * np.sqrt(np.maximum(effect, np.finfo(np.float64).tiny))
+    factor = np.divide(1.0, size, out=np.zeros_like(size), where=is_left)
+    return NullCorrelations((own @ residuals) * factor, residuals, factor)
+
+
+def _less(values: np.ndarray, basis: np.ndarray, loadings: np.ndarray) -> np.ndarray:
+    """Return ``values - basis @ loadings``, some rows at a time, which stay in the cache between both steps."""
+    result = np.empty_like(values)
+    step = max(1, VALUES_AT_ONCE // max(values.shape[1], 1))
+    for start in range(0, len(values), step):
+        rows = slice(start, start + step)
+        np.matmul(basis[rows], loadings, out=result[rows])
+        np.subtract(values[rows], result[rows], out=result[rows])
+    return result
+
+
+VALUES_AT_ONCE = 2**16
+"""Values of a matrix that are worked on at once."""
 
 
 def pooled_pvalues(values: np.ndarray, design: Design, codes: np.ndarray) -> np.ndarray:
     """Return the two-sided p of each column by the variance pooled under the null; NaN where nothing varies."""
-    r, residuals = null_correlations(values, design, codes)
     freedom = len(values) - design.basis.shape[1]
     if freedom < 1:
         return np.full(values.shape[1], np.nan)
+    found = null_correlations(values, design, codes)
+    return np.where(found.factor > 0, pooled_pvalue(found.r, freedom), np.nan)
+
+
+def pooled_pvalue(r: np.ndarray, freedom: int) -> np.ndarray:
+    """Return the two-sided p of correlations r / √d with n - k - 1 degrees of freedom."""
     inside = np.clip(r, -1 + 1e-12, 1 - 1e-12)
-    pvalue = 2 * stats.t.sf(np.abs(inside) * np.sqrt(freedom / (1 - inside**2)), freedom)
-    return np.where(np.abs(residuals).max(axis=0, initial=0.0) > 0, pvalue, np.nan)
+    return 2 * stats.t.sf(np.abs(inside) * np.sqrt(freedom / (1 - inside**2)), freedom)
 
 
 def adjusted_pooled(values: np.ndarray, samples: ModelSamples) -> np.ndarray:
@@ -96,11 +135,18 @@ def exchange_orders(codes: np.ndarray, num_draws: int, seed: int | list[int]) ->
     stratum = _strata(np.bincount(codes))
     order = np.empty((num_draws, len(codes)), dtype=np.int32)
     for row in order:
-        places = [
-            np.lexsort((rng.random(len(codes)), (stratum + rng.random(len(stratum)))[codes])) for _ in ("from", "to")
-        ]
-        row[places[1]] = places[0]
+        taken, laid = (_shuffled(rng, stratum, codes) for _ in ("from", "to"))
+        row[laid] = taken
     return order
+
+
+def _shuffled(rng: np.random.Generator, stratum: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the samples stratum after stratum, cluster after cluster, in random orders of both and of samples."""
+    of_samples, of_clusters = rng.random(len(codes)), stratum + rng.random(len(stratum))
+    place = np.empty(len(stratum))
+    place[np.argsort(of_clusters)] = np.arange(len(stratum))
+    # One sort by cluster and then sample: each cluster's place, with the sample's number behind the point.
+    return np.argsort(place[codes] + of_samples)
 
 
 def _strata(sizes: np.ndarray) -> np.ndarray:
@@ -116,6 +162,30 @@ def _strata(sizes: np.ndarray) -> np.ndarray:
     return np.minimum(stratum, max(number - 1, 0))
 
 
+class Exchanged(NamedTuple):
+    """A block of tests under exchange.
+
+    Attributes
+    ----------
+    columns
+        Indices of the tests of this block.
+    statistic
+        ``[tests of the block]``: r √((n - k) / d), about normal where nothing differs.
+    drawn
+        float32 ``[draws, tests of the block]``: the same under each exchange.
+    degrees_of_freedom
+        n - k - 1.
+    pooled
+        ``[tests of the block]``: p as ``adjusted_pooled`` has it, from the same residuals.
+    """
+
+    columns: np.ndarray
+    statistic: np.ndarray
+    drawn: np.ndarray
+    degrees_of_freedom: int
+    pooled: np.ndarray
+
+
 @dataclass
 class Exchange:
     """Exchanged statistics of the tests of some samples; the draws are the same for all tests with the same samples."""
@@ -127,24 +197,13 @@ class Exchange:
     lock: Lock = field(default_factory=Lock, repr=False, compare=False)
     """Held while orders are drawn: threads that test other columns of the same samples wait for them."""
 
-    def statistics(self, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
-        """Yield columns, their statistic, that under each exchange, and degrees of freedom, a block at a time.
+    def statistics(self, values: np.ndarray) -> Iterator[Exchanged]:
+        """Yield what became of a block of tests at a time.
 
         Parameters
         ----------
         values
             ``[samples, tests]``, NaN where a sample has no value; normal scores, as a rule.
-
-        Yields
-        ------
-        columns
-            Indices of the tests of this block.
-        statistic
-            ``[tests of the block]``: r √((n - k) / d), about normal where nothing differs.
-        drawn
-            float32 ``[draws, tests of the block]``.
-        degrees_of_freedom
-            n - k - 1.
         """
         for rows, columns in missing_patterns(values) if self.num_draws else ():
             model = prepare(self.samples, rows, "CR2")
@@ -156,11 +215,18 @@ class Exchange:
             own = self._own(rows, codes, model.design)
             for start in range(0, len(columns), COLUMNS_AT_ONCE):
                 block = slice(start, start + COLUMNS_AT_ONCE)
-                r, residuals = null_correlations(part[:, block], model.design, codes)
+                found = null_correlations(part[:, block], model.design, codes)
                 # Residuals have lost the columns left out; exchanged, they are spread over all but the mean again.
-                drawn = own @ residuals.astype(np.float32) * np.float32(np.sqrt(num_samples - 1))
-                scale = np.sqrt(num_samples - num_columns + 1)
-                yield columns[block], scale * r, drawn, num_samples - num_columns
+                size = found.factor * np.sqrt(num_samples - 1)
+                scaled = np.multiply(found.residuals, size, out=np.empty(found.residuals.shape, dtype=np.float32))
+                freedom = num_samples - num_columns
+                yield Exchanged(
+                    columns[block],
+                    np.sqrt(freedom + 1) * found.r,
+                    own @ scaled,
+                    freedom,
+                    np.where(found.factor > 0, pooled_pvalue(found.r, freedom), np.nan),
+                )
 
     def _own(self, rows: np.ndarray, codes: np.ndarray, design: Design) -> np.ndarray:
         """Return the group's own part in every exchanged order, float32 ``[draws, samples]``."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from analyses.inference.adjusted.cluster_errors import ClusterErrors, Errors
 from analyses.inference.adjusted.design import Design, ModelSamples
-from analyses.inference.adjusted.effects import part_of, prepare
+from analyses.inference.adjusted.effects import prepare
 from analyses.inference.clustered_means import cluster_sums
-from analyses.inference.columns import constant_columns, missing_patterns
+from analyses.inference.columns import constant_columns, missing_patterns, part_of
 
 BLOCK_BYTES = 48 * 2**20
 """Bytes of the larger factor and of the result of one matrix product."""

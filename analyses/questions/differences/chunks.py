@@ -112,10 +112,12 @@ class TestedChunks:
             column[is_left_out] = np.nan
         for column in (plain.pvalue_welch, plain.pvalue_mannwhitney):
             column[is_left_out] = np.nan
-        checks = check_differences(values, effects, self.model, self.fixed, scores=scores, errors=self.errors)
         tested = ~np.isnan(effects.pvalue)
+        exchange, pooled, exchanged = self._exchange(keys["family"], scores, np.flatnonzero(tested))
+        checks = check_differences(
+            values, effects, self.model, self.fixed, scores=scores, pooled=pooled, errors=self.errors
+        )
         found = interactions(values, scores, self.model)
-        exchange, exchanged = self._exchange(keys["family"], scores, np.flatnonzero(tested))
         maxima = self._flip(keys["family"], values, effects, np.flatnonzero(~is_left_out)) if len(self.signs) else {}
         columns = keys | {"exchange": exchange}
         halves = None if self.in_confirmation is None else self._half_effects(values, self.in_confirmation)
@@ -149,15 +151,16 @@ class TestedChunks:
 
     def _exchange(
         self, family: np.ndarray, scores: np.ndarray, tested: np.ndarray
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the statistic of each test as it is, and the largest of each family under exchange."""
-        result, exchanged = np.full(scores.shape[1], np.nan), {}
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Return the statistic of each test as it is, its pooled p, and the largest of each family under exchange."""
+        result, pooled = np.full((2, scores.shape[1]), np.nan)
+        exchanged: dict[str, np.ndarray] = {}
         chosen = scores if len(tested) == scores.shape[1] else scores[:, tested]
-        for places, statistic, drawn, _ in self.exchange.statistics(chosen) if self.exchange else ():
-            columns = tested[places]
-            result[columns] = statistic
-            _keep_largest(exchanged, family[columns], np.abs(drawn))
-        return result, exchanged
+        for block in self.exchange.statistics(chosen) if self.exchange else ():
+            columns = tested[block.columns]
+            result[columns], pooled[columns] = block.statistic, block.pooled
+            _keep_largest(exchanged, family[columns], np.abs(block.drawn, out=block.drawn))
+        return result, pooled, exchanged
 
     def _flip(
         self, family: np.ndarray, values: np.ndarray, effects: AdjustedEffects, tested: np.ndarray

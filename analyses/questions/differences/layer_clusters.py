@@ -129,9 +129,9 @@ class LayerClusters:
             np.zeros((len(self.signs), flat.shape[1]), dtype=np.float32),
             np.full(flat.shape[1], np.inf),
         )
-        for columns, statistic, drawn, freedom in self.exchange.statistics(normal_scores(flat)):
-            result.statistic[columns], result.drawn[:, columns] = statistic, drawn
-            result.limit[columns] = stats.t.isf(FORMING_ALPHA / 2, freedom)
+        for block in self.exchange.statistics(normal_scores(flat)):
+            result.statistic[block.columns], result.drawn[:, block.columns] = block.statistic, block.drawn
+            result.limit[block.columns] = stats.t.isf(FORMING_ALPHA / 2, block.degrees_of_freedom)
         return result
 
     def table(self, comparison: str, family: Mapping[tuple[str, str], str]) -> pl.DataFrame:
