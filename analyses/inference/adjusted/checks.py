@@ -14,7 +14,7 @@ import numpy as np
 
 from analyses.inference.adjusted.cluster_errors import Errors
 from analyses.inference.adjusted.coefficients import LastCoefficient, design_of
-from analyses.inference.adjusted.design import MIN_CELL, Design, ModelSamples
+from analyses.inference.adjusted.design import MIN_CELL, Design, ModelSamples, null_residual_blocks
 from analyses.inference.adjusted.effects import AdjustedEffects, adjusted_effects, kept, prepare
 from analyses.inference.adjusted.exchange import adjusted_pooled, pooled_pvalues
 from analyses.inference.columns import constant_columns, missing_patterns, part_of
@@ -117,13 +117,15 @@ def skewness_of_difference(values: np.ndarray, samples: ModelSamples) -> np.ndar
         model = prepare(samples, rows, "CR2")
         if model.design is None or model.untestable:
             continue
-        part, nuisance = part_of(values, rows, columns), model.design.basis[:, :-1]
-        residuals = part - nuisance @ (nuisance.T @ part)
-        squares = residuals**2
-        second = squares.mean(axis=0)
-        # A product: a third power takes NumPy twenty times as long.
-        squares *= residuals
-        third = squares.mean(axis=0)
+        part = part_of(values, rows, columns)
+        second, third = np.zeros((2, len(columns)))
+        for _, residuals in null_residual_blocks(part, model.design):
+            squares = residuals**2
+            second += squares.sum(axis=0)
+            # A product: a third power takes NumPy twenty times as long.
+            squares *= residuals
+            third += squares.sum(axis=0)
+        second, third = second / len(part), third / len(part)
         # What is left of a constant is rounding, which has a skewness of its own.
         varies = ~constant_columns(part) & (second > 0)
         ratio = np.divide(third, second**1.5, out=np.zeros(len(columns)), where=varies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +100,32 @@ class Design:
     scale: float
     terms: tuple[str, ...]
     left_out: tuple[str, ...]
+
+
+VALUES_AT_ONCE = 2**16
+"""Values of a matrix that are worked on at once, which stay in the cache."""
+
+
+def null_residuals(values: np.ndarray, design: Design) -> np.ndarray:
+    """Return what the model without the group, the last column of its basis, leaves of ``[samples, tests]``."""
+    result = np.empty_like(values)
+    for rows, residuals in null_residual_blocks(values, design):
+        result[rows] = residuals
+    return result
+
+
+def null_residual_blocks(values: np.ndarray, design: Design) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield ``null_residuals`` some rows at a time; the next block is written over the one before."""
+    nuisance = design.basis[:, :-1]
+    loadings = nuisance.T @ values
+    step = max(1, VALUES_AT_ONCE // max(values.shape[1], 1))
+    held = np.empty((min(step, len(values)), values.shape[1]))
+    for start in range(0, len(values), step):
+        rows = slice(start, min(start + step, len(values)))
+        residuals = held[: rows.stop - start]
+        np.matmul(nuisance[rows], loadings, out=residuals)
+        np.subtract(values[rows], residuals, out=residuals)
+        yield rows, residuals
 
 
 def build_design(samples: ModelSamples) -> Design | None:

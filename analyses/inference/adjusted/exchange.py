@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from analyses.inference.adjusted.design import Design, ModelSamples
+from analyses.inference.adjusted.design import Design, ModelSamples, null_residuals
 from analyses.inference.adjusted.effects import prepare
 from analyses.inference.clustered_means import cluster_sums, intraclass_correlation
 from analyses.inference.columns import constant_columns, missing_patterns, part_of
@@ -67,8 +67,8 @@ def null_correlations(values: np.ndarray, design: Design, codes: np.ndarray) -> 
     codes
         ``[samples]`` clusters 0..clusters-1.
     """
-    nuisance, own = design.basis[:, :-1], design.basis[:, -1]
-    residuals = _less(values, nuisance, nuisance.T @ values)
+    own = design.basis[:, -1]
+    residuals = null_residuals(values, design)
     length = np.sqrt(np.einsum("ij,ij->j", residuals, residuals))
     is_left = ~constant_columns(values) & (length > 1e-9 * np.sqrt(np.einsum("ij,ij->j", values, values)))
     correlation = intraclass_correlation(residuals, codes, length**2)
@@ -76,21 +76,6 @@ def null_correlations(values: np.ndarray, design: Design, codes: np.ndarray) -> 
     size = length * np.sqrt(np.maximum(effect, np.finfo(np.float64).tiny))
     factor = np.divide(1.0, size, out=np.zeros_like(size), where=is_left)
     return NullCorrelations((own @ residuals) * factor, residuals, factor)
-
-
-def _less(values: np.ndarray, basis: np.ndarray, loadings: np.ndarray) -> np.ndarray:
-    """Return ``values - basis @ loadings``, some rows at a time, which stay in the cache between both steps."""
-    result = np.empty_like(values)
-    step = max(1, VALUES_AT_ONCE // max(values.shape[1], 1))
-    for start in range(0, len(values), step):
-        rows = slice(start, start + step)
-        np.matmul(basis[rows], loadings, out=result[rows])
-        np.subtract(values[rows], result[rows], out=result[rows])
-    return result
-
-
-VALUES_AT_ONCE = 2**16
-"""Values of a matrix that are worked on at once."""
 
 
 def pooled_pvalues(values: np.ndarray, design: Design, codes: np.ndarray) -> np.ndarray:

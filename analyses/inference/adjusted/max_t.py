@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analyses.inference.adjusted.cluster_errors import ClusterErrors, Errors
-from analyses.inference.adjusted.design import Design, ModelSamples
+from analyses.inference.adjusted.design import Design, ModelSamples, null_residuals
 from analyses.inference.adjusted.effects import prepare
 from analyses.inference.clustered_means import cluster_sums
 from analyses.inference.columns import constant_columns, missing_patterns, part_of
@@ -92,10 +92,10 @@ def flipped_statistics(
 def flip(values: np.ndarray, design: Design, robust: ClusterErrors, signs: np.ndarray) -> np.ndarray:
     """Return T* ``[permutations, tests]`` of one design; arguments as in ``flipped_statistics``, values without NaN."""
     basis, num_columns, num_tests = design.basis, design.basis.shape[1], values.shape[1]
-    nuisance, overlap = basis[:, :-1], robust.overlap
+    overlap = robust.overlap
     # Of the null model, so that T* is distributed as if there were no difference; residuals of the full model have lost
     # the noise along the group, and would be too small.
-    residuals = values - nuisance @ (nuisance.T @ values)
+    residuals = null_residuals(values, design)
     # Scores divided by their size: T* has no unit, and squares of small masses stay far from underflow.
     residuals /= np.maximum(np.maximum(residuals.max(axis=0), -residuals.min(axis=0)), np.finfo(np.float64).tiny)
     kind = np.float32 if len(overlap) >= SINGLE_PRECISION_CLUSTERS else np.float64

@@ -38,7 +38,7 @@ from analyses.runs.values import Block, baseline_values, value_blocks
 from analyses.settings.analysis import WILD_BOOTSTRAP, AnalysisSettings
 from engine.schema import MASS_PREFIX
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 32 * 2**20
 """Bytes in float64 of the values that are tested at once."""
 
 
