@@ -30,7 +30,7 @@ def cluster_sums(values: np.ndarray, cluster: np.ndarray, weights: np.ndarray | 
     return matrix @ values
 
 
-def intraclass_correlation(centred: np.ndarray, codes: np.ndarray, total: np.ndarray | None = None) -> np.ndarray:
+def intraclass_correlation(centred: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return the analysis-of-variance estimate of the correlation within clusters, ``[tests]``, 0..1.
 
     (MSB - MSW) / (MSB + (m - 1) MSW) with m = (n - Σ n_g² / n) / (k - 1) (Donner 1986, International Statistical Review
@@ -42,15 +42,16 @@ def intraclass_correlation(centred: np.ndarray, codes: np.ndarray, total: np.nda
         ``[samples, tests]`` without NaN, less their mean.
     codes
         ``[samples]`` clusters 0..k-1.
-    total
-        ``[tests]`` sums of squares, where they are known already.
     """
-    num_samples, sizes = len(codes), np.bincount(codes)
-    num_clusters = len(sizes)
+    return correlation_of_sums(cluster_sums(centred, codes), np.bincount(codes), np.einsum("ij,ij->j", centred, centred))
+
+
+def correlation_of_sums(sums: np.ndarray, sizes: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return ``intraclass_correlation`` from ``[clusters, tests]`` sums, clusters' sizes, and sums of squares."""
+    num_samples, num_clusters = int(sizes.sum()), len(sizes)
     if num_clusters < 2 or num_samples == num_clusters:
-        return np.zeros(centred.shape[1])
-    total = np.einsum("ij,ij->j", centred, centred) if total is None else total
-    between = (cluster_sums(centred, codes) ** 2 / sizes[:, None]).sum(axis=0)
+        return np.zeros(sums.shape[1])
+    between = (sums**2 / sizes[:, None]).sum(axis=0)
     within = (total - between) / (num_samples - num_clusters)
     between = between / (num_clusters - 1)
     usual_size = (num_samples - (sizes**2).sum() / num_samples) / (num_clusters - 1)

@@ -78,13 +78,15 @@ class LastCoefficient:
             # Sums over clusters of weight x residual, without ever forming the residuals.
             self._weighted = sparse.csr_array((self._robust.weights, (codes, np.arange(len(codes)))), shape=shape)
 
-    def fit(self, values: np.ndarray) -> Coefficients:
-        """Return the last coefficient of every column of ``values``, as ``fit_last`` does."""
+    def fit(self, values: np.ndarray, total: np.ndarray | None = None) -> Coefficients:
+        """Return the last coefficient of every column of ``values``, as ``fit_last`` does.
+
+        ``total`` are the sums of squares of ``values``, ``[tests]``, where they are known already.
+        """
         design, robust = self._design, self._robust
-        # For so few columns BLAS takes several times as long, and more on a busy machine.
-        loadings = np.einsum("ij,ik->kj", values, design.basis)
+        loadings = design.basis.T @ values
         effect = loadings[-1] / design.scale
-        total = np.einsum("ij,ij->j", values, values)
+        total = np.einsum("ij,ij->j", values, values) if total is None else total
         length = np.sqrt(np.maximum(total - (loadings[:-1] ** 2).sum(axis=0), 0.0))
         if robust is None or self._note:
             missing = np.full(values.shape[1], np.nan)

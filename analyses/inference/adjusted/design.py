@@ -106,11 +106,14 @@ VALUES_AT_ONCE = 2**16
 """Values of a matrix that are worked on at once, which stay in the cache."""
 
 
-def null_residuals(values: np.ndarray, design: Design) -> np.ndarray:
-    """Return what the model without the group, the last column of its basis, leaves of ``[samples, tests]``."""
-    result = np.empty_like(values)
+def null_residuals(values: np.ndarray, design: Design, factor: np.ndarray | None = None) -> np.ndarray:
+    """Return what the model without the group, the last column of its basis, leaves of ``[samples, tests]``.
+
+    With ``factor``, ``[tests]``, it is multiplied with that and in float32.
+    """
+    result = np.empty(values.shape, dtype=np.float64 if factor is None else np.float32)
     for rows, residuals in null_residual_blocks(values, design):
-        result[rows] = residuals
+        result[rows] = residuals if factor is None else residuals * factor
     return result
 
 

@@ -25,8 +25,8 @@ import numpy as np
 from scipy import stats
 
 from analyses.inference.adjusted.design import Design, ModelSamples, null_residuals
-from analyses.inference.adjusted.effects import prepare
-from analyses.inference.clustered_means import cluster_sums, intraclass_correlation
+from analyses.inference.adjusted.effects import NEARLY_ALL, prepare
+from analyses.inference.clustered_means import cluster_sums, correlation_of_sums
 from analyses.inference.columns import constant_columns, missing_patterns, part_of
 
 MIN_STRATUM = 5
@@ -44,19 +44,19 @@ class NullCorrelations:
     ----------
     r
         ``[tests]``; 0 for a constant column, and for one of which nothing is left.
-    residuals
-        ``[samples, tests]``: e, as long as it is left.
     factor
         ``[tests]``: 1 / (|e| √d); 0 where r is.
     """
 
     r: np.ndarray
-    residuals: np.ndarray
     factor: np.ndarray
 
 
 def null_correlations(values: np.ndarray, design: Design, codes: np.ndarray) -> NullCorrelations:
     """Return the correlations of each column.
+
+    |e|² and the sums of e over clusters come from those of the values, less what the model fits of them: residuals are
+    formed only of columns of which little is left.
 
     Parameters
     ----------
@@ -67,15 +67,23 @@ def null_correlations(values: np.ndarray, design: Design, codes: np.ndarray) -> 
     codes
         ``[samples]`` clusters 0..clusters-1.
     """
-    own = design.basis[:, -1]
-    residuals = null_residuals(values, design)
-    length = np.sqrt(np.einsum("ij,ij->j", residuals, residuals))
-    is_left = ~constant_columns(values) & (length > 1e-9 * np.sqrt(np.einsum("ij,ij->j", values, values)))
-    correlation = intraclass_correlation(residuals, codes, length**2)
-    effect = (1 - correlation) + correlation * float((cluster_sums(own, codes) ** 2).sum())
-    size = length * np.sqrt(np.maximum(effect, np.finfo(np.float64).tiny))
+    loadings = design.basis.T @ values
+    total = np.einsum("ij,ij->j", values, values)
+    square = total - (loadings[:-1] ** 2).sum(axis=0)
+    sums = cluster_sums(values, codes) - cluster_sums(design.basis[:, :-1], codes) @ loadings[:-1]
+    along = loadings[-1]
+    close = np.flatnonzero(square <= NEARLY_ALL * total)
+    if len(close):
+        residuals = null_residuals(values[:, close], design)
+        square[close], along[close] = np.einsum("ij,ij->j", residuals, residuals), design.basis[:, -1] @ residuals
+        sums[:, close] = cluster_sums(residuals, codes)
+    is_left = ~constant_columns(values) & (square > 1e-18 * total)
+    correlation = correlation_of_sums(sums, np.bincount(codes), square)
+    of_design = float((cluster_sums(design.basis[:, -1], codes) ** 2).sum())
+    effect = (1 - correlation) + correlation * of_design
+    size = np.sqrt(np.maximum(square, 0) * np.maximum(effect, np.finfo(np.float64).tiny))
     factor = np.divide(1.0, size, out=np.zeros_like(size), where=is_left)
-    return NullCorrelations((own @ residuals) * factor, residuals, factor)
+    return NullCorrelations(along * factor, factor)
 
 
 def pooled_pvalues(values: np.ndarray, design: Design, codes: np.ndarray) -> np.ndarray:
@@ -202,8 +210,7 @@ class Exchange:
                 block = slice(start, start + COLUMNS_AT_ONCE)
                 found = null_correlations(part[:, block], model.design, codes)
                 # Residuals have lost the columns left out; exchanged, they are spread over all but the mean again.
-                size = found.factor * np.sqrt(num_samples - 1)
-                scaled = np.multiply(found.residuals, size, out=np.empty(found.residuals.shape, dtype=np.float32))
+                scaled = null_residuals(part[:, block], model.design, found.factor * np.sqrt(num_samples - 1))
                 freedom = num_samples - num_columns
                 yield Exchanged(
                     columns[block],

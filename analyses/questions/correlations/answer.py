@@ -87,7 +87,8 @@ def correlations(run: Run, settings: AnalysisSettings, targets: Sequence[str] = 
             return []
         keys = {"query_group": query_group, "statistic": statistic}
         keys |= {"layer": places // run.num_heads, "head": places % run.num_heads}
-        measured, known = values[:, places], [target.values for target in usable]
+        measured = values if len(places) == values.shape[1] else values[:, places]
+        known = [target.values for target in usable]
         results = correlate(measured, known, cluster, covariates, 1 - settings.alpha, held, models)
         for result, untested in zip(results, rare, strict=True):
             if statistic in untested:
@@ -189,7 +190,8 @@ def _fill(
     result: dict[str, np.ndarray], columns: np.ndarray, ranks: np.ndarray, models: Models, confidence: float
 ) -> None:
     """Fill in the tests that share all their samples; ``ranks`` are unit ranks."""
-    fit = models.plain.fit(ranks)
+    total = np.ones(ranks.shape[1])  # of unit length
+    fit = models.plain.fit(ranks, total)
     # Rounding may carry a perfect correlation past 1.
     rho = np.clip(fit.effect, -1, 1)
     result["rho"][columns], result["pvalue"][columns] = rho, fit.pvalue
@@ -199,16 +201,18 @@ def _fill(
     result["ci_low"][columns], result["ci_high"][columns] = low, high
     for name, model, scale in zip(("partial", "fixed"), (models.partial, models.fixed), models.scales, strict=True):
         if model is not None:
-            result[f"rho_{name}"][columns], result[f"pvalue_{name}"][columns] = _partial(ranks, model, scale)
+            result[f"rho_{name}"][columns], result[f"pvalue_{name}"][columns] = _partial(ranks, total, model, scale)
     if models.is_explained:
         result["pvalue_fixed"][columns] = np.where(np.isnan(result["pvalue"][columns]), np.nan, 1.0)
     pooled = pooled_pvalues(ranks, models.fullest, models.codes)
     result["pvalue_pooled"][columns] = np.where(np.isnan(result["pvalue"][columns]), np.nan, pooled)
 
 
-def _partial(ranks: np.ndarray, model: LastCoefficient, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def _partial(
+    ranks: np.ndarray, total: np.ndarray, model: LastCoefficient, scale: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the partial correlation with the design's last column, and its p."""
-    fit = model.fit(ranks)
+    fit = model.fit(ranks, total)
     remaining = np.where(fit.residual_length > 1e-9, fit.residual_length, np.nan)
     return np.clip(fit.effect * scale / remaining, -1, 1), fit.pvalue
 
