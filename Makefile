@@ -36,14 +36,14 @@ lint: $(VENV)/.installed-test
 	$(PY) -m ruff format --check .
 	$(PY) -m basedpyright
 
-# Two files of tests at a time: much of the suite waits for processes to start. tests/conftest.py puts the longest first.
+# Three files of tests at a time, on two cores too: much of the suite waits for processes to start. tests/conftest.py puts the longest first.
 test: lint
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm"
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm"
 
 # The files in an order of their own each time, which the first lines print; `make test-random SEED=7` repeats one.
 test-random: SEED ?= $(shell date +%s)
 test-random: lint
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm" --random-files $(SEED)
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak and not slurm" --random-files $(SEED)
 
 test-all: test test-random
 	$(PY) -m pytest -m "soak or slurm"

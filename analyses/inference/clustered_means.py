@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse, stats
-from statsmodels.stats.proportion import proportion_confint
 
-from analyses.inference.columns import FLOAT_NOISE, missing_patterns
+from analyses.inference.columns import FLOAT_NOISE, missing_patterns, part_of
 
 
 def cluster_sums(values: np.ndarray, cluster: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -43,7 +42,8 @@ def intraclass_correlation(centred: np.ndarray, codes: np.ndarray) -> np.ndarray
     codes
         ``[samples]`` clusters 0..k-1.
     """
-    return correlation_of_sums(cluster_sums(centred, codes), np.bincount(codes), np.einsum("ij,ij->j", centred, centred))
+    total = np.einsum("ij,ij->j", centred, centred)
+    return correlation_of_sums(cluster_sums(centred, codes), np.bincount(codes), total)
 
 
 def correlation_of_sums(sums: np.ndarray, sizes: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -135,7 +135,7 @@ def clustered_mean(values: np.ndarray, cluster: np.ndarray, confidence: float = 
     for rows, columns in missing_patterns(values):
         if not rows.any():
             continue
-        chosen = values[rows][:, columns]
+        chosen = part_of(values, rows, columns)
         codes = np.unique(cluster[rows], return_inverse=True)[1]
         sizes = np.bincount(codes)
         mean = chosen.mean(axis=0)
@@ -197,11 +197,15 @@ def clustered_share(hits: np.ndarray, cluster: np.ndarray, confidence: float = 0
 
 
 def wilson_interval(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion; NaN when there are no trials.
+    """Return Wilson's score interval of a proportion (1927, JASA 22: 209-212); NaN when there are no trials.
 
-    Neither is a whole number where a proportion of many correlated samples counts as one of few clusters.
+    Neither is a whole number where a proportion of many correlated samples counts as one of few clusters, which SciPy's
+    ``BinomTestResult.proportion_ci`` wants; statsmodels' ``proportion_confint`` gives the same.
     """
     if trials == 0:
         return float("nan"), float("nan")
-    low, high = np.asarray(proportion_confint(successes, trials, alpha=1 - confidence, method="wilson"))
-    return float(low), float(high)
+    share, normal = successes / trials, float(stats.norm.isf((1 - confidence) / 2))
+    all_of_it = 1 + normal**2 / trials
+    centre = (share + normal**2 / (2 * trials)) / all_of_it
+    reach = normal * np.sqrt(share * (1 - share) / trials + normal**2 / (4 * trials**2)) / all_of_it
+    return float(centre - reach), float(centre + reach)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-COMPUTED_BY = ("numpy", "scipy", "statsmodels", "scikit-learn", "polars")
+COMPUTED_BY = ("numpy", "scipy", "scikit-learn", "polars")
 
 
 def versions_line() -> str:

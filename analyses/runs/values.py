@@ -19,7 +19,7 @@ from analyses.runs.layouts import coded, file_values, whole_samples
 from analyses.runs.run import Run
 from engine.schema import BASELINE_PREFIX
 
-BLOCK_BYTES = 2**30
+BLOCK_BYTES = 768 * 2**20
 """Most bytes of ``head_stats`` values that are in memory at once while tests are made."""
 
 
@@ -57,7 +57,7 @@ def value_blocks(run: Run, statistics: Sequence[str], max_bytes: int = BLOCK_BYT
     """Yield the values of every statistic and query group, as many at a time as fit; at least one of each.
 
     Files are read once per block, so memory does not grow with the samples until one statistic of one query group alone
-    is larger than ``max_bytes`` (1 GiB: 340,000 samples of 784 heads).
+    is larger than ``max_bytes`` (768 MiB: 255,000 samples of 784 heads).
     """
     groups = run.query_groups
     one = 4 * len(run.samples) * run.num_layers * run.num_heads

@@ -179,6 +179,7 @@ def test_nothing_is_found_where_heads_hand_on_nothing(tmp_path):
     assert pl.read_parquet(directory / "tables" / "circuit_faithfulness.parquet").is_empty()
 
 
+@pytest.mark.soak
 def test_nothing_is_claimed_of_heads_that_have_nothing_to_do_with_the_answer(tmp_path):
     """They move s in every sample, by noise: no edge has an effect on average.
 

@@ -78,6 +78,7 @@ def test_killed_in_the_middle_and_started_again(config_file, predictions_file):
     assert_equal(tables(config_file.parent / "runs" / "whole"), tables(run))
 
 
+@pytest.mark.soak
 def test_a_signal_stops_at_a_shard_boundary_and_the_same_command_continues(config_file, predictions_file):
     predictions_file.write_text(json.dumps(records(60)))
     overrides = ["run.name=stopped", "cluster.samples_per_shard=1"]

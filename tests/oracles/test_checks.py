@@ -130,8 +130,8 @@ def test_an_exchange_without_covariates_is_the_permutation_test():
     is_a = np.arange(24) < 16
     values = np.where(rng.random((24, 1)) < 0.6, 0.0, rng.exponential(size=(24, 1)))
     samples = ModelSamples(is_a, np.arange(24), None, {})
-    ((_, statistic, drawn, _),) = exchange.Exchange(samples, 4000, 0).statistics(values)
-    own = max_t_pvalues(statistic, np.abs(drawn).max(axis=1))
+    (found,) = exchange.Exchange(samples, 4000, 0).statistics(values)
+    own = max_t_pvalues(found.statistic, np.abs(found.drawn).max(axis=1))
 
     def distance(a, b):
         return abs(a.mean() - b.mean())
@@ -151,8 +151,8 @@ def test_piled_up_values_are_found_no_more_often_than_promised(wrong, zeros):
         values = (rng.random((300, 40)) > zeros) * rng.exponential(size=(300, 40))
         scores = normal_scores(values)
         old.append(adjusted_effects(values, samples).pvalue.min() <= 0.05 / 40)
-        ((_, statistic, drawn, _),) = exchange.Exchange(samples, 199, seed).statistics(scores)
-        found.append(max_t_pvalues(statistic, np.abs(drawn).max(axis=1)).min() <= 0.05)
+        (of_seed,) = exchange.Exchange(samples, 199, seed).statistics(scores)
+        found.append(max_t_pvalues(of_seed.statistic, np.abs(of_seed.drawn).max(axis=1)).min() <= 0.05)
         assert (checks.why_too_few(values, samples.is_a) != "").all()
     assert np.mean(old) > 0.3 and np.mean(found) <= 0.15
 

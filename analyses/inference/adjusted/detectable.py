@@ -10,7 +10,7 @@ from scipy import optimize, special, stats
 
 from analyses.inference.adjusted.design import ModelSamples
 from analyses.inference.adjusted.effects import prepare
-from analyses.inference.clustered_means import cluster_sums, intraclass_correlation
+from analyses.inference.clustered_means import cluster_sums, correlation_of_sums
 from analyses.inference.columns import constant_columns, missing_patterns, part_of
 
 POWER = 0.8
@@ -159,10 +159,11 @@ def within_groups(values: np.ndarray, is_a: np.ndarray, codes: np.ndarray) -> tu
         ``[samples]`` clusters 0..k-1.
     """
     is_constant = constant_columns(values)
-    centred = np.array(values)
-    for rows in (is_a, ~is_a):
-        centred[rows] -= centred[rows].mean(axis=0)
-    deviation = np.sqrt((centred**2).sum(axis=0) / max(len(codes) - 2, 1))
-    correlation = intraclass_correlation(centred, codes)
+    means = np.stack([values[rows].mean(axis=0) if rows.any() else np.zeros(values.shape[1]) for rows in (~is_a, is_a)])
+    centred = means[is_a.astype(np.int64)]
+    np.subtract(values, centred, out=centred)
+    total = np.einsum("ij,ij->j", centred, centred)
+    deviation = np.sqrt(total / max(len(codes) - 2, 1))
+    correlation = correlation_of_sums(cluster_sums(centred, codes), np.bincount(codes), total)
     unknown = is_constant | (deviation == 0)
     return np.where(unknown, np.nan, deviation), np.where(unknown, np.nan, correlation)

@@ -14,6 +14,7 @@ import polars as pl
 
 from analyses.cores import in_order
 from analyses.inference.clustered_means import clustered_mean
+from analyses.inference.ranks import VALUES_AT_ONCE
 from analyses.questions.comparisons import Comparison, groups_of
 from analyses.questions.heads.tables import HEAD_DISTRIBUTIONS, HEAD_LIFTS
 from analyses.runs.clusters import cluster_codes
@@ -96,13 +97,21 @@ def column_quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts
         ``[columns]``.
     """
-    ordered = np.sort(values, axis=0)  # NaN last
-    counts = (~np.isnan(values)).sum(axis=0)
-    at = np.array(list(QUANTILES.values()))[:, None] * np.maximum(counts - 1, 0)
-    below = np.floor(at).astype(np.int64)
-    above = np.minimum(below + 1, np.maximum(counts - 1, 0))
-    low, high = np.take_along_axis(ordered, below, axis=0), np.take_along_axis(ordered, above, axis=0)
-    return low + (high - low) * (at - below), counts
+    num_samples, num_columns = values.shape
+    result, counts = np.empty((len(QUANTILES), num_columns)), np.empty(num_columns, dtype=np.int64)
+    step = max(1, VALUES_AT_ONCE // max(num_samples, 1))
+    for start in range(0, num_columns, step):
+        block = slice(start, start + step)
+        ordered = np.ascontiguousarray(values[:, block].T)
+        ordered.sort(axis=1)  # NaN last
+        counts[block] = num_samples - np.isnan(ordered).sum(axis=1)
+        last = np.maximum(counts[block] - 1, 0)
+        at = np.array(list(QUANTILES.values()))[:, None] * last
+        below = np.floor(at).astype(np.int64)
+        rows = np.arange(len(ordered))
+        low, high = ordered[rows, below], ordered[rows, np.minimum(below + 1, last)]
+        result[:, block] = low + (high - low) * (at - below)
+    return result, counts
 
 
 def _spread(run: Run, query_group: str, statistic: str, label: str, values: np.ndarray) -> pl.DataFrame:

@@ -80,8 +80,10 @@ def _rows(
         if statistic in untested:
             place = {"query_group": query_group, "statistic": statistic, "family": family}
             return base | counts | place | {"note": untested[statistic]}
-        values = of_everyone[comparison.is_member].astype(np.float64)
-        values = values[:, ~np.isnan(values).all(axis=0)]
+        is_member = comparison.is_member
+        measured = of_everyone if is_member.all() else of_everyone[is_member]
+        exists = ~np.isnan(measured).all(axis=0)
+        values = (measured if exists.all() else measured[:, exists]).astype(np.float64)
         level = settings.alpha / sizes[family]
         effects = detectable(values, samples, settings.alpha, level, wanted)
         keys = {"query_group": query_group, "statistic": statistic, "num_heads": values.shape[1]}

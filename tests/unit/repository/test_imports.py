@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, str]] = {
     "analyses.design": ("", ""),
     "analyses.cores": ("", "threadpoolctl"),
     "analyses.settings": ("engine.schema engine.sections", "pydantic"),
-    "analyses.inference": ("", "scipy sklearn statsmodels"),
+    "analyses.inference": ("", "scipy sklearn"),
     "analyses.runs": ("analyses.settings analyses.wording analyses.cores engine.schema", "polars pyarrow yaml"),
     "analyses.charts": (
         "analyses.settings analyses.design analyses.wording analyses.cores",

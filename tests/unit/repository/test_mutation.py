@@ -153,6 +153,7 @@ def judged(tmp_path, monkeypatch):
     return share, verdicts, lambda: tool._Pass(copy, "sums", 2.0, time.monotonic() + 600, results).run(mutants), results
 
 
+@pytest.mark.soak
 def test_mutants_are_killed_by_the_tests_over_their_line_and_the_others_told(judged, capsys):
     share, verdicts, again, results = judged
     assert "test_the_second_user" in verdicts[8, "result = result - value"]["said"], "it shares what the first one made"

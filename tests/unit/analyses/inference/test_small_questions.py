@@ -125,9 +125,11 @@ def test_few_exchanges_are_kept_in_memory():
     drawn = exchange.Exchange(samples, 30, 0)
     blocks = list(drawn.statistics(values))
     assert len(drawn.drawn) <= 2 and len(blocks) == 5
-    for columns, statistic, _, _ in exchange.Exchange(samples, 30, 0).statistics(values[:, ::-1]):
-        (twin,) = (block for block in blocks if block[0] == 4 - columns[0])
-        np.testing.assert_allclose(statistic, twin[1])
+    pooled = exchange.adjusted_pooled(values, samples)
+    for found in exchange.Exchange(samples, 30, 0).statistics(values[:, ::-1]):
+        (twin,) = (block for block in blocks if block.columns[0] == 4 - found.columns[0])
+        np.testing.assert_allclose(found.statistic, twin.statistic)
+        np.testing.assert_allclose(found.pooled, pooled[twin.columns])
     assert not list(exchange.Exchange(samples, 0, 0).statistics(values))
 
 
