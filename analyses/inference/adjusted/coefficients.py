@@ -86,7 +86,8 @@ class LastCoefficient:
         design, robust = self._design, self._robust
         loadings = design.basis.T @ values
         effect = loadings[-1] / design.scale
-        total = np.einsum("ij,ij->j", values, values) if total is None else total
+        if total is None:
+            total = np.einsum("ij,ij->j", values, values)
         length = np.sqrt(np.maximum(total - (loadings[:-1] ** 2).sum(axis=0), 0.0))
         if robust is None or self._note:
             missing = np.full(values.shape[1], np.nan)

@@ -57,10 +57,10 @@ def beside_heads(answers: Answers, comparison: str) -> str:
     stretches, interactions = significant_stretches(answers, comparison), significant_interactions(answers, comparison)
     parts: list[str] = []
     if len(stretches):
-        verb = "differs" if len(stretches) == 1 else "differ"
-        parts.append(
-            f"with heads averaged, {count_text(len(stretches), 'stretch of layers', 'stretches of layers')} {verb}"
+        some = (
+            "1 stretch of layers differs" if len(stretches) == 1 else f"{len(stretches):,} stretches of layers differ"
         )
+        parts.append(f"with heads averaged, {some}")
     if len(interactions):
         parts.append(f"in {count_text(len(interactions), 'test')} the difference depends on what the model said")
     return ", and ".join(parts)

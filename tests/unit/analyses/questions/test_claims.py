@@ -14,6 +14,7 @@ from analyses.questions.causes.values import causal_blocks
 from analyses.questions.claims import PRIMARY, Claim, Sentence, claims_of, shared_levels
 from analyses.questions.decodability.answer import drawn_samples
 from analyses.questions.differences.question import Differences
+from analyses.questions.differences.sentences_beyond_heads import beside_heads
 from analyses.questions.differences.story import comparison_headlines, difference_tiles
 from analyses.questions.families import is_certain, is_significant
 from analyses.reporting.analysis import answer_questions
@@ -52,16 +53,22 @@ def test_a_claim_is_made_where_it_is_true_and_not_where_it_is_false(kind, true, 
     assert not [claim for claim in claims_in(false, 3, analysis) if claim.kind == kind]
 
 
-def test_the_top_says_what_differs_where_no_head_does(tmp_path):
-    run_dir = tmp_path / "run"
-    write_world(run_dir, World(ALONE, planted={"interaction": 1.2}), 4)
+def answers_of(run_dir, **planted):
+    write_world(run_dir, World(ALONE, planted=planted), 4)
     settings = AnalysisSettings.from_mapping({"permutations": 199} | QUIET)
-    answers = answer_questions(open_tables(run_dir), settings, VisualizationSettings.from_mapping({}))
+    return answer_questions(open_tables(run_dir), settings, VisualizationSettings.from_mapping({}))
+
+
+def test_the_top_says_what_differs_where_no_head_does(tmp_path):
+    answers = answers_of(tmp_path / "run", interaction=1.2)
     (headline,) = comparison_headlines(answers)
     assert "no head is shown to differ" in headline and not headline.is_finding
     assert re.search(r"But in \d+ tests? the difference depends on what the model said\.$", headline)
     (tile,) = difference_tiles(answers)
     assert "the difference depends on what the model said" in tile.beside
+    of_layer = answers_of(tmp_path / "layer", layer=0.9)
+    assert beside_heads(of_layer, "is_correct") == "with heads averaged, 1 stretch of layers differs"
+    assert not beside_heads(answers_of(tmp_path / "null"), "is_correct")
 
 
 def claims_on_causes(run_dir, kind=""):
