@@ -86,16 +86,15 @@ class LastCoefficient:
         design, robust = self._design, self._robust
         loadings = design.basis.T @ values
         effect = loadings[-1] / design.scale
-        if total is None:
-            total = np.einsum("ij,ij->j", values, values)
-        length = np.sqrt(np.maximum(total - (loadings[:-1] ** 2).sum(axis=0), 0.0))
+        squares = np.einsum("ij,ij->j", values, values) if total is None else total
+        length = np.sqrt(np.maximum(squares - (loadings[:-1] ** 2).sum(axis=0), 0.0))
         if robust is None or self._note:
             missing = np.full(values.shape[1], np.nan)
             freedom = float("nan") if robust is None else robust.degrees_of_freedom
             return Coefficients(effect, missing, missing, length, freedom, self._note)
         scores = self._weighted @ values - np.einsum("gk,kt->gt", robust.overlap, loadings)
         error = np.sqrt(np.einsum("ij,ij->j", scores, scores)) / design.scale
-        is_fitted = length**2 - loadings[-1] ** 2 <= EXACT * total
+        is_fitted = length**2 - loadings[-1] ** 2 <= EXACT * squares
         error = np.where(is_fitted | (error <= 0), np.nan, error)
         pvalue = 2 * stats.t.sf(np.abs(effect / error), robust.degrees_of_freedom)
         return Coefficients(effect, error, pvalue, length, robust.degrees_of_freedom, "")
