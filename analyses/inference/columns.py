@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+VALUES_AT_ONCE = 2**16
+"""Values of a matrix that are worked on at once, so that they stay in the cache."""
+
 FLOAT_NOISE = 4 * float(np.finfo(np.float32).eps)
 """A column that varies by less than this share of its largest value is constant: float32 holds no more digits."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from analyses.inference.columns import VALUES_AT_ONCE
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -39,10 +41,6 @@ def rank_columns(values: np.ndarray) -> Ranks:
         block = slice(start, start + step)
         doubled[block], ties[block] = _ranked(turned[block])
     return Ranks(doubled, ties)
-
-
-VALUES_AT_ONCE = 2**16
-"""Values that are sorted at once."""
 
 
 def _ranked(turned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

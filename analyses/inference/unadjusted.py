@@ -126,9 +126,8 @@ def _moments(a: np.ndarray, b: np.ndarray) -> _Moments:
 
     Divided by their size, so that squares of small masses stay far from underflow.
     """
-    low = np.minimum(a.min(axis=0), b.min(axis=0))
-    scale = np.maximum(np.maximum(a.max(axis=0), b.max(axis=0)), -low)
-    scale = np.maximum(scale, np.finfo(np.float64).tiny)
+    highs = [np.maximum(part.max(axis=0, initial=0.0), -part.min(axis=0, initial=0.0)) for part in (a, b)]
+    scale = np.maximum(np.maximum(*highs), np.finfo(np.float64).tiny)
     a, b = a / scale, b / scale
     return _Moments(scale, a.mean(axis=0), b.mean(axis=0), _variance(a), _variance(b), len(a), len(b))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from analyses.inference.columns import VALUES_AT_ONCE
+
 RANK_TOLERANCE = 1e-8
 """A column whose part outside the other columns is shorter than this share of it is collinear."""
 
@@ -100,10 +102,6 @@ class Design:
     scale: float
     terms: tuple[str, ...]
     left_out: tuple[str, ...]
-
-
-VALUES_AT_ONCE = 2**16
-"""Values of a matrix that are worked on at once, which stay in the cache."""
 
 
 def null_residuals(values: np.ndarray, design: Design, factor: np.ndarray | None = None) -> np.ndarray:

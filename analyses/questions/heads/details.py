@@ -14,7 +14,7 @@ import polars as pl
 
 from analyses.cores import in_order
 from analyses.inference.clustered_means import clustered_mean
-from analyses.inference.ranks import VALUES_AT_ONCE
+from analyses.inference.columns import VALUES_AT_ONCE
 from analyses.questions.comparisons import Comparison, groups_of
 from analyses.questions.heads.tables import HEAD_DISTRIBUTIONS, HEAD_LIFTS
 from analyses.runs.clusters import cluster_codes

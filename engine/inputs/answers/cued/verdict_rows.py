@@ -76,7 +76,7 @@ def _row() -> re.Pattern[str]:
     """Return a pattern of a label with its verdict and the marks around them."""
     right = phrases([*_RIGHT, *words_of(languages(), "affirms")])
     wrong = phrases([*_WRONG, *words_of(languages(), "wrong")])
-    label = r"(?:(?:options?|choices?)\s+)?(?P<label>[^\W_](?:[\w /-]{0,38}[^\W_])??)"
+    label = r"(?:(?:options?|choices?)\s+)?(?P<label>[^\W_](?:[\w /-]{0,38}?[^\W_])??)"
     text = r"(?:[.)\]:|]+[*_]*[ \t]+[^\n]{1,120}?(?=[^\w\n]{1,6}[^\n]{0,20}(?:\n|\Z)))??"
     says = rf"(?:(?:is|=)\s+)?(?:(?P<right>{_TICKED}|{right})|{_CROSSED}|{wrong})"
     between = r"(?![^\W_])[^\w✅☑✓✔👍❌✗✘✕✖👎🚫]{0,12}_{0,2}"

@@ -33,6 +33,8 @@ ROWS = [
     (LETTERS, "A: 0.1, B: 0.2, C: 0.6, D: 0.1", "ambiguous_label"),
     (DIRECTIONS, "increase? no. decrease? yes.", "decrease"),
     (DIRECTIONS, "| increase | ✗ |\n| decrease | ✓ |", "decrease"),
+    (("entailment", "neutral", "contradiction"), "entailment - no / neutral - yes / contradiction - no", "neutral"),
+    (DIRECTIONS, "increase no decrease yes", "decrease"),
     (DIRECTIONS, "Increase, no decrease", "increase"),
     (DIRECTIONS, "Increase: no. Decrease: no. Answer: increase", "increase"),
     (YES_NO, "yes", "yes"),
