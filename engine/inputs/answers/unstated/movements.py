@@ -291,6 +291,9 @@ def _things(topic: Topic) -> re.Pattern[str]:
         ]
         for kind in ("others", "neighbours")
     )
-    own = [*kinds["subjects"], *topic.asked] if is_of_earnings or not asked else [*topic.asked, *kinds["subjects"]]
+    # A stock's price is asked for where nothing is known of what is, and moves beside earnings.
+    subjects = [word for word in kinds["subjects"] if not is_of_earnings or word not in neighbours]
+    own = [*subjects, *topic.asked] if is_of_earnings or not asked else [*topic.asked, *subjects]
     beside = phrases(neighbours if is_of_earnings else ())
-    return re.compile(rf"{phrases(own)}|(?P<other>{phrases(others)})|(?P<neighbour>{beside})", re.IGNORECASE)
+    # "Stock price" before "stock".
+    return re.compile(rf"(?P<neighbour>{beside})|{phrases(own)}|(?P<other>{phrases(others)})", re.IGNORECASE)

@@ -115,6 +115,22 @@ def test_in_english_and_in_any_language(labels, answer, expected):
 
 
 @pytest.mark.parametrize(
+    ("answer", "settings", "label"),
+    [
+        ("The stock price will increase.", {}, "ambiguous_label"),
+        ("The share price will decrease.", {}, "ambiguous_label"),
+        ("I expect the share price to fall, and EPS to increase.", {}, "increase"),
+        ("EPS will increase and the stock price will decrease.", {}, "increase"),
+        ("EPS will increase, which should support the stock price.", {}, "increase"),
+        ("The stock price will increase.", {"field": None}, "increase"),
+        ("The stock price will increase.", {"field": "stock_direction"}, "increase"),
+    ],
+)
+def test_the_price_of_a_stock_is_not_its_earnings(answer, settings, label):
+    assert read(DIRECTIONS, answer, **settings) == label
+
+
+@pytest.mark.parametrize(
     ("language", "answer", "expected"),
     [
         ("Hindi", "राजस्व में वृद्धि के बावजूद लाभ घटेगा।", "fall"),
