@@ -42,9 +42,5 @@ def constant_columns(values: np.ndarray) -> np.ndarray:
     """Return which columns do not vary beyond float32 rounding; an empty column counts as constant."""
     if values.shape[0] == 0:
         return np.ones(values.shape[1], dtype=bool)
-    return is_constant(values.min(axis=0), values.max(axis=0))
-
-
-def is_constant(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return which columns with these extremes do not vary beyond float32 rounding."""
+    low, high = values.min(axis=0), values.max(axis=0)
     return high - low <= FLOAT_NOISE * np.maximum(np.abs(low), np.abs(high))

@@ -7,6 +7,7 @@ router chooses) ends the rehearsal and proves nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -160,9 +161,13 @@ def _unrun(path: str, why: str) -> str:
     )
 
 
+_META = re.compile(r"(?<![\w/-])meta(?![\w/-])")
+"""The device without numbers, as torch names it; neither "metadata" nor "meta-llama"."""
+
+
 def _is_about_numbers(error: Exception) -> bool:
     """Whether an error may come of there being no numbers."""
-    if isinstance(error, NotImplementedError) or "meta" in str(error):
+    if isinstance(error, NotImplementedError) or _META.search(str(error)):
         return True
     return isinstance(error, RuntimeError) and not any(words in str(error) for words in _WRONG_SHAPES)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from engine.inputs.answers.denied.denials import CHECK, CROSS
 from engine.inputs.answers.languages import languages, phrases, words_of
 from engine.inputs.answers.mentions import Reading
 from engine.inputs.answers.words import LabelWord, LabelWords, folded
@@ -21,7 +22,6 @@ _WRONG = (
     "неправильно", "hayır", "tidak", "bukan", "नहीं", "不", "不是", "否", "错", "錯", "不正確", "不正确", "不正解",
     "いいえ", "아니오", "아니요", "아님", "لا", "خطأ", "nie", "ne", "ei", "όχι", "không", "לא", "خیر", "ไม่ใช่",
 )  # fmt: skip
-_TICKED, _CROSSED = r"[✅☑✓✔👍]\uFE0F?", r"[❌✗✘✕✖👎🚫]\uFE0F?"
 _HEADER = re.compile(
     r"\s*(?:\|[ \t]*)?[^\W_][\w ]{0,30}\|[ \t]*(?:is )?(?:the )?"
     r"(?:correct|right|true|answer|verdict|chosen|selected|choice|prediction)[ \t?]*\|?[ \t]*\n(?:[ \t|:-]+\n)?",
@@ -78,7 +78,7 @@ def _row() -> re.Pattern[str]:
     wrong = phrases([*_WRONG, *words_of(languages(), "wrong")])
     label = r"(?:(?:options?|choices?)\s+)?(?P<label>[^\W_](?:[\w /-]{0,38}?[^\W_])??)"
     text = r"(?:[.)\]:|]+[*_]*[ \t]+[^\n]{1,120}?(?=[^\w\n]{1,6}[^\n]{0,20}(?:\n|\Z)))??"
-    says = rf"(?:(?:is|=)\s+)?(?:(?P<right>{_TICKED}|{right})|{_CROSSED}|{wrong})"
-    between = r"(?![^\W_])[^\w✅☑✓✔👍❌✗✘✕✖👎🚫]{0,12}_{0,2}"
+    says = rf"(?:(?:is|=)\s+)?(?:(?P<right>{CHECK}|{right})|{CROSS}|{wrong})"
+    between = r"(?![^\W_])\W{0,12}?_{0,2}"
     # Without a text first, so that a verdict is never taken for one.
     return re.compile(rf"{label}{text}{between}{says}(?=(?P<rest>[\W_]*))(?P=rest)", re.IGNORECASE)

@@ -35,11 +35,11 @@ _ENDING = "…"
 _UNBELIEVED_REACH = 120
 _REFUSALS = ("no", "no way", "never", "hardly", "not at all", "nein", "kaum", "nie", "non", "não", "нет", "いいえ")
 """Answers to a question, or to a row, that deny the label that it asks for ("Would it increase? Hardly.")."""
-_CROSS, _CHECK = r"(?:\[ ?\]|\( ?\)|[☐□○✗✘❌🚫👎])", r"(?:\[[xX✓]\]|\([xX✓]\)|[☑☒✅✓✔👍])"
+CROSS, CHECK = r"(?:\[ ?\]|\( ?\)|[☐□○✗✘❌🚫👎])", r"(?:\[[xX✓]\]|\([xX✓]\)|[☑☒✅✓✔👍])"
 """Signs at an option that deny it, among them an empty box, or choose it."""
-_SIGN_BEFORE = re.compile(rf"(?:(?P<cross>{_CROSS})|{_CHECK})[ \t*_\"'(]*\Z")
-_SIGN_BEHIND = re.compile(rf"[*_\"')]*[ \t:=|]*(?:(?P<cross>{_CROSS}|(?<=[:=] )[nN](?=[ \t]*(?:\Z|[\n,;|])))|{_CHECK})")
-_LINE_OF_SIGNS = re.compile(rf"[ \t>*•-]*(?:{_CROSS}|{_CHECK})")
+_SIGN_BEFORE = re.compile(rf"(?:(?P<cross>{CROSS})|{CHECK})[ \t*_\"'(]*\Z")
+_SIGN_BEHIND = re.compile(rf"[*_\"')]*[ \t:=|]*(?:(?P<cross>{CROSS}|(?<=[:=] )[nN](?=[ \t]*(?:\Z|[\n,;|])))|{CHECK})")
+_LINE_OF_SIGNS = re.compile(rf"[ \t>*•-]*(?:{CROSS}|{CHECK})")
 _NEGATED = re.compile(r"(?:≠|!=|¬|(?:\A|[\s(])!|\\neg\b\$?|(?<![\d.,])0(?:\.0+)?\s?%?(?=[ \t]))[ \t]*[*_\"'`]*\Z")
 """Signs of negation before a label, and amounts of nothing ("0 % increase")."""
 _LESS_OF_FIRST = re.compile(
